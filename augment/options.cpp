@@ -1,0 +1,170 @@
+#include <unlabel/augment/options.h>
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+
+namespace unlabel {
+
+namespace {
+
+/// Edit distance with transpositions of neighbours (optimal string alignment).
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
+  std::iota(above.begin(), above.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+    std::swap(before, above);
+    std::swap(above, row);
+  }
+  return above[b.size()];
+}
+
+/// Flattens nested objects into dotted keys, except where the dotted key is itself a field (a field may hold an object one day).
+void flatten(const nlohmann::json& json, const std::string& prefix,
+             std::vector<std::pair<std::string, nlohmann::json>>& out) {
+  for (const auto& [key, value] : json.items()) {
+    const std::string name = prefix.empty() ? key : prefix + "." + key;
+    if (value.is_object()) {
+      flatten(value, name, out);
+    } else {
+      out.emplace_back(name, value);
+    }
+  }
+}
+
+std::string shortened(const std::string& text) { return text.size() <= 60 ? text : text.substr(0, 57) + "..."; }
+
+}  // namespace
+
+namespace detail {
+void throw_wrong_type(const std::string& field, const std::string& type, const nlohmann::json& value) {
+  throw UsageError("'", field, "' takes ", type, ", not ",
+                   shortened(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+}
+}  // namespace detail
+
+std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const auto& candidate : candidates) {
+    std::size_t distance = edit_distance(word, candidate);
+    // A bare last part of a dotted name is a common slip: "queue" for "swav.queue".
+    const auto dot = candidate.rfind('.');
+    if (dot != std::string::npos && word == std::string_view(candidate).substr(dot + 1)) distance = 1;
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string nearest = nearest_name(word, candidates);
+  return nearest.empty() ? std::string() : " (did you mean '" + nearest + "'?)";
+}
+
+void OptionTable::section(const std::string& name, OptionTable table) {
+  for (auto& field : table.fields_) {
+    field.set = [set = std::move(field.set), name](const nlohmann::json& value) {
+      try {
+        set(value);
+      } catch (const UsageError& error) {
+        // The inner table knows only its own part of the name: "'epsilon' takes ..." becomes "'sinkhorn.epsilon' takes ...".
+        throw UsageError("'", name, ".", std::string_view(error.what()).substr(1));
+      }
+    };
+    field.name = name + "." + field.name;
+    fields_.push_back(std::move(field));
+  }
+}
+
+const OptionTable::Field* OptionTable::find(const std::string& name) const {
+  const auto found = std::find_if(fields_.begin(), fields_.end(), [&](const Field& field) { return field.name == name; });
+  return found == fields_.end() ? nullptr : &*found;
+}
+
+nlohmann::json OptionTable::to_json() const {
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& field : fields_) {
+    nlohmann::json* place = &json;
+    std::size_t begin = 0;
+    for (std::size_t dot; (dot = field.name.find('.', begin)) != std::string::npos; begin = dot + 1)
+      place = &(*place)[field.name.substr(begin, dot - begin)];
+    (*place)[field.name.substr(begin)] = field.get();
+  }
+  return json;
+}
+
+void OptionTable::from_json(const nlohmann::json& json, const std::string& where) {
+  if (!json.is_object()) throw UsageError(where, ": expected an object of options");
+  std::vector<std::pair<std::string, nlohmann::json>> flat;
+  flatten(json, "", flat);
+  std::vector<std::string> names;
+  for (const auto& field : fields_) names.push_back(field.name);
+  for (const auto& [name, value] : flat)
+    if (!find(name)) throw UsageError(where, ": unknown option '", name, "'", did_you_mean(name, names));
+  // Check every value before keeping any: put the old ones back when one is refused.
+  std::vector<nlohmann::json> old;
+  try {
+    for (const auto& [name, value] : flat) {
+      const Field* field = find(name);
+      old.push_back(field->get());
+      field->set(value);
+    }
+  } catch (const UsageError& error) {
+    for (std::size_t i = old.size(); i-- > 0;) find(flat[i].first)->set(old[i]);
+    throw UsageError(where, ": ", error.what());
+  }
+}
+
+void OptionTable::set_text(const std::string& name, const std::string& text) {
+  const Field* field = find(name);
+  if (!field) {
+    std::vector<std::string> names;
+    for (const auto& known : fields_) names.push_back(known.name);
+    throw UsageError("unknown option '--", name, "'", did_you_mean(name, names));
+  }
+  if (field->type == "text") {
+    field->set(text);
+    return;
+  }
+  auto parsed = nlohmann::json::parse(text, nullptr, false);
+  if (field->type == "yes/no" && parsed.is_discarded()) {
+    if (text == "yes" || text == "on") parsed = true;
+    if (text == "no" || text == "off") parsed = false;
+  }
+  if (field->type.starts_with("list of ") && !parsed.is_array()) {
+    if (field->type == "list of text") {
+      parsed = nlohmann::json::array();
+      std::istringstream items(text);
+      for (std::string item; std::getline(items, item, ',');) parsed.push_back(item);
+    } else {
+      parsed = nlohmann::json::parse("[" + text + "]", nullptr, false);
+    }
+  }
+  if (parsed.is_discarded()) parsed = text;  // the setter explains the type
+  field->set(parsed);
+}
+
+nlohmann::json read_json_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw UsageError("cannot read ", path, ": check the path and its permissions");
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::parse_error& error) {
+    const auto end = std::min<std::size_t>(error.byte, text.size());
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');
+    throw UsageError(path, ": line ", line, " is not valid JSON");
+  }
+}
+
+}  // namespace unlabel

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace unlabel {
+
+/// The one table that binds an options struct to JSON and to the command line.
+///
+/// Every options struct has a free function `OptionTable table(Options&)` that lists its fields once:
+///
+///     OptionTable table(SwavOptions& o) {
+///       OptionTable t;
+///       t.add("temperature", o.temperature, "softmax temperature of the student (paper: 0.1)");
+///       t.add("queue_length", o.queue_length, "embeddings kept of past batches, over the whole world; 0: no queue");
+///       t.section("sinkhorn", table(o.sinkhorn));
+///       return t;
+///     }
+///
+/// The table refers to the struct it was made from, which must outlive it. Values are read and written through JSON, so a recipe file,
+/// `--section.key value` and the resolved `config.json` share one set of rules. Supported field types: bool, int, int64_t, uint64_t,
+/// double, std::string, std::vector of those, and std::optional of those (null when unset).
+class OptionTable {
+ public:
+  struct Field {
+    std::string name;  ///< dotted from the root of this table: "sinkhorn.epsilon"
+    std::string help;  ///< one line
+    std::string type;  ///< for help texts: "number", "integer", "text", "yes/no", "list of numbers" ...
+    std::function<nlohmann::json()> get;
+    std::function<void(const nlohmann::json&)> set;  ///< throws UsageError that names the field and its type
+  };
+
+  template <class T>
+  void add(std::string name, T& value, std::string help);
+
+  /// Adds all fields of another table below `name.`.
+  void section(const std::string& name, OptionTable table);
+
+  const std::vector<Field>& fields() const { return fields_; }
+
+  /// The resolved values as nested objects.
+  nlohmann::json to_json() const;
+
+  /// Sets the fields that `json` names (nested objects or dotted keys), leaving the others as they are.
+  /// Throws UsageError for an unknown key, naming the nearest known one, and for a value of the wrong type. `where` begins the message:
+  /// "recipe.json". All keys are checked before the first field is written.
+  void from_json(const nlohmann::json& json, const std::string& where);
+
+  /// Sets one field from the text of a command line: `true`, `0.5`, `[1,2]`, `1,2`, `null` or plain text, by the field's type.
+  void set_text(const std::string& name, const std::string& text);
+
+  /// The field's index, or nullopt.
+  const Field* find(const std::string& name) const;
+
+ private:
+  std::vector<Field> fields_;
+};
+
+/// The candidate with the smallest edit distance to `word`, or an empty string when none is near enough to be meant.
+std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates);
+
+/// " (did you mean 'x'?)", or an empty string.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
+/// Reads and parses a JSON file. Throws UsageError that names the file and the place of the fault.
+nlohmann::json read_json_file(const std::string& path);
+
+}  // namespace unlabel
+
+#include <unlabel/augment/options_inl.h>

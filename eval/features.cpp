@@ -1,0 +1,1 @@
+#include <unlabel/eval/features.h>

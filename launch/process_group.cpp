@@ -1,0 +1,1 @@
+#include <unlabel/ssl/group.h>

@@ -1,0 +1,1 @@
+# install() and export: filled by room; see unlabelConfig.cmake.in.

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+namespace unlabel::ssl {
+
+/// The ranks that train together, as far as a method or a layer needs them. A group of one needs no process group, so that code has no
+/// `if (distributed)`: every collective is then the identity. `launch` implements it with NCCL and Gloo.
+///
+/// Every rank must make the same calls in the same order, with tensors of the same shape and type (all_gather: the same but for rows).
+/// A collective throws Error when a peer is gone.
+class Group {
+ public:
+  virtual ~Group() = default;
+
+  virtual int rank() const { return 0; }
+  virtual int world_size() const { return 1; }
+
+  /// Sums, or takes the maximum, over all ranks, in place. `tensor` must be contiguous. No gradient flows through.
+  virtual void all_reduce_sum(at::Tensor& tensor) const;
+  virtual void all_reduce_max(at::Tensor& tensor) const;
+
+  /// Overwrites `tensor` on every rank by the one of `root`.
+  virtual void broadcast(at::Tensor& tensor, int root = 0) const;
+
+  /// Concatenates the ranks' tensors along dimension 0 in rank order: n x ... on each rank becomes (n * world) x ... on all. Every rank
+  /// gives the same number of rows. No gradient flows through.
+  virtual at::Tensor all_gather(const at::Tensor& tensor) const;
+
+  /// Returns when every rank has come here.
+  virtual void barrier() const;
+
+  /// A group of the `size` consecutive ranks that hold this one ({0..size-1}, {size..2size-1}, ...). All ranks must call it together.
+  /// Throws UsageError when `size` does not divide the world size. size 0 or world_size(): this group's whole world.
+  virtual std::shared_ptr<const Group> subgroup(int size) const;
+};
+
+/// The group of one.
+std::shared_ptr<const Group> single_process();
+
+}  // namespace unlabel::ssl

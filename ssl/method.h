@@ -1,0 +1,83 @@
+#pragma once
+
+#include <unlabel/augment/multi_crop.h>
+#include <unlabel/ssl/group.h>
+#include <unlabel/ssl/models/encoder.h>
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace unlabel::ssl {
+
+/// One micro-batch as a method sees it, on the device of training. n is this rank's number of samples.
+struct Views {
+  std::vector<at::Tensor> crops;  ///< per view: n x C x H x W, float32; global crops first
+  at::Tensor indices;             ///< n, int64: positions in the data set
+};
+
+/// Where training stands. An iteration is one update of the weights, over one global batch.
+struct Step {
+  std::int64_t iteration = 0;         ///< counts updates over the whole run, from 0
+  std::int64_t epoch = 0;             ///< counts passes over the data, from 0
+  std::int64_t total_iterations = 0;  ///< length of the whole run, which the schedules span
+  std::int64_t steps_per_epoch = 0;   ///< iterations an epoch
+  int micro_step = 0;                 ///< accumulation: 0, 1, ... micro_steps - 1 within the iteration
+  int micro_steps = 1;
+};
+
+/// The start of a pass over the data.
+struct Epoch {
+  std::int64_t epoch = 0;
+  std::int64_t samples = 0;  ///< in the data set
+};
+
+/// A loss to differentiate, and what else is worth a line in the log.
+struct Loss {
+  at::Tensor value;                                           ///< scalar: the mean over this rank's samples
+  std::vector<std::pair<std::string, at::Tensor>> diagnostics;  ///< detached scalars by name, averaged over ranks before they are logged
+};
+
+/// Parameters that share optimiser settings. What is unset is the run's.
+struct ParameterGroup {
+  std::vector<at::Tensor> parameters;
+  std::vector<std::string> names;      ///< of the parameters, as named_parameters() has them
+  double lr_scale = 1;                 ///< times the scheduled learning rate
+  std::optional<double> weight_decay;  ///< instead of the run's
+  bool adapt = true;                   ///< LARS: false takes the plain learning rate (BYOL: biases and norms)
+};
+
+/// A way of learning without labels: a network, a loss and its rules. One .h and .cpp pair a method, beside its paper.
+///
+/// The loop calls, for each epoch and each iteration in it:
+///
+///     before_epoch;  for each iteration: before_step; for each micro-batch: loss, backward; before_update; optimiser; after_step
+///
+/// Everything that a run needs to go on is a registered parameter or buffer, in *global* order (the same on every rank), so that one
+/// checkpoint holds it and another world size can load it. Parameters are never replaced, only written in place.
+struct Method : torch::nn::Module {
+  using torch::nn::Module::Module;
+
+  /// Forward pass and loss of one micro-batch.
+  virtual Loss loss(const Views& views, const Step& step) = 0;
+
+  virtual void before_epoch(const Epoch&) {}
+  virtual void before_step(const Step&) {}    ///< SwAV: normalise the prototypes
+  virtual void before_update(const Step&) {}  ///< gradients are there and averaged. SwAV: hold the prototypes still
+  virtual void after_step(const Step&) {}     ///< BYOL: move the target
+
+  /// All parameters that require gradients, each in exactly one group. By default one group with the run's settings.
+  virtual std::vector<ParameterGroup> parameter_groups();
+
+  /// An order of samples of the method's own for this epoch; nullopt: the keyed permutation.
+  virtual std::optional<std::vector<std::int64_t>> order(const Epoch&) { return std::nullopt; }
+
+  /// What evaluation and export take.
+  virtual Encoder& encoder() = 0;
+};
+
+}  // namespace unlabel::ssl

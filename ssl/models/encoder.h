@@ -1,0 +1,30 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace unlabel::ssl {
+
+/// A backbone: images in, one feature vector an image out (pooled, before any head).
+struct Encoder : torch::nn::Module {
+  using torch::nn::Module::Module;
+  /// n x C x H x W to n x feature_dim().
+  virtual at::Tensor forward(const at::Tensor& images) = 0;
+  virtual std::int64_t feature_dim() const = 0;
+};
+
+/// What to build; saved beside the weights, so that evaluation needs no flags.
+struct EncoderOptions {
+  std::string arch = "resnet50";  ///< resnet18, resnet34, resnet50, resnet101, resnet152
+  std::int64_t width = 64;        ///< channels of the first stage (64: the paper's; 128: RN50w2)
+  std::string stem = "imagenet";  ///< imagenet: 7x7 stride 2 and max pooling; small: 3x3 stride 1, no pooling (SimCLR, appendix B.9)
+  std::int64_t in_channels = 3;   ///< 3, or 1 for grey input, or 2 for Sobel
+};
+
+/// Builds an encoder with the official initialisation. Throws UsageError for an unknown architecture, naming the nearest.
+std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options);
+
+}  // namespace unlabel::ssl

@@ -1,0 +1,97 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
+
+#include <gtest/gtest.h>
+
+namespace unlabel {
+namespace {
+
+struct Inner {
+  double epsilon = 0.05;
+  int iterations = 3;
+};
+struct Outer {
+  bool frozen = false;
+  std::string name = "swav";
+  std::vector<double> scale{0.14, 1};
+  std::optional<std::int64_t> queue;
+  std::uint64_t seed = 0;
+  Inner inner;
+};
+
+OptionTable table(Inner& o) {
+  OptionTable t;
+  t.add("epsilon", o.epsilon, "regularisation");
+  t.add("iterations", o.iterations, "rounds");
+  return t;
+}
+OptionTable table(Outer& o) {
+  OptionTable t;
+  t.add("frozen", o.frozen, "frozen");
+  t.add("name", o.name, "name");
+  t.add("scale", o.scale, "scale");
+  t.add("queue", o.queue, "queue");
+  t.add("seed", o.seed, "seed");
+  t.section("sinkhorn", table(o.inner));
+  return t;
+}
+
+std::string message(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "(nothing thrown)";
+}
+
+TEST(OptionTable, RoundTrips) {
+  Outer a, b;
+  a.queue = 3840;
+  a.inner.epsilon = 0.03;
+  a.seed = 18446744073709551615ull;
+  table(b).from_json(table(a).to_json(), "test");
+  EXPECT_EQ(table(a).to_json(), table(b).to_json());
+  EXPECT_EQ(*b.queue, 3840);
+  EXPECT_EQ(b.seed, a.seed);
+  table(b).from_json({{"sinkhorn.epsilon", 1}, {"queue", nullptr}}, "test");
+  EXPECT_EQ(b.inner.epsilon, 1.0);
+  EXPECT_FALSE(b.queue.has_value());
+}
+
+TEST(OptionTable, ReadsCommandLineText) {
+  Outer o;
+  auto t = table(o);
+  t.set_text("frozen", "true");
+  t.set_text("scale", "0.2,0.9");
+  t.set_text("sinkhorn.iterations", "5");
+  t.set_text("name", "123");
+  EXPECT_TRUE(o.frozen);
+  EXPECT_EQ(o.scale, (std::vector<double>{0.2, 0.9}));
+  EXPECT_EQ(o.inner.iterations, 5);
+  EXPECT_EQ(o.name, "123");
+}
+
+TEST(OptionTable, RefusesWithTheNameAndTheNearestOne) {
+  Outer o;
+  auto t = table(o);
+  EXPECT_EQ(message([&] { t.from_json({{"sinkhorn", {{"epsilom", 1}}}}, "r.json"); }),
+            "r.json: unknown option 'sinkhorn.epsilom' (did you mean 'sinkhorn.epsilon'?)");
+  EXPECT_EQ(message([&] { t.from_json({{"sinkhorn", {{"iterations", 2.5}}}}, "r.json"); }),
+            "r.json: 'sinkhorn.iterations' takes integer, not 2.5");
+  EXPECT_EQ(message([&] { t.set_text("seed", "-1"); }), "'seed' takes integer >= 0, not -1");
+  EXPECT_EQ(message([&] { t.set_text("sinkhorn.iterations", "3000000000"); }),
+            "'sinkhorn.iterations' takes integer, not 3000000000");
+  EXPECT_EQ(message([&] { t.set_text("nam", "x"); }), "unknown option '--nam' (did you mean 'name'?)");
+  EXPECT_EQ(message([&] { t.set_text("zzzzzz", "x"); }), "unknown option '--zzzzzz'");
+}
+
+TEST(OptionTable, ChangesNothingWhenOneValueIsRefused) {
+  Outer o;
+  const auto before = table(o).to_json();
+  EXPECT_THROW(table(o).from_json({{"name", "other"}, {"seed", "x"}}, "t"), UsageError);
+  EXPECT_EQ(table(o).to_json(), before);
+}
+
+}  // namespace
+}  // namespace unlabel

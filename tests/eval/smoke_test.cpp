@@ -1,0 +1,3 @@
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+TEST(Smokeeval, Links) { EXPECT_EQ(torch::ones({2}).sum().item<float>(), 2); }
