@@ -1,0 +1,119 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/command_line.h>
+
+#include <boost/program_options.hpp>
+
+#include <algorithm>
+#include <map>
+
+namespace unlabel::launch {
+
+namespace po = boost::program_options;
+
+namespace {
+
+std::string with_dashes(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+std::string with_underscores(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+/// "--queue_length=3" as "--queue-length=3": both spellings are taken.
+std::string normalised(const std::string& argument) {
+  if (!argument.starts_with("--")) return argument;
+  const auto equals = argument.find('=');
+  return with_dashes(argument.substr(0, equals)) + (equals == std::string::npos ? "" : argument.substr(equals));
+}
+
+}  // namespace
+
+bool CommandLine::has(const std::string& name) const {
+  return std::any_of(given.begin(), given.end(), [&](const auto& item) { return item.first == name; });
+}
+
+std::string CommandLine::get(const std::string& name, const std::string& otherwise) const {
+  const auto found = std::find_if(given.rbegin(), given.rend(), [&](const auto& item) { return item.first == name; });
+  return found == given.rend() ? otherwise : found->second;
+}
+
+void CommandLine::apply(OptionTable& table) const {
+  for (const auto& [name, value] : given) {
+    try {
+      table.set_text(name, value);
+    } catch (const UsageError& error) {
+      throw UsageError("--", with_dashes(name), ": ", error.what());
+    }
+  }
+}
+
+CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table, const CommandSpec& spec) {
+  po::options_description description;
+  description.add_options()("help,h", "");
+  std::vector<std::string> names{"help"};
+  for (const auto& field : table.fields()) {
+    auto* value = po::value<std::string>();
+    if (field.type == "yes/no") value->implicit_value("true");
+    description.add_options()(with_dashes(field.name).c_str(), value, "");
+    names.push_back(with_dashes(field.name));
+  }
+  po::positional_options_description positionals;
+  for (const auto& name : spec.positionals) positionals.add(with_dashes(name).c_str(), 1);
+
+  std::vector<std::string> texts;
+  std::transform(arguments.begin(), arguments.end(), std::back_inserter(texts), normalised);
+  const std::string see = "; see --help";
+  CommandLine line;
+  try {
+    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    auto parsed = po::command_line_parser(texts).options(description).positional(positionals).style(style).run();
+    for (const auto& option : parsed.options) {
+      if (option.string_key == "help") {
+        line.help = true;
+        continue;
+      }
+      const std::string name = with_underscores(option.string_key);
+      if (line.has(name)) throw UsageError("--", option.string_key, " is given twice");
+      line.given.emplace_back(name, option.value.empty() ? "true" : option.value.front());
+    }
+  } catch (const po::unknown_option& error) {
+    std::string name = error.get_option_name();
+    name.erase(0, name.find_first_not_of('-'));
+    throw UsageError("unknown option '--", name, "'", did_you_mean(name, names), see);
+  } catch (const po::too_many_positional_options_error&) {
+    throw UsageError("too many arguments without a dash; it takes ", spec.positionals.size(), see);
+  } catch (const po::error& error) {
+    throw UsageError(error.what(), see);
+  }
+  return line;
+}
+
+std::string help_text(const OptionTable& table, const CommandSpec& spec) {
+  std::string text = "usage: " + spec.usage + "\n\n" + spec.summary + "\n";
+  std::vector<std::pair<std::string, std::vector<const OptionTable::Field*>>> sections;
+  for (const auto& field : table.fields()) {
+    const auto dot = field.name.find('.');
+    const std::string section = dot == std::string::npos ? "" : field.name.substr(0, dot);
+    auto found = std::find_if(sections.begin(), sections.end(), [&](const auto& item) { return item.first == section; });
+    if (found == sections.end()) found = sections.insert(sections.end(), {section, {}});
+    found->second.push_back(&field);
+  }
+  for (const auto& [section, fields] : sections) {
+    text += "\n" + (section.empty() ? std::string("options") : section) + ":\n";
+    for (const auto* field : fields) {
+      std::string left = "  --" + with_dashes(field->name);
+      const auto value = field->get();
+      const std::string now = value.is_null() || value == "" ? "" : " [" + (value.is_string() ? value.get<std::string>() : value.dump()) + "]";
+      if (left.size() < 34) left.resize(34, ' ');
+      text += left + " " + field->help + " (" + field->type + ")" + now + "\n";
+    }
+  }
+  text += "\n  --help                           this text\n";
+  if (!spec.more.empty()) text += "\n" + spec.more + "\n";
+  return text;
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,82 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/data_parallel.h>
+#include <unlabel/launch/process_group.h>
+
+#include <torch/csrc/distributed/c10d/comm.hpp>
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+#include <torch/torch.h>
+
+namespace unlabel::launch {
+
+struct DataParallel::Impl {
+  std::shared_ptr<const ssl::Group> group;
+  std::unique_ptr<c10d::Reducer> reducer;
+  bool synchronize = true;
+};
+
+DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group, const DataParallelOptions& options)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->group = std::move(group);
+  const auto process_group = process_group_of(*impl_->group);
+  if (!process_group) return;
+
+  std::vector<at::Tensor> parameters, all;
+  std::unordered_map<std::size_t, std::string> names;
+  for (const auto& item : module.named_parameters()) {
+    all.push_back(item.value().detach());
+    if (!item.value().requires_grad()) continue;
+    names[parameters.size()] = item.key();
+    parameters.push_back(item.value());
+  }
+  for (const auto& buffer : module.buffers()) all.push_back(buffer.detach());
+  if (parameters.empty()) throw Error("DataParallel: the module has no parameter that requires a gradient");
+
+  const auto cap = static_cast<std::int64_t>(options.bucket_megabytes * 1024 * 1024);
+  const std::int64_t first_cap = std::min<std::int64_t>(c10d::kDefaultFirstBucketBytes, cap);
+  try {
+    c10d::verify_params_across_processes(process_group, parameters, std::nullopt);
+    c10d::broadcast_coalesced(process_group, all, std::size_t(250) << 20, 0);
+    auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(
+        parameters, {static_cast<std::size_t>(first_cap), static_cast<std::size_t>(cap)},
+        std::vector<bool>(parameters.size(), false));
+    // Gradients are ready last layer first.
+    std::reverse(buckets.begin(), buckets.end());
+    impl_->reducer = std::make_unique<c10d::Reducer>(
+        parameters, std::move(buckets), process_group, std::vector<bool>(parameters.size(), false), cap,
+        options.find_unused_parameters, /*gradient_as_bucket_view=*/false, std::move(names), first_cap,
+        /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<std::int64_t>{});
+  } catch (const c10::Error& error) {
+    throw MismatchError("the ranks do not hold the same model: ", error.what_without_backtrace());
+  }
+}
+
+DataParallel::~DataParallel() = default;
+
+void DataParallel::before_forward(bool synchronize) {
+  impl_->synchronize = synchronize;
+  if (!impl_->reducer) return;
+  if (synchronize) impl_->reducer->rebuild_buckets();
+  impl_->reducer->prepare_for_forward();
+}
+
+void DataParallel::backward(const at::Tensor& loss) {
+  if (!impl_->reducer) {
+    loss.backward();
+    return;
+  }
+  try {
+    // Not preparing for backward leaves the Reducer's hooks idle, so that gradients only add up.
+    if (impl_->synchronize) impl_->reducer->prepare_for_backward({loss});
+    loss.backward();
+  } catch (const c10::Error&) {
+    throw;
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    throw Error("averaging gradients failed, most likely because another rank stopped; look at that rank's own message first (",
+                text.substr(0, text.find('\n')), ")");
+  }
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,67 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/environment.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <vector>
+
+namespace unlabel::launch {
+
+namespace {
+
+int parse_integer(const std::string& name, const std::string& text, int low, int high) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
+    throw UsageError("environment variable ", name, " is '", text, "', not an integer from ", low, " to ", high);
+  return value;
+}
+
+}  // namespace
+
+Environment read_environment(const GetVariable& variable) {
+  Environment environment;
+  const auto world_size = variable("WORLD_SIZE"), rank = variable("RANK");
+  if (!world_size && !rank) return environment;
+
+  std::string missing;
+  const auto require = [&](const char* name) {
+    const auto value = variable(name);
+    if (!value || value->empty()) missing += (missing.empty() ? "" : ", ") + std::string(name);
+    return value.value_or("");
+  };
+  constexpr int kMost = 1 << 24;
+  const std::string rank_text = require("RANK"), world_text = require("WORLD_SIZE");
+  const bool alone = world_text == "1";
+  const std::string address = alone ? "" : require("MASTER_ADDR"), port = alone ? "" : require("MASTER_PORT");
+  if (!missing.empty())
+    throw UsageError("the environment names a group of processes only in part: ", missing,
+                     " missing; set it (torchrun does), or unset RANK and WORLD_SIZE to run alone");
+
+  environment.world_size = parse_integer("WORLD_SIZE", world_text, 1, kMost);
+  environment.rank = parse_integer("RANK", rank_text, 0, kMost);
+  if (environment.rank >= environment.world_size)
+    throw UsageError("RANK is ", environment.rank, " but WORLD_SIZE is ", environment.world_size, "; ranks count from 0");
+  const auto local_rank = variable("LOCAL_RANK");
+  environment.local_rank = local_rank ? parse_integer("LOCAL_RANK", *local_rank, 0, kMost) : environment.rank;
+  environment.source = "environment";
+  if (!alone) {
+    environment.master_address = address;
+    environment.master_port = parse_integer("MASTER_PORT", port, 1, 65535);
+    if (const auto agent = variable("TORCHELASTIC_USE_AGENT_STORE")) {
+      environment.agent_store = *agent == "True" || *agent == "true" || *agent == "1";
+      environment.source = "torchrun";
+    }
+  }
+  return environment;
+}
+
+Environment read_environment() {
+  return read_environment([](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    if (!value) return std::nullopt;
+    return value;
+  });
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace unlabel::launch {
+
+/// This process's place among those that train together.
+struct Environment {
+  int rank = 0;                      ///< in [0, world_size)
+  int world_size = 1;
+  int local_rank = 0;                ///< on this machine; picks the GPU
+  std::string master_address;        ///< where rank 0's store listens
+  int master_port = 0;
+  bool agent_store = false;          ///< the launcher (torchrun) serves the store at that address, so that every rank is a client
+  std::string source = "single";     ///< what told: "single", "torchrun" or "environment"
+};
+
+/// Reads a variable; nullopt when it is unset.
+using GetVariable = std::function<std::optional<std::string>(const std::string&)>;
+
+/// The place that a launcher's variables give: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them (with
+/// TORCHELASTIC_USE_AGENT_STORE) or as anyone may set them by hand. None of them set: a single process.
+/// Throws UsageError, naming what is missing or wrong, when they are set in part or contradict each other.
+Environment read_environment(const GetVariable& variable);
+
+/// From the process's own environment.
+Environment read_environment();
+
+}  // namespace unlabel::launch

@@ -1,0 +1,99 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/files.h>
+#include <unlabel/launch/run_folder.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace unlabel::launch {
+
+namespace fs = std::filesystem;
+
+RunFolder::RunFolder(std::string path, std::int64_t bytes_needed) : path_(std::move(path)) {
+  std::error_code error;
+  // Look for room before making anything: at the nearest folder that exists.
+  fs::path existing = fs::absolute(path_, error);
+  while (!existing.empty() && !fs::exists(existing, error) && existing != existing.root_path()) existing = existing.parent_path();
+  if (!error && !fs::is_directory(existing, error))
+    throw UsageError("--out ", path_, ": ", existing.string(), " is not a folder; choose another place");
+  const auto space = fs::space(existing, error);
+  if (!error && space.available < static_cast<std::uintmax_t>(bytes_needed))
+    throw UsageError("--out ", path_, ": the disk has ", space.available >> 20, " MB free and the run needs about ", bytes_needed >> 20,
+                     " MB; make room or choose another place");
+  fs::create_directories(path_, error);
+  if (error) throw UsageError("--out ", path_, ": cannot make the folder: ", error.message());
+
+  const std::string lock = file(".lock");
+  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_ < 0) throw UsageError("--out ", path_, ": cannot write there: ", std::strerror(errno));
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    char holder[128] = {};
+    const ssize_t size = ::read(lock_, holder, sizeof holder - 1);
+    ::close(lock_);
+    lock_ = -1;
+    throw UsageError("--out ", path_, " is in use by another run (", size > 0 ? holder : "unknown process",
+                     "); wait for it or choose another folder");
+  }
+  char host[64] = "?";
+  ::gethostname(host, sizeof host - 1);
+  const std::string me = concat("process ", ::getpid(), " on ", host);
+  if (::ftruncate(lock_, 0) != 0 || ::write(lock_, me.data(), me.size()) < 0) {
+    const int reason = errno;
+    ::close(lock_);
+    lock_ = -1;
+    throw UsageError("--out ", path_, ": cannot write there: ", std::strerror(reason));
+  }
+}
+
+RunFolder::~RunFolder() {
+  if (lock_ >= 0) ::close(lock_);  // the file stays: removing it would race with a run that is just taking it
+}
+
+JsonLines::JsonLines(std::string path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) throw Error("cannot write ", path_, ": ", std::strerror(errno));
+}
+
+JsonLines::~JsonLines() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+bool JsonLines::append(const nlohmann::json& object) {
+  const std::string line = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const off_t before = ::lseek(descriptor_, 0, SEEK_END);
+  std::size_t done = 0;
+  while (done < line.size()) {
+    const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      if (::ftruncate(descriptor_, before) != 0) return false;  // nothing more to try: the line stays torn until the next resume
+      return false;
+    }
+    done += static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return;
+  const std::string text = data::read_file(path);
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = text.find('\n', begin);
+    if (end == std::string::npos) break;
+    const auto object = nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    if (!object.is_object() || !object.contains(key) || !object[key].is_number_integer() || object[key].get<std::int64_t>() >= limit) break;
+    begin = end + 1;
+  }
+  if (begin < text.size()) data::write_file(path, std::string_view(text).substr(0, begin));
+}
+
+}  // namespace unlabel::launch

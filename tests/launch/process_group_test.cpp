@@ -1,0 +1,172 @@
+#include "rank_threads.h"
+
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/data_parallel.h>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <mutex>
+
+namespace unlabel::launch {
+namespace {
+
+TEST(ProcessGroup, CollectivesDoWhatTheySay) {
+  run_gloo_ranks(3, [](std::shared_ptr<const ssl::Group> group) {
+    const int rank = group->rank();
+    ASSERT_EQ(group->world_size(), 3);
+    auto sum = torch::full({2}, rank + 1, torch::kFloat64);
+    group->all_reduce_sum(sum);
+    EXPECT_EQ(sum[1].item<double>(), 6);
+    auto most = torch::full({1}, rank * 10, torch::kInt64);
+    group->all_reduce_max(most);
+    EXPECT_EQ(most.item<std::int64_t>(), 20);
+    auto word = torch::full({2}, rank, torch::kFloat32);
+    group->broadcast(word, 2);
+    EXPECT_EQ(word[0].item<float>(), 2);
+    const auto rows = group->all_gather(torch::full({2, 3}, rank, torch::kFloat32));
+    ASSERT_EQ(rows.sizes(), (std::vector<std::int64_t>{6, 3}));
+    EXPECT_TRUE(torch::equal(rows.select(1, 0), torch::tensor({0.f, 0.f, 1.f, 1.f, 2.f, 2.f})));
+    group->barrier();
+  });
+}
+
+TEST(ProcessGroup, SubgroupsAreConsecutiveRanks) {
+  run_gloo_ranks(4, [](std::shared_ptr<const ssl::Group> group) {
+    const auto pair = group->subgroup(2);
+    EXPECT_EQ(pair->world_size(), 2);
+    EXPECT_EQ(pair->rank(), group->rank() % 2);
+    auto sum = torch::full({1}, group->rank(), torch::kFloat32);
+    pair->all_reduce_sum(sum);
+    EXPECT_EQ(sum.item<float>(), group->rank() < 2 ? 1 : 5);
+    EXPECT_EQ(group->subgroup(1)->world_size(), 1);
+    EXPECT_EQ(group->subgroup(0)->world_size(), 4);
+    EXPECT_THROW(group->subgroup(3), UsageError);
+  });
+}
+
+TEST(ProcessGroup, TogetherFailsEverywhereWithTheSameKind) {
+  std::mutex mutex;
+  std::vector<std::string> messages(3);
+  run_gloo_ranks(3, [&](std::shared_ptr<const ssl::Group> group) {
+    together(*group, [] {});
+    try {
+      together(*group, [&] {
+        if (group->rank() == 1) throw MismatchError("the data changed");
+      });
+      ADD_FAILURE() << "nothing thrown on rank " << group->rank();
+    } catch (const MismatchError& error) {
+      std::lock_guard lock(mutex);
+      messages[group->rank()] = error.what();
+    }
+    group->barrier();  // still usable
+  });
+  EXPECT_EQ(messages[0], "rank 1 failed; its own message says why");
+  EXPECT_EQ(messages[1], "the data changed");
+  EXPECT_EQ(messages[2], "rank 1 failed; its own message says why");
+}
+
+TEST(ProcessGroup, NamesTheRankThatDoesNotCome) {
+  try {
+    connect(local_environment(0, 2, free_port()), c10::kCPU, {"gloo", 1});
+    FAIL() << "connected alone";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("rank 1 of 2 did not come within 1 s"), std::string::npos) << error.what();
+  }
+}
+
+TEST(ProcessGroup, SaysThatThePortIsTaken) {
+  const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_ANY);
+  ASSERT_EQ(::bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(descriptor, 1), 0);
+  socklen_t size = sizeof address;
+  ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size);
+  try {
+    connect(local_environment(0, 2, ntohs(address.sin_port)), c10::kCPU, {"gloo", 5});
+    ADD_FAILURE() << "listened at a taken port";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("port is most likely taken"), std::string::npos) << error.what();
+  }
+  ::close(descriptor);
+}
+
+TEST(ProcessGroup, RefusesBackendsAndDevicesThatDoNotFit) {
+  EXPECT_EQ(choose_backend("auto", c10::kCPU), "gloo");
+  EXPECT_THROW(choose_backend("nccl", c10::kCPU), UsageError);
+  EXPECT_THROW(choose_backend("mpi", c10::kCPU), UsageError);
+  EXPECT_THROW(choose_device("tpu", {}), UsageError);
+  EXPECT_EQ(choose_device("cpu", {}), c10::Device(c10::kCPU));
+}
+
+/// A small network whose module is used twice in one forward pass, as multi-crop does.
+struct Net : torch::nn::Module {
+  Net() {
+    one = register_module("one", torch::nn::Linear(6, 8));
+    two = register_module("two", torch::nn::Linear(8, 4));
+    frozen = register_parameter("frozen", torch::ones({3}), /*requires_grad=*/false);
+    to(torch::kFloat64);
+    // Ranks are threads and torch's default generator is the process's: each takes one of its own.
+    auto generator = at::detail::createCPUGenerator(3);
+    torch::NoGradGuard guard;
+    for (auto& parameter : one->parameters()) parameter.normal_(0, 0.3, generator);
+    for (auto& parameter : two->parameters()) parameter.normal_(0, 0.3, generator);
+  }
+  at::Tensor loss(const at::Tensor& a, const at::Tensor& b) {
+    const auto forward = [&](const at::Tensor& x) { return two(torch::tanh(one(x))); };
+    return (forward(a) * forward(b)).sum(1).pow(2).mean();
+  }
+  torch::nn::Linear one{nullptr}, two{nullptr};
+  at::Tensor frozen;
+};
+
+std::vector<at::Tensor> train(std::shared_ptr<const ssl::Group> group, int micro_steps) {
+  Net net;
+  if (group->rank() > 0) {
+    torch::NoGradGuard guard;
+    net.one->weight.add_(1);  // construction must undo this
+  }
+  DataParallel parallel(net, group, {0.0001});
+  std::vector<at::Tensor> trained;
+  for (const auto& parameter : net.parameters())
+    if (parameter.requires_grad()) trained.push_back(parameter);
+  torch::optim::SGD optimizer(trained, torch::optim::SGDOptions(0.1).momentum(0.9));
+  for (int step = 0; step < 20; ++step) {
+    auto generator = at::detail::createCPUGenerator(100 + step);
+    const auto a = at::randn({12, 6}, generator, torch::kFloat64), b = at::randn({12, 6}, generator, torch::kFloat64);
+    const auto rows = 12 / group->world_size();
+    const auto mine_a = a.narrow(0, rows * group->rank(), rows), mine_b = b.narrow(0, rows * group->rank(), rows);
+    optimizer.zero_grad();
+    for (int micro = 0; micro < micro_steps; ++micro) {
+      const auto size = rows / micro_steps;
+      parallel.before_forward(micro + 1 == micro_steps);
+      parallel.backward(net.loss(mine_a.narrow(0, micro * size, size), mine_b.narrow(0, micro * size, size)) / micro_steps);
+    }
+    optimizer.step();
+  }
+  std::vector<at::Tensor> weights;
+  for (const auto& parameter : net.parameters()) weights.push_back(parameter.detach().clone());
+  return weights;
+}
+
+TEST(DataParallel, RanksAndMicroStepsEqualOneProcess) {
+  const auto expected = train(ssl::single_process(), 1);
+  for (const auto& [world, micro_steps] : std::vector<std::pair<int, int>>{{1, 3}, {2, 1}, {2, 3}, {3, 2}}) {
+    std::vector<std::vector<at::Tensor>> weights(world);
+    if (world == 1) {
+      weights[0] = train(ssl::single_process(), micro_steps);
+    } else {
+      run_gloo_ranks(world, [&, micro = micro_steps](std::shared_ptr<const ssl::Group> group) {
+        weights[group->rank()] = train(group, micro);
+      });
+    }
+    for (const auto& rank : weights)
+      for (std::size_t i = 0; i < expected.size(); ++i)
+        EXPECT_LT((rank[i] - expected[i]).abs().max().item<double>(), 1e-12) << "world " << world << ", tensor " << i;
+  }
+}
+
+}  // namespace
+}  // namespace unlabel::launch
