@@ -44,6 +44,7 @@ Environment read_environment(const GetVariable& variable) {
     throw UsageError("RANK is ", environment.rank, " but WORLD_SIZE is ", environment.world_size, "; ranks count from 0");
   const auto local_rank = variable("LOCAL_RANK");
   environment.local_rank = local_rank ? parse_integer("LOCAL_RANK", *local_rank, 0, kMost) : environment.rank;
+  if (const auto local_world = variable("LOCAL_WORLD_SIZE")) environment.local_world_size = parse_integer("LOCAL_WORLD_SIZE", *local_world, 1, kMost);
   environment.source = "environment";
   if (!alone) {
     environment.master_address = address;

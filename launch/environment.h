@@ -11,6 +11,7 @@ struct Environment {
   int rank = 0;                      ///< in [0, world_size)
   int world_size = 1;
   int local_rank = 0;                ///< on this machine; picks the GPU
+  int local_world_size = 1;          ///< ranks on this machine, as far as the launcher tells
   std::string master_address;        ///< where rank 0's store listens
   int master_port = 0;
   bool agent_store = false;          ///< the launcher (torchrun) serves the store at that address, so that every rank is a client

@@ -53,6 +53,7 @@ class ProcessGroup : public ssl::Group {
 
   int rank() const override { return pointer_->getRank(); }
   int world_size() const override { return pointer_->getSize(); }
+  at::Device device() const override { return joined_->device; }
 
   void all_reduce_sum(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::SUM); }
   void all_reduce_max(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::MAX); }
@@ -92,7 +93,6 @@ class ProcessGroup : public ssl::Group {
   }
 
   const Pointer& pointer() const { return pointer_; }
-  c10::Device device() const { return joined_->device; }
 
  private:
   void all_reduce(at::Tensor& tensor, c10d::ReduceOp::RedOpType operation) const {
@@ -200,40 +200,6 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group) {
   const auto* joined = dynamic_cast<const ProcessGroup*>(&group);
   return joined ? joined->pointer() : nullptr;
-}
-
-void together(const ssl::Group& group, const std::function<void()>& action) {
-  enum Outcome : std::int64_t { kFine = 0, kError = 1, kUsage = 2, kMismatch = 3 };
-  std::exception_ptr mine;
-  Outcome outcome = kFine;
-  try {
-    action();
-  } catch (const MismatchError&) {
-    outcome = kMismatch, mine = std::current_exception();
-  } catch (const UsageError&) {
-    outcome = kUsage, mine = std::current_exception();
-  } catch (...) {
-    outcome = kError, mine = std::current_exception();
-  }
-  if (group.world_size() > 1) {
-    const auto pointer = process_group_of(group);
-    UNLABEL_INVARIANT(pointer);
-    const auto device = static_cast<const ProcessGroup&>(group).device();
-    // One maximum tells both how it went and where: outcome first, then the lowest rank that had it.
-    auto word = torch::tensor({outcome == kFine ? std::int64_t{0} : outcome * (std::int64_t{1} << 32) - group.rank()},
-                              torch::TensorOptions(torch::kInt64).device(device));
-    group.all_reduce_max(word);
-    const auto worst = word.item<std::int64_t>();
-    if (worst != 0 && !mine) {
-      const auto kind = (worst + (std::int64_t{1} << 32) - 1) >> 32;
-      const auto rank = kind * (std::int64_t{1} << 32) - worst;
-      const std::string text = concat("rank ", rank, " failed; its own message says why");
-      if (kind == kMismatch) throw MismatchError(text);
-      if (kind == kUsage) throw UsageError(text);
-      throw Error(text);
-    }
-  }
-  if (mine) std::rethrow_exception(mine);
 }
 
 }  // namespace unlabel::launch

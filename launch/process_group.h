@@ -6,7 +6,6 @@
 #include <c10/core/Device.h>
 #include <c10/util/intrusive_ptr.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -37,9 +36,5 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
 
 /// The c10d group behind `group`, for DataParallel; null for a world of one.
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group);
-
-/// Runs `action` on every rank and then agrees on how it went: when it threw anywhere, it throws on all. The ranks where it went well
-/// throw Error that names the rank that failed; kinds of errors (usage, mismatch) are kept. So no rank is left alone in a collective.
-void together(const ssl::Group& group, const std::function<void()>& action);
 
 }  // namespace unlabel::launch

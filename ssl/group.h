@@ -2,7 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace unlabel::ssl {
@@ -18,6 +20,8 @@ class Group {
 
   virtual int rank() const { return 0; }
   virtual int world_size() const { return 1; }
+  /// Where the tensors of its collectives must be.
+  virtual at::Device device() const { return at::kCPU; }
 
   /// Sums, or takes the maximum, over all ranks, in place. `tensor` must be contiguous. No gradient flows through.
   virtual void all_reduce_sum(at::Tensor& tensor) const;
@@ -40,5 +44,13 @@ class Group {
 
 /// The group of one.
 std::shared_ptr<const Group> single_process();
+
+/// Runs `action`, which makes no collective, on every rank and then agrees on how it went: when it threw on any rank, it throws on all of
+/// them, with the kind (UsageError, MismatchError or Error) and the message of the first rank that failed. So no rank is left alone in
+/// the next collective by one that has failed.
+void together(const Group& group, const std::function<void()>& action);
+
+/// Every rank's text, by rank, on every rank.
+std::vector<std::string> gather_texts(const Group& group, const std::string& text);
 
 }  // namespace unlabel::ssl
