@@ -86,6 +86,10 @@ void OptionTable::section(const std::string& name, OptionTable table) {
   }
 }
 
+void OptionTable::append(OptionTable table) {
+  for (auto& field : table.fields_) fields_.push_back(std::move(field));
+}
+
 const OptionTable::Field* OptionTable::find(const std::string& name) const {
   const auto found = std::find_if(fields_.begin(), fields_.end(), [&](const Field& field) { return field.name == name; });
   return found == fields_.end() ? nullptr : &*found;

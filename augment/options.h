@@ -42,6 +42,9 @@ class OptionTable {
   /// Adds all fields of another table below `name.`.
   void section(const std::string& name, OptionTable table);
 
+  /// Adds all fields of another table beside these.
+  void append(OptionTable table);
+
   const std::vector<Field>& fields() const { return fields_; }
 
   /// The resolved values as nested objects.

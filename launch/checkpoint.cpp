@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/ssl/safetensors.h>
 
@@ -49,7 +49,7 @@ std::vector<std::pair<std::int64_t, fs::path>> steps_in(const std::string& folde
 
 Checkpoint read_one(const fs::path& folder) {
   const std::string manifest_path = (folder / kManifest).string();
-  const auto manifest = nlohmann::json::parse(data::read_file(manifest_path), nullptr, false);
+  const auto manifest = nlohmann::json::parse(data::read_text_file(manifest_path), nullptr, false);
   if (!manifest.is_object() || !manifest.value("files", nlohmann::json()).is_object())
     throw Error(manifest_path, " is not a checkpoint's manifest");
   if (manifest.value("format", 0) != kFormat)
@@ -57,12 +57,12 @@ Checkpoint read_one(const fs::path& folder) {
   for (const char* name : {kTensors, kTraining}) {
     const auto& entry = manifest["files"].value(name, nlohmann::json::object());
     const std::string path = (folder / name).string();
-    const std::string bytes = data::read_file(path);
+    const std::string bytes = data::read_text_file(path);
     if (entry.value("bytes", std::uint64_t{0}) != bytes.size() || entry.value("crc32", std::uint32_t{0}) != crc_of(bytes))
       throw Error(path, " is damaged: it is not what the manifest says");
   }
   Checkpoint checkpoint;
-  checkpoint.training = nlohmann::json::parse(data::read_file((folder / kTraining).string()));
+  checkpoint.training = nlohmann::json::parse(data::read_text_file((folder / kTraining).string()));
   checkpoint.iteration = checkpoint.training.at("iteration").get<std::int64_t>();
   checkpoint.tensors = ssl::read_safetensors((folder / kTensors).string()).tensors;
   return checkpoint;
@@ -83,7 +83,7 @@ void write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, i
     data::write_file((temporary / kTraining).string(), training.dump(2) + "\n");
     nlohmann::json manifest = {{"format", kFormat}, {"files", nlohmann::json::object()}};
     for (const char* file : {kTensors, kTraining}) {
-      const std::string bytes = data::read_file((temporary / file).string());
+      const std::string bytes = data::read_text_file((temporary / file).string());
       manifest["files"][file] = {{"bytes", bytes.size()}, {"crc32", crc_of(bytes)}};
     }
     data::write_file((temporary / kManifest).string(), manifest.dump(2) + "\n");

@@ -1,1 +1,66 @@
-int main() { return 0; }
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/commands.h>
+#include <unlabel/launch/main_setup.h>
+
+#include <cstdio>
+#include <exception>
+
+namespace {
+
+constexpr const char* kUsage =
+    "usage: unlabel COMMAND [options]\n"
+    "\n"
+    "Learns representations of images without labels, and measures them.\n"
+    "\n"
+    "  pretrain METHOD  learn an encoder from a folder of images (METHOD: swav)\n"
+    "  knn              accuracy of nearest neighbours on an encoder's features\n"
+    "  linear           accuracy of a linear classifier on an encoder's features\n"
+    "  embed            write an encoder's features to a file\n"
+    "  info             what a run, a checkpoint or a file of weights holds\n"
+    "\n"
+    "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again cannot help, 1 the rest.\n";
+
+int run(const std::vector<std::string>& arguments) {
+  using namespace unlabel;
+  using namespace unlabel::launch;
+  if (arguments.empty()) {
+    std::fputs(kUsage, stderr);
+    return 2;
+  }
+  const std::string& name = arguments.front();
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (name == "--help" || name == "-h" || name == "help") {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  if (name == "--version") {
+    std::puts(version_text().c_str());
+    return 0;
+  }
+  if (name == "pretrain") return command_pretrain(rest);
+  if (name == "knn") return command_knn(rest);
+  if (name == "linear") return command_linear(rest);
+  if (name == "embed") return command_embed(rest);
+  if (name == "info") return command_info(rest);
+  throw UsageError("no command '", name, "'", did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info"}), "; see unlabel --help");
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  unlabel::launch::quiet_libraries();
+  const std::vector<std::string> arguments(values + 1, values + count);
+  const auto fail = [](const char* message, int code) {
+    std::fprintf(stderr, "unlabel: %s\n", message);
+    return code;
+  };
+  try {
+    return run(arguments);
+  } catch (const unlabel::MismatchError& error) {
+    return fail(error.what(), 93);
+  } catch (const unlabel::UsageError& error) {
+    return fail(error.what(), 2);
+  } catch (const std::exception& error) {
+    return fail(unlabel::launch::one_line(error).c_str(), 1);
+  }
+}

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/run_folder.h>
 
 #include <cerrno>
@@ -83,7 +83,7 @@ bool JsonLines::append(const nlohmann::json& object) {
 void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
   std::error_code error;
   if (!fs::exists(path, error)) return;
-  const std::string text = data::read_file(path);
+  const std::string text = data::read_text_file(path);
   std::size_t begin = 0;
   while (begin < text.size()) {
     const std::size_t end = text.find('\n', begin);

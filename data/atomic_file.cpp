@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/atomic_file.h>
 
 #include <cerrno>
 #include <cstring>
@@ -62,7 +62,7 @@ void write_file(const std::string& path, std::string_view text) {
   file.commit();
 }
 
-std::string read_file(const std::string& path) {
+std::string read_text_file(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("read", path);

@@ -29,7 +29,7 @@ class AtomicFile {
 void write_file(const std::string& path, std::string_view text);
 
 /// The whole file. Throws Error when it cannot be read.
-std::string read_file(const std::string& path);
+std::string read_text_file(const std::string& path);
 
 /// Flushes a folder's entries (a rename in it) to the disk.
 void flush_folder(const std::string& path);

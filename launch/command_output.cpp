@@ -1,0 +1,31 @@
+#include <unlabel/data/atomic_file.h>
+#include <unlabel/launch/command_output.h>
+
+#include <cstdio>
+
+namespace unlabel::launch {
+
+void write_result(const std::string& place, const nlohmann::json& result) {
+  if (place.empty()) return;
+  const std::string text = result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (place != "-") {
+    data::write_file(place, text);
+    return;
+  }
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+void print_line(const std::string& json_place, const std::string& line) {
+  std::FILE* stream = json_place == "-" ? stderr : stdout;
+  std::fprintf(stream, "%s\n", line.c_str());
+  std::fflush(stream);
+}
+
+std::string percent(double fraction) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * fraction);
+  return text;
+}
+
+}  // namespace unlabel::launch

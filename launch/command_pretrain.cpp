@@ -1,0 +1,44 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+#include <unlabel/launch/pretrain.h>
+
+#include <cstdio>
+
+namespace unlabel::launch {
+
+int command_pretrain(const std::vector<std::string>& arguments) {
+  PretrainOptions defaults;
+  std::string json;
+  auto options = table(defaults);
+  options.add("json", json, "write a summary of the run to this file; -: to stdout");
+  const CommandSpec spec{
+      "unlabel pretrain METHOD --data DIR --out RUN [options]",
+      "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings are planned from the\n"
+      "number and the size of the images. The same command again goes on where it stopped. Under torchrun --no-python it uses all ranks;\n"
+      "--batch-size counts the images of all of them.",
+      {"method"},
+      "examples:\n"
+      "  unlabel pretrain swav --data ~/photos --out runs/first\n"
+      "  unlabel pretrain swav --data imagenet --recipe swav_200ep --out runs/swav\n"
+      "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data imagenet --out runs/swav"};
+  auto line = parse_command_line(arguments, options, spec);
+  if (line.help) {
+    std::fputs(help_text(options, spec).c_str(), stdout);
+    return 0;
+  }
+  json = line.get("json");
+  std::erase_if(line.given, [](const auto& item) { return item.first == "json"; });
+  const auto environment = read_environment();
+  const auto result = pretrain(resolve_options(line), environment);
+  if (environment.rank != 0) return result.exit_code;
+
+  const auto& summary = result.summary;
+  if (result.exit_code == 0)
+    print_line(json, concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (", summary.at("steps"), " steps, ",
+                            static_cast<std::int64_t>(summary.at("images_per_second").get<double>()), " images/s)"));
+  write_result(json, summary);
+  return result.exit_code;
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,31 @@
+#include <unlabel/launch/main_setup.h>
+#include <unlabel/launch/process_group.h>
+
+#include <c10/util/Logging.h>
+#include <torch/torch.h>
+
+#include <cstdlib>
+
+C10_DECLARE_int(caffe2_log_level);
+
+namespace unlabel::launch {
+
+void quiet_libraries() {
+  constexpr int kErrorsOnly = 2;
+  if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kErrorsOnly;
+  ::setenv("OPENCV_LOG_LEVEL", "SILENT", /*overwrite=*/0);
+  c10::WarningUtils::set_warnAlways(false);
+}
+
+std::string version_text() {
+  return concat("unlabel ", UNLABEL_VERSION, " (LibTorch ", TORCH_VERSION, "; backends: ", built_backends(), "; GPUs: ",
+                torch::cuda::is_available() ? torch::cuda::device_count() : 0, ")");
+}
+
+std::string one_line(const std::exception& error) {
+  const auto* from_torch = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = from_torch ? from_torch->what_without_backtrace() : error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <exception>
+#include <string>
+
+namespace unlabel::launch {
+
+/// Keeps LibTorch's and OpenCV's own log lines off the terminal, errors excepted; our one line says what matters. For programs, not for
+/// libraries; TORCH_CPP_LOG_LEVEL and OPENCV_LOG_LEVEL still bring them back.
+void quiet_libraries();
+
+/// "unlabel 0.1.0 (LibTorch 2.11.0; backends: gloo, nccl; GPUs: 0)".
+std::string version_text();
+
+/// An exception's message, without LibTorch's backtrace and cut to its first line.
+std::string one_line(const std::exception& error);
+
+}  // namespace unlabel::launch

@@ -1,0 +1,73 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/precision.h>
+
+#include <ATen/autocast_mode.h>
+#include <torch/torch.h>
+
+namespace unlabel::launch {
+
+Precision::Precision(const std::string& name) {
+  if (name == "float32") return;
+  if (name == "float64") {
+    weights_ = at::kDouble;
+  } else if (name == "bf16" || name == "fp16") {
+    autocast_ = true;
+    type_ = name == "bf16" ? at::kBFloat16 : at::kHalf;
+  } else {
+    throw UsageError("no precision '", name, "'; there are float32, bf16, fp16 and float64");
+  }
+}
+
+Precision::Scope::Scope(const Precision& precision, c10::DeviceType device)
+    : device_(device),
+      before_enabled_(at::autocast::is_autocast_enabled(device)),
+      before_type_(at::autocast::get_autocast_dtype(device)) {
+  at::autocast::set_autocast_enabled(device, precision.autocast_);
+  if (precision.autocast_) at::autocast::set_autocast_dtype(device, precision.type_);
+  at::autocast::increment_nesting();
+}
+
+Precision::Scope::~Scope() {
+  // The cache holds 16-bit copies of the weights, which the update makes stale.
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(device_, before_enabled_);
+  at::autocast::set_autocast_dtype(device_, before_type_);
+}
+
+LossScaler::LossScaler(bool enabled, c10::Device device) : enabled_(enabled) {
+  if (!enabled_) return;
+  scale_ = torch::full({1}, 65536.f, device);
+  growth_tracker_ = torch::zeros({1}, torch::TensorOptions(torch::kInt32).device(device));
+}
+
+at::Tensor LossScaler::scale(const at::Tensor& loss) const { return enabled_ ? loss * scale_.squeeze(0).to(loss.scalar_type()) : loss; }
+
+bool LossScaler::unscale(const std::vector<at::Tensor>& parameters) {
+  if (!enabled_) return true;
+  torch::NoGradGuard no_grad;
+  std::vector<at::Tensor> gradients;
+  for (const auto& parameter : parameters)
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  auto found_overflow = torch::zeros({1}, scale_.options());
+  const auto inverse = scale_.to(torch::kDouble).reciprocal().to(torch::kFloat);
+  at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_overflow, inverse);
+  constexpr double kGrowth = 2, kBackoff = 0.5;
+  constexpr std::int64_t kInterval = 2000;
+  at::_amp_update_scale_(scale_, growth_tracker_, found_overflow, kGrowth, kBackoff, kInterval);
+  return found_overflow.item<float>() == 0;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> LossScaler::state() const {
+  if (!enabled_) return {};
+  return {{"scale", scale_}, {"growth_tracker", growth_tracker_}};
+}
+
+void LossScaler::load_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
+  if (!enabled_) return;
+  for (const auto& [name, tensor] : state) {
+    if (name == "scale") scale_.copy_(tensor);
+    if (name == "growth_tracker") growth_tracker_.copy_(tensor);
+  }
+}
+
+}  // namespace unlabel::launch

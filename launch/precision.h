@@ -1,0 +1,61 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace unlabel::launch {
+
+/// How numbers are held in training: float32; bf16 and fp16 (autocast: weights stay float32); float64 (everything, for exact tests).
+class Precision {
+ public:
+  /// Throws UsageError for an unknown name.
+  explicit Precision(const std::string& name);
+
+  at::ScalarType weights() const { return weights_; }
+  bool scales_loss() const { return autocast_ && type_ == at::kHalf; }
+
+  /// Autocast on this thread, for this device, as long as it lives.
+  class Scope {
+   public:
+    Scope(const Precision& precision, c10::DeviceType device);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    c10::DeviceType device_;
+    bool before_enabled_;
+    at::ScalarType before_type_;
+  };
+
+ private:
+  at::ScalarType weights_ = at::kFloat;
+  bool autocast_ = false;
+  at::ScalarType type_ = at::kBFloat16;
+};
+
+/// Loss scaling for fp16, so that small gradients do not vanish (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2): the scale doubles
+/// after 2000 good steps and halves after one whose gradients overflow, which is skipped. The same on every rank, since gradients are.
+class LossScaler {
+ public:
+  explicit LossScaler(bool enabled, c10::Device device);
+
+  /// loss * scale; the loss itself when not enabled.
+  at::Tensor scale(const at::Tensor& loss) const;
+
+  /// Divides the gradients by the scale, in place, and moves the scale. False: they overflowed, and the step must be skipped.
+  bool unscale(const std::vector<at::Tensor>& parameters);
+
+  std::vector<std::pair<std::string, at::Tensor>> state() const;
+  void load_state(const std::vector<std::pair<std::string, at::Tensor>>& state);
+
+ private:
+  bool enabled_;
+  at::Tensor scale_, growth_tracker_;
+};
+
+}  // namespace unlabel::launch

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <unlabel/launch/environment.h>
+#include <unlabel/launch/pretrain_options.h>
+
+#include <nlohmann/json.hpp>
+
+namespace unlabel::launch {
+
+/// How a run ended.
+struct PretrainResult {
+  int exit_code = 0;       ///< 0 done; 75 stopped on request with a complete checkpoint
+  nlohmann::json summary;  ///< method, steps, final_loss, images_per_second, data_wait ...
+};
+
+/// Pretrains: the whole loop is in pretrain.cpp. Goes on from the newest checkpoint in `options.out` when there is one. Throws Error as the
+/// parts do; a loss that is not finite is a MismatchError (exit code 93).
+PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& environment);
+
+}  // namespace unlabel::launch

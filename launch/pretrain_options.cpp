@@ -1,0 +1,109 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/dataset.h>
+#include <unlabel/data/survey.h>
+#include <unlabel/launch/pretrain_options.h>
+#include <unlabel/ssl/planner.h>
+#include <unlabel/ssl/recipe.h>
+
+#include <algorithm>
+
+namespace unlabel::launch {
+
+namespace {
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+}  // namespace
+
+OptionTable table(PretrainOptions& o) {
+  OptionTable t;
+  t.add("method", o.method, "how to learn: swav");
+  t.add("data", o.data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR");
+  t.add("out", o.out, "run folder; an interrupted run in it goes on");
+  t.add("recipe", o.recipe, "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
+  t.add("init", o.init, "start the encoder from these weights (.safetensors)");
+  t.add("epochs", o.epochs, "passes over the data, which the schedules span");
+  t.add("max_steps", o.max_steps, "end after so many steps; the schedules still span the epochs");
+  t.add("batch_size", o.batch_size, "images a step, over all ranks");
+  t.add("micro_batch", o.micro_batch, "images that a rank takes at once; gradients accumulate; 0: its whole share");
+  t.add("precision", o.precision, "float32, bf16, fp16 or float64");
+  t.add("channels_last", o.channels_last, "memory layout; faster on most hardware");
+  t.add("seed", o.seed, "of weights, order and views");
+  t.add("threads", o.threads, "loader threads a rank; -1: from the number of cores; 0: none");
+  t.add("device", o.device, "auto, cpu, cuda or cuda:N");
+  t.add("backend", o.backend, "between ranks: auto, nccl or gloo");
+  t.add("timeout", o.timeout, "seconds that ranks wait for each other");
+  t.add("sync_batch_norm_group", o.sync_batch_norm_group, "ranks that share batch statistics; 0: all; 1: each its own");
+  OptionTable checkpoint;
+  checkpoint.add("every", o.checkpoint.every, "steps between checkpoints; 0: only at the end");
+  checkpoint.add("keep", o.checkpoint.keep, "checkpoints kept");
+  t.section("checkpoint", checkpoint);
+  OptionTable knn;
+  knn.add("every", o.knn.every, "epochs between kNN measurements on the labelled data; 0: none");
+  knn.add("protocol", o.knn.protocol, "dino, instdisc or lightly");
+  knn.add("train_images", o.knn.train_images, "at most so many training images");
+  knn.add("test_images", o.knn.test_images, "at most so many test images");
+  t.section("knn", knn);
+  t.section("encoder", ssl::table(o.encoder));
+  t.append(ssl::table(o.methods));
+  t.section("optimizer", ssl::table(o.optimizer));
+  t.section("schedule", ssl::table(o.schedule));
+  OptionTable preset;
+  preset.add("preset", o.augment_preset, "swav, simclr, byol, deepcluster, deepcluster_v2");
+  t.section("augment", preset);
+  t.section("augment", augment::table(o.augment));
+  return t;
+}
+
+ResolvedOptions resolve_options(const CommandLine& line) {
+  ResolvedOptions resolved;
+  auto& options = resolved.options;
+  auto fields = table(options);
+  line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
+  const auto& methods = ssl::method_names();
+  if (std::find(methods.begin(), methods.end(), options.method) == methods.end())
+    throw UsageError(options.method.empty() ? "which method? write unlabel pretrain METHOD" : "no method '" + options.method + "'",
+                     did_you_mean(options.method, methods), "; there are: ", joined(methods));
+  if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
+  if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
+
+  if (!options.recipe.empty()) {
+    auto recipe = ssl::find_recipe(options.recipe);
+    const auto wanted = recipe.value("method", options.method);
+    if (wanted != options.method) throw UsageError("--recipe ", options.recipe, " is for ", wanted, ", not for ", options.method);
+    recipe.erase("description");
+    recipe.erase("source");
+    fields.from_json(recipe, "recipe " + options.recipe);
+  } else {
+    const auto dataset = data::open_dataset(options.data, data::Split::kTrain);
+    ssl::PlanInput input;
+    input.images = dataset->size();
+    input.median_short_side = data::survey_sizes(*dataset).median_short_side;
+    if (line.has("batch_size")) input.batch_size = options.batch_size;
+    if (line.has("epochs")) input.epochs = options.epochs;
+    auto plan = ssl::plan(options.method, input);
+    fields.from_json(plan.settings, "the plan");
+    resolved.warnings = std::move(plan.warnings);
+    for (const auto& choice : plan.choices)
+      if (!line.has(choice.setting)) resolved.reasons.push_back(concat("--", choice.setting, " ", choice.value, ": ", choice.reason));
+  }
+  line.apply(fields);
+
+  const auto positive = [](const char* name, std::int64_t value) {
+    if (value < 1) throw UsageError("--", name, " must be at least 1, not ", value);
+  };
+  positive("epochs", options.epochs);
+  positive("batch-size", options.batch_size);
+  positive("checkpoint.keep", options.checkpoint.keep);
+  positive("timeout", options.timeout);
+  if (options.max_steps && *options.max_steps < 0) throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
+  if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
+  if (options.checkpoint.every < 0) throw UsageError("--checkpoint.every must not be negative, and is ", options.checkpoint.every);
+  return resolved;
+}
+
+augment::MultiCrop make_views(const PretrainOptions& options) { return augment::preset(options.augment_preset, options.augment); }
+
+}  // namespace unlabel::launch

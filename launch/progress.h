@@ -1,0 +1,33 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace unlabel::launch {
+
+/// Tells a person how a long run goes, on stderr: a line that is rewritten on a terminal; elsewhere a plain line now and then. Silent unless
+/// `enabled` (rank 0).
+class Progress {
+ public:
+  Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration, std::int64_t steps_per_epoch);
+  ~Progress();
+
+  /// After an iteration.
+  void update(std::int64_t iterations_done, double loss, double images_per_second, double data_wait);
+
+  /// A line of its own, above the bar.
+  void say(const std::string& line);
+
+ private:
+  void clear();
+
+  bool enabled_, terminal_, bar_shown_ = false;
+  std::int64_t total_, first_, steps_per_epoch_;
+  std::chrono::steady_clock::time_point begin_, shown_;
+};
+
+/// "1:02:03", "4:05".
+std::string clock_text(double seconds);
+
+}  // namespace unlabel::launch

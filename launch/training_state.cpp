@@ -1,0 +1,91 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/training_state.h>
+#include <unlabel/ssl/weights.h>
+
+#include <torch/torch.h>
+
+#include <set>
+
+namespace unlabel::launch {
+
+namespace {
+
+/// Options that do not change what is learned: a run may go on with other values.
+const std::set<std::string> kFree{"data", "out", "recipe", "init", "max_steps", "threads", "device", "backend", "timeout",
+                                  "checkpoint.every", "checkpoint.keep", "knn.every", "knn.protocol", "knn.train_images", "knn.test_images"};
+
+std::string differences(const nlohmann::json& before, const PretrainOptions& now) {
+  PretrainOptions then = now;
+  auto then_table = table(then);
+  try {
+    then_table.from_json(before, "the checkpoint");
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  PretrainOptions copy = now;
+  const auto now_table = table(copy);
+  std::string text;
+  for (const auto& field : now_table.fields()) {
+    const auto old_value = then_table.find(field.name)->get(), new_value = field.get();
+    if (kFree.contains(field.name) || old_value == new_value) continue;
+    text += concat(text.empty() ? "" : ", ", field.name, " was ", old_value.dump(), " and is ", new_value.dump());
+  }
+  return text;
+}
+
+std::string hex(std::uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+ssl::NamedTensors below(const ssl::NamedTensors& tensors, const std::string& prefix) {
+  ssl::NamedTensors found;
+  for (const auto& [name, tensor] : tensors)
+    if (name.starts_with(prefix)) found.emplace_back(name.substr(prefix.size()), tensor);
+  return found;
+}
+
+}  // namespace
+
+std::int64_t TrainingState::bytes() const {
+  std::int64_t sum = 1 << 20;
+  for (const auto& item : take(0).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
+  return sum;
+}
+
+Checkpoint TrainingState::take(std::int64_t iteration) const {
+  Checkpoint checkpoint;
+  checkpoint.iteration = iteration;
+  const auto append = [&](const std::string& prefix, const ssl::NamedTensors& tensors) {
+    for (const auto& [name, tensor] : tensors) checkpoint.tensors.emplace_back(prefix + name, tensor.detach());
+  };
+  append("method.", ssl::state_of(method));
+  append("optimizer.", optimizer.state());
+  append("scaler.", scaler.state());
+  checkpoint.training = {{"options", config_json(options)},
+                         {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(dataset.fingerprint())}}}};
+  return checkpoint;
+}
+
+std::int64_t TrainingState::resume(const std::string& folder) {
+  if (!newest_checkpoint(folder)) return 0;
+  const auto checkpoint = read_checkpoint(folder);
+  const auto& data = checkpoint.training.at("data");
+  if (data.at("images") != dataset.size() || data.at("fingerprint") != hex(dataset.fingerprint()))
+    throw MismatchError("the data has changed since the checkpoint in ", folder, ": it was ", data.at("description").get<std::string>(),
+                        ", and is ", dataset.description(), "; use the same data, or another --out");
+  if (const auto text = differences(checkpoint.training.at("options"), options); !text.empty())
+    throw MismatchError("the run in ", options.out, " has other settings: ", text, "; use those, or another --out");
+  ssl::load_state(method, below(checkpoint.tensors, "method."), {"", /*strict=*/true});
+  optimizer.load_state(below(checkpoint.tensors, "optimizer."));
+  scaler.load_state(below(checkpoint.tensors, "scaler."));
+  return checkpoint.iteration;
+}
+
+nlohmann::json config_json(const PretrainOptions& options) {
+  PretrainOptions copy = options;
+  return table(copy).to_json();
+}
+
+}  // namespace unlabel::launch
