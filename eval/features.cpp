@@ -1,1 +1,186 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/collate.h>
+#include <unlabel/data/loader.h>
+#include <unlabel/data/sampler.h>
+#include <unlabel/eval/agree.h>
+#include <unlabel/eval/encode.h>
 #include <unlabel/eval/features.h>
+#include <unlabel/ssl/group.h>
+#include <unlabel/ssl/models/encoder.h>
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <exception>
+#include <functional>
+#include <map>
+#include <numeric>
+
+namespace unlabel::eval {
+namespace {
+
+constexpr std::int64_t kRowsGatheredAtOnce = 16384;
+
+// `local` holds this rank's rows of a list that is cut into world_size ranges of `local.size(0)` rows, the last ones padded.
+at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Group& group, const at::Device& device) {
+  if (group.world_size() == 1) return local.narrow(0, 0, rows);
+  const auto each = local.size(0);
+  auto sizes = local.sizes().vec();
+  sizes.insert(sizes.begin(), group.world_size());
+  auto all = torch::empty(sizes, local.options());
+  for (std::int64_t begin = 0; begin < each; begin += kRowsGatheredAtOnce) {
+    const auto count = std::min(kRowsGatheredAtOnce, each - begin);
+    auto part = group.all_gather(local.narrow(0, begin, count).contiguous().to(device)).cpu();
+    all.narrow(1, begin, count).copy_(part.unflatten(0, {group.world_size(), count}));
+  }
+  return all.flatten(0, 1).narrow(0, 0, rows).contiguous();
+}
+
+Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::int64_t> samples,
+                 const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group,
+                 std::int64_t dim, const std::function<at::Tensor(const at::Tensor&)>& encode_batch) {
+  if (view.views() != 1) throw UsageError("features are taken of one view an image, and this pipeline makes ", view.views());
+  if (samples.empty()) throw UsageError("no images to take features of in ", dataset->description());
+  if (options.batch_size < 1) throw UsageError("the batch size of features must be at least 1, not ", options.batch_size);
+  if (options.broken != "fail" && options.broken != "skip")
+    throw UsageError("broken = '", options.broken, "' is not known: use fail or skip");
+  const auto device = parse_device(options.device);
+
+  const auto rows = static_cast<std::int64_t>(samples.size());
+  const auto each = (rows + group.world_size() - 1) / group.world_size();
+  const auto begin = std::min(rows, each * group.rank());
+  const auto end = std::min(rows, begin + each);
+  auto values = torch::zeros({each, dim});
+  auto usable = torch::zeros({each}, torch::kUInt8);
+
+  std::exception_ptr failure;
+  try {
+    data::LoaderOptions loading;
+    loading.threads = options.threads;
+    data::Loader loader(dataset, view, loading);
+    if (begin < end) loader.start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
+    std::int64_t row = 0;
+    while (row < end - begin) {
+      const auto batch = loader.next();
+      if (!batch) throw Error("the loader ended after ", row, " of ", end - begin, " images");
+      const auto count = static_cast<std::int64_t>(batch->indices.size());
+      values.narrow(0, row, count).copy_(encode_batch(data::collate_views(*batch).front()));
+      usable.narrow(0, row, count).fill_(1);
+      for (const auto& broken : batch->replacements) {
+        if (options.broken == "fail")
+          throw Error("cannot measure on a broken image: ", broken.name, ": ", broken.reason,
+                      "; mend or remove it, or leave such images out with --features.broken skip");
+        const auto at = std::find(batch->indices.begin(), batch->indices.end(), broken.index) - batch->indices.begin();
+        usable[row + at] = 0;
+      }
+      row += count;
+    }
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  agree(failure, group, torch::empty({0}, torch::TensorOptions(device)));
+
+  Features features;
+  features.values = gather_rows(values, rows, group, device);
+  usable = gather_rows(usable, rows, group, device);
+  std::vector<std::int64_t> labels;
+  for (const auto sample : samples) labels.push_back(dataset->label(sample));
+  features.labels = torch::tensor(labels, torch::kInt64);
+  features.indices = torch::tensor(samples, torch::kInt64);
+  features.class_names = dataset->class_names();
+  features.skipped = rows - usable.sum().item<std::int64_t>();
+  if (features.skipped > 0) {
+    const auto kept = usable.nonzero().flatten();
+    features.values = features.values.index_select(0, kept);
+    features.labels = features.labels.index_select(0, kept);
+    features.indices = features.indices.index_select(0, kept);
+  }
+  return features;
+}
+
+std::vector<std::int64_t> all_samples(const data::Dataset& dataset) {
+  std::vector<std::int64_t> samples(dataset.size());
+  std::iota(samples.begin(), samples.end(), 0);
+  return samples;
+}
+
+}  // namespace
+
+OptionTable table(FeatureOptions& o) {
+  OptionTable t;
+  t.add("batch_size", o.batch_size, "images encoded at once on each rank");
+  t.add("threads", o.threads, "decoding threads on each rank");
+  t.add("precision", o.precision, "float32, bf16 or fp16");
+  t.add("device", o.device, "cpu, cuda or cuda:N");
+  t.add("broken", o.broken, "an image that cannot be read: fail, or skip");
+  return t;
+}
+
+Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
+                          const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group) {
+  auto samples = all_samples(*dataset);
+  return extract_features(encoder, std::move(dataset), std::move(samples), view, options, group);
+}
+
+Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
+                          std::vector<std::int64_t> samples, const augment::MultiCrop& view,
+                          const FeatureOptions& options, const ssl::Group& group) {
+  const EvalMode eval_mode(encoder);
+  return collect(std::move(dataset), std::move(samples), view, options, group, encoder.feature_dim(),
+                 [&](const at::Tensor& images) { return encode(encoder, images, options.precision, options.device); });
+}
+
+Features pixel_features(std::shared_ptr<const data::Dataset> dataset, const augment::MultiCrop& view,
+                        const FeatureOptions& options, const ssl::Group& group) {
+  auto samples = all_samples(*dataset);
+  const auto dim = view.views() == 1 ? static_cast<std::int64_t>(view.shape(0).size()) : 0;
+  return collect(std::move(dataset), std::move(samples), view, options, group, dim,
+                 [](const at::Tensor& images) { return images.flatten(1); });
+}
+
+void centre(Features& train, Features& test) {
+  const auto mean = train.values.mean(0, /*keepdim=*/true, torch::kFloat64).to(train.values.scalar_type());
+  train.values = train.values - mean;
+  test.values = test.values - mean;
+}
+
+std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std::uint64_t seed) {
+  std::vector<std::int64_t> samples(std::max<std::int64_t>(0, std::min(n, limit)));
+  std::iota(samples.begin(), samples.end(), 0);
+  if (limit < n && limit > 0) {
+    const data::Permutation order(n, seed, 0);
+    for (auto& sample : samples) sample = static_cast<std::int64_t>(order(sample));
+    std::sort(samples.begin(), samples.end());
+  }
+  return samples;
+}
+
+at::Tensor match_labels(const Features& test, const std::vector<std::string>& train_class_names) {
+  if (test.class_names.empty() || train_class_names.empty() || test.class_names == train_class_names) return test.labels;
+  std::map<std::string, std::int64_t> label_of;
+  for (std::size_t i = 0; i < train_class_names.size(); ++i) label_of.emplace(train_class_names[i], i);
+  std::vector<std::int64_t> matched(test.class_names.size() + 1, -1);  // the last is for unlabelled rows, -1
+  for (std::size_t i = 0; i < test.class_names.size(); ++i)
+    if (const auto found = label_of.find(test.class_names[i]); found != label_of.end()) matched[i] = found->second;
+  return torch::tensor(matched, torch::kInt64).index({test.labels});
+}
+
+void require_labelled(const Features& train, const Features& test) {
+  for (const auto* features : {&train, &test}) {
+    const std::string which = features == &train ? "training" : "test";
+    if (features->size() == 0) throw UsageError("there are no ", which, " images to measure with");
+    const auto unlabelled = (features->labels < 0).sum().item<std::int64_t>();
+    if (unlabelled > 0)
+      throw UsageError(unlabelled, " of ", features->size(), " ", which,
+                       " images have no label, and this measure needs one for each: use a folder with one folder a class");
+    const auto finite = features->values.isfinite().all(1);
+    if (!finite.all().item<bool>())
+      throw Error("features of ", (~finite).sum().item<std::int64_t>(), " of ", features->size(), " ", which,
+                  " images are not finite: the encoder's weights are broken");
+  }
+  if (train.dim() != test.dim())
+    throw UsageError("training features have ", train.dim(), " dimensions and test features ", test.dim(),
+                     ": take both with one encoder and one view");
+}
+
+}  // namespace unlabel::eval

@@ -1,0 +1,80 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/eval/encode.h>
+#include <unlabel/ssl/models/encoder.h>
+
+#include <ATen/autocast_mode.h>
+#include <torch/torch.h>
+
+#include <optional>
+
+namespace unlabel::eval {
+namespace {
+
+class Autocast {
+ public:
+  Autocast(at::DeviceType device, at::ScalarType type)
+      : device_(device), enabled_(at::autocast::is_autocast_enabled(device)), type_(at::autocast::get_autocast_dtype(device)) {
+    at::autocast::set_autocast_enabled(device, true);
+    at::autocast::set_autocast_dtype(device, type);
+    at::autocast::increment_nesting();
+  }
+  ~Autocast() {
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_dtype(device_, type_);
+    at::autocast::set_autocast_enabled(device_, enabled_);
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  at::DeviceType device_;
+  bool enabled_;
+  at::ScalarType type_;
+};
+
+std::optional<at::ScalarType> autocast_type(const std::string& precision) {
+  if (precision == "float32") return std::nullopt;
+  if (precision == "bf16") return at::kBFloat16;
+  if (precision == "fp16") return at::kHalf;
+  throw UsageError("precision '", precision, "' is not known: use float32, bf16 or fp16");
+}
+
+}  // namespace
+
+EvalMode::EvalMode(torch::nn::Module& module) : module_(module), module_was_training_(module.is_training()) {
+  for (auto& child : module.modules(/*include_self=*/false)) was_training_.emplace_back(child, child->is_training());
+  module.eval();
+}
+
+EvalMode::~EvalMode() {
+  module_.train(module_was_training_);  // sets the children too; so the module goes first
+  for (auto& [child, was_training] : was_training_)
+    if (child->is_training() != was_training) child->train(was_training);
+}
+
+at::Tensor encode(ssl::Encoder& encoder, const at::Tensor& images, const std::string& precision,
+                  const std::string& device) {
+  const torch::NoGradGuard no_grad;
+  const auto where = parse_device(device);
+  const auto type = autocast_type(precision);
+  std::optional<Autocast> autocast;
+  if (type) autocast.emplace(where.type(), *type);
+  const auto input = images.to(where).contiguous(at::MemoryFormat::ChannelsLast);
+  return encoder.forward(input).to(torch::kFloat32).contiguous();
+}
+
+at::Device parse_device(const std::string& name) {
+  std::optional<at::Device> device;
+  try {
+    device.emplace(name);
+  } catch (const c10::Error&) {
+  }
+  if (!device || !(device->is_cpu() || device->is_cuda()))
+    throw UsageError("device '", name, "' is not known: use cpu, cuda or cuda:N");
+  if (device->is_cuda() && (!torch::cuda::is_available() || device->index() >= int(torch::cuda::device_count())))
+    throw UsageError("device '", name, "' is not there: LibTorch sees ", torch::cuda::device_count(),
+                     " CUDA devices; use --device cpu");
+  return *device;
+}
+
+}  // namespace unlabel::eval
