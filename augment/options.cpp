@@ -158,6 +158,11 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
   field->set(parsed);
 }
 
+OptionTable without(OptionTable table, const std::vector<std::string>& names) {
+  std::erase_if(table.fields(), [&](const auto& field) { return std::find(names.begin(), names.end(), field.name) != names.end(); });
+  return table;
+}
+
 nlohmann::json read_json_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UsageError("cannot read ", path, ": check the path and its permissions");

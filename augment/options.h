@@ -46,6 +46,7 @@ class OptionTable {
   void append(OptionTable table);
 
   const std::vector<Field>& fields() const { return fields_; }
+  std::vector<Field>& fields() { return fields_; }
 
   /// The resolved values as nested objects.
   nlohmann::json to_json() const;
@@ -64,6 +65,9 @@ class OptionTable {
  private:
   std::vector<Field> fields_;
 };
+
+/// `table` without the fields of these names.
+OptionTable without(OptionTable table, const std::vector<std::string>& names);
 
 /// The candidate with the smallest edit distance to `word`, or an empty string when none is near enough to be meant.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates);

@@ -1,6 +1,5 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
-#include <unlabel/data/survey.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/planner.h>
 #include <unlabel/ssl/recipe.h>

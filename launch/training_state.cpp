@@ -88,4 +88,16 @@ nlohmann::json config_json(const PretrainOptions& options) {
   return table(copy).to_json();
 }
 
+std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
+  const auto views = make_views(options);
+  std::map<std::string, std::string> metadata{{"method", options.method}, {"size", std::to_string(views.shape(0).width)}};
+  for (const auto& step : views.pipeline(0).steps()) {
+    if (const auto* normalize = std::get_if<augment::Normalize>(&step)) {
+      metadata["mean"] = nlohmann::json(normalize->mean).dump();
+      metadata["std"] = nlohmann::json(normalize->std).dump();
+    }
+  }
+  return metadata;
+}
+
 }  // namespace unlabel::launch

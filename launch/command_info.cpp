@@ -1,0 +1,69 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/atomic_file.h>
+#include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/command_line.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+#include <unlabel/ssl/safetensors.h>
+
+#include <torch/torch.h>
+
+#include <cstdio>
+#include <filesystem>
+
+namespace unlabel::launch {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+nlohmann::json weights_info(const std::string& path, bool list) {
+  const auto file = ssl::read_safetensors_header(path);
+  nlohmann::json info = {{"file", path}, {"metadata", file.metadata}, {"tensors", file.tensors.size()}};
+  std::int64_t numbers = 0;
+  for (const auto& [name, tensor] : file.tensors) numbers += tensor.numel();
+  info["numbers"] = numbers;
+  if (list)
+    for (const auto& [name, tensor] : file.tensors)
+      info["list"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}, {"type", c10::toString(tensor.scalar_type())}});
+  return info;
+}
+
+}  // namespace
+
+int command_info(const std::vector<std::string>& arguments) {
+  std::string path, json;
+  bool list = false;
+  OptionTable fields;
+  fields.add("path", path, "a run folder, or a file of weights (.safetensors)");
+  fields.add("tensors", list, "list every tensor");
+  fields.add("json", json, "write it as JSON to this file; -: to stdout");
+  const CommandSpec spec{"unlabel info RUN|FILE [options]", "What a run, a checkpoint or a file of weights holds.", {"path"}, ""};
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (line.help) {
+    std::fputs(help_text(fields, spec).c_str(), stdout);
+    return 0;
+  }
+  line.apply(fields);
+  if (path.empty()) throw UsageError("what is to be looked at? unlabel info RUN|FILE");
+  std::error_code error;
+  if (!fs::exists(path, error)) throw UsageError(path, ": there is no such file or folder");
+
+  nlohmann::json info;
+  if (!fs::is_directory(path, error)) {
+    info = weights_info(path, list);
+  } else {
+    info["run"] = path;
+    const std::string config = path + "/config.json", encoder = path + "/encoder.safetensors";
+    if (!fs::exists(config, error)) throw UsageError(path, " is not a run folder: it has no config.json");
+    info["config"] = read_json_file(config);
+    if (const auto newest = newest_checkpoint(path + "/checkpoints")) info["newest_checkpoint"] = *newest;
+    info["finished"] = fs::exists(encoder, error);
+    if (info["finished"].get<bool>()) info["encoder"] = weights_info(encoder, list);
+  }
+  if (json != "-") print_line(json, info.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  write_result(json, info);
+  return 0;
+}
+
+}  // namespace unlabel::launch

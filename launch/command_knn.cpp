@@ -1,0 +1,52 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/eval/knn.h>
+#include <unlabel/eval/report.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+#include <unlabel/launch/evaluation.h>
+
+#include <cstdio>
+
+namespace unlabel::launch {
+
+int command_knn(const std::vector<std::string>& arguments) {
+  EvaluationOptions options;
+  eval::KnnOptions knn;
+  auto fields = table(options);
+  fields.append(without(eval::table(knn), {"device"}));
+  const CommandSpec spec{"unlabel knn --checkpoint RUN|FILE --data DIR [options]",
+                         "Accuracy of a weighted vote of nearest neighbours on frozen features. A figure means nothing without its protocol:\n"
+                         "dino (k 20, T 0.07), instdisc (k 200, T 0.07), lightly (k 200, T 0.1).",
+                         {},
+                         "examples:\n"
+                         "  unlabel knn --checkpoint runs/first --data ~/photos\n"
+                         "  unlabel knn --untrained --encoder.arch resnet18 --data cifar10:~/cifar --json -"};
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (line.help) {
+    std::fputs(help_text(fields, spec).c_str(), stdout);
+    return 0;
+  }
+  line.apply(fields);
+  const auto environment = read_environment();
+  const auto device = choose_device(options.device, environment);
+  knn.device = device.str();
+  const auto subject = make_subject(options, encoder_given(line), device);
+  const auto train = open_split(options, data::Split::kTrain), test = open_split(options, data::Split::kTest);
+  const auto group = connect(environment, device, {options.backend, options.timeout});
+
+  auto train_features = subject_features(subject, train, options, device, *group);
+  auto test_features = subject_features(subject, test, options, device, *group);
+  if (options.pixels) eval::centre(train_features, test_features);
+  const auto result = eval::knn(train_features, test_features, knn, *group);
+  if (environment.rank != 0) return 0;
+
+  print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
+  print_line(options.json, concat("kNN accuracy ", percent(result.accuracy), "  (", result.protocol, ": k ", result.k, ", T ", result.temperature, "; ",
+                                  result.train_images, " training and ", result.test_images, " test images, ", result.classes, " classes)"));
+  auto json = eval::to_json(result);
+  describe(subject, options, json);
+  write_result(options.json, json);
+  return 0;
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,270 @@
+#include "program.h"
+
+#include <unlabel/ssl/safetensors.h>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <csignal>
+#include <sys/mount.h>
+#include <thread>
+#include <unistd.h>
+
+namespace unlabel::launch {
+namespace {
+
+namespace fs = std::filesystem;
+using Arguments = std::vector<std::string>;
+
+Arguments operator+(Arguments a, const Arguments& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+/// A run of 2 + 2 crops of two sizes, 8 steps an epoch, with a queue that begins to fill in epoch 0 and is full after two steps, and
+/// prototypes that are frozen for five.
+Arguments small_run(const std::string& data, const std::string& out) {
+  return {"pretrain", "swav", "--data", data, "--out", out, "--epochs", "3", "--batch-size", "8", "--encoder.arch", "resnet18",
+          "--encoder.width", "4", "--encoder.stem", "small", "--swav.prototypes", "12", "--swav.projection-dim", "8", "--swav.hidden-dim", "16",
+          "--swav.freeze-prototypes-iterations", "5", "--swav.queue-length", "16", "--swav.queue-start-epoch", "0", "--optimizer.kind", "larc",
+          "--optimizer.lr", "0.3", "--schedule.warmup-epochs", "1", "--augment.preset", "swav", "--augment.global-size", "16",
+          "--augment.global-count", "2", "--augment.local-size", "8", "--augment.local-count", "2", "--augment.blur", "false", "--threads", "1",
+          "--seed", "3"};
+}
+
+double largest_difference(const std::string& a, const std::string& b) {
+  const auto first = ssl::read_safetensors(a).tensors, second = ssl::read_safetensors(b).tensors;
+  EXPECT_EQ(first.size(), second.size());
+  double largest = 0;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(first[i].first, second[i].first);
+    const auto difference = (first[i].second.to(torch::kFloat64) - second[i].second.to(torch::kFloat64)).abs();
+    largest = std::max(largest, difference.max().item<double>());
+  }
+  return largest;
+}
+
+class CiPretrain : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    make_images(*folder_ / "images", 64, 20, 4);
+  }
+  static void TearDownTestSuite() { delete folder_; }
+  std::string data() const { return *folder_ / "images"; }
+  std::string out(const std::string& name) const { return *folder_ / name; }
+
+  static TemporaryFolder* folder_;
+};
+TemporaryFolder* CiPretrain::folder_ = nullptr;
+
+TEST_F(CiPretrain, LeavesWhatADocumentedRunLeaves) {
+  const auto outcome = unlabel(small_run(data(), out("plain")) + Arguments{"--json", "-"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto summary = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(summary.at("steps"), 24);
+  EXPECT_GT(summary.at("images_per_second").get<double>(), 0);
+  EXPECT_GE(summary.at("data_wait").get<double>(), 0);
+  EXPECT_LE(summary.at("data_wait").get<double>(), 1);
+  const auto lines = read_lines(out("plain/metrics.jsonl"));
+  ASSERT_EQ(lines.size(), 24u);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i].at("step"), i);
+    EXPECT_TRUE(lines[i].at("loss").is_number());
+  }
+  EXPECT_EQ(lines.back().at("loss"), summary.at("final_loss"));
+  EXPECT_EQ(lines[3].at("queue_full"), 1);
+  EXPECT_EQ(lines[1].at("queue_full"), 0);
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(out("plain/config.json"))).at("swav").at("prototypes"), 12);
+  const auto encoder = ssl::read_safetensors(out("plain/encoder.safetensors"));
+  EXPECT_EQ(encoder.metadata.at("arch"), "resnet18");
+  EXPECT_EQ(encoder.metadata.at("size"), "16");
+
+  const auto before = read_bytes(out("plain/encoder.safetensors"));
+  const auto again = unlabel(small_run(data(), out("plain")));
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.err.find("finished"), std::string::npos) << again.err;
+  EXPECT_EQ(read_lines(out("plain/metrics.jsonl")).size(), 24u);
+  EXPECT_EQ(read_bytes(out("plain/encoder.safetensors")), before);
+}
+
+TEST_F(CiPretrain, TwoRanksEqualOne) {
+  for (const auto& [precision, tolerance] : std::vector<std::pair<std::string, double>>{{"float64", 1e-9}, {"float32", 1e-3}}) {
+    const Arguments steps{"--precision", precision, "--max-steps", "20"};
+    const auto one = unlabel(small_run(data(), out("one-" + precision)) + steps, {{"OMP_NUM_THREADS", "1"}});
+    ASSERT_EQ(one.exit_code, 0) << one.err;
+    for (const auto& outcome : unlabel_ranks(2, small_run(data(), out("two-" + precision)) + steps)) ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto a = read_lines(out("one-" + precision + "/metrics.jsonl")), b = read_lines(out("two-" + precision + "/metrics.jsonl"));
+    ASSERT_EQ(a.size(), 20u);
+    ASSERT_EQ(b.size(), 20u);
+    for (std::size_t i = 0; i < a.size(); ++i)
+      EXPECT_NEAR(a[i].at("loss").get<double>(), b[i].at("loss").get<double>(), tolerance) << precision << ", step " << i;
+    EXPECT_LT(largest_difference(out("one-" + precision + "/encoder.safetensors"), out("two-" + precision + "/encoder.safetensors")), tolerance);
+    EXPECT_GT(largest_difference(out("one-" + precision + "/encoder.safetensors"), out("one-float64/encoder.safetensors")) +
+                  (precision == "float64"), 0);  // the runs did compute in different precisions
+  }
+}
+
+TEST_F(CiPretrain, LoaderThreadsChangeNothing) {
+  std::string first;
+  for (const char* threads : {"0", "1", "4"}) {
+    const std::string name = out(std::string("threads-") + threads);
+    auto arguments = small_run(data(), name);
+    *(std::find(arguments.begin(), arguments.end(), "--threads") + 1) = threads;
+    const auto outcome = unlabel(arguments + Arguments{"--max-steps", "10"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto bytes = read_bytes(name + "/encoder.safetensors");
+    if (first.empty()) first = bytes;
+    EXPECT_EQ(bytes, first) << threads << " threads";
+  }
+}
+
+TEST_F(CiPretrain, GoesOnWhereItStopped) {
+  ASSERT_EQ(unlabel(small_run(data(), out("straight")) + Arguments{"--max-steps", "13"}).exit_code, 0);
+  for (const char* stop : {"3", "9"}) {
+    const std::string name = out(std::string("resumed-") + stop);
+    ASSERT_EQ(unlabel(small_run(data(), name) + Arguments{"--max-steps", stop}).exit_code, 0);
+    const auto outcome = unlabel(small_run(data(), name) + Arguments{"--max-steps", "13"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_NE(outcome.err.find("going on from step " + std::string(stop)), std::string::npos);
+    EXPECT_EQ(read_bytes(name + "/encoder.safetensors"), read_bytes(out("straight/encoder.safetensors"))) << stop;
+    ASSERT_EQ(read_lines(name + "/metrics.jsonl").size(), 13u);
+  }
+}
+
+TEST_F(CiPretrain, RefusesToGoOnWithOtherSettingsOrData) {
+  ASSERT_EQ(unlabel(small_run(data(), out("other")) + Arguments{"--max-steps", "2"}).exit_code, 0);
+  auto outcome = unlabel(small_run(data(), out("other")) + Arguments{"--max-steps", "4", "--swav.epsilon", "0.03"});
+  EXPECT_EQ(outcome.exit_code, 93);
+  EXPECT_NE(outcome.err.find("swav.epsilon was 0.05 and is 0.03"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(outcome.one_line()) << outcome.err;
+  make_images(out("fewer"), 60, 20, 4);
+  outcome = unlabel(small_run(out("fewer"), out("other")) + Arguments{"--max-steps", "4"});
+  EXPECT_EQ(outcome.exit_code, 93);
+  EXPECT_NE(outcome.err.find("the data has changed"), std::string::npos) << outcome.err;
+}
+
+TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
+  const auto arguments = small_run(data(), out("signal")) + Arguments{"--epochs", "3000"};
+  auto long_run = arguments;
+  // --epochs is given twice otherwise
+  long_run.erase(std::find(long_run.begin(), long_run.end(), "--epochs"), std::find(long_run.begin(), long_run.end(), "--epochs") + 2);
+  Arguments command{UNLABEL_BINARY_DIR "/unlabel"};
+  Program program(command + long_run);
+  for (int i = 0; i < 600 && read_bytes(out("signal/metrics.jsonl")).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  program.signal(SIGTERM);
+  const auto outcome = program.wait();
+  EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
+  EXPECT_NE(outcome.err.find("stopped on request"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(fs::exists(out("signal/checkpoints/latest/manifest.json")));
+  EXPECT_FALSE(fs::exists(out("signal/encoder.safetensors")));
+  const auto knn = unlabel({"knn", "--checkpoint", out("signal"), "--train", data(), "--test", data()});
+  EXPECT_EQ(knn.exit_code, 0) << knn.err;  // a run that is not finished can be measured
+}
+
+TEST_F(CiPretrain, RunsUnderTorchrun) {
+  const std::string python = UNLABEL_SOURCE_DIR "/.venv/bin/python";
+  if (!fs::exists(python)) GTEST_SKIP() << "no " << python << ": LibTorch comes from elsewhere, so there is no torchrun";
+  const Arguments torchrun{python, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2", "--master-port", "0",
+                           UNLABEL_BINARY_DIR "/unlabel"};
+  const auto outcome = Program(torchrun + small_run(data(), out("torchrun")) + Arguments{"--max-steps", "4"}).wait();
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(read_lines(out("torchrun/metrics.jsonl")).size(), 4u);
+  EXPECT_NE(outcome.err.find("2 rank(s)"), std::string::npos) << outcome.err;
+}
+
+TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
+  const std::string images = out("broken-images");
+  make_images(images, 32, 20, 0);
+  fs::resize_file(images + "/00007.png", 100);
+  auto outcome = unlabel(small_run(images, out("broken")) + Arguments{"--max-steps", "4"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto lines = read_lines(out("broken/replaced.jsonl"));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].at("name"), "00007.png");
+  EXPECT_EQ(lines[0].at("replacement"), 8);
+  EXPECT_FALSE(lines[0].at("reason").get<std::string>().empty());
+  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + Arguments{"--max-steps", "4"})) ASSERT_EQ(rank.exit_code, 0) << rank.err;
+  EXPECT_EQ(read_lines(out("broken-2/replaced.jsonl")), lines);
+}
+
+TEST_F(CiPretrain, PlansForAFolderWithoutARecipe) {
+  const auto outcome = unlabel({"pretrain", "swav", "--data", data(), "--out", out("planned"), "--max-steps", "1"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto config = nlohmann::json::parse(read_bytes(out("planned/config.json")));
+  EXPECT_LE(config.at("augment").at("global_size").get<int>(), 20);
+  EXPECT_EQ(config.at("encoder").at("stem"), "small");
+  EXPECT_LE(config.at("swav").at("prototypes").get<int>(), 64);
+  EXPECT_NE(outcome.err.find("--swav.prototypes"), std::string::npos) << "reasons are told: " << outcome.err;
+}
+
+struct WrongUse {
+  const char* name;
+  Arguments arguments;
+  int code;
+  const char* says;
+};
+
+TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
+  fs::create_directories(out("empty"));
+  const std::string none = out("must-not-appear");
+  const Arguments base{"pretrain", "swav", "--data", data(), "--out", none, "--max-steps", "1"};
+  const std::vector<WrongUse> cases{
+      {"no command", {}, 2, "usage:"},
+      {"unknown command", {"pretrian"}, 2, "did you mean 'pretrain'"},
+      {"no method", {"pretrain"}, 2, "which method"},
+      {"unknown method", {"pretrain", "swaw", "--data", data(), "--out", none}, 2, "did you mean 'swav'"},
+      {"no data", {"pretrain", "swav", "--out", none}, 2, "--data"},
+      {"no out", {"pretrain", "swav", "--data", data()}, 2, "--out"},
+      {"missing folder", {"pretrain", "swav", "--data", out("nowhere"), "--out", none}, 2, "nowhere"},
+      {"empty folder", {"pretrain", "swav", "--data", out("empty"), "--out", none}, 2, "empty"},
+      {"unknown option", base + Arguments{"--batchsize", "4"}, 2, "did you mean 'batch-size'"},
+      {"wrong type", base + Arguments{"--batch-size", "four"}, 2, "batch-size"},
+      {"unknown recipe", base + Arguments{"--recipe", "swav_20ep"}, 2, "swav_200ep"},
+      {"batch larger than the data", base + Arguments{"--batch-size", "65"}, 2, "65"},
+      {"indivisible micro-batch", base + Arguments{"--batch-size", "8", "--micro-batch", "3"}, 2, "--micro-batch"},
+      {"unknown precision", base + Arguments{"--precision", "int8"}, 2, "int8"},
+      {"unknown architecture", base + Arguments{"--encoder.arch", "resnet19"}, 2, "resnet18"},
+      {"missing weights", base + Arguments{"--init", out("nowhere.safetensors")}, 2, "nowhere.safetensors"},
+      {"GPU that is not there", base + Arguments{"--device", "cuda:77"}, 2, "cuda:77"},
+      {"backend that does not fit", base + Arguments{"--backend", "mpi"}, 2, "mpi"},
+      {"knn of nothing", {"knn", "--data", data()}, 2, "--checkpoint"},
+      {"knn of a missing run", {"knn", "--checkpoint", out("nowhere"), "--data", data()}, 2, "nowhere"},
+      {"knn of a folder that is no run", {"knn", "--checkpoint", out("empty"), "--data", data()}, 2, "encoder.safetensors"},
+      {"info of nothing", {"info"}, 2, "RUN|FILE"},
+  };
+  for (const auto& wrong : cases) {
+    const auto outcome = unlabel(wrong.arguments);
+    EXPECT_EQ(outcome.exit_code, wrong.code) << wrong.name << ": " << outcome.err;
+    EXPECT_NE(outcome.err.find(wrong.says), std::string::npos) << wrong.name << ": " << outcome.err;
+    if (!wrong.arguments.empty()) EXPECT_TRUE(outcome.one_line()) << wrong.name << ": " << outcome.err;
+    EXPECT_EQ(outcome.out, "") << wrong.name;
+    EXPECT_FALSE(fs::exists(none)) << wrong.name;
+  }
+}
+
+TEST_F(CiPretrain, RefusesABatchThatTheRanksCannotShare) {
+  auto arguments = small_run(data(), out("odd"));
+  *(std::find(arguments.begin(), arguments.end(), "--batch-size") + 1) = "7";
+  for (const auto& outcome : unlabel_ranks(2, arguments)) {
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_TRUE(outcome.one_line()) << outcome.err;
+  }
+  EXPECT_FALSE(fs::exists(out("odd")));
+}
+
+TEST_F(CiPretrain, RefusesAFolderInUseAndADiskThatIsFull) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to mount a small disk";
+  const std::string disk = out("disk");
+  fs::create_directories(disk);
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=128k") != 0) GTEST_SKIP() << "cannot mount a small disk here";
+  const auto outcome = unlabel(small_run(data(), disk + "/run"));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("MB free"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(outcome.one_line()) << outcome.err;
+  EXPECT_FALSE(fs::exists(disk + "/run"));
+  ::umount(disk.c_str());
+}
+
+}  // namespace
+}  // namespace unlabel::launch

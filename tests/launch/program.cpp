@@ -1,0 +1,145 @@
+#include "program.h"
+
+#include "rank_threads.h"
+
+#include <gtest/gtest.h>
+#include <opencv2/imgcodecs.hpp>
+
+#include <cmath>
+#include <csignal>
+#include <fcntl.h>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <sstream>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;
+
+namespace unlabel::launch {
+
+namespace fs = std::filesystem;
+
+bool Outcome::one_line() const {
+  return !err.empty() && err.back() == '\n' && err.find('\n') == err.size() - 1;
+}
+
+Program::Program(const std::vector<std::string>& command, const Variables& variables) {
+  std::string pattern = (fs::temp_directory_path() / "unlabel-program-XXXXXX").string();
+  folder_ = ::mkdtemp(pattern.data());
+  // Everything is made ready before fork: between it and exec only system calls are allowed.
+  std::vector<std::string> environment;
+  for (char** item = environ; *item; ++item) {
+    const std::string text = *item;
+    const std::string name = text.substr(0, text.find('='));
+    if (!variables.contains(name) && name != "RANK" && name != "WORLD_SIZE") environment.push_back(text);
+  }
+  for (const auto& [name, value] : variables) environment.push_back(name + "=" + value);
+  std::vector<char*> arguments, settings;
+  for (const auto& text : command) arguments.push_back(const_cast<char*>(text.c_str()));
+  for (const auto& text : environment) settings.push_back(const_cast<char*>(text.c_str()));
+  arguments.push_back(nullptr);
+  settings.push_back(nullptr);
+  const std::string out = (folder_ / "out").string(), err = (folder_ / "err").string();
+  process_ = ::fork();
+  if (process_ == 0) {
+    ::dup2(::open("/dev/null", O_RDONLY), 0);
+    ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), 1);
+    ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), 2);
+    ::execvpe(arguments[0], arguments.data(), settings.data());
+    ::_exit(127);
+  }
+}
+
+Program::~Program() {
+  if (process_ > 0) {
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+  }
+  fs::remove_all(folder_);
+}
+
+void Program::signal(int number) const { ::kill(process_, number); }
+
+Outcome Program::wait() {
+  int status = 0;
+  ::waitpid(process_, &status, 0);
+  process_ = -1;
+  Outcome outcome;
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  outcome.out = read_bytes((folder_ / "out").string());
+  outcome.err = read_bytes((folder_ / "err").string());
+  return outcome;
+}
+
+std::string Program::errors_so_far() const { return read_bytes((folder_ / "err").string()); }
+
+namespace {
+std::vector<std::string> command_of(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{UNLABEL_BINARY_DIR "/unlabel"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
+}
+}  // namespace
+
+Outcome unlabel(const std::vector<std::string>& arguments, const Variables& variables) {
+  return Program(command_of(arguments), variables).wait();
+}
+
+std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments) {
+  const std::string port = std::to_string(free_port());
+  std::vector<std::unique_ptr<Program>> programs;
+  for (int rank = 0; rank < world_size; ++rank)
+    programs.push_back(std::make_unique<Program>(
+        command_of(arguments), Variables{{"RANK", std::to_string(rank)}, {"WORLD_SIZE", std::to_string(world_size)},
+                                         {"LOCAL_WORLD_SIZE", std::to_string(world_size)}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", port},
+                                         {"OMP_NUM_THREADS", "1"}}));
+  std::vector<Outcome> outcomes;
+  for (auto& program : programs) outcomes.push_back(program->wait());
+  return outcomes;
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string pattern = (fs::temp_directory_path() / "unlabel-test-XXXXXX").string();
+  path_ = ::mkdtemp(pattern.data());
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+void make_images(const std::string& folder, int count, int side, int classes, int seed) {
+  for (int i = 0; i < count; ++i) {
+    const int label = classes > 0 ? i % classes : 0;
+    cv::Mat image(side, side, CV_8UC3);
+    std::uint32_t noise = static_cast<std::uint32_t>(seed * 7919 + i + 1) * 2654435761u;
+    for (int y = 0; y < side; ++y)
+      for (int x = 0; x < side; ++x)
+        for (int c = 0; c < 3; ++c) {
+          noise = noise * 1664525u + 1013904223u;
+          const double wave = std::sin((label + 1) * 0.7 * (label % 2 ? x : y) + i * 0.3 + c);
+          image.at<cv::Vec3b>(y, x)[c] = cv::saturate_cast<uchar>(128 + 80 * wave + static_cast<int>(noise >> 27) - 16);
+        }
+    const fs::path place = classes > 0 ? fs::path(folder) / ("class" + std::to_string(label)) : fs::path(folder);
+    fs::create_directories(place);
+    char name[32];
+    std::snprintf(name, sizeof name, "%05d.png", i);
+    ASSERT_TRUE(cv::imwrite((place / name).string(), image));
+  }
+}
+
+std::vector<nlohmann::json> read_lines(const std::string& path) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(read_bytes(path));
+  for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+std::string read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+}  // namespace unlabel::launch

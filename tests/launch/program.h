@@ -1,0 +1,64 @@
+#pragma once
+
+// Runs the `unlabel` program as a user does, and makes small data for it.
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace unlabel::launch {
+
+struct Outcome {
+  int exit_code = -1;  ///< -N: ended by signal N
+  std::string out, err;
+  /// Exactly one line on stderr, as an error must be.
+  bool one_line() const;
+};
+
+using Variables = std::map<std::string, std::string>;
+
+/// A running program whose output goes to files.
+class Program {
+ public:
+  Program(const std::vector<std::string>& command, const Variables& variables = {});
+  ~Program();  ///< kills it when it still runs
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void signal(int number) const;
+  Outcome wait();
+  std::string errors_so_far() const;
+
+ private:
+  std::filesystem::path folder_;
+  int process_ = -1;
+};
+
+/// Runs build/.../unlabel with these arguments.
+Outcome unlabel(const std::vector<std::string>& arguments, const Variables& variables = {});
+/// The same on `world_size` processes that find each other by RANK and WORLD_SIZE; the outcomes by rank.
+std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments);
+
+/// A folder that is removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// `count` PNG files of `side` pixels in `classes` folders (0: none) below `folder`, each class with a texture of its own; the same bytes
+/// every time.
+void make_images(const std::string& folder, int count, int side, int classes, int seed = 0);
+
+std::vector<nlohmann::json> read_lines(const std::string& path);
+std::string read_bytes(const std::string& path);
+
+}  // namespace unlabel::launch
