@@ -5,6 +5,7 @@
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
+#include <regex>
 
 namespace unlabel::launch {
 
@@ -80,13 +81,16 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     ssl::PlanInput input;
     input.images = dataset->size();
     input.median_short_side = data::survey_sizes(*dataset).median_short_side;
-    if (line.has("batch_size")) input.batch_size = options.batch_size;
-    if (line.has("epochs")) input.epochs = options.epochs;
-    auto plan = ssl::plan(options.method, input);
-    fields.from_json(plan.settings, "the plan");
-    resolved.warnings = std::move(plan.warnings);
+    const auto all = fields.to_json();
+    for (const auto& [name, text] : line.given) {
+      const nlohmann::json::json_pointer place("/" + std::regex_replace(name, std::regex("\\."), "/"));
+      input.given[place] = all.at(place);
+    }
+    const auto plan = ssl::plan_swav(input);
+    fields.from_json(plan.recipe, "the plan");
+    resolved.warnings = plan.warnings;
     for (const auto& choice : plan.choices)
-      if (!line.has(choice.setting)) resolved.reasons.push_back(concat("--", choice.setting, " ", choice.value, ": ", choice.reason));
+      resolved.reasons.push_back(concat("--", choice.setting, " ", choice.value, ": ", choice.reason));
   }
   line.apply(fields);
 

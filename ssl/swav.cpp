@@ -112,7 +112,7 @@ Loss Swav::loss(const Views& views, const Step& step) {
 
   const torch::NoGradGuard no_grad;
   at::Tensor usage = at::zeros({2, options_.prototypes}, q.options());
-  usage[0].copy_(q.mean({0, 1}));
+  usage[0].copy_(q.flatten(0, 1).mean(0));
   usage[1].index_fill_(0, q.argmax(-1).flatten(), 1);
   group_->all_reduce_sum(usage);
   loss.diagnostics = {{"assignment_entropy", relative_entropy(q).mean()},
