@@ -41,8 +41,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   if (environment.rank != 0) return 0;
 
   print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
-  print_line(options.json, concat("kNN accuracy ", percent(result.accuracy), "  (", result.protocol, ": k ", result.k, ", T ", result.temperature, "; ",
-                                  result.train_images, " training and ", result.test_images, " test images, ", result.classes, " classes)"));
+  print_line(options.json, eval::describe(result));
   auto json = eval::to_json(result);
   describe(subject, options, json);
   write_result(options.json, json);

@@ -22,10 +22,4 @@ void print_line(const std::string& json_place, const std::string& line) {
   std::fflush(stream);
 }
 
-std::string percent(double fraction) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f %%", 100 * fraction);
-  return text;
-}
-
 }  // namespace unlabel::launch

@@ -12,7 +12,4 @@ void write_result(const std::string& place, const nlohmann::json& result);
 /// A line for people: on stdout, or on stderr when stdout carries the JSON.
 void print_line(const std::string& json_place, const std::string& line);
 
-/// "81.3 %".
-std::string percent(double fraction);
-
 }  // namespace unlabel::launch

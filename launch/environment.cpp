@@ -1,9 +1,10 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/environment.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <vector>
+#include <thread>
 
 namespace unlabel::launch {
 
@@ -63,6 +64,11 @@ Environment read_environment() {
     if (!value) return std::nullopt;
     return value;
   });
+}
+
+int default_threads(const Environment& environment) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(cores / environment.local_world_size, 1, 16);
 }
 
 }  // namespace unlabel::launch

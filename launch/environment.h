@@ -29,4 +29,7 @@ Environment read_environment(const GetVariable& variable);
 /// From the process's own environment.
 Environment read_environment();
 
+/// Loader threads for a rank: its share of the cores of this machine, at least 1 and at most 16.
+int default_threads(const Environment& environment);
+
 }  // namespace unlabel::launch

@@ -2,6 +2,8 @@
 #include <unlabel/data/collate.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/loader.h>
+#include <unlabel/eval/online_knn.h>
+#include <unlabel/eval/report.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/data_parallel.h>
 #include <unlabel/launch/precision.h>
@@ -85,6 +87,18 @@ std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const d
   return all;
 }
 
+/// kNN on the labelled splits of the data, when it is asked for.
+std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options, std::shared_ptr<const data::Dataset> train, at::Device device) {
+  if (options.knn.every <= 0) return nullptr;
+  eval::OnlineKnnOptions online;
+  online.train_images = options.knn.train_images;
+  online.test_images = options.knn.test_images;
+  online.knn.protocol = options.knn.protocol;
+  online.knn.device = online.features.device = device.str();
+  online.features.precision = options.precision == "float64" ? "float32" : options.precision;
+  return std::make_unique<eval::OnlineKnn>(std::move(train), data::open_dataset(options.data, data::Split::kTest), evaluation_view(options), online);
+}
+
 }  // namespace
 
 PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& environment) {
@@ -119,7 +133,10 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   method->to(device);
   ssl::to_float_dtype(*method, precision.weights());
   if (options.channels_last) ssl::to_channels_last(*method);
-  ssl::set_batch_norm_group(*method, group->subgroup(options.sync_batch_norm_group));
+  // A recipe's group of ranks may be larger than this world, or not divide it: then the whole world shares its statistics.
+  const int norm_group = options.sync_batch_norm_group;
+  const bool norm_group_fits = norm_group > 0 && group->world_size() % norm_group == 0;
+  ssl::set_batch_norm_group(*method, group->subgroup(norm_group_fits ? norm_group : 0));
   method->train();
   ssl::Optimizer optimizer(method->parameter_groups(), options.optimizer);
   LossScaler scaler(precision.scales_loss(), device);
@@ -157,9 +174,9 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
 
   data::LoaderOptions loading;
   loading.seed = options.seed;
-  loading.threads = loader_threads(options, environment);
+  loading.threads = options.threads >= 0 ? options.threads : default_threads(environment);
   data::Loader loader(dataset, make_views(options), loading);
-  OnlineKnn online_knn(options, group, device);
+  const auto online_knn = make_online_knn(options, dataset, device);
   StopSignal stop_signal;
   Throughput throughput(options.batch_size);
   double loss_now = std::nan("");
@@ -226,9 +243,10 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
       line["data_wait"] = throughput.recent_data_wait();
       progress.update(iteration, health.loss, throughput.recent(), throughput.recent_data_wait());
       if (iteration % steps_per_epoch == 0) {
-        if (const auto accuracy = online_knn.measure(*encoder, epoch + 1)) {
-          line["knn_accuracy"] = *accuracy;
-          progress.say(concat("epoch ", epoch + 1, ": kNN accuracy ", 100 * *accuracy, " %"));
+        if (online_knn && (epoch + 1) % options.knn.every == 0) {
+          const auto knn = (*online_knn)(*encoder, *group);
+          line["knn_accuracy"] = knn.accuracy;
+          progress.say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
         }
         throughput.resume(loader.seconds_waited());
       }

@@ -109,4 +109,12 @@ ResolvedOptions resolve_options(const CommandLine& line) {
 
 augment::MultiCrop make_views(const PretrainOptions& options) { return augment::preset(options.augment_preset, options.augment); }
 
+augment::MultiCrop evaluation_view(const PretrainOptions& options) {
+  augment::PresetOptions view;
+  view.global_size = make_views(options).shape(0).width;
+  view.mean = options.augment.mean;
+  view.std = options.augment.std;
+  return augment::preset("eval", view);
+}
+
 }  // namespace unlabel::launch

@@ -72,4 +72,7 @@ ResolvedOptions resolve_options(const CommandLine& line);
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);
 
+/// The view that evaluation takes: the whole image at the size and normalisation of the global crops.
+augment::MultiCrop evaluation_view(const PretrainOptions& options);
+
 }  // namespace unlabel::launch

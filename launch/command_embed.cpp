@@ -1,0 +1,48 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/eval/embed.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+#include <unlabel/launch/evaluation.h>
+
+#include <cstdio>
+
+namespace unlabel::launch {
+
+int command_embed(const std::vector<std::string>& arguments) {
+  EvaluationOptions options;
+  std::string out;
+  auto fields = without(table(options), {"train", "test"});
+  fields.add("out", out, "where to write: NAME.npy or NAME.safetensors; names and labels go to NAME.jsonl");
+  const CommandSpec spec{"unlabel embed --checkpoint RUN|FILE --data DIR --out FILE [options]",
+                         "Writes the encoder's feature vector of every image of a folder, labelled or not.",
+                         {},
+                         "examples:\n"
+                         "  unlabel embed --checkpoint runs/first --data ~/photos --out photos.npy"};
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (line.help) {
+    std::fputs(help_text(fields, spec).c_str(), stdout);
+    return 0;
+  }
+  line.apply(fields);
+  if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
+  const auto environment = read_environment();
+  const auto device = choose_device(options.device, environment);
+  const auto subject = make_subject(options, encoder_given(line), device);
+  const auto dataset = open_split(options, data::Split::kTrain);
+  const auto group = connect(environment, device, {options.backend, options.timeout});
+  const auto features = subject_features(subject, dataset, options, device, *group);
+
+  std::vector<std::string> written;
+  ssl::together(*group, [&] {
+    if (environment.rank == 0) written = eval::write_embeddings(out, features, *dataset);
+  });
+  if (environment.rank != 0) return 0;
+  print_line(options.json, concat(features.size(), " x ", features.dim(), " features of ", dataset->description(), " by ", subject.description));
+  for (const auto& path : written) print_line(options.json, "  " + path);
+  nlohmann::json json = {{"images", features.size()}, {"dim", features.dim()}, {"files", written}};
+  describe(subject, options, json);
+  write_result(options.json, json);
+  return 0;
+}
+
+}  // namespace unlabel::launch

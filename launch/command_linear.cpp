@@ -1,0 +1,73 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/eval/linear.h>
+#include <unlabel/eval/report.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+#include <unlabel/launch/evaluation.h>
+
+#include <cstdio>
+
+namespace unlabel::launch {
+
+int command_linear(const std::vector<std::string>& arguments) {
+  EvaluationOptions options;
+  std::string protocol = "features";
+  eval::LogisticOptions logistic;
+  eval::LinearProbeOptions probe;
+  auto fields = table(options);
+  fields.add("protocol", protocol, "features: logistic regression on features; swav: a layer trained on augmented images");
+  fields.section("features", without(eval::table(logistic), {"device"}));
+  fields.section("swav", without(eval::table(probe), {"device", "seed", "threads", "precision"}));
+  const CommandSpec spec{"unlabel linear --checkpoint RUN|FILE --data DIR [options]",
+                         "Accuracy of a linear classifier on a frozen encoder. Protocols: features (logistic regression to convergence, nothing to tune;\n"
+                         "minutes) and swav (SGD on augmented images for 100 epochs, best epoch; what SwAV's paper reports).",
+                         {},
+                         "examples:\n"
+                         "  unlabel linear --checkpoint runs/first --data ~/photos\n"
+                         "  unlabel linear --checkpoint runs/first --data ~/photos --protocol swav --swav.epochs 30"};
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (line.help) {
+    std::fputs(help_text(fields, spec).c_str(), stdout);
+    return 0;
+  }
+  line.apply(fields);
+  if (protocol != "features" && protocol != "swav")
+    throw UsageError("no linear protocol '", protocol, "'", did_you_mean(protocol, {"features", "swav"}), "; there are features and swav");
+  if (protocol == "swav" && options.pixels) throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
+  const auto environment = read_environment();
+  const auto device = choose_device(options.device, environment);
+  const auto subject = make_subject(options, encoder_given(line), device);
+  const auto train = open_split(options, data::Split::kTrain), test = open_split(options, data::Split::kTest);
+  const auto group = connect(environment, device, {options.backend, options.timeout});
+  const bool lead = environment.rank == 0;
+
+  nlohmann::json json;
+  std::string text;
+  if (protocol == "features") {
+    logistic.device = device.str();
+    const auto train_features = subject_features(subject, train, options, device, *group);
+    const auto test_features = subject_features(subject, test, options, device, *group);
+    const auto result = eval::logistic_regression(train_features, test_features, logistic, *group);
+    json = eval::to_json(result);
+    text = eval::describe(result);
+  } else {
+    probe.device = device.str();
+    probe.seed = options.seed;
+    probe.threads = options.features.threads;
+    probe.precision = options.features.precision;
+    const auto view = subject.view();
+    const auto result = eval::linear_probe(*subject.encoder, train, test, eval::linear_train_view(view), view, probe, *group, [&](const auto& epoch) {
+      if (lead) std::fprintf(stderr, "epoch %lld  loss %.4f  test %s\n", static_cast<long long>(epoch.epoch + 1), epoch.loss, eval::percent(epoch.accuracy).c_str());
+    });
+    json = eval::to_json(result);
+    text = eval::describe(result);
+  }
+  if (!lead) return 0;
+  print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
+  print_line(options.json, text);
+  describe(subject, options, json);
+  write_result(options.json, json);
+  return 0;
+}
+
+}  // namespace unlabel::launch
