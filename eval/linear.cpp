@@ -1,0 +1,223 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/collate.h>
+#include <unlabel/data/loader.h>
+#include <unlabel/data/sampler.h>
+#include <unlabel/eval/agree.h>
+#include <unlabel/eval/encode.h>
+#include <unlabel/eval/linear.h>
+#include <unlabel/eval/targets.h>
+#include <unlabel/ssl/group.h>
+#include <unlabel/ssl/models/encoder.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <numbers>
+
+#include <torch/torch.h>
+
+namespace unlabel::eval {
+namespace {
+
+constexpr std::int64_t kTestBatch = 256;
+
+// Step t takes order[tB, (t+1)B), cut into world_size ranges of ceil(B / world_size); this rank's samples of all steps, in turn.
+struct Share {
+  std::vector<std::int64_t> samples;
+  std::int64_t batch;  // this rank's samples of a full step
+};
+
+std::int64_t share_begin(std::int64_t count, std::int64_t each, int rank) { return std::min(count, each * rank); }
+
+Share share_of_epoch(std::int64_t n, std::int64_t batch, std::uint64_t seed, std::int64_t epoch, const ssl::Group& group) {
+  const data::Permutation order(n, seed, epoch);
+  const auto each = (batch + group.world_size() - 1) / group.world_size();
+  Share share;
+  share.batch = share_begin(batch, each, group.rank() + 1) - share_begin(batch, each, group.rank());
+  for (std::int64_t first = 0; first < n; first += batch) {
+    const auto count = std::min(batch, n - first);
+    const auto end = share_begin(count, each, group.rank() + 1);
+    for (auto i = share_begin(count, each, group.rank()); i < end; ++i)
+      share.samples.push_back(static_cast<std::int64_t>(order(first + i)));
+  }
+  return share;
+}
+
+Features labels_of(const data::Dataset& dataset) {
+  Features features;
+  std::vector<std::int64_t> labels(dataset.size());
+  for (std::int64_t i = 0; i < dataset.size(); ++i) labels[i] = dataset.label(i);
+  features.labels = torch::tensor(labels, torch::kInt64);
+  features.values = torch::zeros({dataset.size(), 1});
+  features.class_names = dataset.class_names();
+  return features;
+}
+
+bool as_published(const LinearProbeOptions& o) {
+  const LinearProbeOptions published;
+  return o.epochs == published.epochs && o.batch_size == published.batch_size && o.lr == published.lr &&
+         o.momentum == published.momentum && o.weight_decay == published.weight_decay;
+}
+
+void check(const LinearProbeOptions& o) {
+  if (o.epochs < 1) throw UsageError("the linear probe needs at least 1 epoch, not ", o.epochs);
+  if (o.batch_size < 1) throw UsageError("the linear probe's batch size must be at least 1, not ", o.batch_size);
+  if (!(o.lr > 0)) throw UsageError("the linear probe's learning rate must be positive, not ", o.lr);
+  if (!(o.momentum >= 0 && o.momentum < 1)) throw UsageError("momentum must be in [0, 1), not ", o.momentum);
+  if (!(o.weight_decay >= 0)) throw UsageError("weight decay must not be negative, and it is ", o.weight_decay);
+}
+
+}  // namespace
+
+OptionTable table(LinearProbeOptions& o) {
+  OptionTable t;
+  t.add("epochs", o.epochs, "passes over the training images");
+  t.add("batch_size", o.batch_size, "over all ranks");
+  t.add("lr", o.lr, "for a batch of 256; scales with the batch");
+  t.add("momentum", o.momentum, "of SGD");
+  t.add("weight_decay", o.weight_decay, "of the layer's weight and bias");
+  t.add("seed", o.seed, "of the first weights, the order and the augmentation");
+  t.add("threads", o.threads, "decoding threads on each rank");
+  t.add("precision", o.precision, "float32, bf16 or fp16: of the encoder's arithmetic");
+  t.add("device", o.device, "cpu, cuda or cuda:N");
+  return t;
+}
+
+LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> train,
+                               std::shared_ptr<const data::Dataset> test, const augment::MultiCrop& train_view,
+                               const augment::MultiCrop& test_view, const LinearProbeOptions& options,
+                               const ssl::Group& group, const std::function<void(const LinearProbeEpoch&)>& on_epoch) {
+  const auto started = std::chrono::steady_clock::now();
+  check(options);
+  const auto device = parse_device(options.device);
+  if (train_view.views() != 1) throw UsageError("the linear probe trains on one view an image, not ", train_view.views());
+  const auto train_labels = labels_of(*train);
+  require_labelled(train_labels, labels_of(*test));
+  const EvalMode eval_mode(encoder);
+
+  FeatureOptions test_options;
+  test_options.batch_size = kTestBatch;
+  test_options.threads = options.threads;
+  test_options.precision = options.precision;
+  test_options.device = options.device;
+  // Frozen encoder, fixed view: the test features never change.
+  const auto test_features = extract_features(encoder, test, test_view, test_options, group);
+  if (!test_features.values.isfinite().all().item<bool>())
+    throw Error("features of the test images are not finite: the encoder's weights are broken");
+  const auto targets = make_targets(train_labels, test_features);
+  const auto classes = targets.classes();
+  const auto dim = encoder.feature_dim();
+  const auto n = train->size();
+
+  LinearProbeResult result;
+  result.protocol = as_published(options) ? "swav" : "custom";
+  result.epochs = options.epochs;
+  result.batch_size = std::min(options.batch_size, n);
+  result.lr = options.lr * double(result.batch_size) / 256;
+  result.train_images = n;
+  result.test_images = test_features.size();
+  result.classes = classes;
+
+  auto layer = torch::zeros({classes, dim + 1});  // the weight, and the bias as the last column
+  layer.narrow(1, 0, dim).normal_(0, 0.01, at::detail::createCPUGenerator(options.seed));
+  layer = layer.to(device).set_requires_grad(true);
+  torch::optim::SGD sgd({layer},
+                        torch::optim::SGDOptions(result.lr).momentum(options.momentum).weight_decay(options.weight_decay));
+  const auto logits_of = [&](const at::Tensor& features) {
+    return torch::addmm(layer.select(1, dim), features, layer.narrow(1, 0, dim).t());
+  };
+
+  data::LoaderOptions loading;
+  loading.seed = options.seed;
+  loading.threads = options.threads;
+  data::Loader loader(train, train_view, loading);
+  const auto steps = (n + result.batch_size - 1) / result.batch_size;
+  for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
+    LinearProbeEpoch report;
+    report.epoch = epoch;
+    report.lr = result.lr * 0.5 * (1 + std::cos(std::numbers::pi * double(epoch) / double(options.epochs)));
+    static_cast<torch::optim::SGDOptions&>(sgd.param_groups()[0].options()).lr(report.lr);
+    const auto share = share_of_epoch(n, result.batch_size, options.seed, epoch, group);
+    if (!share.samples.empty()) loader.start(share.samples, share.batch, epoch);
+    const auto each = (result.batch_size + group.world_size() - 1) / group.world_size();
+
+    for (std::int64_t step = 0; step < steps; ++step) {
+      const auto count = std::min(result.batch_size, n - step * result.batch_size);
+      const auto mine = share_begin(count, each, group.rank() + 1) - share_begin(count, each, group.rank());
+      // Gradient, then loss, right answers, and 1 from a rank that has failed.
+      auto sums = torch::zeros({layer.numel() + 3}, torch::TensorOptions(device));
+      std::exception_ptr failure;
+      try {
+        if (mine > 0) {
+          const auto batch = loader.next();
+          UNLABEL_INVARIANT(batch && static_cast<std::int64_t>(batch->indices.size()) == mine);
+          if (!batch->replacements.empty()) {
+            const auto& broken = batch->replacements.front();
+            throw Error("cannot measure on a broken image: ", broken.name, ": ", broken.reason, "; mend or remove it");
+          }
+          const auto features = encode(encoder, data::collate_views(*batch).front(), options.precision, options.device);
+          const auto wanted = targets.train.index_select(0, data::collate_indices(*batch)).to(device);
+          const auto logits = logits_of(features);
+          const auto loss = torch::nn::functional::cross_entropy(
+              logits, wanted, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+          layer.mutable_grad() = at::Tensor();
+          loss.backward();
+          const torch::NoGradGuard no_grad;
+          sums.narrow(0, 0, layer.numel()).copy_(layer.grad().flatten());
+          sums[layer.numel()] = loss.detach();
+          sums[layer.numel() + 1] = count_hits(logits.detach(), wanted).top1;
+        }
+      } catch (...) {
+        failure = std::current_exception();
+        sums.zero_();
+        sums[layer.numel() + 2] = 1;
+      }
+      group.all_reduce_sum(sums);
+      const auto tail = sums.narrow(0, layer.numel(), 3).cpu();
+      if (tail[2].item<float>() > 0) agree(failure, group, sums);
+      layer.mutable_grad() = (sums.narrow(0, 0, layer.numel()) / double(count)).view_as(layer);
+      sgd.step();
+      report.loss += tail[0].item<double>() / double(n);
+      report.train_accuracy += tail[1].item<double>() / double(n);
+    }
+
+    const torch::NoGradGuard no_grad;
+    Hits hits;
+    for (std::int64_t row = 0; row < result.test_images; row += kTestBatch) {
+      const auto rows = std::min(kTestBatch, result.test_images - row);
+      hits += count_hits(logits_of(test_features.values.narrow(0, row, rows).to(device)),
+                         targets.test.narrow(0, row, rows).to(device));
+    }
+    report.accuracy = double(hits.top1) / double(result.test_images);
+    if (classes > 5) report.accuracy_top5 = double(hits.top5) / double(result.test_images);
+    if (epoch == 0 || report.accuracy > result.accuracy) {
+      result.accuracy = report.accuracy;
+      result.accuracy_top5 = report.accuracy_top5;
+      result.best_epoch = epoch;
+    }
+    result.last_accuracy = report.accuracy;
+    result.last_accuracy_top5 = report.accuracy_top5;
+    result.last_loss = report.loss;
+    if (on_epoch) on_epoch(report);
+  }
+  const auto final_layer = layer.detach().cpu();
+  result.class_labels = targets.class_labels;
+  result.weight = final_layer.narrow(1, 0, dim).contiguous();
+  result.bias = final_layer.select(1, dim).contiguous();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return result;
+}
+
+augment::MultiCrop linear_train_view(const augment::MultiCrop& test_view) {
+  if (test_view.views() != 1) throw UsageError("a test view is one view an image, and this pipeline makes ", test_view.views());
+  const auto shape = test_view.shape(0);
+  augment::RandomResizedCrop crop;
+  crop.size = {shape.height, shape.width};
+  std::vector<augment::Step> steps{crop, augment::RandomHorizontalFlip{}};
+  for (const auto& step : test_view.pipeline(0).steps())
+    if (!std::holds_alternative<augment::Resize>(step) && !std::holds_alternative<augment::CenterCrop>(step))
+      steps.push_back(step);
+  return augment::MultiCrop({{1, augment::Pipeline(std::move(steps))}});
+}
+
+}  // namespace unlabel::eval

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <unlabel/augment/multi_crop.h>
+#include <unlabel/eval/features.h>
+#include <unlabel/eval/knn.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace unlabel::eval {
+
+/// What the online kNN of pretraining measures with.
+struct OnlineKnnOptions {
+  std::int64_t train_images = 10000;  ///< at most so many, drawn once
+  std::int64_t test_images = 2000;    ///< at most so many, drawn once
+  KnnOptions knn;                     ///< protocol and device
+  FeatureOptions features;            ///< batch, threads, precision and device
+};
+
+OptionTable table(OnlineKnnOptions& options);
+
+/// kNN accuracy of an encoder that is still in training, on a fixed subset of the images; cheap enough for every epoch. The figure is to
+/// be compared with itself over time: fewer neighbours to choose from make it lower than `unlabel knn` on everything.
+///
+/// Measuring leaves modules in their modes, and global random state and gradients untouched.
+class OnlineKnn {
+ public:
+  /// Throws UsageError when either set is unlabelled or empty, or the view is not one.
+  OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr<const data::Dataset> test,
+            augment::MultiCrop view, OnlineKnnOptions options = {});
+
+  /// Every rank must call it. The same result on all of them.
+  KnnResult operator()(ssl::Encoder& encoder, const ssl::Group& group) const;
+
+ private:
+  std::shared_ptr<const data::Dataset> train_, test_;
+  augment::MultiCrop view_;
+  OnlineKnnOptions options_;
+  std::vector<std::int64_t> train_samples_, test_samples_;
+};
+
+}  // namespace unlabel::eval

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <unlabel/eval/knn.h>
+#include <unlabel/eval/linear.h>
+
+#include <nlohmann/json.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace unlabel::eval {
+
+/// One object a result: {"metric", "value", "protocol", "counts": {"train", "test", "classes", "skipped"}, "seconds", ...} and what the
+/// figure depends on (k, temperature; c, converged; epochs, best_epoch). Values are fractions of 1; top-5 is null where there are no
+/// more than five classes.
+nlohmann::json to_json(const KnnResult& result);
+nlohmann::json to_json(const LogisticResult& result);
+nlohmann::json to_json(const LinearProbeResult& result);
+
+/// What a person reads, on one line: "kNN 81.30 % (dino: k 20, T 0.07; 60000 train, 10000 test, 10 classes)". Says when k was lowered, when a fit did not
+/// converge, and which epoch a probe's figure is of.
+std::string describe(const KnnResult& result);
+std::string describe(const LogisticResult& result);
+std::string describe(const LinearProbeResult& result);
+
+/// A fraction of 1 as "81.30 %".
+std::string percent(double fraction);
+
+/// One row of the comparison that the quick start ends with. A figure that was not measured is shown as "-".
+struct ComparisonRow {
+  std::string name;  ///< "learned", "untrained", "raw pixels"
+  std::optional<double> knn, linear;
+};
+
+/// A table as plain text: a header, and a line for each row, columns aligned; every line ends in a newline.
+std::string comparison_table(const std::vector<ComparisonRow>& rows);
+
+}  // namespace unlabel::eval
