@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/main_setup.h>
 

@@ -1,3 +1,4 @@
+#include <unlabel/augment/error.h>
 #include <unlabel/launch/main_setup.h>
 #include <unlabel/launch/process_group.h>
 

@@ -5,7 +5,6 @@
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
-#include <regex>
 
 namespace unlabel::launch {
 
@@ -64,7 +63,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
   const auto& methods = ssl::method_names();
   if (std::find(methods.begin(), methods.end(), options.method) == methods.end())
-    throw UsageError(options.method.empty() ? "which method? write unlabel pretrain METHOD" : "no method '" + options.method + "'",
+    throw UsageError(options.method.empty() ? "which method? write unlabel pretrain METHOD" : concat("no method '", options.method, "'"),
                      did_you_mean(options.method, methods), "; there are: ", joined(methods));
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
@@ -75,7 +74,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     if (wanted != options.method) throw UsageError("--recipe ", options.recipe, " is for ", wanted, ", not for ", options.method);
     recipe.erase("description");
     recipe.erase("source");
-    fields.from_json(recipe, "recipe " + options.recipe);
+    fields.from_json(recipe, concat("recipe ", options.recipe));
   } else {
     const auto dataset = data::open_dataset(options.data, data::Split::kTrain);
     ssl::PlanInput input;
@@ -83,7 +82,9 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     input.median_short_side = data::survey_sizes(*dataset).median_short_side;
     const auto all = fields.to_json();
     for (const auto& [name, text] : line.given) {
-      const nlohmann::json::json_pointer place("/" + std::regex_replace(name, std::regex("\\."), "/"));
+      std::string path = concat("/", name);
+      std::replace(path.begin(), path.end(), '.', '/');
+      const nlohmann::json::json_pointer place(path);
       input.given[place] = all.at(place);
     }
     const auto plan = ssl::plan_swav(input);

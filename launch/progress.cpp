@@ -1,3 +1,4 @@
+#include <unlabel/augment/error.h>
 #include <unlabel/launch/progress.h>
 
 #include <algorithm>
@@ -52,7 +53,9 @@ void Progress::update(std::int64_t iterations_done, double loss, double images_p
   if (terminal_) {
     constexpr int kWidth = 24;
     const int filled = percent * kWidth / 100;
-    bar = "[" + std::string(filled, '=') + std::string(kWidth - filled, ' ') + "] ";
+    bar.assign(kWidth, ' ');
+    bar.replace(0, filled, filled, '=');
+    bar = concat('[', bar, "] ");
   }
   std::fprintf(stderr, "%s%sstep %lld/%lld  epoch %.2f  loss %.4f  %.0f images/s  data wait %.0f%%  %s left%s", terminal_ ? "\r\033[K" : "",
                bar.c_str(), static_cast<long long>(iterations_done), static_cast<long long>(total_), epochs, loss, images_per_second,
