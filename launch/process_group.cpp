@@ -171,7 +171,7 @@ std::string choose_backend(const std::string& wanted, c10::Device device) {
   const std::string backend = wanted == "auto" ? fitting : wanted;
   if (backend != "gloo" && backend != "nccl") throw UsageError("no backend '", wanted, "'; there are auto, gloo and nccl");
   if (backend == "nccl" && !device.is_cuda()) throw UsageError("--backend nccl needs a GPU; use gloo on the CPU");
-  if (backend == "nccl" ? !nccl::available() : !gloo::available())
+  if (wanted != "auto" && (backend == "nccl" ? !nccl::available() : !gloo::available()))
     throw UsageError("this build has no ", backend, "; it has: ", built_backends());
   return backend;
 }
@@ -184,11 +184,12 @@ std::string built_backends() {
 }
 
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device, const ConnectOptions& options) {
+  const auto backend = choose_backend(options.backend, device);
   if (environment.world_size == 1) return ssl::single_process();
   auto joined = std::make_shared<Joined>();
   joined->environment = environment;
   joined->device = device;
-  joined->backend = choose_backend(options.backend, device);
+  joined->backend = backend;
   joined->timeout = std::chrono::seconds(options.timeout_seconds);
   joined->store = open_store(environment, joined->timeout);
   wait_for_all(*joined->store, environment, joined->timeout);

@@ -19,7 +19,8 @@ namespace unlabel::launch {
 /// "cuda" or "cuda:N". Throws UsageError when there is no such device.
 c10::Device choose_device(const std::string& wanted, const Environment& environment);
 
-/// "nccl" for a GPU, "gloo" for the CPU, by `--backend auto`. Throws UsageError for one that this build lacks or that does not fit.
+/// "nccl" for a GPU, "gloo" for the CPU, by `--backend auto`. Throws UsageError for one that is asked for and that this build lacks, or
+/// that does not fit.
 std::string choose_backend(const std::string& wanted, c10::Device device);
 
 /// Backends that this build holds: "gloo, nccl".

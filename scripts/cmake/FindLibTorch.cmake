@@ -105,9 +105,11 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
     INTERFACE_COMPILE_DEFINITIONS "USE_DISTRIBUTED;${_libtorch_definitions}"
     INTERFACE_COMPILE_FEATURES cxx_std_17)
   # --no-as-needed: libtorch_cuda registers its kernels when loaded and is named by no symbol of ours.
+  # libstdc++ comes first: the wheel's libtorch.so exports parts of a std::filesystem of its own, which crash when they are picked
+  # (remove_all of 2.11.0 calls a null pointer).
   list(TRANSFORM _libtorch_rpath PREPEND "-Wl,-rpath," OUTPUT_VARIABLE _libtorch_rpath_flags)
   set_property(TARGET LibTorch::LibTorch PROPERTY INTERFACE_LINK_LIBRARIES
-    "-Wl,--push-state,--no-as-needed" ${_libtorch_libraries} "-Wl,--pop-state" ${_libtorch_rpath_flags})
+    "-Wl,--push-state,--no-as-needed" stdc++ ${_libtorch_libraries} "-Wl,--pop-state" ${_libtorch_rpath_flags})
   message(STATUS "LibTorch ${LibTorch_VERSION}: cuda ${LibTorch_WITH_CUDA}, nccl ${LibTorch_WITH_NCCL}, gloo ${LibTorch_WITH_GLOO}")
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR)

@@ -1,4 +1,5 @@
 #include "program.h"
+#include "rank_threads.h"
 
 #include <unlabel/ssl/safetensors.h>
 
@@ -6,6 +7,7 @@
 #include <torch/torch.h>
 
 #include <csignal>
+#include <map>
 #include <sys/mount.h>
 #include <thread>
 #include <unistd.h>
@@ -21,24 +23,24 @@ Arguments operator+(Arguments a, const Arguments& b) {
   return a;
 }
 
-/// A run of 2 + 2 crops of two sizes, 8 steps an epoch, with a queue that begins to fill in epoch 0 and is full after two steps, and
+/// A run of 2 + 2 crops of two sizes, 4 steps an epoch, with a queue that begins to fill in epoch 0 and is full after two steps, and
 /// prototypes that are frozen for five.
 Arguments small_run(const std::string& data, const std::string& out) {
-  return {"pretrain", "swav", "--data", data, "--out", out, "--epochs", "3", "--batch-size", "8", "--encoder.arch", "resnet18",
+  return {"pretrain", "swav", "--data", data, "--out", out, "--epochs", "6", "--batch-size", "16", "--encoder.arch", "resnet18",
           "--encoder.width", "4", "--encoder.stem", "small", "--swav.prototypes", "12", "--swav.projection-dim", "8", "--swav.hidden-dim", "16",
-          "--swav.freeze-prototypes-iterations", "5", "--swav.queue-length", "16", "--swav.queue-start-epoch", "0", "--optimizer.kind", "larc",
-          "--optimizer.lr", "0.3", "--schedule.warmup-epochs", "1", "--augment.preset", "swav", "--augment.global-size", "16",
+          "--swav.freeze-prototypes-iterations", "5", "--swav.queue-length", "32", "--swav.queue-start-epoch", "0", "--optimizer.kind", "larc",
+          "--optimizer.lr", "0.05", "--schedule.warmup-epochs", "1", "--augment.preset", "swav", "--augment.global-size", "16",
           "--augment.global-count", "2", "--augment.local-size", "8", "--augment.local-count", "2", "--augment.blur", "false", "--threads", "1",
           "--seed", "3"};
 }
 
 double largest_difference(const std::string& a, const std::string& b) {
   const auto first = ssl::read_safetensors(a).tensors, second = ssl::read_safetensors(b).tensors;
+  const std::map<std::string, at::Tensor> by_name(second.begin(), second.end());
   EXPECT_EQ(first.size(), second.size());
   double largest = 0;
-  for (std::size_t i = 0; i < first.size(); ++i) {
-    EXPECT_EQ(first[i].first, second[i].first);
-    const auto difference = (first[i].second.to(torch::kFloat64) - second[i].second.to(torch::kFloat64)).abs();
+  for (const auto& [name, tensor] : first) {
+    const auto difference = (tensor.to(torch::kFloat64) - by_name.at(name).to(torch::kFloat64)).abs();
     largest = std::max(largest, difference.max().item<double>());
   }
   return largest;
@@ -73,8 +75,8 @@ TEST_F(CiPretrain, LeavesWhatADocumentedRunLeaves) {
     EXPECT_TRUE(lines[i].at("loss").is_number());
   }
   EXPECT_EQ(lines.back().at("loss"), summary.at("final_loss"));
-  EXPECT_EQ(lines[3].at("queue_full"), 1);
-  EXPECT_EQ(lines[1].at("queue_full"), 0);
+  EXPECT_EQ(lines[0].at("queue_full"), 0);
+  EXPECT_EQ(lines[2].at("queue_full"), 1);
   EXPECT_EQ(nlohmann::json::parse(read_bytes(out("plain/config.json"))).at("swav").at("prototypes"), 12);
   const auto encoder = ssl::read_safetensors(out("plain/encoder.safetensors"));
   EXPECT_EQ(encoder.metadata.at("arch"), "resnet18");
@@ -100,9 +102,9 @@ TEST_F(CiPretrain, TwoRanksEqualOne) {
     for (std::size_t i = 0; i < a.size(); ++i)
       EXPECT_NEAR(a[i].at("loss").get<double>(), b[i].at("loss").get<double>(), tolerance) << precision << ", step " << i;
     EXPECT_LT(largest_difference(out("one-" + precision + "/encoder.safetensors"), out("two-" + precision + "/encoder.safetensors")), tolerance);
-    EXPECT_GT(largest_difference(out("one-" + precision + "/encoder.safetensors"), out("one-float64/encoder.safetensors")) +
-                  (precision == "float64"), 0);  // the runs did compute in different precisions
   }
+  // The runs did compute in different precisions.
+  EXPECT_GT(largest_difference(out("one-float32/encoder.safetensors"), out("one-float64/encoder.safetensors")), 0);
 }
 
 TEST_F(CiPretrain, LoaderThreadsChangeNothing) {
@@ -145,10 +147,8 @@ TEST_F(CiPretrain, RefusesToGoOnWithOtherSettingsOrData) {
 }
 
 TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
-  const auto arguments = small_run(data(), out("signal")) + Arguments{"--epochs", "3000"};
-  auto long_run = arguments;
-  // --epochs is given twice otherwise
-  long_run.erase(std::find(long_run.begin(), long_run.end(), "--epochs"), std::find(long_run.begin(), long_run.end(), "--epochs") + 2);
+  auto long_run = small_run(data(), out("signal"));
+  *(std::find(long_run.begin(), long_run.end(), "--epochs") + 1) = "3000";
   Arguments command{UNLABEL_BINARY_DIR "/unlabel"};
   Program program(command + long_run);
   for (int i = 0; i < 600 && read_bytes(out("signal/metrics.jsonl")).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -165,7 +165,7 @@ TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
 TEST_F(CiPretrain, RunsUnderTorchrun) {
   const std::string python = UNLABEL_SOURCE_DIR "/.venv/bin/python";
   if (!fs::exists(python)) GTEST_SKIP() << "no " << python << ": LibTorch comes from elsewhere, so there is no torchrun";
-  const Arguments torchrun{python, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2", "--master-port", "0",
+  const Arguments torchrun{python, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2", "--master-port", std::to_string(free_port()),
                            UNLABEL_BINARY_DIR "/unlabel"};
   const auto outcome = Program(torchrun + small_run(data(), out("torchrun")) + Arguments{"--max-steps", "4"}).wait();
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -237,7 +237,9 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
     const auto outcome = unlabel(wrong.arguments);
     EXPECT_EQ(outcome.exit_code, wrong.code) << wrong.name << ": " << outcome.err;
     EXPECT_NE(outcome.err.find(wrong.says), std::string::npos) << wrong.name << ": " << outcome.err;
-    if (!wrong.arguments.empty()) EXPECT_TRUE(outcome.one_line()) << wrong.name << ": " << outcome.err;
+    if (!wrong.arguments.empty()) {
+      EXPECT_TRUE(outcome.one_line()) << wrong.name << ": " << outcome.err;
+    }
     EXPECT_EQ(outcome.out, "") << wrong.name;
     EXPECT_FALSE(fs::exists(none)) << wrong.name;
   }
@@ -245,7 +247,7 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
 
 TEST_F(CiPretrain, RefusesABatchThatTheRanksCannotShare) {
   auto arguments = small_run(data(), out("odd"));
-  *(std::find(arguments.begin(), arguments.end(), "--batch-size") + 1) = "7";
+  *(std::find(arguments.begin(), arguments.end(), "--batch-size") + 1) = "15";
   for (const auto& outcome : unlabel_ranks(2, arguments)) {
     EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
     EXPECT_TRUE(outcome.one_line()) << outcome.err;
