@@ -1,3 +1,0 @@
-#include <gtest/gtest.h>
-#include <torch/torch.h>
-TEST(Smokessl, Links) { EXPECT_EQ(torch::ones({2}).sum().item<float>(), 2); }
