@@ -1,0 +1,198 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/safetensors_header.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <tuple>
+
+#include <ATen/ops/empty.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace unlabel::ssl {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the data section is written as it lies in memory");
+
+constexpr std::pair<SafetensorsType, at::ScalarType> kScalarTypes[] = {
+    {SafetensorsType::kF64, at::kDouble}, {SafetensorsType::kI64, at::kLong}, {SafetensorsType::kF32, at::kFloat},
+    {SafetensorsType::kI32, at::kInt},    {SafetensorsType::kF16, at::kHalf}, {SafetensorsType::kBF16, at::kBFloat16},
+    {SafetensorsType::kI16, at::kShort},  {SafetensorsType::kI8, at::kChar},  {SafetensorsType::kU8, at::kByte},
+    {SafetensorsType::kBool, at::kBool},
+};
+
+at::ScalarType scalar_type(SafetensorsType type) {
+  for (const auto& [ours, torchs] : kScalarTypes) {
+    if (ours == type) return torchs;
+  }
+  UNLABEL_INVARIANT(false);
+  return at::kFloat;
+}
+
+std::string reason() { return std::strerror(errno); }
+
+// An open file, closed at the end of its scope.
+class File {
+ public:
+  File(std::string path, int flags)
+      : path_(std::move(path)), descriptor_(::open(path_.c_str(), flags | O_CLOEXEC, 0666)) {}
+  ~File() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  bool is_open() const { return descriptor_ >= 0; }
+
+  std::uint64_t regular_size() const {
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0) throw Error(path_, ": ", reason());
+    if (!S_ISREG(status.st_mode)) throw Error(path_, ": not a regular file");
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+
+  void read(char* to, std::uint64_t size) {
+    while (size > 0) {
+      const auto got = ::read(descriptor_, to, std::min<std::uint64_t>(size, 1 << 30));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) throw Error(path_, ": ", reason());
+      if (got == 0) throw Error(path_, ": the file became shorter while it was read");
+      to += got;
+      size -= static_cast<std::uint64_t>(got);
+    }
+  }
+
+  void write(const char* from, std::uint64_t size) {
+    while (size > 0) {
+      const auto done = ::write(descriptor_, from, std::min<std::uint64_t>(size, 1 << 30));
+      if (done < 0 && errno == EINTR) continue;
+      if (done < 0) throw Error("cannot write ", path_, ": ", reason());
+      from += done;
+      size -= static_cast<std::uint64_t>(done);
+    }
+  }
+
+  void flush_and_close() {
+    const bool flushed = ::fsync(descriptor_) == 0;
+    const int error = errno;
+    const bool closed = ::close(descriptor_) == 0;
+    descriptor_ = -1;
+    if (!flushed) throw Error("cannot write ", path_, ": ", std::strerror(error));
+    if (!closed) throw Error("cannot write ", path_, ": ", reason());
+  }
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
+void check_booleans(const at::Tensor& tensor, const std::string& name, const std::string& path) {
+  const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
+  if (std::any_of(bytes, bytes + tensor.numel(), [](unsigned char b) { return b > 1; })) {
+    throw Error(path, ": tensor '", name, "' is BOOL and has a byte that is neither 0 nor 1");
+  }
+}
+
+TensorFile read(const std::string& path, bool with_data) {
+  // O_NONBLOCK: opening a named pipe must not wait for a writer.
+  File file(path, O_RDONLY | O_NONBLOCK);
+  if (!file.is_open()) throw Error("cannot open ", path, ": ", reason());
+  const auto size = file.regular_size();
+  char prefix[kSafetensorsPrefix];
+  file.read(prefix, std::min(size, kSafetensorsPrefix));
+  const auto length = safetensors_header_length({prefix, std::min(size, kSafetensorsPrefix)}, size, path);
+  std::string json(length, '\0');
+  file.read(json.data(), length);
+  auto header = parse_safetensors_header(json, size - kSafetensorsPrefix - length, path);
+
+  TensorFile result;
+  result.metadata = std::move(header.metadata);
+  for (const auto& entry : header.entries) {
+    const auto options = at::TensorOptions().dtype(scalar_type(entry.type)).device(with_data ? at::kCPU : at::kMeta);
+    auto tensor = at::empty(entry.shape, options);
+    if (with_data) {
+      file.read(static_cast<char*>(tensor.data_ptr()), entry.end - entry.begin);
+      if (entry.type == SafetensorsType::kBool) check_booleans(tensor, entry.name, path);
+    }
+    result.tensors.emplace_back(entry.name, std::move(tensor));
+  }
+  return result;
+}
+
+void flush_folder(const std::filesystem::path& folder) {
+  File file(folder.empty() ? "." : folder.string(), O_RDONLY | O_DIRECTORY);
+  if (file.is_open()) {
+    try {
+      file.flush_and_close();
+    } catch (const Error&) {
+      // Not every file system can flush a folder; the file itself is safe.
+    }
+  }
+}
+
+}  // namespace
+
+TensorFile read_safetensors(const std::string& path) { return read(path, true); }
+TensorFile read_safetensors_header(const std::string& path) { return read(path, false); }
+
+void write_safetensors(const std::string& path, const TensorFile& file) {
+  struct Item {
+    SafetensorsEntry entry;
+    at::Tensor tensor;
+  };
+  std::vector<Item> items;
+  for (const auto& [name, tensor] : file.tensors) {
+    const auto type =
+        std::find_if(std::begin(kScalarTypes), std::end(kScalarTypes),
+                     [&, &t = tensor](const auto& pair) { return t.defined() && pair.second == t.scalar_type(); });
+    if (type == std::end(kScalarTypes) || tensor.layout() != at::kStrided) {
+      throw Error("cannot write tensor '", name, "' to ", path, ": safetensors has no such type");
+    }
+    if (name == "__metadata__") throw Error("cannot write to ", path, ": no tensor may be called __metadata__");
+    items.push_back({{name, type->first, tensor.sizes().vec(), 0, 0}, tensor});
+  }
+  std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+    const auto a_size = size_of(a.entry.type), b_size = size_of(b.entry.type);
+    return std::tie(b_size, a.entry.name) < std::tie(a_size, b.entry.name);
+  });
+
+  SafetensorsHeader header;
+  header.metadata = file.metadata;
+  std::uint64_t end = 0;
+  for (auto& [entry, tensor] : items) {
+    entry.begin = end;
+    entry.end = end += static_cast<std::uint64_t>(tensor.numel()) * size_of(entry.type);
+    header.entries.push_back(entry);
+  }
+  std::vector<std::string> names;
+  for (const auto& entry : header.entries) names.push_back(entry.name);
+  std::sort(names.begin(), names.end());
+  if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
+    throw Error("cannot write ", path, ": two tensors are called '", *twice, "'");
+  }
+
+  const auto temporary = concat(path, ".tmp-", ::getpid());
+  try {
+    File out(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    if (!out.is_open()) throw Error("cannot write ", path, ": ", reason());
+    const auto text = format_safetensors_header(header);
+    out.write(text.data(), text.size());
+    for (const auto& [entry, tensor] : items) {
+      const auto data = tensor.detach().cpu().contiguous();
+      out.write(static_cast<const char*>(data.const_data_ptr()), entry.end - entry.begin);
+    }
+    out.flush_and_close();
+    if (::rename(temporary.c_str(), path.c_str()) != 0) throw Error("cannot write ", path, ": ", reason());
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  flush_folder(std::filesystem::path(path).parent_path());
+}
+
+}  // namespace unlabel::ssl

@@ -1,0 +1,257 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/weights.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <torch/torch.h>
+
+namespace unlabel::ssl {
+namespace {
+
+std::string shape_text(const at::Tensor& tensor) {
+  if (tensor.dim() == 0) return "scalar";
+  std::string text;
+  for (const auto size : tensor.sizes()) text += (text.empty() ? "" : "x") + std::to_string(size);
+  return text;
+}
+
+bool fits(const at::Tensor& given, const at::Tensor& wanted) {
+  return given.sizes() == wanted.sizes() && given.is_floating_point() == wanted.is_floating_point();
+}
+
+// Every combination of known wrappers that begins one of the names, "" first and shorter ones before longer ones.
+std::vector<std::string> possible_prefixes(const NamedTensors& tensors) {
+  constexpr std::array<const char*, 3> kWrappers{"module.", "backbone.", "encoder."};
+  std::vector<std::string> prefixes{""};
+  for (std::size_t i = 0; i < prefixes.size() && prefixes.size() < 32; ++i) {
+    for (const char* wrapper : kWrappers) {
+      auto longer = prefixes[i] + wrapper;
+      const auto begins = [&](const auto& item) { return item.first.starts_with(longer); };
+      if (std::any_of(tensors.begin(), tensors.end(), begins)) prefixes.push_back(std::move(longer));
+    }
+  }
+  return prefixes;
+}
+
+void append_state(const torch::nn::Module& module, const std::string& prefix, NamedTensors& state) {
+  for (const auto& item : module.named_parameters(false)) state.emplace_back(prefix + item.key(), item.value());
+  for (const auto& item : module.named_buffers(false)) state.emplace_back(prefix + item.key(), item.value());
+  for (const auto& child : module.named_children()) append_state(*child.value(), prefix + child.key() + ".", state);
+}
+
+void append_names(std::string& text, const char* title, const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 20;
+  if (names.empty()) return;
+  text += concat(title, ":\n");
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) text += "  " + names[i] + "\n";
+  if (names.size() > kShown) text += concat("  ... and ", names.size() - kShown, " more\n");
+}
+
+// The ResNet whose torchvision names and shapes these are.
+std::optional<EncoderOptions> infer_resnet(const NamedTensors& tensors) {
+  std::unordered_map<std::string, at::Tensor> by_name(tensors.begin(), tensors.end());
+  for (const auto& prefix : possible_prefixes(tensors)) {
+    const auto stem = by_name.find(prefix + "conv1.weight");
+    if (stem == by_name.end() || stem->second.dim() != 4) continue;
+    std::array<int, 4> blocks{};
+    for (int s = 0; s < 4; ++s) {
+      while (by_name.count(concat(prefix, "layer", s + 1, ".", blocks[s], ".conv1.weight"))) ++blocks[s];
+    }
+    const bool bottleneck = by_name.count(prefix + "layer1.0.conv3.weight") > 0;
+    EncoderOptions options;
+    if (blocks == std::array{2, 2, 2, 2} && !bottleneck) {
+      options.arch = "resnet18";
+    } else if (blocks == std::array{3, 4, 6, 3}) {
+      options.arch = bottleneck ? "resnet50" : "resnet34";
+    } else if (blocks == std::array{3, 4, 23, 3} && bottleneck) {
+      options.arch = "resnet101";
+    } else if (blocks == std::array{3, 8, 36, 3} && bottleneck) {
+      options.arch = "resnet152";
+    } else {
+      continue;
+    }
+    options.width = stem->second.size(0);
+    // Widths that the last stage does not bear out would make us allocate far more than the file holds.
+    const auto last = by_name.find(prefix + "layer4.0.conv2.weight");
+    if (last == by_name.end() || last->second.dim() != 4 || last->second.size(0) != 8 * options.width ||
+        last->second.size(1) != 8 * options.width) {
+      continue;
+    }
+    options.in_channels = stem->second.size(1);
+    options.stem = stem->second.size(2) == 3 ? "small" : "imagenet";
+    return options;
+  }
+  return std::nullopt;
+}
+
+// Metadata says what the shapes say, or the file was put together wrongly.
+void check_metadata(const std::map<std::string, std::string>& metadata, const EncoderOptions& options,
+                    const std::string& path) {
+  const std::pair<const char*, std::string> expected[] = {{"arch", options.arch},
+                                                          {"width", std::to_string(options.width)},
+                                                          {"stem", options.stem},
+                                                          {"in_channels", std::to_string(options.in_channels)}};
+  for (const auto& [key, value] : expected) {
+    const auto given = metadata.find(key);
+    if (given != metadata.end() && given->second != value) {
+      throw MismatchError(path, ": its metadata says ", key, " ", given->second, ", its weights are those of ", key,
+                          " ", value);
+    }
+  }
+}
+
+}  // namespace
+
+NamedTensors state_of(const torch::nn::Module& module) {
+  NamedTensors state;
+  append_state(module, "", state);
+  return state;
+}
+
+bool LoadReport::complete() const {
+  return mismatched.empty() && std::all_of(missing.begin(), missing.end(), [](const std::string& name) {
+           return name.ends_with("num_batches_tracked");
+         });
+}
+
+std::string LoadReport::summary() const {
+  return concat(matched.size(), " tensors loaded", prefix.empty() ? "" : " (prefix '" + prefix + "')", "; ",
+                missing.size(), " missing, ", unexpected.size(), " unexpected, ", mismatched.size(),
+                " of a wrong shape, ", ignored.size(), " ignored");
+}
+
+std::string LoadReport::detail() const {
+  std::string text;
+  append_names(text, "missing from the file", missing);
+  append_names(text, "of a wrong shape", mismatched);
+  append_names(text, "in the file but not in the model", unexpected);
+  append_names(text, "ignored", ignored);
+  return text;
+}
+
+LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options) {
+  const auto state = state_of(module);
+  std::unordered_map<std::string, at::Tensor> wanted(state.begin(), state.end());
+
+  LoadReport report;
+  report.prefix = options.prefix;
+  if (options.prefix.empty()) {
+    std::size_t best = 0;
+    for (const auto& prefix : possible_prefixes(tensors)) {
+      const auto matches =
+          static_cast<std::size_t>(std::count_if(tensors.begin(), tensors.end(), [&](const auto& item) {
+            if (!item.first.starts_with(prefix)) return false;
+            const auto found = wanted.find(item.first.substr(prefix.size()));
+            return found != wanted.end() && fits(item.second, found->second);
+          }));
+      if (matches > best) {
+        best = matches;
+        report.prefix = prefix;
+      }
+    }
+  }
+
+  std::unordered_map<std::string, at::Tensor> given;
+  for (const auto& [name, tensor] : tensors) {
+    const auto stripped = name.starts_with(report.prefix) ? name.substr(report.prefix.size()) : std::string();
+    if (wanted.count(stripped)) {
+      given.emplace(stripped, tensor);
+    } else {
+      (stripped.starts_with("fc.") ? report.ignored : report.unexpected).push_back(name);
+    }
+  }
+  for (const auto& [name, target] : state) {
+    const auto found = given.find(name);
+    if (found == given.end()) {
+      report.missing.push_back(name);
+    } else if (fits(found->second, target)) {
+      report.matched.push_back(name);
+    } else {
+      report.mismatched.push_back(concat(name, ": ", shape_text(found->second), " ", found->second.scalar_type(),
+                                         " given, ", shape_text(target), " ", target.scalar_type(), " wanted"));
+    }
+  }
+
+  if (report.matched.empty() && !state.empty()) {
+    throw Error("no tensor fits: the file has ",
+                tensors.empty() ? "none" : "'" + tensors.front().first + "' and others", ", the model wants '",
+                state.front().first, "' (", shape_text(state.front().second),
+                ") and others; is it the right file, architecture and width?");
+  }
+  if (options.strict && !(report.missing.empty() && report.mismatched.empty() && report.unexpected.empty())) {
+    const auto& first = !report.missing.empty()      ? report.missing
+                        : !report.mismatched.empty() ? report.mismatched
+                                                     : report.unexpected;
+    throw MismatchError("the weights do not belong to this model: ", report.summary(), "; first: ", first.front());
+  }
+
+  const torch::NoGradGuard no_grad;
+  for (const auto& name : report.matched) wanted.at(name).copy_(given.at(name));
+  return report;
+}
+
+TensorFile read_weights(const std::string& path) {
+  char magic[4] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof(magic));
+  const std::string_view start(magic, sizeof(magic));
+  const bool pickle = start == std::string_view("PK\3\4", 4) || start.starts_with("\x80\x02");
+  auto extension = std::filesystem::path(path).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  const std::array<std::string, 6> pickles{".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar"};
+  const bool named_pickle = std::find(pickles.begin(), pickles.end(), extension) != pickles.end();
+  std::error_code ignored;
+  if (pickle || (named_pickle && std::filesystem::is_regular_file(path, ignored))) {
+    throw UsageError(path,
+                     " is a PyTorch pickle, which cannot be read yet; convert it in Python: "
+                     "safetensors.torch.save_file(torch.load(FILE, map_location='cpu'), 'weights.safetensors')");
+  }
+  return read_safetensors(path);
+}
+
+void write_encoder(const std::string& path, const Encoder& encoder, const EncoderOptions& options,
+                   const std::map<std::string, std::string>& metadata) {
+  TensorFile file{state_of(encoder), metadata};
+  file.metadata["format"] = "pt";
+  file.metadata["arch"] = options.arch;
+  file.metadata["width"] = std::to_string(options.width);
+  file.metadata["stem"] = options.stem;
+  file.metadata["in_channels"] = std::to_string(options.in_channels);
+  write_safetensors(path, file);
+}
+
+LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderOptions>& options) {
+  auto file = read_weights(path);
+  LoadedEncoder loaded;
+  if (options) {
+    loaded.options = *options;
+  } else {
+    const auto inferred = infer_resnet(file.tensors);
+    if (!inferred) {
+      throw UsageError(
+          path,
+          ": its tensors are not those of a ResNet under torchvision's names; say what it is with --encoder.arch");
+    }
+    check_metadata(file.metadata, *inferred, path);
+    loaded.options = *inferred;
+  }
+  loaded.encoder = make_encoder(loaded.options);
+  loaded.report = load_state(*loaded.encoder, file.tensors);
+  if (!loaded.report.complete()) {
+    const auto& report = loaded.report;
+    throw MismatchError(path, " does not fill a ", loaded.options.arch, " of width ", loaded.options.width, " (",
+                        loaded.options.stem, " stem): ", report.summary(),
+                        "; first: ", report.mismatched.empty() ? report.missing.front() : report.mismatched.front());
+  }
+  loaded.metadata = std::move(file.metadata);
+  return loaded;
+}
+
+}  // namespace unlabel::ssl
