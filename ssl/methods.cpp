@@ -14,8 +14,9 @@ const std::vector<std::string>& method_names() {
   return names;
 }
 
-std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options, std::shared_ptr<Encoder> encoder,
-                                    std::int64_t global_batch, std::shared_ptr<const Group> group) {
+std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options,
+                                    std::shared_ptr<Encoder> encoder, std::int64_t global_batch,
+                                    std::shared_ptr<const Group> group) {
   if (name == "swav") return std::make_shared<Swav>(std::move(encoder), options.swav, global_batch, std::move(group));
   std::string all;
   for (const auto& known : method_names()) all += (all.empty() ? "" : ", ") + known;

@@ -20,9 +20,10 @@ OptionTable table(MethodOptions& options);
 /// What `make_method` knows.
 const std::vector<std::string>& method_names();
 
-/// Builds a method by its name around an encoder. `global_batch`: samples an iteration, over all ranks and micro-batches.
-/// Throws UsageError for an unknown name, naming the nearest, and for options out of range.
-std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options, std::shared_ptr<Encoder> encoder,
-                                    std::int64_t global_batch, std::shared_ptr<const Group> group);
+/// Builds a method by its name around an encoder. `global_batch`: samples an iteration, over all ranks and
+/// micro-batches. Throws UsageError for an unknown name, naming the nearest, and for options out of range.
+std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options,
+                                    std::shared_ptr<Encoder> encoder, std::int64_t global_batch,
+                                    std::shared_ptr<const Group> group);
 
 }  // namespace unlabel::ssl

@@ -1,12 +1,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
+
+#include <torch/torch.h>
 
 namespace unlabel::ssl {
 
@@ -90,7 +90,8 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
     Bundle excluded{{}, group.lr_scale, 0, false};
     for (std::size_t i = 0; i < group.parameters.size(); ++i) {
       const auto& parameter = group.parameters[i];
-      if (!seen.insert(group.names[i]).second) throw Error("parameter '", group.names[i], "' is in two groups of the optimiser");
+      if (!seen.insert(group.names[i]).second)
+        throw Error("parameter '", group.names[i], "' is in two groups of the optimiser");
       Slot slot{group.names[i], parameter, {}, {}, {}};
       if (adamw || o.momentum > 0) slot.momentum = at::zeros_like(parameter);
       if (adamw) {
@@ -181,16 +182,16 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, at::Tensor>>
   for (const auto& [name, tensor] : own) {
     const auto found = by_name.find(name);
     if (found == by_name.end())
-      throw MismatchError("the checkpoint has no optimiser state '", name, "': it is of another model or optimiser than this run's ",
-                          options_.kind);
+      throw MismatchError("the checkpoint has no optimiser state '", name,
+                          "': it is of another model or optimiser than this run's ", options_.kind);
     if (found->second.sizes() != tensor.sizes())
-      throw MismatchError("optimiser state '", name, "' has shape ", found->second.sizes(), " in the checkpoint and ", tensor.sizes(),
-                          " in this run: give the options that the checkpoint was made with");
+      throw MismatchError("optimiser state '", name, "' has shape ", found->second.sizes(), " in the checkpoint and ",
+                          tensor.sizes(), " in this run: give the options that the checkpoint was made with");
   }
   if (by_name.size() != own.size()) {
     for (const auto& [name, tensor] : own) by_name.erase(name);
-    throw MismatchError("the checkpoint has optimiser state '", by_name.begin()->first, "', which this run's ", options_.kind,
-                        " does not know: give the options that the checkpoint was made with");
+    throw MismatchError("the checkpoint has optimiser state '", by_name.begin()->first, "', which this run's ",
+                        options_.kind, " does not know: give the options that the checkpoint was made with");
   }
   for (const auto& [name, tensor] : own) at::Tensor(tensor).copy_(by_name.at(name));
 }

@@ -3,12 +3,12 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/ssl/method.h>
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace unlabel::ssl {
 
@@ -28,7 +28,8 @@ struct OptimizerOptions {
 };
 OptionTable table(OptimizerOptions& options);
 
-/// Updates parameters in place, a few kernels for a whole group. With w a parameter, g its gradient, l = lr * ParameterGroup::lr_scale:
+/// Updates parameters in place, a few kernels for a whole group. With w a parameter, g its gradient, l = lr *
+/// ParameterGroup::lr_scale:
 ///
 ///     sgd:    d = g + wd w
 ///     larc:   d = (g + wd w) a,  a = eta |w| / (|g| + wd |w| + eps);  clip: a = min(a / l, 1)
@@ -37,9 +38,10 @@ OptionTable table(OptimizerOptions& options);
 ///     adamw:  w -= l wd w;  m += (1 - beta1)(g - m);  v = beta2 v + (1 - beta2) g^2;
 ///             w -= l m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 ///
-/// sgd and adamw are PyTorch's. larc is apex's LARC around SGD, with which SwAV was trained: where |w| or |g| is 0, d is g alone, without
-/// weight decay. lars is BYOL's released code: where a norm is 0, a = 1. (LARS: You et al. 2017, arXiv:1708.03888; AdamW: Loshchilov &
-/// Hutter 2019, arXiv:1711.05101.) Without adaptation (`exclude_bias_and_norm`, ParameterGroup::adapt) both are sgd.
+/// sgd and adamw are PyTorch's. larc is apex's LARC around SGD, with which SwAV was trained: where |w| or |g| is 0, d
+/// is g alone, without weight decay. lars is BYOL's released code: where a norm is 0, a = 1. (LARS: You et al. 2017,
+/// arXiv:1708.03888; AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101.) Without adaptation (`exclude_bias_and_norm`,
+/// ParameterGroup::adapt) both are sgd.
 ///
 /// A parameter without a gradient is left alone: no decay, no momentum, no count of steps.
 class Optimizer {
@@ -53,12 +55,13 @@ class Optimizer {
   /// Sets gradients to zero in place: they may be views of the buckets of data-parallel training.
   void zero_grad();
 
-  /// Everything but the parameters, by name: "momentum.backbone.conv1.weight" (sgd, lars, larc); "exp_avg.NAME", "exp_avg_sq.NAME" and
-  /// "step.NAME", an int64 scalar on the CPU (adamw). The tensors are the optimiser's own, not copies.
+  /// Everything but the parameters, by name: "momentum.backbone.conv1.weight" (sgd, lars, larc); "exp_avg.NAME",
+  /// "exp_avg_sq.NAME" and "step.NAME", an int64 scalar on the CPU (adamw). The tensors are the optimiser's own, not
+  /// copies.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
-  /// Copies a state into this optimiser's tensors. Throws MismatchError, before anything is written, when a name is missing or not known, or
-  /// a shape differs.
+  /// Copies a state into this optimiser's tensors. Throws MismatchError, before anything is written, when a name is
+  /// missing or not known, or a shape differs.
   void load_state(const std::vector<std::pair<std::string, at::Tensor>>& state);
 
   const OptimizerOptions& options() const { return options_; }

@@ -73,39 +73,53 @@ Plan plan_swav(const PlanInput& input) {
   const std::int64_t fitting = side >= 224 ? 224 : small ? side : side / 8 * 8;
   const auto global = plan.choose<std::int64_t>(
       "augment.global_size", fitting,
-      side >= 224 ? "the paper's; the images are larger" : concat("half of the images have a short side of ", side, " pixels or less"));
+      side >= 224 ? "the paper's; the images are larger"
+                  : concat("half of the images have a short side of ", side, " pixels or less"));
   plan.choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
   plan.choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
-  const auto locals = plan.choose<std::int64_t>(
-      "augment.local_count", global < 24 ? 0 : small ? 4 : 6,
-      global < 24 ? "crops smaller than these show too little" : "more views at a small price (paper, section 3.3)");
+  const auto locals = plan.choose<std::int64_t>("augment.local_count",
+                                                global < 24 ? 0
+                                                : small     ? 4
+                                                            : 6,
+                                                global < 24 ? "crops smaller than these show too little"
+                                                            : "more views at a small price (the paper's multi-crop)");
   if (locals > 0)
-    plan.choose<std::int64_t>("augment.local_size",
-                              std::min(global, small ? round_to(global * 0.5, 4, 8) : round_to(global * 96.0 / 224, 8, 32)),
-                              small ? "half of the global crops" : "the paper's ratio, 96 to 224");
+    plan.choose<std::int64_t>(
+        "augment.local_size",
+        std::min(global, small ? round_to(global * 0.5, 4, 8) : round_to(global * 96.0 / 224, 8, 32)),
+        small ? "half of the global crops" : "the paper's ratio, 96 to 224");
   if (small) {
-    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0}, "small images: crops of less than a fifth show too little");
-    if (locals > 0) plan.choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
+    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
+                                     "small images: crops of less than a fifth show too little");
+    if (locals > 0)
+      plan.choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
     plan.choose<bool>("augment.blur", false, "small images are blurred enough");
     plan.choose<double>("augment.jitter", 0.5, "half the paper's, as published recipes for CIFAR have it");
   }
-  const auto arch = plan.choose<std::string>(
-      "encoder.arch", images >= 100000 && !small ? "resnet50" : "resnet18",
-      images >= 100000 && !small ? "the paper's" : small ? "small images" : concat(images, " images do not need a larger one"));
+  const auto arch = plan.choose<std::string>("encoder.arch", images >= 100000 && !small ? "resnet50" : "resnet18",
+                                             images >= 100000 && !small ? "the paper's"
+                                             : small                    ? "small images"
+                                                     : concat(images, " images do not need a larger one"));
   plan.choose<std::string>("encoder.stem", small ? "small" : "imagenet",
                            small ? "images of up to 64 pixels keep their resolution" : "images of more than 64 pixels");
   const auto width = find<std::int64_t>(input.given, "encoder.width").value_or(64);
 
   // Batch, length, learning rate.
-  const auto few = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, images / 16))));
+  const auto few =
+      static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, images / 16))));
   const auto all = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(images)));
-  const auto batch = plan.choose<std::int64_t>("batch_size", std::min(all, std::clamp<std::int64_t>(few, 32, 256)),
-                                               few >= 256 ? "the smaller of the two published sizes" : "at least 16 updates an epoch");
+  const auto batch =
+      plan.choose<std::int64_t>("batch_size", std::min(all, std::clamp<std::int64_t>(few, 32, 256)),
+                                few >= 256 ? "the smaller of the two published sizes" : "at least 16 updates an epoch");
   if (batch < 1) throw UsageError("batch_size is ", batch, ": it must be at least 1");
   const std::int64_t steps = std::max<std::int64_t>(1, images / batch);
-  const auto epochs = plan.choose<std::int64_t>("epochs", images >= 500000 ? 100 : images >= 50000 ? 200 : 400,
-                                                images >= 500000 ? "the shortest published run; 200 to 800 give up to 3 points more"
-                                                                 : "small data sets need more passes");
+  const auto epochs =
+      plan.choose<std::int64_t>("epochs",
+                                images >= 500000  ? 100
+                                : images >= 50000 ? 200
+                                                  : 400,
+                                images >= 500000 ? "the shortest published run; 200 to 800 give up to 3 points more"
+                                                 : "small data sets need more passes");
   const auto kind = plan.choose<std::string>("optimizer.kind", "larc", "the paper's");
   const double rate = two_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75));
   const auto lr = plan.choose<double>(
@@ -131,13 +145,14 @@ Plan plan_swav(const PlanInput& input) {
   plan.choose<std::int64_t>("swav.hidden_dim", features, "as many as the features of the encoder");
   plan.choose<std::int64_t>("swav.freeze_prototypes_iterations", std::min(steps, steps * epochs / 2),
                             "the first epoch, as published");
-  const std::int64_t queued = static_cast<std::int64_t>(std::ceil(1.28 * static_cast<double>(prototypes) / static_cast<double>(batch)));
+  const std::int64_t queued =
+      static_cast<std::int64_t>(std::ceil(1.28 * static_cast<double>(prototypes) / static_cast<double>(batch)));
   const bool queue = prototypes > 2 * batch && queued * batch <= images;
-  const auto length = plan.choose<std::int64_t>(
-      "swav.queue_length", queue ? queued * batch : 0,
-      queue ? concat(prototypes, " prototypes are many for a batch of ", batch)
-      : prototypes > 2 * batch ? "there are too few images to fill one"
-                               : "the batch is large enough for its prototypes");
+  const auto length =
+      plan.choose<std::int64_t>("swav.queue_length", queue ? queued * batch : 0,
+                                queue ? concat(prototypes, " prototypes are many for a batch of ", batch)
+                                : prototypes > 2 * batch ? "there are too few images to fill one"
+                                                         : "the batch is large enough for its prototypes");
   if (length > 0)
     plan.choose<std::int64_t>("swav.queue_start_epoch", std::min<std::int64_t>(15, epochs / 8),
                               "early embeddings are of no use; published: 15 of 200 epochs");
@@ -160,26 +175,33 @@ std::vector<std::string> swav_warnings(const json& settings, std::int64_t images
   if (images < 1000)
     warn("only ", images, " images: too few to learn much from; start from released weights with --init");
   if (usable && *batch > images)
-    warn("a batch of ", *batch, " is larger than the data of ", images, " images: give --batch-size ", images, " or less");
-  if (usable && *batch < 32) warn("a batch of ", *batch, " is small for batch statistics and Sinkhorn: 64 or more work better");
+    warn("a batch of ", *batch, " is larger than the data of ", images, " images: give --batch-size ", images,
+         " or less");
+  if (usable && *batch < 32)
+    warn("a batch of ", *batch, " is small for batch statistics and Sinkhorn: 64 or more work better");
   if (prototypes && *prototypes > images)
     warn(*prototypes, " prototypes for ", images, " images: give fewer than images, --swav.prototypes ",
          std::max<std::int64_t>(2, images / 4));
   if (prototypes && usable && *prototypes > 4 * (*batch + length))
-    warn(*prototypes, " prototypes for ", *batch + length, " assigned samples (batch and queue): most get none; give fewer, a larger batch or "
-         "--swav.queue_length ", (*prototypes * 128 / 100 + *batch - 1) / *batch * *batch);
+    warn(*prototypes, " prototypes for ", *batch + length,
+         " assigned samples (batch and queue): most get none; give fewer, a larger batch or "
+         "--swav.queue_length ",
+         (*prototypes * 128 / 100 + *batch - 1) / *batch * *batch);
   if (queue && *queue > 0 && usable && length == 0)
-    warn("a queue of ", *queue, " is shorter than a batch of ", *batch, " and is not used: give 0, or a multiple of the batch");
-  if (length > images) warn("a queue of ", length, " is longer than the data of ", images, " images: its embeddings are stale");
+    warn("a queue of ", *queue, " is shorter than a batch of ", *batch,
+         " and is not used: give 0, or a multiple of the batch");
+  if (length > images)
+    warn("a queue of ", length, " is longer than the data of ", images, " images: its embeddings are stale");
   if (length > 0 && epochs && start && *start >= *epochs)
-    warn("the queue starts at epoch ", *start, " of ", *epochs, " and is never used: give a smaller --swav.queue_start_epoch");
+    warn("the queue starts at epoch ", *start, " of ", *epochs,
+         " and is never used: give a smaller --swav.queue_start_epoch");
   if (freeze && usable && epochs && *batch <= images && *freeze >= images / *batch * *epochs)
     warn("the prototypes are frozen for ", *freeze, " iterations, the whole run of ", images / *batch * *epochs,
          ": give a smaller --swav.freeze_prototypes_iterations");
   for (const char* setting : {"augment.global_size", "augment.local_size"})
     if (const auto size = number(setting); size && *size > median_short_side)
-      warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side, " are only enlarged: give --", setting,
-           " ", median_short_side, " or less");
+      warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,
+           " are only enlarged: give --", setting, " ", median_short_side, " or less");
   return warnings;
 }
 

@@ -24,7 +24,8 @@ at::Tensor Queue::local() const {
 void Queue::push(const at::Tensor& embeddings) {
   const torch::NoGradGuard no_grad;
   // Ranks are joined along dimension 0, so the rows go there: n x crops x dim.
-  const at::Tensor all = group_->all_gather(embeddings.detach().transpose(0, 1).contiguous()).transpose(0, 1);
+  const at::Tensor rows = embeddings.detach().transpose(0, 1).nan_to_num(0.0, 0.0, 0.0).contiguous();
+  const at::Tensor all = group_->all_gather(rows).transpose(0, 1);
   const std::int64_t pushed = std::min(all.size(1), length_), kept = length_ - pushed;
   embeddings_.narrow(1, pushed, kept).copy_(embeddings_.narrow(1, 0, kept).clone());
   embeddings_.narrow(1, 0, pushed).copy_(all.narrow(1, 0, pushed));

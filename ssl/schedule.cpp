@@ -28,9 +28,9 @@ Schedule::Schedule(ScheduleOptions options, double lr, std::int64_t steps_per_ep
   if (steps_per_epoch_ < 1 || total_ < 1)
     throw UsageError("a schedule needs at least one iteration, not ", total_, " with ", steps_per_epoch_, " an epoch");
   if (!(lr_ >= 0 && options_.final_lr >= 0 && options_.warmup_start_lr >= 0 && options_.warmup_epochs >= 0))
-    throw UsageError("learning rates and warm-up must not be negative: lr ", lr_, ", schedule.final_lr ", options_.final_lr,
-                     ", schedule.warmup_start_lr ", options_.warmup_start_lr, ", schedule.warmup_epochs ",
-                     options_.warmup_epochs);
+    throw UsageError("learning rates and warm-up must not be negative: lr ", lr_, ", schedule.final_lr ",
+                     options_.final_lr, ", schedule.warmup_start_lr ", options_.warmup_start_lr,
+                     ", schedule.warmup_epochs ", options_.warmup_epochs);
   const double warmup = std::round(options_.warmup_epochs * static_cast<double>(steps_per_epoch_));
   if (warmup > static_cast<double>(total_))
     throw UsageError("schedule.warmup_epochs is ", options_.warmup_epochs, ", longer than the run of ",

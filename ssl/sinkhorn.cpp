@@ -13,8 +13,10 @@ OptionTable table(SinkhornOptions& options) {
 }
 
 at::Tensor sinkhorn(const at::Tensor& scores, const SinkhornOptions& options, const Group& group) {
-  if (!(options.epsilon > 0)) throw UsageError("sinkhorn epsilon is ", options.epsilon, ": it must be above 0, such as 0.05");
-  if (options.iterations < 1) throw UsageError("sinkhorn iterations is ", options.iterations, ": it must be at least 1");
+  if (!(options.epsilon > 0))
+    throw UsageError("sinkhorn epsilon is ", options.epsilon, ": it must be above 0, such as 0.05");
+  if (options.iterations < 1)
+    throw UsageError("sinkhorn iterations is ", options.iterations, ": it must be at least 1");
   const torch::NoGradGuard no_grad;
   const auto type = at::promote_types(scores.scalar_type(), at::kFloat);
   at::Tensor logits = scores.detach().to(type).div(options.epsilon);

@@ -18,8 +18,10 @@ OptionTable table(SwavOptions& options) {
   t.add("prototypes", options.prototypes, "number of prototypes K");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
   t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
-  t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations, "the prototypes learn from this iteration on");
-  t.add("queue_length", options.queue_length, "embeddings of past batches for Sinkhorn, over the whole world; 0: no queue");
+  t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
+        "the prototypes learn from this iteration on");
+  t.add("queue_length", options.queue_length,
+        "embeddings of past batches for Sinkhorn, over the whole world; 0: no queue");
   t.add("queue_start_epoch", options.queue_start_epoch, "the queue begins to fill at this epoch");
   return t;
 }
@@ -38,7 +40,8 @@ void check(const SwavOptions& o) {
   at_least("freeze_prototypes_iterations", o.freeze_prototypes_iterations, 0);
   at_least("queue_length", o.queue_length, 0);
   at_least("queue_start_epoch", o.queue_start_epoch, 0);
-  if (!(o.temperature > 0)) throw UsageError("swav.temperature is ", o.temperature, ": it must be above 0, such as 0.1");
+  if (!(o.temperature > 0))
+    throw UsageError("swav.temperature is ", o.temperature, ": it must be above 0, such as 0.1");
   if (!(o.epsilon > 0)) throw UsageError("swav.epsilon is ", o.epsilon, ": it must be above 0, such as 0.05");
 }
 
@@ -59,7 +62,8 @@ Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t g
                                                                                    .hidden = options_.hidden_dim,
                                                                                    .out = options_.projection_dim}));
   prototypes_ = register_module(
-      "prototypes", torch::nn::Linear(torch::nn::LinearOptions(options_.projection_dim, options_.prototypes).bias(false)));
+      "prototypes",
+      torch::nn::Linear(torch::nn::LinearOptions(options_.projection_dim, options_.prototypes).bias(false)));
   const std::int64_t length = options_.queue_length - options_.queue_length % global_batch;
   if (length > 0)
     queue_ = register_module(
@@ -101,8 +105,8 @@ Loss Swav::loss(const Views& views, const Step& step) {
   const auto type = at::promote_types(projected.scalar_type(), at::kFloat);
   const at::Tensor z = F::normalize(projected.to(type), F::NormalizeFuncOptions().dim(1));
   const at::Tensor scores = prototypes_->forward(z).view({crops, samples, options_.prototypes});
-  const at::Tensor q = assign(z.detach().view({crops, samples, -1}).narrow(0, 0, targets),
-                              scores.detach().narrow(0, 0, targets), step);
+  const at::Tensor q =
+      assign(z.detach().view({crops, samples, -1}).narrow(0, 0, targets), scores.detach().narrow(0, 0, targets), step);
 
   // Eq. 6. The crops other than i are all crops but i, so one sum over crops serves every target.
   const at::Tensor log_p = at::log_softmax(scores / options_.temperature, -1);
@@ -118,7 +122,7 @@ Loss Swav::loss(const Views& views, const Step& step) {
   loss.diagnostics = {{"assignment_entropy", relative_entropy(q).mean()},
                       {"mean_assignment_entropy", relative_entropy(usage[0] / group_->world_size())},
                       {"prototypes_used", (usage[1] > 0).sum().to(type)}};
-  if (queue_) loss.diagnostics.emplace_back("queue_full", at::full({}, queue_->full() ? 1.0 : 0.0, q.options()));
+  if (queue_) loss.diagnostics.emplace_back("queue_full", (queue_->filled() >= queue_->length()).to(type));
   return loss;
 }
 

@@ -1,16 +1,18 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/planner.h>
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+
+#include <gtest/gtest.h>
 
 namespace unlabel::ssl {
 namespace {
 
 using nlohmann::json;
 
-Plan plan(std::int64_t images, int side, json given = json::object()) { return plan_swav({images, side, std::move(given)}); }
+Plan plan(std::int64_t images, int side, json given = json::object()) {
+  return plan_swav({images, side, std::move(given)});
+}
 
 bool warns(const Plan& plan, const std::string& text) {
   for (const auto& warning : plan.warnings)
@@ -43,7 +45,9 @@ TEST(Planner, ComesToThePublishedSettingsOnImageNet) {
 }
 
 TEST(Planner, TakesTheRateBetweenThePublishedOnes) {
-  const auto rate = [](std::int64_t batch) { return plan(1281167, 300, {{"batch_size", batch}}).recipe["optimizer"]["lr"].get<double>(); };
+  const auto rate = [](std::int64_t batch) {
+    return plan(1281167, 300, {{"batch_size", batch}}).recipe["optimizer"]["lr"].get<double>();
+  };
   EXPECT_NEAR(rate(1024), 0.6 * std::sqrt(8.0), 0.05);  // half way between, in logarithms
   double before = 0;
   for (const std::int64_t batch : {32, 64, 128, 256, 512, 1024, 2048, 4096, 8192}) {
@@ -90,13 +94,18 @@ TEST(Planner, MakesPlansThatWork) {
 }
 
 TEST(Planner, FollowsWhatIsGiven) {
-  const auto p = plan(50000, 32, {{"batch_size", 512}, {"epochs", 6}, {"encoder", {{"arch", "resnet18"}, {"width", 16}}}, {"swav", {{"prototypes", 300}}}});
+  const auto p = plan(50000, 32,
+                      {{"batch_size", 512},
+                       {"epochs", 6},
+                       {"encoder", {{"arch", "resnet18"}, {"width", 16}}},
+                       {"swav", {{"prototypes", 300}}}});
   EXPECT_EQ(p.recipe["batch_size"], 512);
   EXPECT_EQ(p.recipe["epochs"], 6);
   EXPECT_EQ(p.recipe["swav"]["prototypes"], 300);
   EXPECT_EQ(p.recipe["swav"]["hidden_dim"], 128);
   EXPECT_EQ(p.recipe["swav"]["freeze_prototypes_iterations"], 97);
-  for (const auto& choice : p.choices) EXPECT_TRUE(choice.setting != "batch_size" && choice.setting != "epochs" && choice.setting != "swav.prototypes");
+  for (const auto& choice : p.choices)
+    EXPECT_TRUE(choice.setting != "batch_size" && choice.setting != "epochs" && choice.setting != "swav.prototypes");
   EXPECT_THROW(plan(100, 32, {{"batch_size", "many"}}), UsageError);
   EXPECT_THROW(plan(0, 32), UsageError);
 }
@@ -110,7 +119,8 @@ TEST(Planner, WarnsWhereItCannotWork) {
   EXPECT_TRUE(warns(plan(5000, 32, {{"batch_size", 8000}}), "a batch of 8000 is larger than the data of 5000"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"augment", {{"global_size", 224}}}}), "crops of 224 pixels"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"swav", {{"queue_length", 100}}}}), "shorter than a batch"));
-  EXPECT_TRUE(warns(plan(50000, 32, {{"epochs", 10}, {"swav", {{"queue_length", 2560}, {"queue_start_epoch", 15}}}}), "never used"));
+  EXPECT_TRUE(warns(plan(50000, 32, {{"epochs", 10}, {"swav", {{"queue_length", 2560}, {"queue_start_epoch", 15}}}}),
+                    "never used"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"epochs", 1}, {"swav", {{"freeze_prototypes_iterations", 313}}}}), "frozen"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 8}}), "small for batch statistics"));
 }

@@ -5,12 +5,12 @@
 #include <unlabel/ssl/recipe.h>
 #include <unlabel/ssl/schedule.h>
 
-#include <gtest/gtest.h>
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <fstream>
 #include <set>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
 
 namespace unlabel::ssl {
 namespace {
@@ -33,8 +33,9 @@ struct Read {
 };
 
 TEST(Recipe, AllAreReadable) {
-  const std::set<std::string> keys{"method", "description", "source", "epochs", "batch_size", "precision", "sync_batch_norm_group",
-                                   "encoder", "swav", "optimizer", "schedule", "augment"};
+  const std::set<std::string> keys{
+      "method",  "description", "source",    "epochs",   "batch_size", "precision", "sync_batch_norm_group",
+      "encoder", "swav",        "optimizer", "schedule", "augment"};
   ASSERT_EQ(recipe_names().size(), 12u);
   EXPECT_TRUE(std::is_sorted(recipe_names().begin(), recipe_names().end()));
   for (const auto& name : recipe_names()) {

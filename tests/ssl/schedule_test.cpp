@@ -16,7 +16,8 @@ TEST(Schedule, EqualsTheReleasedSwav) {
     const std::int64_t steps = c["steps_per_epoch"], epochs = c["epochs"];
     const Schedule schedule(options, c["lr"], steps, steps * epochs);
     ASSERT_EQ(c["values"].size(), static_cast<std::size_t>(steps * epochs));
-    for (std::int64_t t = 0; t < steps * epochs; ++t) EXPECT_NEAR(schedule(t), c["values"][t].get<double>(), 1e-15) << t;
+    for (std::int64_t t = 0; t < steps * epochs; ++t)
+      EXPECT_NEAR(schedule(t), c["values"][t].get<double>(), 1e-15) << t;
     EXPECT_NEAR(schedule(steps * epochs + 5), options.final_lr, 1e-15);
   }
 }
@@ -28,7 +29,8 @@ TEST(Schedule, HoldsTheRateDuringAnEpochAsPyTorchDoes) {
   options.by_epoch = true;
   const std::int64_t epochs = golden["epochs"];
   const Schedule schedule(options, golden["lr"], 4, 4 * epochs);
-  for (std::int64_t t = 0; t < 4 * epochs; ++t) EXPECT_NEAR(schedule(t), golden["values"][t / 4].get<double>(), 1e-12) << t;
+  for (std::int64_t t = 0; t < 4 * epochs; ++t)
+    EXPECT_NEAR(schedule(t), golden["values"][t / 4].get<double>(), 1e-12) << t;
 }
 
 TEST(Schedule, FallsAtMilestones) {

@@ -2,7 +2,6 @@
 #include <unlabel/ssl/sinkhorn.h>
 
 #include "thread_group.h"
-
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 

@@ -4,13 +4,12 @@
 #include <unlabel/ssl/optimizer.h>
 #include <unlabel/ssl/swav.h>
 
-#include "thread_group.h"
+#include <cmath>
 
+#include "thread_group.h"
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
-
-#include <cmath>
 
 namespace unlabel::ssl {
 namespace {
@@ -25,8 +24,8 @@ const json& golden() {
 /// The backbone of tests/golden/swav.py.
 struct TinyEncoder : Encoder {
   TinyEncoder() {
-    conv = register_module(
-        "conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 6, 3).stride(2).padding(1).bias(false)));
+    conv =
+        register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 6, 3).stride(2).padding(1).bias(false)));
     norm = register_module("norm", BatchNorm(6));
   }
   at::Tensor forward(const at::Tensor& images) override {
@@ -58,7 +57,8 @@ Views crops(std::int64_t batch, int step, int rank = 0, int world = 1) {
   Views views;
   const int sizes[] = {12, 12, 8, 8};
   const std::int64_t rows = batch / world;
-  for (int v = 0; v < 4; ++v) views.crops.push_back(crop(batch, step, v, sizes[v]).narrow(0, rank * rows, rows).clone());
+  for (int v = 0; v < 4; ++v)
+    views.crops.push_back(crop(batch, step, v, sizes[v]).narrow(0, rank * rows, rows).clone());
   return views;
 }
 
@@ -78,8 +78,8 @@ void set_parameters(Swav& swav, const json& values) {
   const auto parameters = swav.named_parameters();
   ASSERT_EQ(parameters.size(), values.size());
   for (const auto& item : parameters)
-    item.value().copy_(torch::tensor(values.at(item.key()).get<std::vector<double>>(), torch::kDouble)
-                           .view(item.value().sizes()));
+    item.value().copy_(
+        torch::tensor(values.at(item.key()).get<std::vector<double>>(), torch::kDouble).view(item.value().sizes()));
 }
 
 std::shared_ptr<Swav> golden_swav(const SwavOptions& options, std::int64_t batch,
@@ -162,7 +162,8 @@ struct Trace {
   std::map<std::string, at::Tensor> end;
 };
 
-Trace train(const std::shared_ptr<const Group>& group, int steps, std::int64_t batch, torch::Dtype type = torch::kDouble) {
+Trace train(const std::shared_ptr<const Group>& group, int steps, std::int64_t batch,
+            torch::Dtype type = torch::kDouble) {
   auto options = golden_options();
   options.freeze_prototypes_iterations = 6;
   options.queue_length = 3 * batch;
@@ -208,7 +209,11 @@ TEST(Swav, IsTheSameOnAnyNumberOfRanks) {
     const auto one = train(single_process(), steps, batch, type);
     EXPECT_EQ(one.end.at("queue.filled").item<std::int64_t>(), 3 * batch);
     EXPECT_GT((one.end.at("prototypes.weight").flatten() -
-               torch::tensor(golden()["start"]["prototypes.weight"].get<std::vector<double>>(), type)).abs().max().item<double>(), 1e-2);
+               torch::tensor(golden()["start"]["prototypes.weight"].get<std::vector<double>>(), type))
+                  .abs()
+                  .max()
+                  .item<double>(),
+              1e-2);
     for (const int world : {2, 4}) {
       testing::run_ranks(world, [&](std::shared_ptr<const Group> group) {
         const auto many = train(group, steps, batch, type);
@@ -228,7 +233,8 @@ TEST(Swav, IsTheSameOnAnyNumberOfRanks) {
 }
 
 TEST(Swav, HasTheGradientOfItsLoss) {
-  // Targets are constants of the gradient, so they must not move with what is varied: local crops, with a head without batch statistics.
+  // Targets are constants of the gradient, so they must not move with what is varied: local crops, with a head without
+  // batch statistics.
   auto options = golden_options();
   options.hidden_dim = 0;
   Swav swav(std::make_shared<TinyEncoder>(), options, 4, single_process());
@@ -271,7 +277,8 @@ TEST(Swav, HasTheGradientOfItsParameters) {
       values[i] = x - h;
       const double below = swav->loss(views, {}).value.item<double>();
       values[i] = x;
-      EXPECT_NEAR(item.value().grad().view({-1})[i].item<double>(), (above - below) / (2 * h), 1e-7) << item.key() << " " << i;
+      EXPECT_NEAR(item.value().grad().view({-1})[i].item<double>(), (above - below) / (2 * h), 1e-7)
+          << item.key() << " " << i;
     }
   }
 }
@@ -305,10 +312,10 @@ TEST(Swav, NamesItsTensorsAsTheReleasedCheckpoints) {
   std::vector<std::string> names;
   for (const auto& item : swav.named_parameters()) names.push_back(item.key());
   std::sort(names.begin(), names.end());
-  EXPECT_EQ(names, (std::vector<std::string>{"backbone.conv.weight", "backbone.norm.bias", "backbone.norm.weight",
-                                             "projection_head.0.bias", "projection_head.0.weight", "projection_head.1.bias",
-                                             "projection_head.1.weight", "projection_head.3.bias", "projection_head.3.weight",
-                                             "prototypes.weight"}));
+  EXPECT_EQ(names, (std::vector<std::string>{
+                       "backbone.conv.weight", "backbone.norm.bias", "backbone.norm.weight", "projection_head.0.bias",
+                       "projection_head.0.weight", "projection_head.1.bias", "projection_head.1.weight",
+                       "projection_head.3.bias", "projection_head.3.weight", "prototypes.weight"}));
   EXPECT_TRUE(swav.named_buffers().contains("queue.embeddings"));
   EXPECT_EQ(swav.named_buffers()["queue.embeddings"].sizes(), (std::vector<std::int64_t>{2, 12, 5}));
   options.queue_length = 5;  // less than a batch
@@ -356,6 +363,7 @@ TEST(Swav, KeepsScoresAndLossOutOfAutocast) {
   const auto plain = swav.loss(views, {}).value;
   at::autocast::set_autocast_enabled(at::kCPU, true);
   at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  EXPECT_EQ(at::matmul(torch::ones({2, 2}), torch::ones({2, 2})).scalar_type(), torch::kBFloat16);
   const auto mixed = swav.loss(views, {}).value;
   at::autocast::clear_cache();
   at::autocast::set_autocast_enabled(at::kCPU, false);
@@ -418,6 +426,9 @@ TEST(Queue, KeepsTheNewestFirstInGlobalOrder) {
   EXPECT_TRUE(one.full());
   one.push(rows + 200);
   EXPECT_TRUE(torch::equal(one.local(), torch::cat({rows + 200, rows + 100}, 1)));
+  Queue broken(2, 6, 2, single_process());
+  broken.push(rows / 0);
+  EXPECT_TRUE(torch::equal(broken.local(), torch::zeros_like(rows)));
   testing::run_ranks(3, [&](std::shared_ptr<const Group> group) {
     Queue queue(2, 12, 2, group);
     for (const int t : {0, 100, 200}) queue.push(rows.narrow(1, 2 * group->rank(), 2) + t);
