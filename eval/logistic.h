@@ -11,9 +11,10 @@ namespace unlabel::eval {
 
 /// Settings of the linear protocol `features`.
 struct LogisticOptions {
-  double c = 1;                       ///< weight of the data against the L2 penalty, as scikit-learn's C; larger: less penalty
+  double l2 = 1e-3;                   ///< weight of the penalty, lambda below; scikit-learn's C is 1 / (lambda n)
   std::int64_t max_iterations = 500;  ///< of L-BFGS
-  double tolerance = 1e-5;            ///< converged when no entry of the gradient of f below is larger
+  double tolerance = 1e-7;            ///< converged when half the squared gradient of f, in the coordinates below, is no larger:
+                                      ///< about how much lower f could still get
   std::string device = "cpu";         ///< where to compute: cpu, cuda or cuda:N
 };
 
@@ -26,7 +27,7 @@ struct LogisticResult {
   double loss = 0;                      ///< f at the end (below)
   std::int64_t iterations = 0;          ///< of L-BFGS
   bool converged = false;               ///< false: max_iterations came first; say so beside the figure
-  double c = 0;
+  double l2 = 0;                        ///< as used
   std::string protocol = "features";
   std::int64_t train_images = 0, test_images = 0;
   std::int64_t classes = 0;             ///< distinct classes among the training labels
@@ -42,16 +43,16 @@ struct LogisticResult {
 /// Every feature is standardised by the training set's mean and (population) standard deviation; one that never varies is only centred.
 /// Then, over n training rows x_i with classes y_i,
 ///
-///     f(W, b) = 1/n sum_i [ -log softmax(W x_i + b)_{y_i} ] + 1 / (2 c n) ||W||^2
+///     f(W, b) = 1/n sum_i [ -log softmax(W x_i + b)_{y_i} ] + lambda / 2 ||W||^2
 ///
-/// is minimised from zero: the objective of scikit-learn's StandardScaler and LogisticRegression(C=c), divided by c n, with its unique
-/// minimum. The bias is not penalised. The solver is L-BFGS (Nocedal & Wright, "Numerical Optimization", algorithm 7.5) in coordinates
-/// where Böhning's bound on the Hessian, X^T X / n times a constant (Böhning 1992, Ann. Inst. Statist. Math. 44), is the identity, which
-/// takes tens of iterations where plain L-BFGS takes hundreds.
+/// is minimised from zero to its unique minimum: scikit-learn's StandardScaler and LogisticRegression(C = 1 / (lambda n)), with f its
+/// objective times lambda. The bias is not penalised. A penalty beside the *mean* loss keeps its meaning whatever n is. The solver is L-BFGS (Nocedal & Wright, "Numerical Optimization", algorithm 7.5) in coordinates
+/// X^T X / (K n) + lambda, the Hessian at uniform predictions over K classes (within a constant Böhning's bound on it: 1992, Ann. Inst.
+/// Statist. Math. 44), is the identity: tens of iterations where plain L-BFGS takes hundreds. The minimum does not depend on them.
 ///
 /// Test labels are matched by class name (match_labels); one that training has not seen counts as wrong. Ranks share the training rows;
 /// the result is the same on every rank, and that of one rank up to the order of sums.
-/// Throws UsageError for c <= 0, unlabelled or empty sets.
+/// Throws UsageError for l2 <= 0, unlabelled or empty sets.
 LogisticResult logistic_regression(const Features& train, const Features& test, const LogisticOptions& options,
                                    const ssl::Group& group);
 

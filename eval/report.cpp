@@ -48,7 +48,7 @@ nlohmann::json to_json(const KnnResult& result) {
 nlohmann::json to_json(const LogisticResult& result) {
   auto json = common("linear_accuracy", result);
   json["counts"]["skipped"] = result.skipped;
-  json["c"] = result.c;
+  json["l2"] = result.l2;
   json["train_accuracy"] = result.train_accuracy;
   json["loss"] = result.loss;
   json["iterations"] = result.iterations;
@@ -75,7 +75,7 @@ std::string describe(const KnnResult& result) {
 }
 
 std::string describe(const LogisticResult& result) {
-  return concat("linear ", percent(result.accuracy), " (", result.protocol, ": logistic regression, c ", result.c, ", ",
+  return concat("linear ", percent(result.accuracy), " (", result.protocol, ": logistic regression, l2 ", result.l2, ", ",
                 result.iterations, " iterations", result.converged ? "" : ", not converged", "; ", counts(result),
                 left_out(result.skipped), ")");
 }

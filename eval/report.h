@@ -12,7 +12,7 @@
 namespace unlabel::eval {
 
 /// One object a result: {"metric", "value", "protocol", "counts": {"train", "test", "classes", "skipped"}, "seconds", ...} and what the
-/// figure depends on (k, temperature; c, converged; epochs, best_epoch). Values are fractions of 1; top-5 is null where there are no
+/// figure depends on (k, temperature; l2, converged; epochs, best_epoch). Values are fractions of 1; top-5 is null where there are no
 /// more than five classes.
 nlohmann::json to_json(const KnnResult& result);
 nlohmann::json to_json(const LogisticResult& result);

@@ -22,9 +22,9 @@ TEST(Logistic, AgreesWithScikitLearn) {
       const auto train = make_features(tensor_of(c["train"], type), tensor_of(c["train_labels"], torch::kInt64));
       const auto test = make_features(tensor_of(c["test"], type), tensor_of(c["test_labels"], torch::kInt64));
       LogisticOptions options;
-      options.c = c["c"].get<double>();
+      options.l2 = c["l2"].get<double>();
       const bool wide = type == torch::kFloat64;
-      options.tolerance = wide ? 1e-9 : 1e-6;
+      options.tolerance = wide ? 1e-18 : 1e-11;
       const auto result = logistic_regression(train, test, options, *ssl::single_process());
       EXPECT_TRUE(result.converged) << c["name"];
       EXPECT_NEAR(result.loss, c["loss"].get<double>(), wide ? 1e-9 : 1e-6) << c["name"];
@@ -108,7 +108,7 @@ TEST(Logistic, RefusesWhatItCannotFit) {
   EXPECT_NE(message([&] { logistic_regression(train, unlabelled, {}, one); }).find("20 of 20 test images have no label"),
             std::string::npos);
   LogisticOptions options;
-  options.c = 0;
+  options.l2 = 0;
   EXPECT_NE(message([&] { logistic_regression(train, train, options, one); }).find("positive, not 0"), std::string::npos);
 }
 
