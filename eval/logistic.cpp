@@ -4,14 +4,14 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <deque>
 #include <functional>
 #include <numeric>
+
+#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {
@@ -53,7 +53,8 @@ Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>
       alpha[i] = history[i].rho * dot_product(history[i].s, direction);
       direction = direction - alpha[i] * history[i].y;
     }
-    if (!history.empty()) direction = direction / (history.back().rho * dot_product(history.back().y, history.back().y));
+    if (!history.empty())
+      direction = direction / (history.back().rho * dot_product(history.back().y, history.back().y));
     for (std::size_t i = 0; i < history.size(); ++i)
       direction = direction + (alpha[i] - history[i].rho * dot_product(history[i].y, direction)) * history[i].s;
 
@@ -85,7 +86,7 @@ Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>
 
 // The change of coordinates W^T = factor^-T V for weights, and b = v / bias_scale for the bias.
 struct Coordinates {
-  at::Tensor factor;    // lower triangular d x d; for large d its diagonal alone
+  at::Tensor factor;  // lower triangular d x d; for large d its diagonal alone
   double bias_scale = 1;
 
   at::Tensor to_weight(const at::Tensor& v) const {
@@ -93,8 +94,9 @@ struct Coordinates {
                              : at::linalg_solve_triangular(factor.t(), v, /*upper=*/true, /*left=*/true, false);
   }
   at::Tensor gradient(const at::Tensor& weight_gradient) const {
-    return factor.dim() == 1 ? weight_gradient / factor.unsqueeze(1)
-                             : at::linalg_solve_triangular(factor, weight_gradient, /*upper=*/false, /*left=*/true, false);
+    return factor.dim() == 1
+               ? weight_gradient / factor.unsqueeze(1)
+               : at::linalg_solve_triangular(factor, weight_gradient, /*upper=*/false, /*left=*/true, false);
   }
 };
 

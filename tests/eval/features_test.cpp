@@ -1,13 +1,12 @@
-#include "eval/images.h"
-#include "eval/support.h"
-#include "ssl/thread_group.h"
-
 #include <unlabel/eval/features.h>
 #include <unlabel/eval/knn.h>
 #include <unlabel/eval/linear.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/ssl/group.h>
 
+#include "eval/images.h"
+#include "eval/support.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 
 namespace unlabel::eval {
@@ -134,7 +133,8 @@ TEST_F(FeaturesOfImages, InBf16AreNearThoseInFloat32) {
   EXPECT_FALSE(torch::equal(half.values, exact.values));
   EXPECT_LT((half.values - exact.values).norm().item<double>(), 0.05 * exact.values.norm().item<double>());
   options.precision = "half";
-  EXPECT_NE(message([&] { extract_features(*encoder, test_, eval_view(), options, one_); }).find("'half'"), std::string::npos);
+  EXPECT_NE(message([&] { extract_features(*encoder, test_, eval_view(), options, one_); }).find("'half'"),
+            std::string::npos);
 }
 
 TEST_F(FeaturesOfImages, ThatAreBrokenEndTheWorkOnEveryRankOrAreLeftOut) {
@@ -190,16 +190,19 @@ TEST_F(FeaturesOfImages, OfUnlabelledFoldersAreRefusedByMeasures) {
   const auto dataset = open_dataset(plain.path(), Split::kTrain);
   const auto features = extract_features(*small_encoder(), dataset, eval_view(), {}, one_);
   EXPECT_EQ(features.size(), 4);
-  EXPECT_NE(message([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"), std::string::npos);
+  EXPECT_NE(message([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"),
+            std::string::npos);
   EXPECT_NE(message([&] { OnlineKnn(dataset, test_, eval_view()); }).find("needs labelled images"), std::string::npos);
   EXPECT_NE(message([&] {
               linear_probe(*small_encoder(), train_, dataset, linear_train_view(eval_view()), eval_view(), {}, one_);
-            }).find("4 of 4 test images have no label"), std::string::npos);
+            }).find("4 of 4 test images have no label"),
+            std::string::npos);
 }
 
 TEST_F(FeaturesOfImages, NeedOneView) {
-  EXPECT_NE(message([&] { extract_features(*small_encoder(), train_, augment::preset("swav"), {}, one_); }).find("makes 8"),
-            std::string::npos);
+  EXPECT_NE(
+      message([&] { extract_features(*small_encoder(), train_, augment::preset("swav"), {}, one_); }).find("makes 8"),
+      std::string::npos);
 }
 
 TEST(ChooseSamples, DrawsWithoutReplacement) {
