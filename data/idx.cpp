@@ -64,8 +64,8 @@ class GzipReader {
   GzipReader(const GzipReader&) = delete;
   GzipReader& operator=(const GzipReader&) = delete;
 
-  /// The most bytes that the file can hold: deflate shrinks by a factor of 1032 at most.
-  std::uint64_t capacity() { return gzdirect(file_) ? file_size_ : file_size_ * 1033; }
+  /// The most bytes that can follow `header` bytes: deflate shrinks by a factor of 1032 at most.
+  std::uint64_t capacity_after(std::size_t header) { return gzdirect(file_) ? file_size_ - header : file_size_ * 1033; }
   std::uint64_t file_size() const { return file_size_; }
 
   void read(std::uint8_t* out, std::size_t size) {
@@ -80,7 +80,9 @@ class GzipReader {
     std::uint8_t more;
     const auto count = gzread(file_, &more, 1);
     if (count > 0) throw UsageError(path_, " holds more than its header says; fetch the file again");
-    if (count < 0) throw UsageError(path_, why("is damaged"), "; fetch the file again");
+    int code = Z_OK;  // an end within the checksum returns 0, as the right one does
+    gzerror(file_, &code);
+    if (count < 0 || code != Z_OK) throw UsageError(path_, why("is cut off"), "; fetch the file again");
   }
 
  private:
@@ -112,7 +114,7 @@ IdxFile<Rank> read_idx(const std::string& path) {
     if (i > 0 && (file.shape[i] < 1 || file.shape[i] > 65535))
       throw UsageError(path, " says that an image has a side of ", file.shape[i], " pixels; the file is damaged");
     count *= file.shape[i];  // below 2^32 * 2^16 * 2^16
-    if (count > reader.capacity()) throw UsageError(path, " says that it holds more than the file can; the file is damaged or cut off");
+    if (count > reader.capacity_after(header.size())) throw UsageError(path, " says that it holds more than the file can; the file is damaged or cut off");
   }
   if (count == 0) throw UsageError(path, " holds nothing, by its header");
   // Memory grows with what has been read, since a small file may claim a thousand times its size.

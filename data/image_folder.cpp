@@ -38,18 +38,22 @@ class Walk {
   std::vector<Entry> entries_;
 
  private:
+  [[noreturn]] void fail(const std::string& prefix, int error) const {
+    throw_unreadable_folder(prefix.empty() ? root_ : root_ + "/" + prefix.substr(0, prefix.size() - 1), error);
+  }
+
   /// `prefix` is the folder's path below the root, empty or ended by a slash.
   void visit(const std::string& prefix) {
     std::vector<std::string> folders;
     FileDescriptor fd(openat(root_fd_.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (fd.get() < 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    if (fd.get() < 0) fail(prefix, errno);
     struct stat status {};
-    if (fstat(fd.get(), &status) != 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    if (fstat(fd.get(), &status) != 0) fail(prefix, errno);
     const std::pair identity{status.st_dev, status.st_ino};
     if (std::ranges::find(above_, identity) != above_.end()) return;
 
     const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd.get()), closedir);
-    if (!folder) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    if (!folder) fail(prefix, errno);
     fd.release();
     while (errno = 0, true) {
       const auto* entry = readdir(folder.get());
@@ -71,7 +75,7 @@ class Walk {
         if (first_only_) return;
       }
     }
-    if (errno != 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    if (errno != 0) fail(prefix, errno);
 
     above_.push_back(identity);
     for (const auto& below : folders) {

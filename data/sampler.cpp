@@ -10,6 +10,8 @@ namespace unlabel::data {
 
 namespace {
 constexpr std::uint32_t kRounds = 8;
+// With halves of two bits no number of rounds reaches all orders equally often.
+constexpr int kMinHalfBits = 3;
 
 std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
 std::uint32_t high(std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32); }
@@ -19,7 +21,7 @@ Permutation::Permutation(std::uint64_t n, std::uint64_t seed, std::uint64_t epoc
   if (n < 1 || n > std::uint64_t{1} << 62) throw UsageError("a permutation of ", n, " elements; between 1 and 2^62 are possible");
   const auto block = augment::philox4x32({low(epoch), high(epoch), 1, 0}, {low(seed), high(seed)});
   key_ = std::uint64_t{block[1]} << 32 | block[0];
-  half_bits_ = std::max(1, (static_cast<int>(std::bit_width(n - 1)) + 1) / 2);
+  half_bits_ = std::max(kMinHalfBits, (static_cast<int>(std::bit_width(n - 1)) + 1) / 2);
 }
 
 std::uint64_t Permutation::operator()(std::uint64_t i) const {

@@ -5,15 +5,15 @@
 
 namespace unlabel::data {
 
-/// A keyed permutation of {0, ..., n - 1} in O(1) memory: a Feistel network of Philox rounds on the smallest even-bit domain that holds
-/// n, walked until it falls inside (Black & Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+/// A keyed permutation of {0, ..., n - 1} in O(1) memory: a Feistel network of Philox rounds on the smallest domain of 2^6, 2^8, 2^10 ...
+/// elements that holds n, walked until it falls inside (Black & Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
 ///
 /// With w = half_bits and L, R the halves of i, a round r = 0, ..., 7 is
 ///
 ///     (L, R) <- (R, L xor (philox4x32({R, r, 0, 0}, key)[0] mod 2^w))
 ///
 /// and the key is the first half of philox4x32({epoch low, epoch high, 1, 0}, seed), a block that no view uses. The domain is less than
-/// four times n (or has four elements), so an element takes fewer than four walks on average, whatever n is.
+/// four times n (or has 64 elements), so an element of a large set takes fewer than four walks on average.
 class Permutation {
  public:
   /// Throws UsageError unless 1 <= n <= 2^62.

@@ -142,10 +142,10 @@ TEST(ImageFolder, NamesWhatCannotBeRead) {
   folder.write("open/1.jpg", "x");
   folder.write("locked/1.jpg", "x");
   fs::permissions(folder / "locked", fs::perms::none);
-  fs::permissions(folder.path(), fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+  fs::permissions(folder.path(), static_cast<fs::perms>(0755));
   const bool root = geteuid() == 0;
   if (root) setfsuid(65534);  // root reads everything, so be somebody else for this thread's files
-  EXPECT_THROWS_WITH(open_image_folder(folder.path()), UsageError, folder.path() + "/locked/: Permission denied");
+  EXPECT_THROWS_WITH(open_image_folder(folder.path()), UsageError, folder.path() + "/locked: Permission denied");
   if (root) setfsuid(0);
   fs::permissions(folder / "locked", fs::perms::owner_all);
 }

@@ -77,7 +77,7 @@ double chi_square_excess(std::uint64_t n, int epochs) {
 
 TEST(Permutation, PutsEveryElementEverywhereEquallyOften) {
   for (const std::uint64_t n : {2, 3, 4, 5, 6, 7, 10, 16, 17, 31, 64}) {
-    const double excess = chi_square_excess(n, 20000);
+    const double excess = chi_square_excess(n, 8000);
     EXPECT_LT(std::abs(excess), 4.5) << "n " << n;
   }
 }
