@@ -101,8 +101,8 @@ class ImageFolder : public Dataset {
     offsets_.reserve(entries.size());
     for (const auto& entry : entries) {
       offsets_.push_back(entry.offset);
-      const std::string_view path = paths_.data() + entry.offset;
-      fingerprint.add(std::string_view(path.data(), path.size() + 1));
+      const std::string_view relative = paths_.data() + entry.offset;
+      fingerprint.add(std::string_view(relative.data(), relative.size() + 1));
       fingerprint.add(entry.size);
     }
     fingerprint_ = fingerprint.value();
