@@ -157,8 +157,7 @@ void write_safetensors(const std::string& path, const TensorFile& file) {
     items.push_back({{name, type->first, tensor.sizes().vec(), 0, 0}, tensor});
   }
   std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-    const auto a_size = size_of(a.entry.type), b_size = size_of(b.entry.type);
-    return std::tie(b_size, a.entry.name) < std::tie(a_size, b.entry.name);
+    return std::tie(a.entry.type, a.entry.name) < std::tie(b.entry.type, b.entry.name);
   });
 
   SafetensorsHeader header;

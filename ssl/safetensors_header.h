@@ -8,8 +8,9 @@
 
 namespace unlabel::ssl {
 
-/// The types of the safetensors format that we read and write; others are refused.
-enum class SafetensorsType { kF64, kI64, kF32, kI32, kF16, kBF16, kI16, kI8, kU8, kBool };
+/// The types of the safetensors format that we read and write; others are refused. In the order in which files list
+/// them: larger ones first, so that every tensor is aligned.
+enum class SafetensorsType { kI64, kF64, kF32, kI32, kBF16, kF16, kI16, kI8, kU8, kBool };
 
 /// Bytes of one element.
 std::uint64_t size_of(SafetensorsType type);

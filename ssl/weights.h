@@ -16,8 +16,8 @@ namespace unlabel::ssl {
 NamedTensors state_of(const torch::nn::Module& module);
 
 struct LoadOptions {
-  std::string prefix;  ///< take only the names that begin with this, without it ("teacher.backbone."); empty: find it,
-                       ///< see load_state
+  std::string prefix = "";  ///< take only the names that begin with this, without it ("teacher.backbone."); empty: find
+                            ///< it, see load_state
   bool strict =
       false;  ///< every tensor of the module must be there and every tensor given must be used, as a checkpoint has it
 };

@@ -1,0 +1,219 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/cast.h>
+#include <unlabel/ssl/weights.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+namespace unlabel::ssl {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kGolden = UNLABEL_SOURCE_DIR "/tests/golden/";
+const EncoderOptions kTiny{.arch = "resnet18", .width = 2, .stem = "small"};
+
+class Weights : public ::testing::Test {
+ protected:
+  Weights() : folder_(fs::temp_directory_path() / concat("unlabel_weights_", ::getpid())) {
+    fs::create_directories(folder_);
+  }
+  ~Weights() override { fs::remove_all(folder_); }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  fs::path folder_;
+};
+
+template <class Act>
+std::string message_of(Act act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(no error)";
+}
+
+NamedTensors copy_of(const torch::nn::Module& module, const std::string& prefix = "") {
+  NamedTensors copy;
+  for (const auto& [name, tensor] : state_of(module)) copy.emplace_back(prefix + name, tensor.detach().clone());
+  return copy;
+}
+
+bool equal(const torch::nn::Module& module, const NamedTensors& expected) {
+  const auto state = state_of(module);
+  if (state.size() != expected.size()) return false;
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    if (!state[i].second.equal(expected[i].second)) return false;
+  }
+  return true;
+}
+
+TEST_F(Weights, LoadingKeepsMemoryAndStrides) {
+  torch::manual_seed(1);
+  const auto from = copy_of(*make_encoder(kTiny));
+  const auto encoder = make_encoder(kTiny);
+  to_channels_last(*encoder);
+  const auto before = encoder->named_parameters()["layer1.0.conv1.weight"];
+  const auto* memory = before.data_ptr();
+  EXPECT_FALSE(equal(*encoder, from));
+  const auto report = load_state(*encoder, from, {.strict = true});
+  EXPECT_TRUE(equal(*encoder, from));
+  EXPECT_EQ(before.data_ptr(), memory);
+  EXPECT_TRUE(before.is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_TRUE(before.requires_grad());
+  EXPECT_TRUE(report.complete());
+  EXPECT_EQ(report.summary(), "120 tensors loaded; 0 missing, 0 unexpected, 0 of a wrong shape, 0 ignored");
+  EXPECT_EQ(report.detail(), "");
+}
+
+TEST_F(Weights, WrappersOfNamesAreTakenOff) {
+  for (const std::string prefix :
+       {"module.", "backbone.", "encoder.", "module.backbone.", "module.encoder.", "module.module."}) {
+    torch::manual_seed(1);
+    auto from = copy_of(*make_encoder(kTiny), prefix);
+    const auto expected = copy_of(*make_encoder(kTiny));
+    from.emplace_back("module.projection_head.0.weight", torch::ones({2, 2}));
+    from.emplace_back("momentum_backbone.conv1.weight", torch::ones({2, 2}));
+    const auto encoder = make_encoder(kTiny);
+    const auto report = load_state(*encoder, from);
+    EXPECT_EQ(report.prefix, prefix);
+    EXPECT_TRUE(report.complete());
+    EXPECT_EQ(report.unexpected,
+              (std::vector<std::string>{"module.projection_head.0.weight", "momentum_backbone.conv1.weight"}));
+  }
+}
+
+TEST_F(Weights, AGivenPrefixChoosesTheNetwork) {
+  torch::manual_seed(1);
+  auto from = copy_of(*make_encoder(kTiny), "student.");
+  const auto teacher = copy_of(*make_encoder(kTiny), "teacher.");
+  from.insert(from.end(), teacher.begin(), teacher.end());
+  const auto encoder = make_encoder(kTiny);
+  EXPECT_THROW(load_state(*encoder, from), Error);
+  const auto report = load_state(*encoder, from, {.prefix = "teacher."});
+  EXPECT_TRUE(equal(*encoder, teacher));
+  EXPECT_EQ(report.unexpected.size(), 120u);
+}
+
+TEST_F(Weights, TheReportNamesWhatDidNotFit) {
+  auto from = copy_of(*make_encoder(kTiny));
+  from.erase(from.begin());  // conv1.weight
+  from.emplace_back("fc.weight", torch::ones({5, 16}));
+  from.emplace_back("other", torch::ones({1}));
+  for (auto& [name, tensor] : from) {
+    if (name == "bn1.weight") tensor = torch::ones({7});
+    if (name == "bn1.num_batches_tracked") tensor = torch::tensor(1.5);
+  }
+  const auto encoder = make_encoder(kTiny);
+  const auto before = copy_of(*encoder);
+  EXPECT_THROW(load_state(*encoder, from, {.strict = true}), MismatchError);
+  EXPECT_TRUE(equal(*encoder, before));  // strict changes nothing when it throws
+  const auto report = load_state(*encoder, from);
+  EXPECT_EQ(report.missing, std::vector<std::string>{"conv1.weight"});
+  EXPECT_EQ(report.unexpected, std::vector<std::string>{"other"});
+  EXPECT_EQ(report.ignored, std::vector<std::string>{"fc.weight"});
+  EXPECT_EQ(report.mismatched,
+            (std::vector<std::string>{"bn1.weight: 7 Float given, 2 Float wanted",
+                                      "bn1.num_batches_tracked: scalar Float given, scalar Long wanted"}));
+  EXPECT_EQ(report.matched.size(), 117u);
+  EXPECT_FALSE(report.complete());
+  EXPECT_NE(report.detail().find("missing from the file:\n  conv1.weight\n"), std::string::npos) << report.detail();
+}
+
+TEST_F(Weights, NothingMatchedIsAnError) {
+  const auto encoder = make_encoder(kTiny);
+  EXPECT_THROW(load_state(*encoder, {}), Error);
+  const auto message = message_of([&] { load_state(*encoder, {{"unrelated", torch::ones({1})}}); });
+  EXPECT_NE(message.find("'unrelated'"), std::string::npos) << message;
+  EXPECT_NE(message.find("'conv1.weight'"), std::string::npos) << message;
+  EXPECT_THROW(load_state(*encoder, copy_of(*make_encoder({.arch = "resnet18", .width = 2})), {.prefix = "x."}), Error);
+}
+
+TEST_F(Weights, FilesWithoutCountersAreComplete) {
+  auto from = copy_of(*make_encoder(kTiny));
+  std::erase_if(from, [](const auto& item) { return item.first.ends_with("num_batches_tracked"); });
+  const auto encoder = make_encoder(kTiny);
+  const auto report = load_state(*encoder, from);
+  EXPECT_EQ(report.missing.size(), 20u);
+  EXPECT_TRUE(report.complete());
+  EXPECT_THROW(load_state(*encoder, from, {.strict = true}), MismatchError);
+}
+
+TEST_F(Weights, TypesAreConverted) {
+  torch::manual_seed(1);
+  const auto doubles = make_encoder(kTiny);
+  to_float_dtype(*doubles, at::kDouble);
+  const auto encoder = make_encoder(kTiny);
+  load_state(*encoder, copy_of(*doubles), {.strict = true});
+  EXPECT_EQ(encoder->parameters()[0].scalar_type(), at::kFloat);
+  EXPECT_TRUE(encoder->parameters()[0].equal(doubles->parameters()[0].to(at::kFloat)));
+}
+
+TEST_F(Weights, AnEncoderComesBackWithItsOptions) {
+  torch::manual_seed(1);
+  for (const EncoderOptions& options :
+       {kTiny, EncoderOptions{.arch = "resnet34", .width = 2, .in_channels = 1},
+        EncoderOptions{.arch = "resnet50", .width = 1, .stem = "small", .in_channels = 2}}) {
+    const auto encoder = make_encoder(options);
+    to_channels_last(*encoder);
+    write_encoder(path("encoder.safetensors"), *encoder, options, {{"size", "32"}, {"mean", "0.5"}});
+    const auto loaded = read_encoder(path("encoder.safetensors"));
+    EXPECT_EQ(loaded.options.arch, options.arch);
+    EXPECT_EQ(loaded.options.width, options.width);
+    EXPECT_EQ(loaded.options.stem, options.stem);
+    EXPECT_EQ(loaded.options.in_channels, options.in_channels);
+    EXPECT_EQ(loaded.metadata.at("size"), "32");
+    EXPECT_EQ(loaded.metadata.at("arch"), options.arch);
+    EXPECT_TRUE(equal(*loaded.encoder, copy_of(*encoder)));
+    EXPECT_TRUE(loaded.report.complete());
+  }
+}
+
+TEST_F(Weights, StockTorchvisionFilesAreRecognised) {
+  const auto loaded = read_encoder(kGolden + "resnet50_width2.safetensors");
+  EXPECT_EQ(loaded.options.arch, "resnet50");
+  EXPECT_EQ(loaded.options.width, 2);
+  EXPECT_EQ(loaded.options.stem, "imagenet");
+  EXPECT_EQ(loaded.report.ignored, (std::vector<std::string>{"fc.bias", "fc.weight"}));
+  EXPECT_EQ(state_of(*loaded.encoder)[5].second.item<std::int64_t>(), 7);  // bn1.num_batches_tracked
+
+  EXPECT_THROW(read_encoder(kGolden + "resnet50_width2.safetensors", kTiny), MismatchError);
+  const auto message = message_of([] { read_encoder(kGolden + "all_types.safetensors"); });
+  EXPECT_NE(message.find("--encoder.arch"), std::string::npos) << message;
+}
+
+TEST_F(Weights, MetadataThatLiesIsAMismatch) {
+  const auto encoder = make_encoder(kTiny);
+  TensorFile file{state_of(*encoder), {{"arch", "resnet18"}, {"width", "1000000"}}};
+  write_safetensors(path("a.safetensors"), file);
+  EXPECT_THROW(read_encoder(path("a.safetensors")), MismatchError);
+}
+
+TEST_F(Weights, AWidthThatTheLastStageDeniesIsNotBuilt) {
+  TensorFile file{copy_of(*make_encoder(kTiny)), {}};
+  file.tensors[0].second = torch::zeros({1024, 3, 3, 3});
+  write_safetensors(path("a.safetensors"), file);
+  EXPECT_THROW(read_encoder(path("a.safetensors")), UsageError);
+}
+
+TEST_F(Weights, PicklesAreNamedAsSuch) {
+  std::ofstream(path("weights.pth")) << "PK\3\4...";
+  std::ofstream(path("weights.pth.tar")) << "\x80\x02...";
+  std::ofstream(path("disguised.safetensors")) << "PK\3\4 and more";
+  for (const char* name : {"weights.pth", "weights.pth.tar", "disguised.safetensors"}) {
+    const auto message = message_of([&] { read_weights(path(name)); });
+    EXPECT_NE(message.find("pickle"), std::string::npos) << message;
+    EXPECT_NE(message.find("save_file"), std::string::npos) << message;
+  }
+  EXPECT_NE(message_of([&] { read_weights(path("none.pth")); }).find("No such file"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace unlabel::ssl
