@@ -4,6 +4,10 @@
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/ssl/group.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+
 #include "eval/images.h"
 #include "eval/support.h"
 #include "ssl/thread_group.h"
@@ -213,6 +217,29 @@ TEST(ChooseSamples, DrawsWithoutReplacement) {
   EXPECT_GT(some.back(), 900);
   EXPECT_LT(some.front(), 100);
   EXPECT_EQ(some, choose_samples(1000, 100));
+}
+
+// What the reference arithmetic in PyTorch gives for the same pixels: kNN .8605.
+TEST(SlowFashionMnist, RawPixelsGiveTheKnownFigures) {
+  const std::string folder = "/usr/share/datasets/fashion-mnist";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "the package dataset-fashion-mnist is not installed";
+  const augment::MultiCrop view(
+      {{1, augment::Pipeline({augment::Resize{{28}}, augment::CenterCrop{{28}}, augment::Grayscale{}})}});
+  const auto& one = *ssl::single_process();
+  auto train = pixel_features(open_dataset("idx:" + folder, Split::kTrain), view, {}, one);
+  auto test = pixel_features(open_dataset("idx:" + folder, Split::kTest), view, {}, one);
+  ASSERT_EQ(train.values.sizes(), (std::vector<std::int64_t>{60000, 784}));
+  const auto linear = logistic_regression(train, test, {}, one);
+  EXPECT_TRUE(linear.converged);
+  EXPECT_NEAR(linear.accuracy, 0.848, 0.003);
+  RecordProperty("linear", std::to_string(linear.accuracy));
+  RecordProperty("iterations", std::to_string(linear.iterations));
+  RecordProperty("linear_seconds", std::to_string(linear.seconds));
+  centre(train, test);
+  const auto neighbours = knn(train, test, {}, one);
+  EXPECT_NEAR(neighbours.accuracy, 0.8605, 0.0005);
+  RecordProperty("knn", std::to_string(neighbours.accuracy));
+  RecordProperty("knn_seconds", std::to_string(neighbours.seconds));
 }
 
 }  // namespace
