@@ -53,6 +53,7 @@ class PngReader {
     png_read_update_info(png_, info_);
     if (png_get_rowbytes(png_, info_) != std::size_t{3} * width()) return fail("an unexpected row length");
     png_read_image(png_, rows);
+    png_read_end(png_, nullptr);
     return true;
   }
 

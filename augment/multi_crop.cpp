@@ -10,13 +10,6 @@ namespace {
 constexpr int kMaxViews = 1024;
 constexpr int kMaxDepth = 16;
 
-/// Guards the recursions behind us (copies and error messages of JSON values) against input that only nests.
-void check_depth(const nlohmann::json& json, int depth) {
-  if (!json.is_structured()) return;
-  if (depth == 0) throw UsageError("the JSON of a multi-crop nests too deeply");
-  for (const auto& item : json) check_depth(item, depth - 1);
-}
-
 /// "views 2, pipeline step 3 (...): ..."
 [[noreturn]] void rethrow(std::size_t group, const UsageError& error) {
   throw UsageError("views ", group + 1, ": ", error.what());
@@ -36,7 +29,7 @@ MultiCrop::MultiCrop(std::vector<Group> groups) : groups_(std::move(groups)) {
 }
 
 MultiCrop MultiCrop::from_json(const nlohmann::json& json) {
-  check_depth(json, kMaxDepth);
+  check_json_depth(json, kMaxDepth, "multi-crop");
   if (!json.is_object()) throw UsageError(R"(a multi-crop is an object like {"views": [{"count": 2, "pipeline": [...]}]})");
   for (const auto& [key, value] : json.items())
     if (key != "views") throw UsageError("multi-crop: unknown key '", key, "'", did_you_mean(key, {"views"}));

@@ -10,6 +10,8 @@ namespace unlabel {
 
 namespace {
 
+constexpr int kMaxDepth = 16;
+
 /// Edit distance with transpositions of neighbours (optimal string alignment).
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
@@ -109,6 +111,7 @@ nlohmann::json OptionTable::to_json() const {
 
 void OptionTable::from_json(const nlohmann::json& json, const std::string& where) {
   if (!json.is_object()) throw UsageError(where, ": expected an object of options");
+  check_json_depth(json, kMaxDepth, where);
   std::vector<std::pair<std::string, nlohmann::json>> flat;
   flatten(json, "", flat);
   std::vector<std::string> names;
@@ -163,12 +166,20 @@ OptionTable without(OptionTable table, const std::vector<std::string>& names) {
   return table;
 }
 
+void check_json_depth(const nlohmann::json& json, int most, const std::string& where) {
+  if (!json.is_structured()) return;
+  if (most == 0) throw UsageError(where, ": the JSON nests too deeply");
+  for (const auto& item : json) check_json_depth(item, most - 1, where);
+}
+
 nlohmann::json read_json_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UsageError("cannot read ", path, ": check the path and its permissions");
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   try {
-    return nlohmann::json::parse(text);
+    auto json = nlohmann::json::parse(text);
+    check_json_depth(json, 4 * kMaxDepth, path);
+    return json;
   } catch (const nlohmann::json::parse_error& error) {
     const auto end = std::min<std::size_t>(error.byte, text.size());
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');

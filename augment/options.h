@@ -75,6 +75,10 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
 /// " (did you mean 'x'?)", or an empty string.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+/// Throws UsageError when arrays and objects nest more than `most` deep. What copies, prints or compares JSON recurses, so check what comes
+/// from outside before anything else is done with it.
+void check_json_depth(const nlohmann::json& json, int most, const std::string& where);
+
 /// Reads and parses a JSON file. Throws UsageError that names the file and the place of the fault.
 nlohmann::json read_json_file(const std::string& path);
 

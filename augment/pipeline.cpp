@@ -251,6 +251,7 @@ nlohmann::json Pipeline::drawn_to_json(std::span<const Drawn> drawn) const {
 std::vector<Drawn> Pipeline::drawn_from_json(const nlohmann::json& json) const {
   if (!json.is_array() || json.size() != steps_.size())
     throw UsageError("drawn parameters are a list of ", steps_.size(), " objects, one a step of the pipeline");
+  check_json_depth(json, 4, "drawn parameters");
   std::vector<Drawn> drawn;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const std::string where = "drawn parameters " + std::to_string(i + 1);

@@ -12,17 +12,17 @@ namespace unlabel::augment {
 
 /// What a preset may be asked to do otherwise than published. What is unset is as in the paper of the preset.
 struct PresetOptions {
-  std::optional<int> global_size;             ///< side of the global crops in pixels
-  std::optional<int> global_count;            ///< global crops (byol: of each kind)
-  std::optional<std::vector<double>> global_scale;  ///< [low, high] of their area, as a fraction of the image's
-  std::optional<int> local_size;              ///< side of the local crops in pixels
-  std::optional<int> local_count;             ///< local crops; 0: none
-  std::optional<std::vector<double>> local_scale;   ///< [low, high] of their area
-  std::optional<std::vector<double>> mean;    ///< of the normalisation, one a channel
-  std::optional<std::vector<double>> std;     ///< of the normalisation, one a channel
-  double jitter = 1;                          ///< scales the strength of the colour jitter; 0: none
-  bool blur = true;                           ///< off for small images, as CIFAR's published recipes have it
-  std::optional<std::string> interpolation;   ///< bilinear or bicubic
+  std::optional<int> global_size{};                       ///< side of the global crops in pixels
+  std::optional<int> global_count{};                      ///< global crops (byol: of each kind)
+  std::optional<std::vector<double>> global_scale{};      ///< [low, high] of their area, as a fraction of the image's
+  std::optional<int> local_size{};                        ///< side of the local crops in pixels
+  std::optional<int> local_count{};                       ///< local crops; 0: none
+  std::optional<std::vector<double>> local_scale{};       ///< [low, high] of their area
+  std::optional<std::vector<double>> mean{};              ///< of the normalisation, one a channel
+  std::optional<std::vector<double>> std{};               ///< of the normalisation, one a channel
+  double jitter = 1;                                      ///< scales the strength of the colour jitter; 0: none
+  bool blur = true;                                       ///< off for small images, as CIFAR's published recipes have it
+  std::optional<std::string> interpolation{};             ///< bilinear or bicubic
 };
 OptionTable table(PresetOptions& options);
 

@@ -180,6 +180,7 @@ nlohmann::json to_json(const Step& step) {
 Step step_from_json(const nlohmann::json& json, const std::string& where) {
   if (!json.is_object() || !json.contains("op") || !json["op"].is_string())
     throw UsageError(where, R"(: expected an object with an "op", like {"op": "CenterCrop", "size": 224})");
+  check_json_depth(json, 3, where);
   const auto op = json["op"].get<std::string>();
   std::vector<std::string> names;
   for (Step& step : all_steps()) {

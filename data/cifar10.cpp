@@ -2,10 +2,10 @@
 #include <unlabel/data/cifar10.h>
 #include <unlabel/data/files.h>
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <sstream>
+
+#include <fcntl.h>
 
 namespace unlabel::data {
 
@@ -18,7 +18,8 @@ bool is_train_name(const std::string& name) { return name.starts_with("data_batc
 bool is_test_name(const std::string& name) { return name == "test_batch.bin"; }
 
 bool has_batches(const FolderContents& contents) {
-  return std::ranges::any_of(contents.files, [](const auto& name) { return is_train_name(name) || is_test_name(name); });
+  return std::ranges::any_of(contents.files,
+                             [](const auto& name) { return is_train_name(name) || is_test_name(name); });
 }
 
 /// The folder with the batches: `directory` itself, or the one that the published archive makes in it.
@@ -39,7 +40,8 @@ std::vector<std::string> read_class_names(const std::string& path) {
     if (!line.empty()) names.push_back(line);
   }
   if (names.size() != kClasses)
-    throw UsageError(path, " names ", names.size(), " classes, CIFAR-10 has ", kClasses, "; mend the file or remove it");
+    throw UsageError(path, " names ", names.size(), " classes, CIFAR-10 has ", kClasses,
+                     "; mend the file or remove it");
   return names;
 }
 
@@ -59,11 +61,12 @@ class Cifar10 : public Dataset {
         throw UsageError(error.what(), "; fetch the file again");
       }
       if (bytes.size() % kRecord != 0)
-        throw UsageError(path, " has ", bytes.size(), " bytes, no multiple of CIFAR-10's records of ", kRecord, "; fetch the file again");
+        throw UsageError(path, " has ", bytes.size(), " bytes, no multiple of CIFAR-10's records of ", kRecord,
+                         "; fetch the file again");
       for (std::size_t i = 0; i < bytes.size() / kRecord; ++i) {
         if (bytes[i * kRecord] >= kClasses) {
-          throw UsageError(path, " gives image ", i, " the label ", int{bytes[i * kRecord]}, ", CIFAR-10 has ", kClasses,
-                           " classes; is it another data set's file?");
+          throw UsageError(path, " gives image ", i, " the label ", int{bytes[i * kRecord]}, ", CIFAR-10 has ",
+                           kClasses, " classes; is it another data set's file?");
         }
       }
       records_.insert(records_.end(), bytes.begin(), bytes.end());
@@ -72,15 +75,18 @@ class Cifar10 : public Dataset {
       fingerprint.add(bytes.size());
     }
     if (files_.empty()) {
-      throw UsageError("no ", split == Split::kTrain ? "data_batch_1.bin ... of CIFAR-10's training" : "test_batch.bin of CIFAR-10's test",
-                       " images in ", folder, "; unpack cifar-10-binary.tar.gz there");
+      throw UsageError(
+          "no ",
+          split == Split::kTrain ? "data_batch_1.bin ... of CIFAR-10's training" : "test_batch.bin of CIFAR-10's test",
+          " images in ", folder, "; unpack cifar-10-binary.tar.gz there");
     }
     fingerprint_ = fingerprint.value();
     const bool named = std::ranges::find(contents.files, "batches.meta.txt") != contents.files.end();
     class_names_ = named ? read_class_names(folder + "/batches.meta.txt")
                          : std::vector<std::string>{"airplane", "automobile", "bird",  "cat",  "deer",
                                                     "dog",      "frog",       "horse", "ship", "truck"};
-    description_ = concat("CIFAR-10 ", split == Split::kTrain ? "train " : "test ", folder, ": ", size(), " images, ", kClasses, " classes");
+    description_ = concat("CIFAR-10 ", split == Split::kTrain ? "train " : "test ", folder, ": ", size(), " images, ",
+                          kClasses, " classes");
   }
 
   std::int64_t size() const override { return static_cast<std::int64_t>(records_.size() / kRecord); }
@@ -116,7 +122,8 @@ class Cifar10 : public Dataset {
   };
 
   std::size_t position(std::int64_t index) const {
-    if (index < 0 || index >= size()) throw UsageError("sample ", index, " is not in ", description_, "; count them from 0");
+    if (index < 0 || index >= size())
+      throw UsageError("sample ", index, " is not in ", description_, "; count them from 0");
     return static_cast<std::size_t>(index);
   }
 

@@ -30,7 +30,8 @@ std::string test_folder(const std::string& directory) {
   for (const auto name : kTestNames) {
     if (std::ranges::find(folders, name) != folders.end()) return concat(directory, "/", name);
   }
-  throw UsageError(directory, " has no test images: looked for test/, val/ and validation/, CIFAR-10's test_batch.bin and IDX's ",
+  throw UsageError(directory,
+                   " has no test images: looked for test/, val/ and validation/, CIFAR-10's test_batch.bin and IDX's ",
                    "t10k-images-idx3-ubyte; add one, or name the folder of test images itself");
 }
 
@@ -48,13 +49,15 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split
     });
     kind.clear();
     try {
-      if (!directory.empty()) kind = looks_like_cifar10(directory) ? "cifar10" : looks_like_idx(directory) ? "idx" : "folder";
+      if (!directory.empty())
+        kind = looks_like_cifar10(directory) ? "cifar10" : looks_like_idx(directory) ? "idx" : "folder";
     } catch (const UsageError& error) {
       if (looks_like_kind) throw UsageError(error.what(), " (of prefixes there are folder:, cifar10: and idx:)");
       throw;
     }
   }
-  if (directory.empty()) throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
+  if (directory.empty())
+    throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
@@ -80,7 +83,8 @@ ImageSizes survey_sizes(const Dataset& dataset, int samples) {
       if (reason.empty()) reason = concat(dataset.name(index), ": ", error.what());
     }
   }
-  if (short_sides.empty()) throw Error("none of ", count, " images of ", dataset.description(), " can be read; the first is ", reason);
+  if (short_sides.empty())
+    throw Error("none of ", count, " images of ", dataset.description(), " can be read; the first is ", reason);
   std::ranges::sort(short_sides);
   return {.median_short_side = short_sides[(short_sides.size() - 1) / 2],
           .min_short_side = short_sides.front(),

@@ -1,16 +1,16 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/files.h>
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
 #include <system_error>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace unlabel::data {
 
@@ -45,10 +45,12 @@ OpenFile open_file(int folder, const char* path, std::string_view name) {
   return file;
 }
 
-void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out) {
+void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit,
+               std::vector<std::uint8_t>& out) {
   const auto file = open_file(folder, path, name);
   if (file.size == 0) throw Error("cannot read ", name, ": the file is empty");
-  if (file.size > limit) throw Error("cannot read ", name, ": ", file.size, " bytes, more than the ", limit, " allowed");
+  if (file.size > limit)
+    throw Error("cannot read ", name, ": ", file.size, " bytes, more than the ", limit, " allowed");
   out.resize(file.size);
   for (std::size_t done = 0; done < out.size();) {
     const auto count = read(file.fd.get(), out.data() + done, out.size() - done);
@@ -60,13 +62,14 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
 }
 
 bool is_image_name(std::string_view name) {
-  static constexpr std::array<std::string_view, 11> kExtensions{"jpg", "jpeg", "png", "webp", "bmp", "tif",
-                                                                "tiff", "ppm", "pgm", "pbm", "pnm"};
+  static constexpr std::array<std::string_view, 11> kExtensions{"jpg",  "jpeg", "png", "webp", "bmp", "tif",
+                                                                "tiff", "ppm",  "pgm", "pbm",  "pnm"};
   const auto dot = name.rfind('.');
   if (dot == std::string_view::npos) return false;
   const auto extension = name.substr(dot + 1);
   return std::ranges::any_of(kExtensions, [&](std::string_view known) {
-    return std::ranges::equal(known, extension, [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + ('a' - 'A') : b); });
+    return std::ranges::equal(known, extension,
+                              [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + ('a' - 'A') : b); });
   });
 }
 

@@ -6,7 +6,8 @@
 #include <utility>
 #include <vector>
 
-// Folders and files as the data sets of this room see them. Everything read here is hostile until its reader has checked it.
+// Folders and files as the data sets of this room see them. Everything read here is hostile until its reader has
+// checked it.
 
 namespace unlabel::data {
 
@@ -39,18 +40,19 @@ class FileDescriptor {
   int fd_;
 };
 
-/// A regular file opened for reading, and its size. `folder` and `path` are as openat takes them; `name` is what messages call it.
-/// Throws Error when the file cannot be opened or is no regular file (a pipe would wait for ever), and UsageError when the fault is the
-/// process's and not the file's: too many open files, no memory.
+/// A regular file opened for reading, and its size. `folder` and `path` are as openat takes them; `name` is what
+/// messages call it. Throws Error when the file cannot be opened or is no regular file (a pipe would wait for ever),
+/// and UsageError when the fault is the process's and not the file's: too many open files, no memory.
 struct OpenFile {
   FileDescriptor fd;
   std::uint64_t size = 0;
 };
 OpenFile open_file(int folder, const char* path, std::string_view name);
 
-/// Reads a whole file into `out`, reusing its memory. Throws as open_file does, and Error for an empty file, one that shrinks while it
-/// is read, and one larger than `limit` bytes.
-void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out);
+/// Reads a whole file into `out`, reusing its memory. Throws as open_file does, and Error for an empty file, one that
+/// shrinks while it is read, and one larger than `limit` bytes.
+void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit,
+               std::vector<std::uint8_t>& out);
 
 /// True for the extensions of images that we decode, in any case: jpg jpeg png webp bmp tif tiff ppm pgm pbm pnm.
 bool is_image_name(std::string_view name);

@@ -2,14 +2,14 @@
 #include <unlabel/data/files.h>
 #include <unlabel/data/idx.h>
 
-#include <fcntl.h>
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
 #include <string_view>
+
+#include <fcntl.h>
+#include <zlib.h>
 
 namespace unlabel::data {
 
@@ -64,8 +64,8 @@ class GzipReader {
   GzipReader(const GzipReader&) = delete;
   GzipReader& operator=(const GzipReader&) = delete;
 
-  /// The most bytes that the file can hold: deflate shrinks by a factor of 1032 at most.
-  std::uint64_t capacity() { return gzdirect(file_) ? file_size_ : file_size_ * 1033; }
+  /// The most bytes that can follow `header` bytes: deflate shrinks by a factor of 1032 at most.
+  std::uint64_t capacity_after(std::size_t header) { return gzdirect(file_) ? file_size_ - header : file_size_ * 1033; }
   std::uint64_t file_size() const { return file_size_; }
 
   void read(std::uint8_t* out, std::size_t size) {
@@ -80,7 +80,9 @@ class GzipReader {
     std::uint8_t more;
     const auto count = gzread(file_, &more, 1);
     if (count > 0) throw UsageError(path_, " holds more than its header says; fetch the file again");
-    if (count < 0) throw UsageError(path_, why("is damaged"), "; fetch the file again");
+    int code = Z_OK;  // an end within the checksum returns 0, as the right one does
+    gzerror(file_, &code);
+    if (count < 0 || code != Z_OK) throw UsageError(path_, why("is cut off"), "; fetch the file again");
   }
 
  private:
@@ -104,7 +106,8 @@ IdxFile<Rank> read_idx(const std::string& path) {
   reader.read(header.data(), header.size());
   const std::array<std::uint8_t, 4> magic{0, 0, 8, Rank};
   if (!std::equal(magic.begin(), magic.end(), header.begin()))
-    throw UsageError(path, " is no IDX file of bytes with ", Rank, Rank == 1 ? " dimension" : " dimensions", "; is its name right?");
+    throw UsageError(path, " is no IDX file of bytes with ", Rank, Rank == 1 ? " dimension" : " dimensions",
+                     "; is its name right?");
   std::uint64_t count = 1;
   for (std::size_t i = 0; i < Rank; ++i) {
     const auto* p = header.data() + 4 + 4 * i;
@@ -112,7 +115,8 @@ IdxFile<Rank> read_idx(const std::string& path) {
     if (i > 0 && (file.shape[i] < 1 || file.shape[i] > 65535))
       throw UsageError(path, " says that an image has a side of ", file.shape[i], " pixels; the file is damaged");
     count *= file.shape[i];  // below 2^32 * 2^16 * 2^16
-    if (count > reader.capacity()) throw UsageError(path, " says that it holds more than the file can; the file is damaged or cut off");
+    if (count > reader.capacity_after(header.size()))
+      throw UsageError(path, " says that it holds more than the file can; the file is damaged or cut off");
   }
   if (count == 0) throw UsageError(path, " holds nothing, by its header");
   // Memory grows with what has been read, since a small file may claim a thousand times its size.
@@ -131,10 +135,12 @@ class Idx : public Dataset {
     std::vector<std::string> stems;
     for (const auto& file : contents.files) {
       const auto parsed = parse(file, "images", '3');
-      if (parsed && is_of(parsed->stem, split) && std::ranges::find(stems, parsed->stem) == stems.end()) stems.push_back(parsed->stem);
+      if (parsed && is_of(parsed->stem, split) && std::ranges::find(stems, parsed->stem) == stems.end())
+        stems.push_back(parsed->stem);
     }
     const char* wanted = split == Split::kTrain ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte";
-    if (stems.empty()) throw UsageError("no ", wanted, " in ", directory, " (plain or .gz); give the folder with the IDX files");
+    if (stems.empty())
+      throw UsageError("no ", wanted, " in ", directory, " (plain or .gz); give the folder with the IDX files");
     if (stems.size() > 1) {
       throw UsageError(directory, " holds several IDX data sets (", stems[0], "images..., ", stems[1],
                        "images...); put the one you mean into a folder of its own");
@@ -151,8 +157,8 @@ class Idx : public Dataset {
     if (const auto labels_name = find(contents, stems[0], "labels", '1')) {
       auto labels = read_idx<1>(directory + "/" + *labels_name);
       if (labels.shape[0] != images.shape[0]) {
-        throw UsageError(directory, ": ", images_name_, " holds ", images.shape[0], " images and ", *labels_name, " ", labels.shape[0],
-                         " labels; they do not belong together");
+        throw UsageError(directory, ": ", images_name_, " holds ", images.shape[0], " images and ", *labels_name, " ",
+                         labels.shape[0], " labels; they do not belong together");
       }
       labels_ = std::move(labels.bytes);
       for (int c = 0; c <= *std::ranges::max_element(labels_); ++c) class_names_.push_back(std::to_string(c));
@@ -160,8 +166,8 @@ class Idx : public Dataset {
       fingerprint.add(labels.file_size);
     }
     fingerprint_ = fingerprint.value();
-    description_ = concat("IDX ", directory, "/", images_name_, ": ", size_, " images of ", width_, " x ", height_, ", ",
-                          class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
+    description_ = concat("IDX ", directory, "/", images_name_, ": ", size_, " images of ", width_, " x ", height_,
+                          ", ", class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
   }
 
   std::int64_t size() const override { return size_; }
@@ -186,7 +192,8 @@ class Idx : public Dataset {
 
  private:
   /// The file of that stem, the plain one first.
-  static std::optional<std::string> find(const FolderContents& contents, const std::string& stem, std::string_view what, char rank) {
+  static std::optional<std::string> find(const FolderContents& contents, const std::string& stem, std::string_view what,
+                                         char rank) {
     std::optional<std::string> found;
     bool found_compressed = false;
     for (const auto& file : contents.files) {
@@ -199,7 +206,8 @@ class Idx : public Dataset {
   }
 
   std::size_t position(std::int64_t index) const {
-    if (index < 0 || index >= size_) throw UsageError("sample ", index, " is not in ", description_, "; count them from 0");
+    if (index < 0 || index >= size_)
+      throw UsageError("sample ", index, " is not in ", description_, "; count them from 0");
     return static_cast<std::size_t>(index);
   }
 
@@ -214,7 +222,9 @@ class Idx : public Dataset {
 
 }  // namespace
 
-std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split split) { return std::make_shared<Idx>(directory, split); }
+std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split split) {
+  return std::make_shared<Idx>(directory, split);
+}
 
 bool looks_like_idx(const std::string& directory) {
   const auto contents = list_folder(directory);

@@ -2,15 +2,15 @@
 #include <unlabel/data/files.h>
 #include <unlabel/data/image_folder.h>
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <map>
 #include <string_view>
 #include <utility>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 namespace unlabel::data {
 
@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30;
 
-/// Paths lie one after another in one string, each ended by a zero byte: a million files cost three allocations, not a million.
+/// Paths lie one after another in one string, each ended by a zero byte: a million files cost three allocations, not a
+/// million.
 struct Entry {
   std::uint64_t offset;
   std::uint64_t size;
@@ -38,18 +39,23 @@ class Walk {
   std::vector<Entry> entries_;
 
  private:
+  [[noreturn]] void fail(const std::string& prefix, int error) const {
+    throw_unreadable_folder(prefix.empty() ? root_ : root_ + "/" + prefix.substr(0, prefix.size() - 1), error);
+  }
+
   /// `prefix` is the folder's path below the root, empty or ended by a slash.
   void visit(const std::string& prefix) {
     std::vector<std::string> folders;
-    FileDescriptor fd(openat(root_fd_.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (fd.get() < 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    FileDescriptor fd(
+        openat(root_fd_.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.get() < 0) fail(prefix, errno);
     struct stat status {};
-    if (fstat(fd.get(), &status) != 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    if (fstat(fd.get(), &status) != 0) fail(prefix, errno);
     const std::pair identity{status.st_dev, status.st_ino};
     if (std::ranges::find(above_, identity) != above_.end()) return;
 
     const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd.get()), closedir);
-    if (!folder) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    if (!folder) fail(prefix, errno);
     fd.release();
     while (errno = 0, true) {
       const auto* entry = readdir(folder.get());
@@ -71,7 +77,7 @@ class Walk {
         if (first_only_) return;
       }
     }
-    if (errno != 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    if (errno != 0) fail(prefix, errno);
 
     above_.push_back(identity);
     for (const auto& below : folders) {
@@ -87,14 +93,16 @@ class Walk {
 
 class ImageFolder : public Dataset {
  public:
-  explicit ImageFolder(Walk walk) : root_(std::move(walk.root_)), root_fd_(std::move(walk.root_fd_)), paths_(std::move(walk.paths_)) {
+  explicit ImageFolder(Walk walk)
+      : root_(std::move(walk.root_)), root_fd_(std::move(walk.root_fd_)), paths_(std::move(walk.paths_)) {
     auto& entries = walk.entries_;
     std::ranges::sort(entries, {}, [&](const Entry& entry) { return std::string_view(paths_.data() + entry.offset); });
     Fingerprint fingerprint;
     offsets_.reserve(entries.size());
     for (const auto& entry : entries) {
       offsets_.push_back(entry.offset);
-      fingerprint.add(std::string_view(path(offsets_.size() - 1), std::char_traits<char>::length(path(offsets_.size() - 1)) + 1));
+      const std::string_view relative = paths_.data() + entry.offset;
+      fingerprint.add(std::string_view(relative.data(), relative.size() + 1));
       fingerprint.add(entry.size);
     }
     fingerprint_ = fingerprint.value();
@@ -127,7 +135,8 @@ class ImageFolder : public Dataset {
   const char* path(std::size_t i) const { return paths_.data() + offsets_[i]; }
 
   std::size_t position(std::int64_t index) const {
-    if (index < 0 || index >= size()) throw UsageError("sample ", index, " is not in ", description(), "; count them from 0");
+    if (index < 0 || index >= size())
+      throw UsageError("sample ", index, " is not in ", description(), "; count them from 0");
     return static_cast<std::size_t>(index);
   }
 
@@ -168,8 +177,9 @@ class ImageFolder : public Dataset {
 std::shared_ptr<const Dataset> open_image_folder(const std::string& directory) {
   Walk walk(directory, false);
   if (walk.entries_.empty()) {
-    throw UsageError("no images in ", directory,
-                     " or below; looked for .jpg .jpeg .png .webp .bmp .tif .tiff .ppm .pgm .pbm .pnm files, hidden ones left out");
+    throw UsageError(
+        "no images in ", directory,
+        " or below; looked for .jpg .jpeg .png .webp .bmp .tif .tiff .ppm .pgm .pbm .pnm files, hidden ones left out");
   }
   return std::make_shared<ImageFolder>(std::move(walk));
 }

@@ -20,7 +20,8 @@ namespace {
 constexpr std::int64_t kMaxBrokenInARow = 100;
 constexpr std::align_val_t kAlignment{64};
 
-/// Memory of views by size. Lives as long as the loader or any pointer that it gave out; only the loader's end empties it.
+/// Memory of views by size. Lives as long as the loader or any pointer that it gave out; only the loader's end empties
+/// it.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
   explicit Pool(std::size_t keep) : keep_(keep) {}
@@ -80,7 +81,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::size_t keep_, kept_ = 0;
 };
 
-/// A batch that is growing. Workers hold it, so that one dropped by start() lives until the last of them has finished its sample.
+/// A batch that is growing. Workers hold it, so that one dropped by start() lives until the last of them has finished
+/// its sample.
 struct Growing {
   HostBatch batch;
   std::size_t taken = 0;  ///< rows that a worker has begun
@@ -130,7 +132,8 @@ struct Loader::Impl {
     pool_->close();
   }
 
-  void start(std::function<std::vector<std::int64_t>(std::int64_t)> indices, std::int64_t epoch, std::int64_t first, std::int64_t end) {
+  void start(std::function<std::vector<std::int64_t>(std::int64_t)> indices, std::int64_t epoch, std::int64_t first,
+             std::int64_t end) {
     {
       const std::lock_guard lock(mutex_);
       growing_.clear();
@@ -164,9 +167,11 @@ struct Loader::Impl {
   /// Fills one row; touches nothing of the batch but that row. Returns what took the sample's place, if something did.
   std::optional<Replacement> fill(HostBatch& batch, std::size_t row, Scratch& scratch) const {
     const auto index = batch.indices[row];
-    const augment::ViewKey key{options_.seed, static_cast<std::uint64_t>(batch.epoch), static_cast<std::uint64_t>(index), 0};
+    const augment::ViewKey key{options_.seed, static_cast<std::uint64_t>(batch.epoch),
+                               static_cast<std::uint64_t>(index), 0};
     scratch.out.clear();
-    for (std::size_t v = 0; v < shapes_.size(); ++v) scratch.out.push_back(batch.views[v].get() + row * shapes_[v].size());
+    for (std::size_t v = 0; v < shapes_.size(); ++v)
+      scratch.out.push_back(batch.views[v].get() + row * shapes_[v].size());
     std::string reason;
     const auto attempts = std::min(kMaxBrokenInARow, dataset_->size());
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
@@ -183,8 +188,8 @@ struct Loader::Impl {
         if (attempt == 0) reason = error.what();
       }
     }
-    throw Error(attempts, " images in a row cannot be used, from ", dataset_->name(index), " on (", reason, "); look at ",
-                dataset_->description());
+    throw Error(attempts, " images in a row cannot be used, from ", dataset_->name(index), " on (", reason,
+                "); look at ", dataset_->description());
   }
 
   /// Fills one row and takes down the outcome, under `lock` but for the work itself.
@@ -250,7 +255,8 @@ struct Loader::Impl {
     lock.unlock();
     work_.notify_all();
     std::ranges::sort(growing->replacements, {}, [](const auto& entry) { return entry.first; });
-    for (auto& [row, replacement] : growing->replacements) growing->batch.replacements.push_back(std::move(replacement));
+    for (auto& [row, replacement] : growing->replacements)
+      growing->batch.replacements.push_back(std::move(replacement));
     return std::move(growing->batch);
   }
 
@@ -279,10 +285,13 @@ Loader::~Loader() = default;
 
 void Loader::start(const Sampler& sampler, std::int64_t epoch, std::int64_t first_step, std::int64_t end_step) {
   if (sampler.samples() != impl_->dataset_->size())
-    throw UsageError("the sampler is for ", sampler.samples(), " samples and the data set has ", impl_->dataset_->size());
+    throw UsageError("the sampler is for ", sampler.samples(), " samples and the data set has ",
+                     impl_->dataset_->size());
   if (first_step < 0 || end_step < first_step || end_step > sampler.steps_per_epoch())
-    throw UsageError("steps ", first_step, " to ", end_step, " are not in an epoch of ", sampler.steps_per_epoch(), " steps");
-  impl_->start([sampler, epoch](std::int64_t step) { return sampler.indices(epoch, step); }, epoch, first_step, end_step);
+    throw UsageError("steps ", first_step, " to ", end_step, " are not in an epoch of ", sampler.steps_per_epoch(),
+                     " steps");
+  impl_->start([sampler, epoch](std::int64_t step) { return sampler.indices(epoch, step); }, epoch, first_step,
+               end_step);
 }
 
 void Loader::start(std::vector<std::int64_t> indices, std::int64_t batch_size, std::int64_t epoch) {
@@ -294,7 +303,8 @@ void Loader::start(std::vector<std::int64_t> indices, std::int64_t batch_size, s
   const auto samples = static_cast<std::int64_t>(indices.size());
   const auto steps = samples / batch_size + (samples % batch_size != 0);
   impl_->start(
-      [list = std::make_shared<const std::vector<std::int64_t>>(std::move(indices)), batch_size, samples](std::int64_t step) {
+      [list = std::make_shared<const std::vector<std::int64_t>>(std::move(indices)), batch_size,
+       samples](std::int64_t step) {
         const auto first = list->begin() + step * batch_size;
         return std::vector<std::int64_t>(first, first + std::min(batch_size, samples - step * batch_size));
       },

@@ -10,16 +10,19 @@ namespace unlabel::data {
 
 namespace {
 constexpr std::uint32_t kRounds = 8;
+// With halves of two bits no number of rounds reaches all orders equally often.
+constexpr int kMinHalfBits = 3;
 
 std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
 std::uint32_t high(std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32); }
 }  // namespace
 
 Permutation::Permutation(std::uint64_t n, std::uint64_t seed, std::uint64_t epoch) : n_(n) {
-  if (n < 1 || n > std::uint64_t{1} << 62) throw UsageError("a permutation of ", n, " elements; between 1 and 2^62 are possible");
+  if (n < 1 || n > std::uint64_t{1} << 62)
+    throw UsageError("a permutation of ", n, " elements; between 1 and 2^62 are possible");
   const auto block = augment::philox4x32({low(epoch), high(epoch), 1, 0}, {low(seed), high(seed)});
   key_ = std::uint64_t{block[1]} << 32 | block[0];
-  half_bits_ = std::max(1, (static_cast<int>(std::bit_width(n - 1)) + 1) / 2);
+  half_bits_ = std::max(kMinHalfBits, (static_cast<int>(std::bit_width(n - 1)) + 1) / 2);
 }
 
 std::uint64_t Permutation::operator()(std::uint64_t i) const {
@@ -40,17 +43,18 @@ Sampler::Sampler(std::int64_t samples, std::int64_t global_batch, std::uint64_t 
     : samples_(samples), global_batch_(global_batch), seed_(seed), rank_(rank), world_size_(world_size) {
   if (world_size < 1 || rank < 0 || rank >= world_size)
     throw UsageError("rank ", rank, " of ", world_size, " ranks; ranks count from 0 to the world size less one");
-  if (samples < world_size) throw UsageError("the data set has ", samples, " samples, fewer than the ", world_size, " ranks; use fewer ranks");
-  if (global_batch < 1) throw UsageError("batch size ", global_batch, "; it must be at least ", world_size, ", one sample a rank");
+  if (samples < world_size)
+    throw UsageError("the data set has ", samples, " samples, fewer than the ", world_size, " ranks; use fewer ranks");
+  if (global_batch < 1)
+    throw UsageError("batch size ", global_batch, "; it must be at least ", world_size, ", one sample a rank");
   const std::int64_t largest = samples / world_size * world_size;
   if (global_batch > samples) {
-    throw UsageError("batch size ", global_batch, " is larger than the data set, which has ", samples, " samples; use at most ", largest);
+    throw UsageError("batch size ", global_batch, " is larger than the data set, which has ", samples,
+                     " samples; use at most ", largest);
   }
   if (const auto rest = global_batch % world_size; rest != 0) {
     const auto below = global_batch - rest, above = below + world_size;
-    const auto nearby = below == 0         ? concat(above)
-                        : above > largest ? concat(below)
-                                          : concat(below, " or ", above);
+    const auto nearby = below == 0 ? concat(above) : above > largest ? concat(below) : concat(below, " or ", above);
     throw UsageError("batch size ", global_batch, " cannot be divided among ", world_size, " ranks; use ", nearby);
   }
 }
@@ -68,10 +72,12 @@ std::vector<std::int64_t> Sampler::indices(std::int64_t epoch, std::int64_t step
 }
 
 void Sampler::set_order(std::vector<std::int64_t> order) {
-  if (const auto needed = steps_per_epoch() * global_batch_; !order.empty() && static_cast<std::int64_t>(order.size()) < needed)
+  if (const auto needed = steps_per_epoch() * global_batch_;
+      !order.empty() && static_cast<std::int64_t>(order.size()) < needed)
     throw UsageError("the order has ", order.size(), " entries, but an epoch takes ", needed);
   for (const auto index : order) {
-    if (index < 0 || index >= samples_) throw UsageError("the order names sample ", index, " of ", samples_, "; count them from 0");
+    if (index < 0 || index >= samples_)
+      throw UsageError("the order names sample ", index, " of ", samples_, "; count them from 0");
   }
   order_ = std::move(order);
 }

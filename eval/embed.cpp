@@ -3,17 +3,17 @@
 #include <unlabel/eval/npy.h>
 #include <unlabel/ssl/safetensors.h>
 
-#include <nlohmann/json.hpp>
-
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
 #include <torch/torch.h>
 
 namespace unlabel::eval {
 
-std::vector<std::string> write_embeddings(const std::string& path, const Features& features, const data::Dataset& dataset) {
+std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
+                                          const data::Dataset& dataset) {
   const std::filesystem::path file(path);
   const auto suffix = file.extension().string();
   if (suffix != ".npy" && suffix != ".safetensors")

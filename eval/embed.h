@@ -12,9 +12,11 @@ namespace unlabel::eval {
 /// - `NAME.npy`: the features (n x d); beside it `NAME.labels.npy` (n, int64) where there are labels
 /// - `NAME.safetensors`: one file with `features`, and `labels` where there are any
 ///
-/// and in both cases `NAME.jsonl`, one object a row in the same order: {"name": "cat/1.jpg", "label": 0, "class": "cat"} (the last two
-/// only where there are labels). Each file is written atomically. Returns the paths, features first. `dataset` is the one that the
-/// features were taken of. Call it on one rank. Throws UsageError for another suffix.
-std::vector<std::string> write_embeddings(const std::string& path, const Features& features, const data::Dataset& dataset);
+/// and in both cases `NAME.jsonl`, one object a row in the same order: {"name": "cat/1.jpg", "label": 0, "class":
+/// "cat"} (the last two only where there are labels). Each file is written atomically. Returns the paths, features
+/// first. `dataset` is the one that the features were taken of. Call it on one rank. Throws UsageError for another
+/// suffix.
+std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
+                                          const data::Dataset& dataset);
 
 }  // namespace unlabel::eval

@@ -2,10 +2,10 @@
 #include <unlabel/eval/encode.h>
 #include <unlabel/ssl/models/encoder.h>
 
+#include <optional>
+
 #include <ATen/autocast_mode.h>
 #include <torch/torch.h>
-
-#include <optional>
 
 namespace unlabel::eval {
 namespace {
@@ -13,7 +13,9 @@ namespace {
 class Autocast {
  public:
   Autocast(at::DeviceType device, at::ScalarType type)
-      : device_(device), enabled_(at::autocast::is_autocast_enabled(device)), type_(at::autocast::get_autocast_dtype(device)) {
+      : device_(device),
+        enabled_(at::autocast::is_autocast_enabled(device)),
+        type_(at::autocast::get_autocast_dtype(device)) {
     at::autocast::set_autocast_enabled(device, true);
     at::autocast::set_autocast_dtype(device, type);
     at::autocast::increment_nesting();

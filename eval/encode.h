@@ -1,10 +1,10 @@
 #pragma once
 
-#include <torch/nn/module.h>
-
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <torch/nn/module.h>
 
 namespace unlabel::ssl {
 struct Encoder;
@@ -26,8 +26,8 @@ class EvalMode {
   bool module_was_training_;
 };
 
-/// Frozen features of one batch of images (CPU, n x C x H x W) on the encoder's device: n x d, float32, no gradients. The encoder must be
-/// in eval mode. `precision` is float32, bf16 or fp16; throws UsageError for any other.
+/// Frozen features of one batch of images (CPU, n x C x H x W) on the encoder's device: n x d, float32, no gradients.
+/// The encoder must be in eval mode. `precision` is float32, bf16 or fp16; throws UsageError for any other.
 at::Tensor encode(ssl::Encoder& encoder, const at::Tensor& images, const std::string& precision,
                   const std::string& device);
 

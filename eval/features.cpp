@@ -8,20 +8,21 @@
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <exception>
 #include <functional>
 #include <map>
 #include <numeric>
 
+#include <torch/torch.h>
+
 namespace unlabel::eval {
 namespace {
 
 constexpr std::int64_t kRowsGatheredAtOnce = 16384;
 
-// `local` holds this rank's rows of a list that is cut into world_size ranges of `local.size(0)` rows, the last ones padded.
+// `local` holds this rank's rows of a list that is cut into world_size ranges of `local.size(0)` rows, the last ones
+// padded.
 at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Group& group, const at::Device& device) {
   if (group.world_size() == 1) return local.narrow(0, 0, rows);
   const auto each = local.size(0);
@@ -39,9 +40,11 @@ at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Gr
 Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::int64_t> samples,
                  const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group,
                  std::int64_t dim, const std::function<at::Tensor(const at::Tensor&)>& encode_batch) {
-  if (view.views() != 1) throw UsageError("features are taken of one view an image, and this pipeline makes ", view.views());
+  if (view.views() != 1)
+    throw UsageError("features are taken of one view an image, and this pipeline makes ", view.views());
   if (samples.empty()) throw UsageError("no images to take features of in ", dataset->description());
-  if (options.batch_size < 1) throw UsageError("the batch size of features must be at least 1, not ", options.batch_size);
+  if (options.batch_size < 1)
+    throw UsageError("the batch size of features must be at least 1, not ", options.batch_size);
   if (options.broken != "fail" && options.broken != "skip")
     throw UsageError("broken = '", options.broken, "' is not known: use fail or skip");
   const auto device = parse_device(options.device);
@@ -156,7 +159,8 @@ std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std
 }
 
 at::Tensor match_labels(const Features& test, const std::vector<std::string>& train_class_names) {
-  if (test.class_names.empty() || train_class_names.empty() || test.class_names == train_class_names) return test.labels;
+  if (test.class_names.empty() || train_class_names.empty() || test.class_names == train_class_names)
+    return test.labels;
   std::map<std::string, std::int64_t> label_of;
   for (std::size_t i = 0; i < train_class_names.size(); ++i) label_of.emplace(train_class_names[i], i);
   std::vector<std::int64_t> matched(test.class_names.size() + 1, -1);  // the last is for unlabelled rows, -1
@@ -171,8 +175,9 @@ void require_labelled(const Features& train, const Features& test) {
     if (features->size() == 0) throw UsageError("there are no ", which, " images to measure with");
     const auto unlabelled = (features->labels < 0).sum().item<std::int64_t>();
     if (unlabelled > 0)
-      throw UsageError(unlabelled, " of ", features->size(), " ", which,
-                       " images have no label, and this measure needs one for each: use a folder with one folder a class");
+      throw UsageError(
+          unlabelled, " of ", features->size(), " ", which,
+          " images have no label, and this measure needs one for each: use a folder with one folder a class");
     const auto finite = features->values.isfinite().all(1);
     if (!finite.all().item<bool>())
       throw Error("features of ", (~finite).sum().item<std::int64_t>(), " of ", features->size(), " ", which,

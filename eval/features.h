@@ -4,12 +4,12 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/data/dataset.h>
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace unlabel::ssl {
 struct Encoder;
@@ -43,35 +43,38 @@ OptionTable table(FeatureOptions& options);
 
 /// Encodes a whole data set, or the `samples` of it that are named, in eval mode and without gradients.
 ///
-/// Each rank encodes a contiguous range, and the rows are gathered, so that every rank holds all of them. The encoder's modules are left
-/// in the modes they were in; no global random state is touched. `view` has one view; its random transforms, if any, are drawn with
-/// seed 0 and epoch 0.
+/// Each rank encodes a contiguous range, and the rows are gathered, so that every rank holds all of them. The encoder's
+/// modules are left in the modes they were in; no global random state is touched. `view` has one view; its random
+/// transforms, if any, are drawn with seed 0 and epoch 0.
 ///
-/// A broken image never stands for another one here: by default it ends the work on every rank with an Error that names it.
-/// Throws UsageError for a view count other than one, an unknown precision or device, and an empty data set.
+/// A broken image never stands for another one here: by default it ends the work on every rank with an Error that names
+/// it. Throws UsageError for a view count other than one, an unknown precision or device, and an empty data set.
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
                           const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group);
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
                           std::vector<std::int64_t> samples, const augment::MultiCrop& view,
                           const FeatureOptions& options, const ssl::Group& group);
 
-/// The view's raw pixels as features: d = channels * height * width. A baseline that any encoder should be shown beside.
+/// The view's raw pixels as features: d = channels * height * width. A baseline that any encoder should be shown
+/// beside.
 Features pixel_features(std::shared_ptr<const data::Dataset> dataset, const augment::MultiCrop& view,
                         const FeatureOptions& options, const ssl::Group& group);
 
-/// Subtracts the training set's mean from both: one number for each feature ("the mean image" for pixels). Cosine similarity of raw
-/// pixels is otherwise dominated by brightness.
+/// Subtracts the training set's mean from both: one number for each feature ("the mean image" for pixels). Cosine
+/// similarity of raw pixels is otherwise dominated by brightness.
 void centre(Features& train, Features& test);
 
-/// At most `limit` sample numbers in {0, ..., n - 1}, sorted: all of them, or a draw without replacement that is keyed by `seed`.
+/// At most `limit` sample numbers in {0, ..., n - 1}, sorted: all of them, or a draw without replacement that is keyed
+/// by `seed`.
 std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std::uint64_t seed = 0);
 
-/// `test`'s labels in the numbering of `train_class_names`: classes are matched by name, so that a test folder that lacks a class, or has
-/// one more, does not shift the others. A name that training has not seen becomes -1, which counts as wrong. Without names on either
-/// side the numbers are taken as they are.
+/// `test`'s labels in the numbering of `train_class_names`: classes are matched by name, so that a test folder that
+/// lacks a class, or has one more, does not shift the others. A name that training has not seen becomes -1, which
+/// counts as wrong. Without names on either side the numbers are taken as they are.
 at::Tensor match_labels(const Features& test, const std::vector<std::string>& train_class_names);
 
-/// Throws UsageError unless both sets are labelled, not empty, of one dimension and finite: what every supervised measure needs.
+/// Throws UsageError unless both sets are labelled, not empty, of one dimension and finite: what every supervised
+/// measure needs.
 void require_labelled(const Features& train, const Features& test);
 
 }  // namespace unlabel::eval

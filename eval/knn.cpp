@@ -4,12 +4,12 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <chrono>
 #include <tuple>
 #include <utility>
+
+#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {
@@ -44,7 +44,8 @@ Neighbours sorted(const at::Tensor& similarity, const at::Tensor& index, std::in
   return {values.narrow(1, 0, k), index.gather(1, order).narrow(1, 0, k)};
 }
 
-// topk leaves open which of several equal similarities at the edge it takes; rows where that matters are sorted in full.
+// topk leaves open which of several equal similarities at the edge it takes; rows where that matters are sorted in
+// full.
 Neighbours block_nearest(const at::Tensor& similarity, std::int64_t k) {
   const auto columns = similarity.size(1);
   k = std::min(k, columns);
@@ -92,7 +93,8 @@ OptionTable table(KnnOptions& o) {
 }
 
 Neighbours nearest(const at::Tensor& queries, const at::Tensor& keys, std::int64_t k) {
-  if (k < 1 || k > keys.size(0)) throw UsageError("k is ", k, " and must be from 1 to the ", keys.size(0), " rows there are");
+  if (k < 1 || k > keys.size(0))
+    throw UsageError("k is ", k, " and must be from 1 to the ", keys.size(0), " rows there are");
   const torch::NoGradGuard no_grad;
   const auto unit_keys = unit_rows(keys);
   std::vector<at::Tensor> similarity, index;
@@ -102,7 +104,8 @@ Neighbours nearest(const at::Tensor& queries, const at::Tensor& keys, std::int64
     similarity.push_back(found.similarity);
     index.push_back(found.index);
   }
-  if (similarity.empty()) return {torch::empty({0, k}, keys.options()), torch::empty({0, k}, keys.options().dtype(torch::kInt64))};
+  if (similarity.empty())
+    return {torch::empty({0, k}, keys.options()), torch::empty({0, k}, keys.options().dtype(torch::kInt64))};
   return {torch::cat(similarity), torch::cat(index)};
 }
 

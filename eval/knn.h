@@ -29,37 +29,38 @@ struct KnnOptions {
 OptionTable table(KnnOptions& options);
 
 struct KnnResult {
-  double accuracy = 0;                   ///< fraction of the test images whose class won
-  std::optional<double> accuracy_top5;   ///< their class was among the five first; only with more than 5 classes
-  std::string protocol;                  ///< the protocol's name; "custom" when k or the temperature was changed
-  std::int64_t k = 0;                    ///< as used: at most the number of training images
-  std::int64_t k_asked = 0;              ///< as the protocol has it; larger than k when there were too few training images
+  double accuracy = 0;                  ///< fraction of the test images whose class won
+  std::optional<double> accuracy_top5;  ///< their class was among the five first; only with more than 5 classes
+  std::string protocol;                 ///< the protocol's name; "custom" when k or the temperature was changed
+  std::int64_t k = 0;                   ///< as used: at most the number of training images
+  std::int64_t k_asked = 0;  ///< as the protocol has it; larger than k when there were too few training images
   double temperature = 0;
   std::int64_t train_images = 0, test_images = 0;
-  std::int64_t classes = 0;              ///< distinct classes among the training labels
-  std::int64_t skipped = 0;              ///< broken images left out of either set
-  double seconds = 0;                    ///< of the search alone
+  std::int64_t classes = 0;  ///< distinct classes among the training labels
+  std::int64_t skipped = 0;  ///< broken images left out of either set
+  double seconds = 0;        ///< of the search alone
 };
 
 /// Weighted k-nearest-neighbour classification of frozen features.
 ///
-/// With features x (test) and t_i (training) scaled to unit length, s_i = <x, t_i>, and N_k the k training images of largest s_i, class c
-/// gets the votes
+/// With features x (test) and t_i (training) scaled to unit length, s_i = <x, t_i>, and N_k the k training images of
+/// largest s_i, class c gets the votes
 ///
-///     v_c = sum over i in N_k of class c of exp(s_i / temperature)        (computed as exp((s_i - max s) / temperature))
+///     v_c = sum over i in N_k of class c of exp(s_i / temperature)        (computed as exp((s_i - max s) /
+///     temperature))
 ///
-/// and the class with most votes wins. Ties never depend on chance: of equal similarities the training image that comes first counts as
-/// nearer, and of equal votes the class with the smaller label wins.
+/// and the class with most votes wins. Ties never depend on chance: of equal similarities the training image that comes
+/// first counts as nearer, and of equal votes the class with the smaller label wins.
 ///
-/// Any number of images and classes: labels may be sparse, k is lowered to the number of training images, and a test label that
-/// training has not seen counts as wrong. Test labels are matched by class name (match_labels). Memory is bounded: similarities are
-/// computed in blocks. Ranks share the test rows; every rank gets the whole result.
+/// Any number of images and classes: labels may be sparse, k is lowered to the number of training images, and a test
+/// label that training has not seen counts as wrong. Test labels are matched by class name (match_labels). Memory is
+/// bounded: similarities are computed in blocks. Ranks share the test rows; every rank gets the whole result.
 ///
 /// Throws UsageError for an unknown protocol, k < 1, temperature <= 0, unlabelled or empty sets.
 KnnResult knn(const Features& train, const Features& test, const KnnOptions& options, const ssl::Group& group);
 
-/// The part of knn() that needs no labels: for each row of `queries` (m x d) its k nearest rows of `keys` (n x d) by cosine similarity,
-/// nearest first, equal ones in the order of the rows. k must be in [1, n].
+/// The part of knn() that needs no labels: for each row of `queries` (m x d) its k nearest rows of `keys` (n x d) by
+/// cosine similarity, nearest first, equal ones in the order of the rows. k must be in [1, n].
 struct Neighbours {
   at::Tensor similarity;  ///< m x k, float32
   at::Tensor index;       ///< m x k, int64

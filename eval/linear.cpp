@@ -21,7 +21,8 @@ namespace {
 
 constexpr std::int64_t kTestBatch = 256;
 
-// Step t takes order[tB, (t+1)B), cut into world_size ranges of ceil(B / world_size); this rank's samples of all steps, in turn.
+// Step t takes order[tB, (t+1)B), cut into world_size ranges of ceil(B / world_size); this rank's samples of all steps,
+// in turn.
 struct Share {
   std::vector<std::int64_t> samples;
   std::int64_t batch;  // this rank's samples of a full step
@@ -29,7 +30,8 @@ struct Share {
 
 std::int64_t share_begin(std::int64_t count, std::int64_t each, int rank) { return std::min(count, each * rank); }
 
-Share share_of_epoch(std::int64_t n, std::int64_t batch, std::uint64_t seed, std::int64_t epoch, const ssl::Group& group) {
+Share share_of_epoch(std::int64_t n, std::int64_t batch, std::uint64_t seed, std::int64_t epoch,
+                     const ssl::Group& group) {
   const data::Permutation order(n, seed, epoch);
   const auto each = (batch + group.world_size() - 1) / group.world_size();
   Share share;
@@ -90,7 +92,8 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   const auto started = std::chrono::steady_clock::now();
   check(options);
   const auto device = parse_device(options.device);
-  if (train_view.views() != 1) throw UsageError("the linear probe trains on one view an image, not ", train_view.views());
+  if (train_view.views() != 1)
+    throw UsageError("the linear probe trains on one view an image, not ", train_view.views());
   const auto train_labels = labels_of(*train);
   require_labelled(train_labels, labels_of(*test));
   const EvalMode eval_mode(encoder);
@@ -121,8 +124,8 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   auto layer = torch::zeros({classes, dim + 1});  // the weight, and the bias as the last column
   layer.narrow(1, 0, dim).normal_(0, 0.01, at::detail::createCPUGenerator(options.seed));
   layer = layer.to(device).set_requires_grad(true);
-  torch::optim::SGD sgd({layer},
-                        torch::optim::SGDOptions(result.lr).momentum(options.momentum).weight_decay(options.weight_decay));
+  torch::optim::SGD sgd(
+      {layer}, torch::optim::SGDOptions(result.lr).momentum(options.momentum).weight_decay(options.weight_decay));
   const auto logits_of = [&](const at::Tensor& features) {
     return torch::addmm(layer.select(1, dim), features, layer.narrow(1, 0, dim).t());
   };
@@ -209,7 +212,8 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
 }
 
 augment::MultiCrop linear_train_view(const augment::MultiCrop& test_view) {
-  if (test_view.views() != 1) throw UsageError("a test view is one view an image, and this pipeline makes ", test_view.views());
+  if (test_view.views() != 1)
+    throw UsageError("a test view is one view an image, and this pipeline makes ", test_view.views());
   const auto shape = test_view.shape(0);
   augment::RandomResizedCrop crop;
   crop.size = {shape.height, shape.width};

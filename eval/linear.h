@@ -20,8 +20,8 @@ struct LinearProbeOptions {
   double lr = 0.3;                ///< for a batch of 256; used times batch_size / 256
   double momentum = 0.9;
   double weight_decay = 1e-6;
-  std::uint64_t seed = 0;         ///< of the first weights, the order and the augmentation
-  int threads = 2;                ///< decoding threads on each rank
+  std::uint64_t seed = 0;             ///< of the first weights, the order and the augmentation
+  int threads = 2;                    ///< decoding threads on each rank
   std::string precision = "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic
   std::string device = "cpu";         ///< cpu, cuda or cuda:N; the encoder must be there
 };
@@ -39,44 +39,45 @@ struct LinearProbeEpoch {
 };
 
 struct LinearProbeResult {
-  double accuracy = 0;                       ///< of the best epoch on the test set: what SwAV reports
-  std::optional<double> accuracy_top5;       ///< of that same epoch; only with more than 5 classes
-  std::int64_t best_epoch = 0;               ///< from 0; the first of equal ones
-  double last_accuracy = 0;                  ///< after the last epoch: not chosen by looking at the test set
+  double accuracy = 0;                  ///< of the best epoch on the test set: what SwAV reports
+  std::optional<double> accuracy_top5;  ///< of that same epoch; only with more than 5 classes
+  std::int64_t best_epoch = 0;          ///< from 0; the first of equal ones
+  double last_accuracy = 0;             ///< after the last epoch: not chosen by looking at the test set
   std::optional<double> last_accuracy_top5;
-  double last_loss = 0;                      ///< LinearProbeEpoch::loss of the last epoch
+  double last_loss = 0;  ///< LinearProbeEpoch::loss of the last epoch
   std::int64_t epochs = 0;
-  std::int64_t batch_size = 0;               ///< as used
-  double lr = 0;                             ///< as used in the first epoch
-  std::string protocol;                      ///< "swav"; "custom" when a setting of the recipe was changed
+  std::int64_t batch_size = 0;  ///< as used
+  double lr = 0;                ///< as used in the first epoch
+  std::string protocol;         ///< "swav"; "custom" when a setting of the recipe was changed
   std::int64_t train_images = 0, test_images = 0;
-  std::int64_t classes = 0;                  ///< distinct classes among the training labels
+  std::int64_t classes = 0;  ///< distinct classes among the training labels
   double seconds = 0;
-  at::Tensor class_labels;                   ///< classes, int64
-  at::Tensor weight, bias;                   ///< classes x d and classes, after the last epoch
+  at::Tensor class_labels;  ///< classes, int64
+  at::Tensor weight, bias;  ///< classes x d and classes, after the last epoch
 };
 
-/// The linear protocol `swav`: one linear layer on the frozen, eval-mode encoder, trained on augmented images (Caron et al. 2020,
-/// arXiv:2006.09882, appendix A, and its eval_linear).
+/// The linear protocol `swav`: one linear layer on the frozen, eval-mode encoder, trained on augmented images (Caron et
+/// al. 2020, arXiv:2006.09882, appendix A, and its eval_linear).
 ///
-/// The layer starts from N(0, 0.01^2) with bias 0 and is trained by cross-entropy and SGD with momentum (no Nesterov) and weight decay on
-/// weight and bias. The learning rate of epoch e of E is lr (batch / 256) (1 + cos(pi e / E)) / 2: it changes by epoch and goes to 0. Every
-/// epoch visits every training image once, in the keyed order of (seed, epoch); the last batch may be smaller. After each epoch the
-/// test set is measured through `test_view`.
+/// The layer starts from N(0, 0.01^2) with bias 0 and is trained by cross-entropy and SGD with momentum (no Nesterov)
+/// and weight decay on weight and bias. The learning rate of epoch e of E is lr (batch / 256) (1 + cos(pi e / E)) / 2:
+/// it changes by epoch and goes to 0. Every epoch visits every training image once, in the keyed order of (seed,
+/// epoch); the last batch may be smaller. After each epoch the test set is measured through `test_view`.
 ///
-/// `train_view` and `test_view` have one view each (linear_train_view makes the first of the second; preset `eval`). Ranks share
-/// each batch and sum gradients: the result is that of one rank up to the order of sums. The encoder and the global
-/// random state are left as they were. `on_epoch`, if any, is called on every rank after each epoch.
+/// `train_view` and `test_view` have one view each (linear_train_view makes the first of the second; preset `eval`).
+/// Ranks share each batch and sum gradients: the result is that of one rank up to the order of sums. The encoder and
+/// the global random state are left as they were. `on_epoch`, if any, is called on every rank after each epoch.
 ///
-/// A broken image ends the work on every rank with an Error that names it. Throws UsageError for unlabelled or empty sets and for
-/// settings out of range.
+/// A broken image ends the work on every rank with an Error that names it. Throws UsageError for unlabelled or empty
+/// sets and for settings out of range.
 LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> train,
                                std::shared_ptr<const data::Dataset> test, const augment::MultiCrop& train_view,
                                const augment::MultiCrop& test_view, const LinearProbeOptions& options,
                                const ssl::Group& group,
                                const std::function<void(const LinearProbeEpoch&)>& on_epoch = {});
 
-/// The protocol's training view: RandomResizedCrop to a square (area .08-1), flip, and `test_view`'s normalisation and output size.
+/// The protocol's training view: RandomResizedCrop to a square (area .08-1), flip, and `test_view`'s normalisation and
+/// output size.
 augment::MultiCrop linear_train_view(const augment::MultiCrop& test_view);
 
 }  // namespace unlabel::eval

@@ -4,14 +4,14 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <deque>
 #include <functional>
 #include <numeric>
+
+#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {
@@ -53,7 +53,8 @@ Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>
       alpha[i] = history[i].rho * dot_product(history[i].s, direction);
       direction = direction - alpha[i] * history[i].y;
     }
-    if (!history.empty()) direction = direction / (history.back().rho * dot_product(history.back().y, history.back().y));
+    if (!history.empty())
+      direction = direction / (history.back().rho * dot_product(history.back().y, history.back().y));
     for (std::size_t i = 0; i < history.size(); ++i)
       direction = direction + (alpha[i] - history[i].rho * dot_product(history[i].y, direction)) * history[i].s;
 
@@ -85,7 +86,7 @@ Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>
 
 // The change of coordinates W^T = factor^-T V for weights, and b = v / bias_scale for the bias.
 struct Coordinates {
-  at::Tensor factor;    // lower triangular d x d; for large d its diagonal alone
+  at::Tensor factor;  // lower triangular d x d; for large d its diagonal alone
   double bias_scale = 1;
 
   at::Tensor to_weight(const at::Tensor& v) const {
@@ -93,8 +94,9 @@ struct Coordinates {
                              : at::linalg_solve_triangular(factor.t(), v, /*upper=*/true, /*left=*/true, false);
   }
   at::Tensor gradient(const at::Tensor& weight_gradient) const {
-    return factor.dim() == 1 ? weight_gradient / factor.unsqueeze(1)
-                             : at::linalg_solve_triangular(factor, weight_gradient, /*upper=*/false, /*left=*/true, false);
+    return factor.dim() == 1
+               ? weight_gradient / factor.unsqueeze(1)
+               : at::linalg_solve_triangular(factor, weight_gradient, /*upper=*/false, /*left=*/true, false);
   }
 };
 
@@ -128,9 +130,9 @@ Coordinates make_coordinates(const at::Tensor& local, std::int64_t n, std::int64
 
 OptionTable table(LogisticOptions& o) {
   OptionTable t;
-  t.add("c", o.c, "weight of the data against the L2 penalty, as scikit-learn's C");
+  t.add("l2", o.l2, "weight of the L2 penalty beside the mean loss");
   t.add("max_iterations", o.max_iterations, "of L-BFGS");
-  t.add("tolerance", o.tolerance, "converged when no entry of the gradient is larger");
+  t.add("tolerance", o.tolerance, "converged when a step could not lower the objective by more, to second order");
   t.add("device", o.device, "cpu, cuda or cuda:N");
   return t;
 }
@@ -138,7 +140,7 @@ OptionTable table(LogisticOptions& o) {
 LogisticResult logistic_regression(const Features& train, const Features& test, const LogisticOptions& options,
                                    const ssl::Group& group) {
   const auto started = std::chrono::steady_clock::now();
-  if (!(options.c > 0)) throw UsageError("c of the logistic regression must be positive, not ", options.c);
+  if (!(options.l2 > 0)) throw UsageError("l2 of the logistic regression must be positive, not ", options.l2);
   if (options.max_iterations < 1) throw UsageError("max_iterations must be at least 1, not ", options.max_iterations);
   const auto device = parse_device(options.device);
   require_labelled(train, test);
@@ -148,7 +150,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto n = train.size();
   const auto dim = train.dim();
   const auto classes = targets.classes();
-  const auto penalty = 1 / (options.c * double(n));
+  const auto penalty = options.l2;
 
   auto [variance, mean] = torch::var_mean(train.values.to(torch::kFloat64), /*dim=*/0, /*unbiased=*/false);
   auto deviation = variance.sqrt();
@@ -195,11 +197,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
     return value;
   };
   const auto small_enough = [&](const at::Tensor& gradient) {
-    const auto [v, scaled_bias] = split(gradient);
-    const auto of_weight = coordinates.factor.dim() == 1 ? v * coordinates.factor.unsqueeze(1) : coordinates.factor.mm(v);
-    const auto largest = std::max(of_weight.abs().max().item<double>(),
-                                  scaled_bias.abs().max().item<double>() * coordinates.bias_scale);
-    return largest <= options.tolerance;
+    return 0.5 * dot_product(gradient, gradient) <= options.tolerance;
   };
   const auto minimum =
       minimise(torch::zeros({dim * classes + classes}, wide), evaluate, small_enough, options.max_iterations);
@@ -213,7 +211,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   result.loss = minimum.loss;
   result.iterations = minimum.iterations;
   result.converged = minimum.converged;
-  result.c = options.c;
+  result.l2 = options.l2;
   result.train_images = n;
   result.test_images = test.size();
   result.classes = classes;

@@ -11,10 +11,10 @@ namespace unlabel::eval {
 
 /// Settings of the linear protocol `features`.
 struct LogisticOptions {
-  double c = 1;                       ///< weight of the data against the L2 penalty, as scikit-learn's C; larger: less penalty
+  double l2 = 1e-3;                   ///< weight of the penalty, lambda below; scikit-learn's C is 1 / (lambda n)
   std::int64_t max_iterations = 500;  ///< of L-BFGS
-  double tolerance = 1e-5;            ///< converged when no entry of the gradient of f below is larger
-  std::string device = "cpu";         ///< where to compute: cpu, cuda or cuda:N
+  double tolerance = 1e-7;     ///< converged when half the squared gradient (in the solver's coordinates) is no larger
+  std::string device = "cpu";  ///< where to compute: cpu, cuda or cuda:N
 };
 
 OptionTable table(LogisticOptions& options);
@@ -23,35 +23,39 @@ struct LogisticResult {
   double accuracy = 0;                  ///< fraction of the test images that are classified rightly
   std::optional<double> accuracy_top5;  ///< their class was among the five most probable; only with more than 5 classes
   double train_accuracy = 0;
-  double loss = 0;                      ///< f at the end (below)
-  std::int64_t iterations = 0;          ///< of L-BFGS
-  bool converged = false;               ///< false: max_iterations came first; say so beside the figure
-  double c = 0;
+  double loss = 0;              ///< f at the end (below)
+  std::int64_t iterations = 0;  ///< of L-BFGS
+  bool converged = false;       ///< false: max_iterations came first; say so beside the figure
+  double l2 = 0;                ///< as used
   std::string protocol = "features";
   std::int64_t train_images = 0, test_images = 0;
-  std::int64_t classes = 0;             ///< distinct classes among the training labels
-  std::int64_t skipped = 0;             ///< broken images left out of either set
-  double seconds = 0;                   ///< of the fit and the test
-  at::Tensor class_labels;              ///< classes, int64: the training labels in order
-  at::Tensor weight, bias;              ///< classes x d and classes: logits = features @ weight^T + bias, on features as given
+  std::int64_t classes = 0;  ///< distinct classes among the training labels
+  std::int64_t skipped = 0;  ///< broken images left out of either set
+  double seconds = 0;        ///< of the fit and the test
+  at::Tensor class_labels;   ///< classes, int64: the training labels in order
+  at::Tensor weight, bias;   ///< classes x d and classes: logits = features @ weight^T + bias, on features as given
 };
 
-/// The linear protocol `features`: multinomial logistic regression on frozen features, fitted to convergence, with nothing to tune and
-/// nothing random.
+/// The linear protocol `features`: multinomial logistic regression on frozen features, fitted to convergence, with
+/// nothing to tune and nothing random.
 ///
-/// Every feature is standardised by the training set's mean and (population) standard deviation; one that never varies is only centred.
-/// Then, over n training rows x_i with classes y_i,
+/// Every feature is standardised by the training set's mean and (population) standard deviation; one that never varies
+/// is only centred. Then, over n training rows x_i with classes y_i,
 ///
-///     f(W, b) = 1/n sum_i [ -log softmax(W x_i + b)_{y_i} ] + 1 / (2 c n) ||W||^2
+///     f(W, b) = 1/n sum_i [ -log softmax(W x_i + b)_{y_i} ] + lambda / 2 ||W||^2
 ///
-/// is minimised from zero: the objective of scikit-learn's StandardScaler and LogisticRegression(C=c), divided by c n, with its unique
-/// minimum. The bias is not penalised. The solver is L-BFGS (Nocedal & Wright, "Numerical Optimization", algorithm 7.5) in coordinates
-/// where Böhning's bound on the Hessian, X^T X / n times a constant (Böhning 1992, Ann. Inst. Statist. Math. 44), is the identity, which
-/// takes tens of iterations where plain L-BFGS takes hundreds.
+/// is minimised from zero to its unique minimum: that of scikit-learn's StandardScaler and LogisticRegression(C = 1 /
+/// (lambda n)), whose objective is f / lambda. The bias is not penalised. A penalty beside the *mean* loss keeps its
+/// meaning whatever n is.
 ///
-/// Test labels are matched by class name (match_labels); one that training has not seen counts as wrong. Ranks share the training rows;
-/// the result is the same on every rank, and that of one rank up to the order of sums.
-/// Throws UsageError for c <= 0, unlabelled or empty sets.
+/// The solver is L-BFGS (Nocedal & Wright, "Numerical Optimization", algorithm 7.5) in coordinates where X^T X / (K n)
+/// + lambda, f's Hessian at uniform predictions over K classes, is the identity (within a constant it bounds the
+/// Hessian everywhere: Böhning 1992, Ann. Inst. Statist. Math. 44). That saves most of the iterations and does not move
+/// the minimum.
+///
+/// Test labels are matched by class name (match_labels); one that training has not seen counts as wrong. Ranks share
+/// the training rows; the result is the same on every rank, and that of one rank up to the order of sums. Throws
+/// UsageError for l2 <= 0, unlabelled or empty sets.
 LogisticResult logistic_regression(const Features& train, const Features& test, const LogisticOptions& options,
                                    const ssl::Group& group);
 

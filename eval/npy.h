@@ -1,15 +1,16 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <string>
 #include <string_view>
 
+#include <ATen/core/Tensor.h>
+
 namespace unlabel::eval {
 
-/// Writes a tensor as NumPy's .npy, format 1.0, so that `numpy.load` gives it back: float32 as '<f4', float64 as '<f8', int64 as '<i8', in C
-/// order. Any device and strides. Atomic: to a temporary file in the same folder, flushed to the disk, then renamed over `path`.
-/// Throws UsageError for another type, and Error that names the file when it cannot be written; no temporary file is left.
+/// Writes a tensor as NumPy's .npy, format 1.0, so that `numpy.load` gives it back: float32 as '<f4', float64 as '<f8',
+/// int64 as '<i8', in C order. Any device and strides. Atomic: to a temporary file in the same folder, flushed to the
+/// disk, then renamed over `path`. Throws UsageError for another type, and Error that names the file when it cannot be
+/// written; no temporary file is left.
 void write_npy(const std::string& path, const at::Tensor& tensor);
 
 /// Writes `head`, then `body`, in the same atomic way.

@@ -17,7 +17,8 @@ OptionTable table(OnlineKnnOptions& o) {
 OnlineKnn::OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr<const data::Dataset> test,
                      augment::MultiCrop view, OnlineKnnOptions options)
     : train_(std::move(train)), test_(std::move(test)), view_(std::move(view)), options_(std::move(options)) {
-  if (view_.views() != 1) throw UsageError("the online kNN takes one view an image, and this pipeline makes ", view_.views());
+  if (view_.views() != 1)
+    throw UsageError("the online kNN takes one view an image, and this pipeline makes ", view_.views());
   if (options_.train_images < 1 || options_.test_images < 1)
     throw UsageError("the online kNN needs at least 1 training and 1 test image, not ", options_.train_images, " and ",
                      options_.test_images);

@@ -20,8 +20,9 @@ struct OnlineKnnOptions {
 
 OptionTable table(OnlineKnnOptions& options);
 
-/// kNN accuracy of an encoder that is still in training, on a fixed subset of the images; cheap enough for every epoch. The figure is to
-/// be compared with itself over time: fewer neighbours to choose from make it lower than `unlabel knn` on everything.
+/// kNN accuracy of an encoder that is still in training, on a fixed subset of the images; cheap enough for every epoch.
+/// The figure is to be compared with itself over time: fewer neighbours to choose from make it lower than `unlabel knn`
+/// on everything.
 ///
 /// Measuring leaves modules in their modes, and global random state and gradients untouched.
 class OnlineKnn {

@@ -27,7 +27,9 @@ std::string counts(const Result& result) {
                 result.classes == 1 ? " class" : " classes");
 }
 
-std::string left_out(std::int64_t skipped) { return skipped > 0 ? concat("; ", skipped, " broken images left out") : ""; }
+std::string left_out(std::int64_t skipped) {
+  return skipped > 0 ? concat("; ", skipped, " broken images left out") : "";
+}
 
 std::string padded(const std::string& text, std::size_t width, bool right) {
   const std::string space(width - std::min(width, text.size()), ' ');
@@ -48,7 +50,7 @@ nlohmann::json to_json(const KnnResult& result) {
 nlohmann::json to_json(const LogisticResult& result) {
   auto json = common("linear_accuracy", result);
   json["counts"]["skipped"] = result.skipped;
-  json["c"] = result.c;
+  json["l2"] = result.l2;
   json["train_accuracy"] = result.train_accuracy;
   json["loss"] = result.loss;
   json["iterations"] = result.iterations;
@@ -69,20 +71,21 @@ nlohmann::json to_json(const LinearProbeResult& result) {
 }
 
 std::string describe(const KnnResult& result) {
-  return concat("kNN ", percent(result.accuracy), " (", result.protocol, ": k ", result.k,
-                result.k < result.k_asked ? concat(" of ", result.k_asked, ", as there are no more training images") : "",
-                ", T ", result.temperature, "; ", counts(result), left_out(result.skipped), ")");
+  return concat(
+      "kNN ", percent(result.accuracy), " (", result.protocol, ": k ", result.k,
+      result.k < result.k_asked ? concat(" of ", result.k_asked, ", as there are no more training images") : "", ", T ",
+      result.temperature, "; ", counts(result), left_out(result.skipped), ")");
 }
 
 std::string describe(const LogisticResult& result) {
-  return concat("linear ", percent(result.accuracy), " (", result.protocol, ": logistic regression, c ", result.c, ", ",
-                result.iterations, " iterations", result.converged ? "" : ", not converged", "; ", counts(result),
+  return concat("linear ", percent(result.accuracy), " (", result.protocol, ": logistic regression, l2 ", result.l2,
+                ", ", result.iterations, " iterations", result.converged ? "" : ", not converged", "; ", counts(result),
                 left_out(result.skipped), ")");
 }
 
 std::string describe(const LinearProbeResult& result) {
-  return concat("linear ", percent(result.accuracy), " (", result.protocol, ": best epoch, ", result.best_epoch + 1, " of ",
-                result.epochs, "; last epoch ", percent(result.last_accuracy), "; ", counts(result), ")");
+  return concat("linear ", percent(result.accuracy), " (", result.protocol, ": best epoch, ", result.best_epoch + 1,
+                " of ", result.epochs, "; last epoch ", percent(result.last_accuracy), "; ", counts(result), ")");
 }
 
 std::string percent(double fraction) {

@@ -3,23 +3,23 @@
 #include <unlabel/eval/knn.h>
 #include <unlabel/eval/linear.h>
 
-#include <nlohmann/json.hpp>
-
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 namespace unlabel::eval {
 
-/// One object a result: {"metric", "value", "protocol", "counts": {"train", "test", "classes", "skipped"}, "seconds", ...} and what the
-/// figure depends on (k, temperature; c, converged; epochs, best_epoch). Values are fractions of 1; top-5 is null where there are no
-/// more than five classes.
+/// One object a result: {"metric", "value", "protocol", "counts": {"train", "test", "classes", "skipped"}, "seconds",
+/// ...} and what the figure depends on (k, temperature; l2, converged; epochs, best_epoch). Values are fractions of 1;
+/// top-5 is null where there are no more than five classes.
 nlohmann::json to_json(const KnnResult& result);
 nlohmann::json to_json(const LogisticResult& result);
 nlohmann::json to_json(const LinearProbeResult& result);
 
-/// What a person reads, on one line: "kNN 81.30 % (dino: k 20, T 0.07; 60000 train, 10000 test, 10 classes)". Says when k was lowered, when a fit did not
-/// converge, and which epoch a probe's figure is of.
+/// What a person reads, on one line: "kNN 81.30 % (dino: k 20, T 0.07; 60000 train, 10000 test, 10 classes)". Says when
+/// k was lowered, when a fit did not converge, and which epoch a probe's figure is of.
 std::string describe(const KnnResult& result);
 std::string describe(const LogisticResult& result);
 std::string describe(const LinearProbeResult& result);

@@ -1,18 +1,18 @@
-#include "temp_folder.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/data/cifar10.h>
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
+
+#include "temp_folder.h"
+#include <gtest/gtest.h>
 
 namespace unlabel::data {
 namespace {
 
 constexpr std::size_t kRecord = 3073;
 
-/// Records whose label is their number modulo ten, and whose byte at (plane c, pixel p) is c * 50 + p + number, modulo 256.
+/// Records whose label is their number modulo ten, and whose byte at (plane c, pixel p) is c * 50 + p + number, modulo
+/// 256.
 std::vector<std::uint8_t> records(int first, int count) {
   std::vector<std::uint8_t> bytes;
   for (int r = first; r < first + count; ++r) {

@@ -1,11 +1,10 @@
-#include "temp_folder.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
+
+#include "temp_folder.h"
+#include <gtest/gtest.h>
 
 namespace unlabel::data {
 namespace {
@@ -21,12 +20,14 @@ TEST(OpenDataset, FindsTheSplitsOfAFolder) {
   EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "looked for test/, val/ and validation/");
   for (const std::string name : {"validation", "val", "test"}) {
     folder.write(name + "/x.jpg", "x");
-    EXPECT_EQ(described(folder.path(), Split::kTest), "image folder " + folder.path() + "/" + name + ": 1 image, no labels");
+    EXPECT_EQ(described(folder.path(), Split::kTest),
+              "image folder " + folder.path() + "/" + name + ": 1 image, no labels");
   }
   folder.write("train/x.jpg", "x");
   EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
   std::filesystem::remove(folder / "train/x.jpg");
-  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "no images in " + folder.path() + "/train");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError,
+                     "no images in " + folder.path() + "/train");
 }
 
 TEST(OpenDataset, TellsAClassNamedTrainFromASplit) {

@@ -1,12 +1,11 @@
-#include "temp_folder.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/data/idx.h>
 
+#include <filesystem>
+
+#include "temp_folder.h"
 #include <gtest/gtest.h>
 #include <zlib.h>
-
-#include <filesystem>
 
 namespace unlabel::data {
 namespace {
@@ -53,7 +52,8 @@ void expect_the_small_set(const Dataset& dataset) {
     dataset.read(i, source);
     ASSERT_EQ(source.pixels.type(), CV_8UC1);
     ASSERT_EQ(source.pixels.size(), cv::Size(3, 2));
-    for (int p = 0; p < 6; ++p) EXPECT_EQ(source.pixels.at<std::uint8_t>(p / 3, p % 3), static_cast<std::uint8_t>((6 * i + p) * 7));
+    for (int p = 0; p < 6; ++p)
+      EXPECT_EQ(source.pixels.at<std::uint8_t>(p / 3, p % 3), static_cast<std::uint8_t>((6 * i + p) * 7));
   }
   EXPECT_EQ(dataset.class_names(), (std::vector<std::string>{"0", "1", "2"}));
   EXPECT_THROW(dataset.read(4, source), UsageError);
@@ -146,14 +146,16 @@ TEST(Idx, RefusesLabelsThatDoNotBelong) {
   const TempFolder folder;
   folder.write(kImages, idx({4, 2, 3}, counted(24)));
   folder.write(kLabels, idx({5}, {0, 1, 2, 3, 4}));
-  EXPECT_THROWS_WITH(open_idx(folder.path(), Split::kTrain), UsageError, "4 images and train-labels-idx1-ubyte 5 labels");
+  EXPECT_THROWS_WITH(open_idx(folder.path(), Split::kTrain), UsageError,
+                     "4 images and train-labels-idx1-ubyte 5 labels");
   folder.write(kLabels, idx({4}, {0, 1, 2}));
   EXPECT_THROWS_WITH(open_idx(folder.path(), Split::kTrain), UsageError, kLabels);
 }
 
 TEST(Idx, OpensFashionMnist) {
   const std::string directory = "/usr/share/datasets/fashion-mnist";
-  if (!std::filesystem::exists(directory)) GTEST_SKIP() << "no " << directory << "; apt-get install dataset-fashion-mnist";
+  if (!std::filesystem::exists(directory))
+    GTEST_SKIP() << "no " << directory << "; apt-get install dataset-fashion-mnist";
   const auto train = open_idx(directory, Split::kTrain), test = open_idx(directory, Split::kTest);
   EXPECT_EQ(train->size(), 60000);
   EXPECT_EQ(test->size(), 10000);

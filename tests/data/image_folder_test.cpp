@@ -1,15 +1,15 @@
-#include "temp_folder.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/data/image_folder.h>
 
-#include <gtest/gtest.h>
-#include <sys/fsuid.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <memory>
+
+#include "temp_folder.h"
+#include <gtest/gtest.h>
+#include <sys/fsuid.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace unlabel::data {
 namespace {
@@ -34,9 +34,11 @@ using Labels = std::vector<std::int64_t>;
 TEST(ImageFolder, OrdersPathsAndClassesByTheirBytes) {
   const TempFolder folder;
   // '-' sorts before '/', so the paths of "a-b" come before those of "a", while the name "a" sorts first.
-  for (const char* name : {"a/2.png", "a/10.PNG", "a/deep/er/x.jpeg", "a-b/1.JPG", "Z/1.webp", "\xc3\xa9/1.tiff"}) folder.write(name, "x");
+  for (const char* name : {"a/2.png", "a/10.PNG", "a/deep/er/x.jpeg", "a-b/1.JPG", "Z/1.webp", "\xc3\xa9/1.tiff"})
+    folder.write(name, "x");
   const auto dataset = open_image_folder(folder.path());
-  EXPECT_EQ(names(*dataset), (Names{"Z/1.webp", "a-b/1.JPG", "a/10.PNG", "a/2.png", "a/deep/er/x.jpeg", "\xc3\xa9/1.tiff"}));
+  EXPECT_EQ(names(*dataset),
+            (Names{"Z/1.webp", "a-b/1.JPG", "a/10.PNG", "a/2.png", "a/deep/er/x.jpeg", "\xc3\xa9/1.tiff"}));
   EXPECT_EQ(dataset->class_names(), (Names{"Z", "a", "a-b", "\xc3\xa9"}));
   EXPECT_EQ(labels(*dataset), (Labels{0, 2, 1, 1, 1, 3}));
   EXPECT_EQ(dataset->description(), "image folder " + folder.path() + ": 6 images, 4 classes");
@@ -44,14 +46,17 @@ TEST(ImageFolder, OrdersPathsAndClassesByTheirBytes) {
 
 TEST(ImageFolder, TakesImagesOnly) {
   const TempFolder folder;
-  for (const char* name : {"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm", "j.pbm", "k.PnM"})
+  for (const char* name :
+       {"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm", "j.pbm", "k.PnM"})
     folder.write(name, "x");
-  for (const char* name : {".hidden.jpg", ".cache/x.jpg", "notes.txt", "jpg", "x.jpg.part", "y.jpgg", "sub/._x.jpg", "z.gif"})
+  for (const char* name :
+       {".hidden.jpg", ".cache/x.jpg", "notes.txt", "jpg", "x.jpg.part", "y.jpgg", "sub/._x.jpg", "z.gif"})
     folder.write(name, "x");
   fs::create_directories(folder / "folder.jpg");
   ASSERT_EQ(mkfifo((folder / "pipe.jpg").c_str(), 0600), 0);
   const auto dataset = open_image_folder(folder.path());
-  EXPECT_EQ(names(*dataset), (Names{"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm", "j.pbm", "k.PnM"}));
+  EXPECT_EQ(names(*dataset), (Names{"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm",
+                                    "j.pbm", "k.PnM"}));
 }
 
 TEST(ImageFolder, HasNoLabelsUnlessEveryImageIsInOneOfTwoFolders) {
@@ -109,6 +114,30 @@ TEST(ImageFolder, ReadsTheBytes) {
   EXPECT_THROWS_WITH(dataset->read(2, source), Error, "not a regular file");
 }
 
+TEST(ImageFolder, ThrowsUsageErrorWhenTheFaultIsTheProcesss) {
+  const TempFolder folder;
+  folder.write("1.jpg", "first");
+  const auto dataset = open_image_folder(folder.path());
+  augment::Source source;
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit none{3, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_THROWS_WITH(dataset->read(0, source), UsageError, "ulimit -n");
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  dataset->read(0, source);
+  EXPECT_EQ(source.bytes.size(), 5u);
+}
+
+TEST(ImageFolder, RefusesAFileAboveTheLimitBeforeReadingIt) {
+  const TempFolder folder;
+  folder.write("1.jpg", "first");
+  fs::resize_file(folder / "1.jpg", (std::uint64_t{1} << 30) + 1);  // sparse
+  augment::Source source;
+  EXPECT_THROWS_WITH(open_image_folder(folder.path())->read(0, source), Error, "more than the 1073741824 allowed");
+  EXPECT_TRUE(source.bytes.empty());
+}
+
 TEST(ImageFolder, FingerprintIsOfPathsAndSizes) {
   const TempFolder folder, twin;
   for (const auto* at : {&folder, &twin}) {
@@ -142,10 +171,10 @@ TEST(ImageFolder, NamesWhatCannotBeRead) {
   folder.write("open/1.jpg", "x");
   folder.write("locked/1.jpg", "x");
   fs::permissions(folder / "locked", fs::perms::none);
-  fs::permissions(folder.path(), fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+  fs::permissions(folder.path(), static_cast<fs::perms>(0755));
   const bool root = geteuid() == 0;
   if (root) setfsuid(65534);  // root reads everything, so be somebody else for this thread's files
-  EXPECT_THROWS_WITH(open_image_folder(folder.path()), UsageError, folder.path() + "/locked/: Permission denied");
+  EXPECT_THROWS_WITH(open_image_folder(folder.path()), UsageError, folder.path() + "/locked: Permission denied");
   if (root) setfsuid(0);
   fs::permissions(folder / "locked", fs::perms::owner_all);
 }

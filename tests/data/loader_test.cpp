@@ -1,9 +1,5 @@
-#include "temp_folder.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/data/loader.h>
-
-#include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
@@ -12,6 +8,9 @@
 #include <mutex>
 #include <new>
 #include <thread>
+
+#include "temp_folder.h"
+#include <gtest/gtest.h>
 
 namespace unlabel::data {
 namespace {
@@ -25,7 +24,8 @@ augment::MultiCrop crops() {
 /// Seeded noise in memory; some samples are broken, and reading can be watched or held up.
 class FakeDataset : public Dataset {
  public:
-  explicit FakeDataset(std::int64_t size, std::vector<std::int64_t> broken = {}) : size_(size), broken_(std::move(broken)) {}
+  explicit FakeDataset(std::int64_t size, std::vector<std::int64_t> broken = {})
+      : size_(size), broken_(std::move(broken)) {}
 
   std::int64_t size() const override { return size_; }
   void read(std::int64_t index, augment::Source& out) const override {
@@ -97,7 +97,8 @@ TEST(Loader, BatchesAreBitEqualWhateverTheNumberOfThreads) {
       auto batches = all_batches(loader);
       ASSERT_EQ(batches.size(), 5u);
       EXPECT_FALSE(loader.next().has_value());
-      if (expected.empty()) expected = std::move(batches);
+      if (expected.empty())
+        expected = std::move(batches);
       else
         for (std::size_t step = 0; step < 5; ++step) expect_equal(batches[step], expected[step]);
     }
@@ -136,7 +137,8 @@ TEST(Loader, RowsAreWhatTheCropsMakeOfTheSample) {
 
 TEST(Loader, OneRanksBatchIsTheRanksSlicesJoined) {
   const auto dataset = std::make_shared<FakeDataset>(50, std::vector<std::int64_t>{0, 11});
-  Loader whole(dataset, crops(), with_threads(2)), first(dataset, crops(), with_threads(1)), second(dataset, crops(), with_threads(0));
+  Loader whole(dataset, crops(), with_threads(2)), first(dataset, crops(), with_threads(1)),
+      second(dataset, crops(), with_threads(0));
   whole.start(Sampler(50, 8, 3), 0, 0, 6);
   first.start(Sampler(50, 8, 3, 0, 2), 0, 0, 6);
   second.start(Sampler(50, 8, 3, 1, 2), 0, 0, 6);

@@ -1,15 +1,15 @@
 #pragma once
 
-#include <gtest/gtest.h>
-#include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
-
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <gtest/gtest.h>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
 
 namespace unlabel::data {
 
@@ -58,11 +58,11 @@ class TempFolder {
 }  // namespace unlabel::data
 
 /// The statement throws the exception, and its one-line message holds the text.
-#define EXPECT_THROWS_WITH(statement, exception, text)                                                    \
-  try {                                                                                                   \
-    statement;                                                                                            \
-    ADD_FAILURE() << #statement " threw nothing";                                                         \
-  } catch (const exception& caught) {                                                                     \
+#define EXPECT_THROWS_WITH(statement, exception, text)                                                          \
+  try {                                                                                                         \
+    statement;                                                                                                  \
+    ADD_FAILURE() << #statement " threw nothing";                                                               \
+  } catch (const exception& caught) {                                                                           \
     EXPECT_NE(std::string(caught.what()).find(text), std::string::npos) << "the message is: " << caught.what(); \
-    EXPECT_EQ(std::string(caught.what()).find('\n'), std::string::npos);                                  \
+    EXPECT_EQ(std::string(caught.what()).find('\n'), std::string::npos);                                        \
   }

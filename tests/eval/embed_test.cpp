@@ -1,18 +1,17 @@
-#include "eval/images.h"
-#include "eval/support.h"
-
 #include <unlabel/eval/embed.h>
 #include <unlabel/eval/npy.h>
 #include <unlabel/eval/report.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/safetensors.h>
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+
+#include "eval/images.h"
+#include "eval/support.h"
+#include <gtest/gtest.h>
 
 namespace unlabel::eval {
 namespace {
@@ -42,8 +41,9 @@ TEST(Npy, LeavesNothingBehindWhenItFails) {
   data::TempFolder folder;
   EXPECT_NE(message<Error>([&] { write_npy(folder / "no/a.npy", torch::zeros({2})); }).find("no/a.npy: No such file"),
             std::string::npos);
-  EXPECT_NE(message([&] { write_npy(folder / "a.npy", torch::zeros({2}, torch::kBool)); }).find("float32, float64 or int64"),
-            std::string::npos);
+  EXPECT_NE(
+      message([&] { write_npy(folder / "a.npy", torch::zeros({2}, torch::kBool)); }).find("float32, float64 or int64"),
+      std::string::npos);
   std::filesystem::create_directory(folder / "b.npy");
   EXPECT_THROW(write_npy(folder / "b.npy", torch::zeros({2})), Error);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
@@ -100,7 +100,8 @@ TEST(Embed, WritesFeaturesLabelsAndNames) {
   for (const auto& [name, tensor] : file.tensors)
     EXPECT_TRUE(torch::equal(tensor, name == "features" ? features.values : features.labels)) << name;
 
-  EXPECT_NE(message([&] { write_embeddings(folder / "out.csv", features, *dataset); }).find("out.csv"), std::string::npos);
+  EXPECT_NE(message([&] { write_embeddings(folder / "out.csv", features, *dataset); }).find("out.csv"),
+            std::string::npos);
 }
 
 TEST(Report, TableIsAligned) {
@@ -128,7 +129,8 @@ TEST(Report, ResultsAsJsonAndInWords) {
   EXPECT_EQ(json["protocol"], "dino");
   EXPECT_EQ(json["counts"], (nlohmann::json{{"train", 7}, {"test", 4}, {"classes", 2}, {"skipped", 0}}));
   EXPECT_TRUE(json["seconds"].is_number());
-  EXPECT_EQ(describe(knn), "kNN 50.00 % (dino: k 7 of 20, as there are no more training images, T 0.07; 7 train, 4 test, 2 classes)");
+  EXPECT_EQ(describe(knn),
+            "kNN 50.00 % (dino: k 7 of 20, as there are no more training images, T 0.07; 7 train, 4 test, 2 classes)");
 
   LogisticResult logistic;
   logistic.converged = false;

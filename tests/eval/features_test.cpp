@@ -1,13 +1,16 @@
-#include "eval/images.h"
-#include "eval/support.h"
-#include "ssl/thread_group.h"
-
 #include <unlabel/eval/features.h>
 #include <unlabel/eval/knn.h>
 #include <unlabel/eval/linear.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/ssl/group.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+
+#include "eval/images.h"
+#include "eval/support.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 
 namespace unlabel::eval {
@@ -134,7 +137,8 @@ TEST_F(FeaturesOfImages, InBf16AreNearThoseInFloat32) {
   EXPECT_FALSE(torch::equal(half.values, exact.values));
   EXPECT_LT((half.values - exact.values).norm().item<double>(), 0.05 * exact.values.norm().item<double>());
   options.precision = "half";
-  EXPECT_NE(message([&] { extract_features(*encoder, test_, eval_view(), options, one_); }).find("'half'"), std::string::npos);
+  EXPECT_NE(message([&] { extract_features(*encoder, test_, eval_view(), options, one_); }).find("'half'"),
+            std::string::npos);
 }
 
 TEST_F(FeaturesOfImages, ThatAreBrokenEndTheWorkOnEveryRankOrAreLeftOut) {
@@ -190,16 +194,19 @@ TEST_F(FeaturesOfImages, OfUnlabelledFoldersAreRefusedByMeasures) {
   const auto dataset = open_dataset(plain.path(), Split::kTrain);
   const auto features = extract_features(*small_encoder(), dataset, eval_view(), {}, one_);
   EXPECT_EQ(features.size(), 4);
-  EXPECT_NE(message([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"), std::string::npos);
+  EXPECT_NE(message([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"),
+            std::string::npos);
   EXPECT_NE(message([&] { OnlineKnn(dataset, test_, eval_view()); }).find("needs labelled images"), std::string::npos);
   EXPECT_NE(message([&] {
               linear_probe(*small_encoder(), train_, dataset, linear_train_view(eval_view()), eval_view(), {}, one_);
-            }).find("4 of 4 test images have no label"), std::string::npos);
+            }).find("4 of 4 test images have no label"),
+            std::string::npos);
 }
 
 TEST_F(FeaturesOfImages, NeedOneView) {
-  EXPECT_NE(message([&] { extract_features(*small_encoder(), train_, augment::preset("swav"), {}, one_); }).find("makes 8"),
-            std::string::npos);
+  EXPECT_NE(
+      message([&] { extract_features(*small_encoder(), train_, augment::preset("swav"), {}, one_); }).find("makes 8"),
+      std::string::npos);
 }
 
 TEST(ChooseSamples, DrawsWithoutReplacement) {
@@ -210,6 +217,29 @@ TEST(ChooseSamples, DrawsWithoutReplacement) {
   EXPECT_GT(some.back(), 900);
   EXPECT_LT(some.front(), 100);
   EXPECT_EQ(some, choose_samples(1000, 100));
+}
+
+// What the reference arithmetic in PyTorch gives for the same pixels: kNN .8605.
+TEST(SlowFashionMnist, RawPixelsGiveTheKnownFigures) {
+  const std::string folder = "/usr/share/datasets/fashion-mnist";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "the package dataset-fashion-mnist is not installed";
+  const augment::MultiCrop view(
+      {{1, augment::Pipeline({augment::Resize{{28}}, augment::CenterCrop{{28}}, augment::Grayscale{}})}});
+  const auto& one = *ssl::single_process();
+  auto train = pixel_features(open_dataset("idx:" + folder, Split::kTrain), view, {}, one);
+  auto test = pixel_features(open_dataset("idx:" + folder, Split::kTest), view, {}, one);
+  ASSERT_EQ(train.values.sizes(), (std::vector<std::int64_t>{60000, 784}));
+  const auto linear = logistic_regression(train, test, {}, one);
+  EXPECT_TRUE(linear.converged);
+  EXPECT_NEAR(linear.accuracy, 0.848, 0.003);
+  RecordProperty("linear", std::to_string(linear.accuracy));
+  RecordProperty("iterations", std::to_string(linear.iterations));
+  RecordProperty("linear_seconds", std::to_string(linear.seconds));
+  centre(train, test);
+  const auto neighbours = knn(train, test, {}, one);
+  EXPECT_NEAR(neighbours.accuracy, 0.8605, 0.0005);
+  RecordProperty("knn", std::to_string(neighbours.accuracy));
+  RecordProperty("knn_seconds", std::to_string(neighbours.seconds));
 }
 
 }  // namespace

@@ -1,19 +1,20 @@
 #pragma once
 
-#include "data/temp_folder.h"
-
 #include <unlabel/augment/presets.h>
 #include <unlabel/ssl/models/encoder.h>
 
 #include <memory>
 #include <string>
 
+#include "data/temp_folder.h"
 #include <torch/torch.h>
 
 namespace unlabel::eval::testing {
 
-/// `count` images a class, of noise around a colour and a direction of stripes of the class's own: easy, but not trivial.
-inline void write_classes(const data::TempFolder& folder, const std::string& split, int count, int classes, std::uint64_t seed) {
+/// `count` images a class, of noise around a colour and a direction of stripes of the class's own: easy, but not
+/// trivial.
+inline void write_classes(const data::TempFolder& folder, const std::string& split, int count, int classes,
+                          std::uint64_t seed) {
   for (int c = 0; c < classes; ++c) {
     for (int i = 0; i < count; ++i) {
       cv::Mat image(16, 16, CV_8UC3);

@@ -1,9 +1,8 @@
-#include "eval/support.h"
-#include "ssl/thread_group.h"
-
 #include <unlabel/eval/knn.h>
 #include <unlabel/ssl/group.h>
 
+#include "eval/support.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 
 namespace unlabel::eval {
@@ -18,7 +17,8 @@ TEST(Knn, AgreesWithThePublishedArithmetic) {
   const auto cases = testing::golden("knn.json");
   ASSERT_EQ(cases.size(), 7u);
   for (const auto& c : cases) {
-    const auto train = make_features(tensor_of(c["train"], torch::kFloat32), tensor_of(c["train_labels"], torch::kInt64));
+    const auto train =
+        make_features(tensor_of(c["train"], torch::kFloat32), tensor_of(c["train_labels"], torch::kInt64));
     const auto test = make_features(tensor_of(c["test"], torch::kFloat32), tensor_of(c["test_labels"], torch::kInt64));
     KnnOptions options;
     options.k = c["k"].get<std::int64_t>();
@@ -26,7 +26,8 @@ TEST(Knn, AgreesWithThePublishedArithmetic) {
     const auto result = knn(train, test, options, *ssl::single_process());
     EXPECT_NEAR(result.accuracy, c["expected"]["accuracy"].get<double>(), 1e-12) << c["name"];
     ASSERT_EQ(result.accuracy_top5.has_value(), !c["expected"]["top5"].is_null()) << c["name"];
-    if (result.accuracy_top5) EXPECT_NEAR(*result.accuracy_top5, c["expected"]["top5"].get<double>(), 1e-12) << c["name"];
+    if (result.accuracy_top5)
+      EXPECT_NEAR(*result.accuracy_top5, c["expected"]["top5"].get<double>(), 1e-12) << c["name"];
   }
 }
 
@@ -63,7 +64,8 @@ TEST(Knn, LowersKToTheTrainingSetAndSaysSo) {
 TEST(Knn, TakesSparseLabelsAndCountsUnseenOnesAsWrong) {
   const auto values = torch::eye(3);
   const auto train = make_features(values, torch::tensor({5, 1000000, 70}, torch::kInt64));
-  const auto test = make_features(torch::cat({values, values}), torch::tensor({5, 1000000, 70, 6, 70, 2000000}, torch::kInt64));
+  const auto test =
+      make_features(torch::cat({values, values}), torch::tensor({5, 1000000, 70, 6, 70, 2000000}, torch::kInt64));
   KnnOptions options;
   options.k = 1;
   const auto result = knn(train, test, options, *ssl::single_process());
@@ -146,10 +148,13 @@ TEST(Knn, RefusesWhatItCannotMeasure) {
   auto unlabelled = train;
   unlabelled.labels = torch::full({20}, -1, torch::kInt64);
   EXPECT_EQ(message([&] { knn(unlabelled, test, {}, one); }),
-            "20 of 20 training images have no label, and this measure needs one for each: use a folder with one folder a class");
+            "20 of 20 training images have no label, and this measure needs one for each: use a folder with one folder "
+            "a class");
   EXPECT_NE(message([&] { knn(train, blobs(5, 3, 2, 2), {}, one); }).find("test features 3"), std::string::npos);
-  EXPECT_NE(message([&] { knn(train, make_features(torch::empty({0, 4}), torch::empty({0}, torch::kInt64)), {}, one); })
-                .find("no test images"), std::string::npos);
+  EXPECT_NE(message([&] {
+              knn(train, make_features(torch::empty({0, 4}), torch::empty({0}, torch::kInt64)), {}, one);
+            }).find("no test images"),
+            std::string::npos);
   auto broken = test;
   broken.values = test.values.clone();
   broken.values[3][1] = NAN;

@@ -1,14 +1,13 @@
-#include "eval/images.h"
-#include "eval/support.h"
-#include "ssl/thread_group.h"
-
 #include <unlabel/eval/linear.h>
 #include <unlabel/ssl/group.h>
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <numbers>
+
+#include "eval/images.h"
+#include "eval/support.h"
+#include "ssl/thread_group.h"
+#include <gtest/gtest.h>
 
 namespace unlabel::eval {
 namespace {
@@ -62,7 +61,8 @@ TEST_F(LinearProbe, LearnsAndReportsBestAndLastEpoch) {
 }
 
 TEST_F(LinearProbe, FollowsThePublishedArithmetic) {
-  // The same steps, written out, on an unaugmented view: momentum .9, decay, cosine by epoch, a last batch of one image (33 = 4 x 8 + 1).
+  // The same steps, written out, on an unaugmented view: momentum .9, decay, cosine by epoch, a last batch of one image
+  // (33 = 4 x 8 + 1).
   options_.weight_decay = 0.01;
   const auto encoder = small_encoder();
   const auto result = linear_probe(*encoder, train_, test_, eval_view(), eval_view(), options_, one_);
@@ -128,7 +128,8 @@ TEST_F(LinearProbe, EndsOnEveryRankWhenAnImageIsBroken) {
 TEST_F(LinearProbe, HasThePublishedDefaults) {
   LinearProbeOptions options;
   EXPECT_EQ(table(options).to_json(),
-            nlohmann::json::parse(R"({"epochs": 100, "batch_size": 256, "lr": 0.3, "momentum": 0.9, "weight_decay": 1e-6, "seed": 0,
+            nlohmann::json::parse(
+                R"({"epochs": 100, "batch_size": 256, "lr": 0.3, "momentum": 0.9, "weight_decay": 1e-6, "seed": 0,
                                       "threads": 2, "precision": "float32", "device": "cpu"})"));
   const auto steps = linear_train_view(augment::preset("eval")).pipeline(0).steps();
   ASSERT_EQ(steps.size(), 3u);

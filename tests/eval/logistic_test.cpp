@@ -1,9 +1,8 @@
-#include "eval/support.h"
-#include "ssl/thread_group.h"
-
 #include <unlabel/eval/logistic.h>
 #include <unlabel/ssl/group.h>
 
+#include "eval/support.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 
 namespace unlabel::eval {
@@ -22,9 +21,9 @@ TEST(Logistic, AgreesWithScikitLearn) {
       const auto train = make_features(tensor_of(c["train"], type), tensor_of(c["train_labels"], torch::kInt64));
       const auto test = make_features(tensor_of(c["test"], type), tensor_of(c["test_labels"], torch::kInt64));
       LogisticOptions options;
-      options.c = c["c"].get<double>();
+      options.l2 = c["l2"].get<double>();
       const bool wide = type == torch::kFloat64;
-      options.tolerance = wide ? 1e-9 : 1e-6;
+      options.tolerance = wide ? 1e-18 : 1e-11;
       const auto result = logistic_regression(train, test, options, *ssl::single_process());
       EXPECT_TRUE(result.converged) << c["name"];
       EXPECT_NEAR(result.loss, c["loss"].get<double>(), wide ? 1e-9 : 1e-6) << c["name"];
@@ -85,7 +84,8 @@ TEST(Logistic, SeparatesWhatAMeanHides) {
   // Features far from zero and of very different scale, one constant.
   auto train = blobs(400, 6, 3, 1, 0.1), test = blobs(100, 6, 3, 2, 0.1);
   for (auto* f : {&train, &test}) {
-    f->values = f->values * torch::tensor({1e-4f, 1.f, 1e4f, 1.f, 1.f, 0.f}) + torch::tensor({0.f, 1000.f, 0.f, 0.f, -5.f, 3.f});
+    f->values = f->values * torch::tensor({1e-4f, 1.f, 1e4f, 1.f, 1.f, 0.f}) +
+                torch::tensor({0.f, 1000.f, 0.f, 0.f, -5.f, 3.f});
   }
   const auto result = logistic_regression(train, test, {}, *ssl::single_process());
   EXPECT_TRUE(result.converged);
@@ -105,11 +105,13 @@ TEST(Logistic, RefusesWhatItCannotFit) {
   auto unlabelled = train;
   unlabelled.labels = torch::full({20}, -1, torch::kInt64);
   const auto& one = *ssl::single_process();
-  EXPECT_NE(message([&] { logistic_regression(train, unlabelled, {}, one); }).find("20 of 20 test images have no label"),
-            std::string::npos);
+  EXPECT_NE(
+      message([&] { logistic_regression(train, unlabelled, {}, one); }).find("20 of 20 test images have no label"),
+      std::string::npos);
   LogisticOptions options;
-  options.c = 0;
-  EXPECT_NE(message([&] { logistic_regression(train, train, options, one); }).find("positive, not 0"), std::string::npos);
+  options.l2 = 0;
+  EXPECT_NE(message([&] { logistic_regression(train, train, options, one); }).find("positive, not 0"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -13,7 +13,8 @@
 namespace unlabel::eval::testing {
 
 inline at::Tensor tensor_of(const nlohmann::json& rows, at::ScalarType type) {
-  if (rows.empty() || !rows[0].is_array()) return torch::tensor(rows.get<std::vector<double>>(), torch::kFloat64).to(type);
+  if (rows.empty() || !rows[0].is_array())
+    return torch::tensor(rows.get<std::vector<double>>(), torch::kFloat64).to(type);
   std::vector<at::Tensor> parts;
   for (const auto& row : rows) parts.push_back(tensor_of(row, type));
   return torch::stack(parts);

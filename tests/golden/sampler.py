@@ -28,7 +28,7 @@ def split(value):
 
 def element(i, n, seed, epoch):
     key = philox(split(epoch) + [1, 0], split(seed))[:2]
-    width = 1
+    width = 3
     while 4**width < n:
         width += 1
     while True:

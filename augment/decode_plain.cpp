@@ -1,0 +1,166 @@
+#include <unlabel/augment/decode_plain.h>
+#include <unlabel/augment/error.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cctype>
+#include <vector>
+
+namespace unlabel::augment {
+
+namespace {
+
+using Byte = std::uint8_t;
+using Bytes = std::span<const Byte>;
+
+[[noreturn]] void fail(const char* format, const char* reason) { throw Error("cannot decode ", format, ": ", reason); }
+
+/// A little-endian number of `count` bytes; what lies beyond the end is a truncation.
+std::uint32_t little(Bytes bytes, std::size_t at, int count) {
+  if (at > bytes.size() || bytes.size() - at < static_cast<std::size_t>(count)) fail("BMP", "the file is truncated");
+  std::uint32_t value = 0;
+  for (int i = count; i-- > 0;) value = value << 8 | bytes[at + i];
+  return value;
+}
+
+/// The bits of `mask`, which need not lie together with others, as 0 to 255.
+Byte masked(std::uint32_t pixel, std::uint32_t mask) {
+  if (mask == 0) return 0;
+  const int shift = std::countr_zero(mask);
+  const std::uint64_t most = mask >> shift;
+  return static_cast<Byte>(((pixel & mask) >> shift) * 255ull / most);
+}
+
+/// Reads the numbers of a Netpbm file, which comments and white space part.
+class PnmText {
+ public:
+  PnmText(Bytes bytes, std::size_t at) : bytes_(bytes), at_(at) {}
+
+  std::uint32_t number() {
+    skip();
+    std::uint32_t value = 0;
+    const std::size_t begin = at_;
+    for (; at_ < bytes_.size() && std::isdigit(bytes_[at_]); ++at_) {
+      value = value * 10 + (bytes_[at_] - '0');
+      if (value > 0x7FFFFFF) fail("PNM", "a number is out of range");
+    }
+    if (at_ == begin) fail("PNM", at_ == bytes_.size() ? "the file is truncated" : "a number is malformed");
+    return value;
+  }
+
+  std::uint32_t bit() {
+    skip();
+    if (at_ == bytes_.size()) fail("PNM", "the file is truncated");
+    const Byte character = bytes_[at_++];
+    if (character != '0' && character != '1') fail("PNM", "a bit is neither 0 nor 1");
+    return character - '0';
+  }
+
+  /// What follows the single white space after the header.
+  Bytes binary() const { return at_ < bytes_.size() ? bytes_.subspan(at_ + 1) : Bytes(); }
+  std::size_t rest() const { return bytes_.size() - at_; }
+
+ private:
+  void skip() {
+    while (at_ < bytes_.size() && (std::isspace(bytes_[at_]) || bytes_[at_] == '#')) {
+      if (bytes_[at_++] == '#')
+        while (at_ < bytes_.size() && bytes_[at_] != '\n') ++at_;
+    }
+  }
+
+  Bytes bytes_;
+  std::size_t at_;
+};
+
+}  // namespace
+
+cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
+  const std::uint32_t pixels_at = little(bytes, 10, 4), header = little(bytes, 14, 4);
+  const bool core = header == 12;
+  if (!core && (header < 40 || header > 256)) fail("BMP", "an unknown header");
+  const bool top_down = !core && (little(bytes, 22, 4) & 0x80000000u) != 0;
+  const int bits = static_cast<int>(little(bytes, core ? 24 : 28, 2));
+  const std::uint32_t compression = core ? 0 : little(bytes, 30, 4);
+  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32) fail("BMP", "an unknown number of bits a pixel");
+  const bool bit_fields = (compression == 3 || compression == 6) && bits >= 16 && bits != 24;
+  if (compression != 0 && !bit_fields) fail("BMP", "compressed bitmaps are not supported");
+
+  const std::size_t row_bytes = (static_cast<std::size_t>(size.width) * bits + 31) / 32 * 4;
+  if (pixels_at > bytes.size() || (bytes.size() - pixels_at) / row_bytes < static_cast<std::size_t>(size.height))
+    fail("BMP", "the file is truncated");
+
+  std::array<std::uint32_t, 3> masks = bits == 16 ? std::array<std::uint32_t, 3>{0x7C00, 0x03E0, 0x001F}
+                                                  : std::array<std::uint32_t, 3>{0xFF0000, 0x00FF00, 0x0000FF};
+  if (bit_fields)  // behind the first 40 bytes of the header, whether they belong to it or follow it
+    for (int c = 0; c < 3; ++c) masks[c] = little(bytes, 54 + 4 * c, 4);
+  std::array<cv::Vec3b, 256> palette{};
+  if (bits <= 8) {
+    const std::uint32_t used = core ? 0 : little(bytes, 46, 4), most = 1u << bits;
+    const std::size_t entry = core ? 3 : 4;
+    for (std::uint32_t i = 0; i < (used == 0 ? most : std::min(used, most)); ++i) {
+      const std::uint32_t bgr = little(bytes, 14 + header + entry * i, 3);
+      palette[i] = {static_cast<Byte>(bgr >> 16), static_cast<Byte>(bgr >> 8), static_cast<Byte>(bgr)};
+    }
+  }
+
+  cv::Mat rgb(size, CV_8UC3);
+  for (int y = 0; y < size.height; ++y) {
+    const Byte* row = bytes.data() + pixels_at + row_bytes * (top_down ? y : size.height - 1 - y);
+    auto* out = rgb.ptr<cv::Vec3b>(y);
+    for (int x = 0; x < size.width; ++x) {
+      if (bits <= 8) {
+        const int first_bit = x * bits % 8;
+        out[x] = palette[row[static_cast<std::size_t>(x) * bits / 8] >> (8 - bits - first_bit) & ((1 << bits) - 1)];
+        continue;
+      }
+      const Byte* p = row + static_cast<std::size_t>(x) * (bits / 8);
+      std::uint32_t pixel = p[0] | static_cast<std::uint32_t>(p[1]) << 8;
+      if (bits >= 24) pixel |= static_cast<std::uint32_t>(p[2]) << 16;
+      if (bits == 32) pixel |= static_cast<std::uint32_t>(p[3]) << 24;
+      out[x] = {masked(pixel, masks[0]), masked(pixel, masks[1]), masked(pixel, masks[2])};
+    }
+  }
+  return rgb;
+}
+
+cv::Mat decode_pnm(Bytes bytes, cv::Size size) {
+  const char kind = static_cast<char>(bytes[1]);
+  const bool text = kind <= '3', bitmap = kind == '1' || kind == '4';
+  const int channels = kind == '3' || kind == '6' ? 3 : 1;
+  PnmText header(bytes, 2);
+  header.number(), header.number();
+  const std::uint32_t most = bitmap ? 1 : header.number();
+  if (most < 1 || most > 65535) fail("PNM", "the maximum is not in [1, 65535]");
+
+  const std::size_t row_values = static_cast<std::size_t>(size.width) * channels;
+  const std::size_t value_bytes = most > 255 ? 2 : 1;
+  const std::size_t row_bytes = kind == '4' ? (row_values + 7) / 8 : row_values * (text ? 1 : value_bytes);
+  const Bytes data = header.binary();
+  if ((text ? header.rest() : data.size()) / row_bytes < static_cast<std::size_t>(size.height)) fail("PNM", "the file is truncated");
+
+  cv::Mat rgb(size, CV_8UC3);
+  for (int y = 0; y < size.height; ++y) {
+    const Byte* row = text ? nullptr : data.data() + row_bytes * y;
+    Byte* out = rgb.ptr(y);
+    for (std::size_t i = 0; i < row_values; ++i) {
+      std::uint32_t value;
+      if (bitmap) {
+        value = 1 - (text ? header.bit() : row[i / 8] >> (7 - i % 8) & 1u);  // 1 is black
+      } else if (text) {
+        value = header.number();
+      } else {
+        value = value_bytes == 2 ? static_cast<std::uint32_t>(row[2 * i]) << 8 | row[2 * i + 1] : row[i];
+      }
+      const auto pixel = static_cast<Byte>((std::min(value, most) * 255 + most / 2) / most);
+      if (channels == 3) {
+        out[i] = pixel;
+      } else {
+        out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = pixel;
+      }
+    }
+  }
+  return rgb;
+}
+
+}  // namespace unlabel::augment

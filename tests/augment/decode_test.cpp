@@ -1,0 +1,275 @@
+#include <unlabel/augment/decode.h>
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/image_header.h>
+
+#include <gtest/gtest.h>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <sstream>
+
+#include <jpeglib.h>
+
+namespace unlabel::augment {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+cv::Mat picture(int height, int width) {
+  cv::Mat image(height, width, CV_8UC3);
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x)
+      image.at<cv::Vec3b>(y, x) = cv::Vec3b(static_cast<uchar>(x * 255 / width), static_cast<uchar>(y * 255 / height),
+                                            static_cast<uchar>((x * x + 3 * y) % 256));
+  return image;
+}
+
+/// Encodes an RGB (or grey, or BGRA as it is) image with OpenCV.
+Bytes encode(const std::string& extension, const cv::Mat& image, const std::vector<int>& parameters = {}) {
+  cv::Mat bgr;
+  if (image.channels() == 3) {
+    cv::cvtColor(image, bgr, cv::COLOR_RGB2BGR);
+  } else {
+    bgr = image;
+  }
+  Bytes bytes;
+  cv::imencode(extension, bgr, bytes, parameters);
+  return bytes;
+}
+
+/// Encodes a JPEG with libjpeg from `channels` interleaved bytes a pixel.
+Bytes encode_jpeg(const cv::Mat& image, J_COLOR_SPACE in, J_COLOR_SPACE stored, bool progressive = false) {
+  jpeg_compress_struct info;
+  jpeg_error_mgr errors;
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&info);
+  unsigned char* out = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&info, &out, &size);
+  info.image_width = static_cast<JDIMENSION>(image.cols);
+  info.image_height = static_cast<JDIMENSION>(image.rows);
+  info.input_components = image.channels();
+  info.in_color_space = in;
+  jpeg_set_defaults(&info);
+  jpeg_set_colorspace(&info, stored);
+  jpeg_set_quality(&info, 100, TRUE);
+  if (progressive) jpeg_simple_progression(&info);
+  jpeg_start_compress(&info, TRUE);
+  while (info.next_scanline < info.image_height) {
+    JSAMPROW row = const_cast<uchar*>(image.ptr(static_cast<int>(info.next_scanline)));
+    jpeg_write_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_compress(&info);
+  Bytes bytes(out, out + size);
+  jpeg_destroy_compress(&info);
+  std::free(out);
+  return bytes;
+}
+
+/// Puts an EXIF segment with an orientation behind the JPEG's first two bytes.
+Bytes with_orientation(Bytes jpeg, int orientation, bool big_endian) {
+  const auto o = static_cast<std::uint8_t>(orientation);
+  Bytes exif{0xFF, 0xE1, 0, 34, 'E', 'x', 'i', 'f', 0, 0};
+  const Bytes tiff = big_endian ? Bytes{'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, o, 0, 0, 0, 0, 0, 0}
+                                : Bytes{'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 0x01, 3, 0, 1, 0, 0, 0, o, 0, 0, 0, 0, 0, 0, 0};
+  exif.insert(exif.end(), tiff.begin(), tiff.end());
+  jpeg.insert(jpeg.begin() + 2, exif.begin(), exif.end());
+  return jpeg;
+}
+
+std::string refusal(const Bytes& bytes, const DecodeOptions& options = {}) {
+  try {
+    decode(bytes, options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "decoded";
+}
+
+double apart(const cv::Mat& a, const cv::Mat& b) {
+  return a.size() == b.size() && a.type() == b.type() ? cv::norm(a, b, cv::NORM_INF) : 1e9;
+}
+
+TEST(Decode, ReadsEveryFormatAsRgb) {
+  const cv::Mat image = picture(37, 53);
+  for (const char* extension : {".png", ".bmp", ".tiff", ".ppm"}) {
+    const Bytes bytes = encode(extension, image);
+    EXPECT_EQ(apart(decode(bytes), image), 0) << extension;
+    EXPECT_EQ(image_size(bytes), cv::Size(53, 37)) << extension;
+  }
+  for (const auto& bytes : {encode(".webp", image, {cv::IMWRITE_WEBP_QUALITY, 101}), encode(".webp", image, {cv::IMWRITE_WEBP_QUALITY, 90}),
+                            encode_jpeg(image, JCS_RGB, JCS_YCbCr), encode_jpeg(image, JCS_RGB, JCS_RGB),
+                            encode_jpeg(image, JCS_RGB, JCS_YCbCr, true)}) {
+    EXPECT_EQ(image_size(bytes), cv::Size(53, 37));
+    const cv::Mat decoded = decode(bytes);
+    ASSERT_EQ(decoded.size(), image.size());
+    ASSERT_EQ(decoded.type(), CV_8UC3);
+    EXPECT_LT(cv::norm(decoded, image, cv::NORM_L1) / static_cast<double>(image.total() * 3), 12);
+  }
+}
+
+TEST(Decode, RepeatsGreyAndDropsAlpha) {
+  const cv::Mat image = picture(20, 30);
+  cv::Mat gray, repeated;
+  cv::cvtColor(image, gray, cv::COLOR_RGB2GRAY);
+  cv::cvtColor(gray, repeated, cv::COLOR_GRAY2RGB);
+  for (const char* extension : {".png", ".bmp", ".tiff", ".pgm"}) EXPECT_EQ(apart(decode(encode(extension, gray)), repeated), 0) << extension;
+  EXPECT_LE(apart(decode(encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE)), repeated), 3);
+
+  cv::Mat transparent;
+  cv::cvtColor(image, transparent, cv::COLOR_RGB2BGRA);
+  for (int y = 0; y < transparent.rows; ++y) transparent.at<cv::Vec4b>(y, 3)[3] = static_cast<uchar>(y);
+  EXPECT_EQ(apart(decode(encode(".png", transparent)), image), 0);
+
+  cv::Mat deep;
+  image.convertTo(deep, CV_16U, 257);  // 16 bits scale to the same 8
+  EXPECT_EQ(apart(decode(encode(".png", deep)), image), 0);
+}
+
+TEST(Decode, ConvertsCmykAsPillow) {
+  // Adobe's inverted inks: 255 is none. Ink c over key k leaves k c / 255.
+  cv::Mat inks(16, 16, CV_8UC4, cv::Scalar(200, 100, 255, 128));
+  for (const auto stored : {JCS_CMYK, JCS_YCCK}) {
+    const cv::Mat decoded = decode(encode_jpeg(inks, JCS_CMYK, stored));
+    const cv::Vec3b pixel = decoded.at<cv::Vec3b>(8, 8);
+    EXPECT_NEAR(pixel[0], 200 * 128 / 255, 2);
+    EXPECT_NEAR(pixel[1], 100 * 128 / 255, 2);
+    EXPECT_NEAR(pixel[2], 128, 2);
+  }
+}
+
+TEST(Decode, TurnsByExifOnlyWhenAsked) {
+  const cv::Mat image = picture(24, 40);
+  const Bytes plain = encode_jpeg(image, JCS_RGB, JCS_YCbCr);
+  const cv::Mat expected = decode(plain);
+  cv::Mat transposed;
+  cv::transpose(expected, transposed);
+  const auto flipped = [](const cv::Mat& m, int code) {
+    cv::Mat out;
+    cv::flip(m, out, code);
+    return out;
+  };
+  const std::map<int, cv::Mat> upright{{1, expected},   {2, flipped(expected, 1)},   {3, flipped(expected, -1)},   {4, flipped(expected, 0)},
+                                       {5, transposed}, {6, flipped(transposed, 1)}, {7, flipped(transposed, -1)}, {8, flipped(transposed, 0)},
+                                       {9, expected},   {0, expected}};
+  for (const auto& [orientation, turned] : upright)
+    for (const bool big_endian : {false, true}) {
+      const Bytes bytes = with_orientation(plain, orientation, big_endian);
+      EXPECT_EQ(apart(decode(bytes), expected), 0) << orientation;
+      EXPECT_EQ(apart(decode(bytes, {.exif_orientation = true}), turned), 0) << orientation;
+      EXPECT_EQ(image_size(bytes), cv::Size(40, 24));
+    }
+}
+
+TEST(Decode, RefusesWhatIsTooLargeByItsHeader) {
+  Bytes png = encode(".png", picture(4, 4));
+  png[16] = 0x00, png[17] = 0x01, png[18] = 0x00, png[19] = 0x00;  // 65536 x 65536
+  png[20] = 0x00, png[21] = 0x01, png[22] = 0x00, png[23] = 0x00;
+  EXPECT_EQ(refusal(png), "image too large: 65536 x 65536 pixels, more than 89478485");
+  EXPECT_EQ(image_size(png), cv::Size(65536, 65536));
+  Bytes jpeg = encode_jpeg(picture(16, 16), JCS_RGB, JCS_YCbCr);
+  for (std::size_t i = 2; i + 8 < jpeg.size(); ++i)
+    if (jpeg[i] == 0xFF && jpeg[i + 1] == 0xC0) jpeg[i + 5] = jpeg[i + 7] = 0xFD, jpeg[i + 6] = jpeg[i + 8] = 0xE8;
+  EXPECT_NE(refusal(jpeg).find("image too large: 65000 x 65000"), std::string::npos);
+  EXPECT_EQ(refusal(jpeg, {.max_pixels = 1ll << 40}), "cannot decode JPEG: the file is truncated");
+  EXPECT_NE(refusal(encode(".bmp", picture(20, 20)), {.max_pixels = 399}), "decoded");
+  EXPECT_EQ(refusal(encode(".bmp", picture(20, 20)), {.max_pixels = 400}), "decoded");
+}
+
+TEST(Decode, RefusesWhatIsNoImage) {
+  EXPECT_EQ(refusal({}), "not an image: the file is empty");
+  const std::string text = "This is a README, not an image.";
+  EXPECT_EQ(refusal(Bytes(text.begin(), text.end())), "not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
+  EXPECT_NE(refusal({0xFF, 0xD8, 0xFF}), "decoded");
+  EXPECT_NE(refusal({'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0}), "decoded");
+  EXPECT_THROW(image_size(Bytes(text.begin(), text.end())), Error);
+  EXPECT_THROW(decode(Source{{}, cv::Mat(2, 2, CV_32FC1)}), UsageError);
+  EXPECT_EQ(decode(Source{{}, cv::Mat(2, 2, CV_8UC1, cv::Scalar(9))}).type(), CV_8UC3);
+}
+
+TEST(Decode, RefusesEveryTruncation) {
+  const cv::Mat image = picture(61, 83);
+  for (const auto& bytes : {encode_jpeg(image, JCS_RGB, JCS_YCbCr), encode_jpeg(image, JCS_RGB, JCS_YCbCr, true),
+                            encode_jpeg(image, JCS_RGB, JCS_RGB), encode(".png", image), encode(".webp", image),
+                            encode(".bmp", image), encode(".tiff", image), encode(".ppm", image)}) {
+    const int format = static_cast<int>(image_format(bytes));
+    ASSERT_EQ(refusal(bytes), "decoded") << format;
+    for (std::size_t length = 0; length < bytes.size(); length += 97)
+      EXPECT_NE(refusal(Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length))), "decoded") << format << " at " << length;
+    const std::size_t last = bytes[0] == 0xFF ? 60 : 1;  // of a JPEG, the end-of-image marker alone must be missed
+    for (std::size_t missing = 1; missing < last; ++missing)
+      EXPECT_NE(refusal(Bytes(bytes.begin(), bytes.end() - static_cast<std::ptrdiff_t>(missing))), "decoded") << format << " without " << missing;
+  }
+}
+
+TEST(Decode, RefusesCorruptScansOnlyWhenStrict) {
+  Bytes jpeg = encode_jpeg(picture(64, 64), JCS_RGB, JCS_YCbCr);
+  for (std::size_t i = jpeg.size() / 2; i < jpeg.size() / 2 + 40; ++i) jpeg[i] = 0x55;
+  jpeg[jpeg.size() / 2 + 40] = 0xFF;  // a marker that does not belong here
+  jpeg[jpeg.size() / 2 + 41] = 0xD3;
+  EXPECT_EQ(refusal(jpeg), "decoded");
+  EXPECT_NE(refusal(jpeg, {.strict = true}), "decoded");
+  EXPECT_EQ(refusal(encode_jpeg(picture(64, 64), JCS_RGB, JCS_YCbCr), {.strict = true}), "decoded");
+}
+
+// Whatever the bytes are: an image or an Error, nothing else, and not a word on stderr.
+TEST(Decode, SurvivesRandomDamageSilently) {
+  const cv::Mat image = picture(33, 47);
+  cv::RNG random(1);
+  testing::internal::CaptureStderr();
+  int decoded = 0, refused = 0;
+  for (const auto& bytes : {encode_jpeg(image, JCS_RGB, JCS_YCbCr), encode_jpeg(image, JCS_RGB, JCS_YCbCr, true), encode(".png", image),
+                            encode(".webp", image), encode(".bmp", image), encode(".tiff", image), encode(".ppm", image)})
+    for (int trial = 0; trial < 300; ++trial) {
+      Bytes damaged = bytes;
+      const int flips = random.uniform(1, 12);
+      // Half of the damage goes to the header, where the sizes and offsets are.
+      for (int i = 0; i < flips; ++i)
+        damaged[random.uniform(0, static_cast<int>(trial % 2 == 0 ? damaged.size() : std::min<std::size_t>(damaged.size(), 200)))] =
+            static_cast<std::uint8_t>(random.uniform(0, 256));
+      ++(refusal(damaged, {.max_pixels = 1 << 22}) == "decoded" ? decoded : refused);
+    }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_GT(decoded, 100);
+  EXPECT_GT(refused, 100);
+}
+
+// Pillow's verdict on real broken files: $UNLABEL_DATA/robust/manifest.tsv.
+TEST(CiDecodeRobust, AgreesWithPillowOnMostBrokenFiles) {
+  const char* data = std::getenv("UNLABEL_DATA");
+  const std::string folder = std::string(data ? data : "") + "/robust/";
+  std::ifstream manifest(folder + "manifest.tsv");
+  if (!data || !manifest) GTEST_SKIP() << "set UNLABEL_DATA to a folder that holds robust/manifest.tsv";
+  std::string line;
+  std::getline(manifest, line);
+  int agreed = 0, files = 0;
+  std::ostringstream apart_list;
+  testing::internal::CaptureStderr();
+  while (std::getline(manifest, line)) {
+    std::vector<std::string> columns;
+    std::istringstream fields(line);
+    for (std::string field; std::getline(fields, field, '\t');) columns.push_back(field);
+    std::ifstream file(folder + columns[0], std::ios::binary);
+    const Bytes bytes{std::istreambuf_iterator<char>(file), {}};
+    const std::string verdict = refusal(bytes);
+    ++files;
+    if ((verdict == "decoded") == (columns[3] == "ok")) {
+      ++agreed;
+    } else {
+      apart_list << columns[0] << ": Pillow " << columns[3] << " " << columns[4] << ", here " << verdict << "\n";
+    }
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  std::cout << agreed << " of " << files << " as Pillow; apart:\n" << apart_list.str();
+  EXPECT_GT(files, 1000);
+  EXPECT_GT(agreed, files * 98 / 100);
+}
+
+}  // namespace
+}  // namespace unlabel::augment

@@ -1,0 +1,148 @@
+#include "golden.h"
+
+#include <unlabel/augment/color.h>
+#include <unlabel/augment/color_byol.h>
+#include <unlabel/augment/filter.h>
+#include <unlabel/augment/geometry.h>
+#include <unlabel/augment/pipeline.h>
+#include <unlabel/augment/planar.h>
+#include <unlabel/augment/resize.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+namespace unlabel::augment {
+
+GoldenFile::GoldenFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error("cannot read " + path);
+  bytes_.assign(std::istreambuf_iterator<char>(file), {});
+  std::uint64_t length;
+  std::memcpy(&length, bytes_.data(), sizeof(length));
+  header_ = nlohmann::json::parse(bytes_.substr(8, length));
+  data_ = 8 + length;
+  cases = nlohmann::json::parse(header_["__metadata__"]["cases"].get<std::string>());
+}
+
+cv::Mat GoldenFile::image(const std::string& name) const {
+  const auto& entry = header_.at(name);
+  const auto shape = entry["shape"].get<std::vector<int>>();
+  const int depth = entry["dtype"] == "U8" ? CV_8U : CV_32F;
+  char* data = const_cast<char*>(bytes_.data()) + data_ + entry["data_offsets"][0].get<std::size_t>();
+  const bool planes = shape[2] > 4 && shape[0] <= 4;
+  return planes ? cv::Mat(shape[0], shape[1] * shape[2], depth, data).clone()
+                : cv::Mat(shape[0], shape[1], CV_MAKETYPE(depth, shape[2]), data).clone();
+}
+
+namespace {
+
+cv::Size size_of(const nlohmann::json& item) { return {item["size"][1], item["size"][0]}; }
+
+Interpolation filter_of(const nlohmann::json& item) {
+  return item.value("filter", "bilinear") == "bilinear" ? Interpolation::kBilinear : Interpolation::kBicubic;
+}
+
+cv::Rect box_of(const nlohmann::json& item) {
+  const auto& b = item["box"];
+  return {b[0], b[1], b[2], b[3]};
+}
+
+cv::Mat run_view(const cv::Mat& in, const nlohmann::json& item) {
+  const cv::Size size = size_of(item);
+  const cv::Rect box = box_of(item);
+  const auto& factors = item["factors"];
+  const Pipeline pipeline({RandomResizedCrop{{size.height, size.width}}, RandomHorizontalFlip{}, ColorJitter{0.8, 0.8, 0.8, 0.8, 0.2},
+                           RandomGrayscale{0.2}, GaussianBlur{0.5},
+                           Normalize{item["mean"].get<std::vector<double>>(), item["std"].get<std::vector<double>>()}});
+  const std::vector<Drawn> drawn{DrawnBox{box.x, box.y, box.width, box.height},
+                                 DrawnChoice{item["flip"]},
+                                 DrawnJitter{item["jitter"], item["order"].get<std::vector<int>>(), factors[0], factors[1],
+                                             factors[2], factors[3]},
+                                 DrawnChoice{item["gray"]},
+                                 DrawnBlur{},
+                                 NothingDrawn{}};
+  cv::Mat out(3, size.area(), CV_32F);
+  pipeline.apply(in, drawn, out.ptr<float>());
+  return out;
+}
+
+}  // namespace
+
+cv::Mat run_case(const GoldenFile& file, const nlohmann::json& item) {
+  const auto op = item["op"].get<std::string>();
+  const cv::Mat in = file.image(item["in"]);
+  const double value = item.value("value", 0.0);
+  cv::Mat out;
+  if (op == "resize") {
+    resize(in, size_of(item), filter_of(item), out);
+  } else if (op == "resized_crop") {
+    resize(in(box_of(item)), size_of(item), filter_of(item), out);
+  } else if (op == "resize_short") {
+    resize(in, short_side_size(in.size(), item["side"]), Interpolation::kBilinear, out);
+  } else if (op == "resize_gray") {
+    cv::Mat gray;
+    to_gray(in, gray);
+    resize(gray, size_of(item), Interpolation::kBilinear, out);
+  } else if (op == "center_crop") {
+    center_crop(in, size_of(item), out);
+  } else if (op == "horizontal_flip") {
+    horizontal_flip(in, out);
+  } else if (op == "brightness") {
+    adjust_brightness(in, value, out);
+  } else if (op == "contrast") {
+    adjust_contrast(in, value, out);
+  } else if (op == "saturation") {
+    adjust_saturation(in, value, out);
+  } else if (op == "hue") {
+    adjust_hue(in, value, out);
+  } else if (op == "solarize") {
+    solarize(in, value, out);
+  } else if (op == "grayscale") {
+    grayscale(in, out);
+  } else if (op == "to_gray") {
+    to_gray(in, out);
+  } else if (op == "byol_brightness") {
+    byol::adjust_brightness(in, value, out);
+  } else if (op == "byol_contrast") {
+    byol::adjust_contrast(in, value, out);
+  } else if (op == "byol_saturation") {
+    byol::adjust_saturation(in, value, out);
+  } else if (op == "byol_hue") {
+    byol::adjust_hue(in, value, out);
+  } else if (op == "blur") {
+    gaussian_blur(in, item["sigma"], item["size"], item["border"] == "zero" ? Border::kZero : Border::kReflect, out);
+  } else if (op == "pad_shift") {
+    pad_shift(in, item["pad"], item["x"], item["y"], out);
+  } else if (op == "to_planes" || op == "normalized_planes") {
+    out.create(in.channels(), static_cast<int>(in.total()), CV_32F);
+    to_planes(in, item.value("mean", std::vector<double>{}), item.value("std", std::vector<double>{}), out.ptr<float>());
+  } else if (op == "normalize" || op == "sobel") {
+    normalize(in, item["mean"].get<std::vector<double>>(), item["std"].get<std::vector<double>>(), out);
+    if (op == "sobel") {
+      const cv::Mat normalized = out;
+      cv::Mat edges;
+      sobel(normalized, edges);
+      return edges;
+    }
+  } else if (op == "view") {
+    return run_view(in, item);
+  } else {
+    throw std::runtime_error("unknown golden operation " + op);
+  }
+  return out;
+}
+
+Difference difference(const cv::Mat& a, const cv::Mat& b) {
+  if (a.size() != b.size() || a.type() != b.type()) return {1e30, 1e30};
+  cv::Mat x, y;
+  a.reshape(1).convertTo(x, CV_64F);
+  b.reshape(1).convertTo(y, CV_64F);
+  const cv::Mat apart = cv::abs(x - y);
+  Difference result{cv::mean(apart)[0], 0};
+  cv::minMaxLoc(apart, nullptr, &result.max);
+  return result;
+}
+
+}  // namespace unlabel::augment

@@ -1,0 +1,220 @@
+#include "golden.h"
+
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/geometry.h>
+#include <unlabel/augment/transforms.h>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+namespace unlabel::augment {
+namespace {
+
+const std::string kGolden = std::string(UNLABEL_SOURCE_DIR) + "/tests/golden/";
+
+TEST(TransformsGolden, EqualPillowOnBytes) {
+  const GoldenFile file(kGolden + "augment_8bit.safetensors");
+  ASSERT_GT(file.cases.size(), 60u);
+  for (const auto& item : file.cases) {
+    const auto [mean, max] = difference(run_case(file, item), file.image(item["out"]));
+    const bool floats = item["op"] == "view" || item["op"] == "to_planes" || item["op"] == "normalized_planes";
+    // A blur may round a tie the other way; everything else on bytes is bit-equal, floats after it to the last digits.
+    EXPECT_LE(max, item["op"] == "blur" ? 1.0 : floats ? 1e-5 : 0.0) << item.dump();
+    EXPECT_LE(mean, 1e-3) << item.dump();
+  }
+}
+
+TEST(TransformsGolden, AgreeWithTorchvisionAndByolOnFloats) {
+  const GoldenFile file(kGolden + "augment_float.safetensors");
+  ASSERT_GT(file.cases.size(), 25u);
+  for (const auto& item : file.cases) {
+    const auto [mean, max] = difference(run_case(file, item), file.image(item["out"]));
+    EXPECT_LE(max, 1e-5) << item.dump();
+  }
+}
+
+// The same on real photos and on every colour there is; tests/golden/augment.py --reference makes the folder.
+TEST(CiTransformsReference, EqualsPillowOnPhotos) {
+  const char* folder = std::getenv("UNLABEL_AUGMENT_REFERENCE");
+  if (!folder)
+    GTEST_SKIP() << "set UNLABEL_AUGMENT_REFERENCE to a folder made by tests/golden/augment.py --reference DIR --photos PHOTOS";
+  int files = 0;
+  double worst = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const GoldenFile file(entry.path().string());
+    ++files;
+    for (const auto& item : file.cases) {
+      const auto [mean, max] = difference(run_case(file, item), file.image(item["out"]));
+      worst = std::max(worst, max);
+      EXPECT_LE(max, item["op"] == "view" ? 1e-5 : 0.0) << entry.path() << item.dump();
+    }
+  }
+  EXPECT_GT(files, 0);
+  RecordProperty("greatest_difference", std::to_string(worst));
+}
+
+cv::Mat noise(int height, int width, int type, std::uint64_t seed) {
+  cv::Mat image(height, width, type);
+  cv::RNG rng(seed);
+  rng.fill(image, cv::RNG::UNIFORM, 0, CV_MAT_DEPTH(type) == CV_8U ? 256 : 1);
+  return image;
+}
+
+TEST(Resize, KeepsConstantImagesAndTheMean) {
+  const cv::Mat flat(37, 53, CV_8UC3, cv::Scalar(7, 128, 251));
+  for (const auto filter : {Interpolation::kBilinear, Interpolation::kBicubic})
+    for (const cv::Size size : {cv::Size(5, 5), cv::Size(200, 3), cv::Size(53, 37), cv::Size(1, 90)}) {
+      cv::Mat out;
+      resize(flat, size, filter, out);
+      EXPECT_EQ(difference(out, cv::Mat(size, CV_8UC3, cv::Scalar(7, 128, 251))).max, 0);
+    }
+  // Antialiasing: shrunk eight times, noise comes close to its mean, which plain interpolation would not.
+  cv::Mat small;
+  resize(noise(256, 256, CV_8UC3, 1), {32, 32}, Interpolation::kBilinear, small);
+  cv::Scalar mean, deviation;
+  cv::meanStdDev(small, mean, deviation);
+  EXPECT_NEAR(mean[0], 127.5, 2);
+  EXPECT_LT(deviation[0], 10);
+}
+
+TEST(Resize, ReadsNothingOutsideItsRegion) {
+  cv::Mat image(60, 60, CV_8UC3, cv::Scalar::all(255));
+  const cv::Rect box(20, 15, 21, 30);
+  image(box).setTo(cv::Scalar::all(9));
+  cv::Mat out;
+  resize(image(box), {7, 8}, Interpolation::kBicubic, out);
+  EXPECT_EQ(difference(out, cv::Mat(8, 7, CV_8UC3, cv::Scalar::all(9))).max, 0);
+}
+
+TEST(Resize, RefusesWhatWouldFillTheMemory) {
+  const cv::Mat thin(1 << 20, 1, CV_8UC3, cv::Scalar::all(1));
+  cv::Mat out;
+  EXPECT_THROW(resize(thin, {16384, 4}, Interpolation::kBilinear, out), Error);
+  EXPECT_THROW(short_side_size({1, 1 << 28}, 256), Error);
+  EXPECT_THROW(resize(cv::Mat(), {4, 4}, Interpolation::kBilinear, out), UsageError);
+}
+
+TEST(RandomResizedCropBox, FollowsItsDistribution) {
+  Random random({11, 0, 0, 0});
+  constexpr int kDraws = 20000;
+  constexpr double kLow = 0.14, kHigh = 0.7;
+  double area_sum = 0, log_ratio_sum = 0, log_ratio_squares = 0;
+  int low_third = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    const cv::Rect box = random_resized_crop_box({1000, 1000}, kLow, kHigh, 3.0 / 4, 4.0 / 3, random);
+    ASSERT_EQ(box & cv::Rect(0, 0, 1000, 1000), box);
+    const double area = box.area() / 1e6, log_ratio = std::log(static_cast<double>(box.width) / box.height);
+    ASSERT_GT(area, kLow - 0.002);
+    ASSERT_LT(area, kHigh + 0.002);
+    ASSERT_LT(std::abs(log_ratio), std::log(4.0 / 3) + 0.01);
+    area_sum += area;
+    low_third += area < kLow + (kHigh - kLow) / 3;
+    log_ratio_sum += log_ratio;
+    log_ratio_squares += log_ratio * log_ratio;
+  }
+  // Uniform area and log-uniform ratio: in this range every box fits, so that nothing is drawn twice.
+  EXPECT_NEAR(area_sum / kDraws, (kLow + kHigh) / 2, 0.004);
+  EXPECT_NEAR(low_third / double(kDraws), 1.0 / 3, 0.012);
+  EXPECT_NEAR(log_ratio_sum / kDraws, 0, 0.005);
+  EXPECT_NEAR(log_ratio_squares / kDraws, std::pow(std::log(4.0 / 3), 2) / 3, 0.001);
+}
+
+TEST(RandomResizedCropBox, FallsBackToTheCentre) {
+  Random random({1, 0, 0, 0});
+  // Nothing of these ratios and this area fits into a strip.
+  EXPECT_EQ(random_resized_crop_box({1000, 10}, 0.9, 1, 3.0 / 4, 4.0 / 3, random), cv::Rect(493, 0, 13, 10));
+  EXPECT_EQ(random_resized_crop_box({10, 1000}, 0.9, 1, 3.0 / 4, 4.0 / 3, random), cv::Rect(0, 493, 10, 13));
+  EXPECT_EQ(random_resized_crop_box({1, 1}, 0.001, 0.01, 3.0 / 4, 4.0 / 3, random), cv::Rect(0, 0, 1, 1));
+  for (int i = 0; i < 1000; ++i) {
+    const cv::Size size(1 + static_cast<int>(random.below(40)), 1 + static_cast<int>(random.below(40)));
+    const cv::Rect box = random_resized_crop_box(size, 1e-6, 1, 1e-3, 1e3, random);
+    ASSERT_EQ(box & cv::Rect({0, 0}, size), box);
+    ASSERT_GT(box.area(), 0);
+  }
+}
+
+TEST(PadShift, ReachesEveryOffsetAndIsTheIdentityInTheMiddle) {
+  const cv::Mat frames = noise(9, 7, CV_8UC(9), 3);  // DrQ stacks frames
+  cv::Mat out;
+  pad_shift(frames, 4, 4, 4, out);
+  EXPECT_EQ(difference(out, frames).max, 0);
+  for (int y = 0; y <= 8; ++y)
+    for (int x = 0; x <= 8; ++x) {
+      pad_shift(frames, 4, x, y, out);
+      for (int row = 0; row < 9; ++row)
+        for (int column = 0; column < 7; ++column)
+          for (int c = 0; c < 9; ++c)
+            ASSERT_EQ(out.ptr(row)[column * 9 + c],
+                      frames.ptr(std::clamp(row + y - 4, 0, 8))[std::clamp(column + x - 4, 0, 6) * 9 + c]);
+    }
+  pad_shift(frames, 20, 40, 0, out);  // farther than the image is wide
+  EXPECT_EQ(out.ptr(5)[0], frames.ptr(0)[6 * 9]);
+  EXPECT_THROW(pad_shift(frames, 4, 9, 0, out), UsageError);
+  EXPECT_THROW(pad_shift(frames, 4, 0, -1, out), UsageError);
+}
+
+TEST(GaussianKernel, SumsToOneAndCoversWhatMatters) {
+  for (const double sigma : {0.1, 0.5, 1.0, 2.0, 10.0}) {
+    const auto kernel = gaussian_kernel(sigma);
+    double sum = 0;
+    for (const float weight : kernel) sum += weight;
+    EXPECT_NEAR(sum, 1, 1e-6);
+    EXPECT_EQ(kernel.size(), 2 * static_cast<std::size_t>(std::ceil(3.5 * sigma)) + 1);
+    EXPECT_LT(kernel.front() * 255, 0.1);
+  }
+  EXPECT_THROW(gaussian_kernel(0), UsageError);
+  EXPECT_THROW(gaussian_kernel(1, 4), UsageError);
+  EXPECT_THROW(gaussian_kernel(std::nan("")), UsageError);
+}
+
+TEST(GaussianBlur, WorksOnImagesSmallerThanItsKernel) {
+  for (const int side : {1, 2, 3}) {
+    cv::Mat image(side, side, CV_8UC3, cv::Scalar::all(77)), out;
+    gaussian_blur(image, 2, 23, Border::kReflect, out);
+    EXPECT_EQ(difference(out, image).max, 0);
+    gaussian_blur(image, 2, 23, Border::kZero, out);
+    EXPECT_LT(cv::mean(out)[0], 77);
+  }
+}
+
+TEST(Draw, HappensAsOftenAsAsked) {
+  const cv::Size image(64, 48);
+  Random random({5, 0, 0, 0});
+  int flips = 0, jitters = 0, blurs = 0;
+  double sigma_sum = 0, brightness_least = 9, brightness_most = 0, hue_most = 0;
+  std::vector<int> firsts(4), shifts(9);
+  constexpr int kDraws = 20000;
+  for (int i = 0; i < kDraws; ++i) {
+    flips += std::get<DrawnChoice>(draw(RandomHorizontalFlip{0.3}, image, random)).apply;
+    const auto jitter = std::get<DrawnJitter>(draw(ColorJitter{0.8, 0.4, 2, 0, 0.2}, image, random));
+    jitters += jitter.apply;
+    ++firsts[jitter.order[0]];
+    brightness_least = std::min(brightness_least, jitter.brightness);
+    brightness_most = std::max(brightness_most, jitter.brightness);
+    hue_most = std::max(hue_most, std::abs(jitter.hue));
+    ASSERT_GE(jitter.contrast, 0);  // 1 - 2 is cut at 0
+    ASSERT_EQ(jitter.saturation, 1);
+    const auto blur = std::get<DrawnBlur>(draw(GaussianBlur{0.5, {0.1, 2}}, image, random));
+    blurs += blur.apply;
+    sigma_sum += blur.sigma;
+    ++shifts[std::get<DrawnShift>(draw(PadShift{4}, image, random)).x];
+  }
+  EXPECT_NEAR(flips / double(kDraws), 0.3, 0.015);
+  EXPECT_NEAR(jitters / double(kDraws), 0.8, 0.015);
+  EXPECT_NEAR(blurs / double(kDraws), 0.5, 0.015);
+  EXPECT_NEAR(sigma_sum / kDraws, 1.05, 0.02);
+  EXPECT_NEAR(brightness_least, 0.6, 0.001);
+  EXPECT_NEAR(brightness_most, 1.4, 0.001);
+  EXPECT_NEAR(hue_most, 0.2, 0.001);
+  for (const int count : firsts) EXPECT_NEAR(count / double(kDraws), 0.25, 0.015);
+  for (const int count : shifts) EXPECT_NEAR(count / double(kDraws), 1.0 / 9, 0.012);
+  EXPECT_FALSE(std::get<DrawnChoice>(draw(RandomGrayscale{0}, image, random)).apply);
+  EXPECT_TRUE(std::get<DrawnChoice>(draw(RandomGrayscale{1}, image, random)).apply);
+}
+
+}  // namespace
+}  // namespace unlabel::augment

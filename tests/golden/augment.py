@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Golden values for the augmentation library, from Pillow, torchvision, SciPy and colorsys.
+
+    augment.py                                   writes augment_8bit.safetensors and augment_float.safetensors beside this file
+    augment.py --reference DIR --photos PHOTOS   writes DIR/*.safetensors from a folder of JPEGs, for the tests that want real photos
+                                                 (UNLABEL_AUGMENT_REFERENCE=DIR); never commit those
+
+A file holds arrays and, under __metadata__ "cases", a JSON list of {"op", "in", "out", parameters...}. Images are height x width x channels.
+Made with torch 2.11, torchvision 0.26, Pillow 13.0, SciPy 1.17.
+"""
+import argparse
+import colorsys
+import json
+import os
+import random
+
+import numpy as np
+import torch
+import torchvision.transforms.functional as F
+from PIL import Image
+from safetensors.numpy import save_file
+from scipy import ndimage
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FILTERS = {"bilinear": F.InterpolationMode.BILINEAR, "bicubic": F.InterpolationMode.BICUBIC}
+
+
+class Cases:
+    def __init__(self):
+        self.arrays, self.cases = {}, []
+
+    def image(self, name, array):
+        self.arrays[name] = np.ascontiguousarray(array)
+        return name
+
+    def add(self, op, source, result, **parameters):
+        out = f"{len(self.cases):03d}_{op}"
+        self.arrays[out] = np.ascontiguousarray(result)
+        self.cases.append({"op": op, "in": source, "out": out, **parameters})
+
+    def save(self, path):
+        save_file(self.arrays, path, metadata={"cases": json.dumps(self.cases)})
+        print(f"{path}: {len(self.cases)} cases, {os.path.getsize(path)} bytes")
+
+
+def picture(height, width, seed):
+    """Smooth colours with edges and noise, so that every operation has something to do."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    phase = rng.uniform(0, 6, (3, 3))
+    image = np.stack([0.5 + 0.3 * np.sin(9 * x + p[0]) * np.cos(7 * y + p[1]) + 0.2 * (np.sin(40 * (x + y) + p[2]) > 0) for p in phase], -1)
+    image += rng.normal(0, 0.08, image.shape)
+    return (image.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def tensor(array):
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+def array(result):
+    return result.permute(1, 2, 0).numpy()
+
+
+def torchvision_8bit(cases, name):
+    """Pillow and torchvision's functions of PIL images."""
+    pil = Image.fromarray(cases.arrays[name])
+    height, width = cases.arrays[name].shape[:2]
+    for size in [(16, 20), (height, 11), (13, width), (45, 47), (height, width), (1, 1), (40, 9)]:
+        for filter in FILTERS:
+            cases.add("resize", name, np.asarray(F.resize(pil, size, FILTERS[filter])), size=size, filter=filter)
+    for box in [(3, 5, 17, 11), (0, 0, 9, 24), (width - 8, height - 6, 8, 6), (7, 2, 1, 1)]:
+        x, y, w, h = box
+        for filter in FILTERS:
+            cases.add("resized_crop", name, np.asarray(F.resized_crop(pil, y, x, h, w, (18, 18), FILTERS[filter])), box=box, size=(18, 18),
+                      filter=filter)
+    for side in (12, 31):
+        cases.add("resize_short", name, np.asarray(F.resize(pil, side)), side=side)
+    cases.add("resize_short", name + "_upright", np.asarray(F.resize(Image.fromarray(cases.arrays[name + "_upright"]), 12)), side=12)
+    cases.add("resize_gray", name, np.asarray(F.resize(pil.convert("L"), (19, 23)))[..., None], size=(19, 23))
+    for size in [(20, 20), (13, 30), (32, 20), (30, 41)]:
+        cases.add("center_crop", name, np.asarray(F.center_crop(pil, size)), size=size)
+    cases.add("horizontal_flip", name, np.asarray(F.hflip(pil)))
+    for op, function, values in [("brightness", F.adjust_brightness, (0, 0.3, 1, 1.73)), ("contrast", F.adjust_contrast, (0, 0.21, 1, 1.8)),
+                                 ("saturation", F.adjust_saturation, (0, 0.44, 1, 1.66)),
+                                 ("hue", F.adjust_hue, (-0.5, -0.13, -0.001, 0, 0.07, 0.2, 0.5)), ("solarize", F.solarize, (128,))]:
+        for value in values:
+            cases.add(op, name, np.asarray(function(pil, value)), value=0.5 if op == "solarize" else value)
+    cases.add("grayscale", name, np.asarray(F.to_grayscale(pil, 3)))
+    cases.add("to_gray", name, np.asarray(F.to_grayscale(pil, 1))[..., None])
+    for sigma in (0.1, 0.5, 1.0, 2.0):
+        cases.add("blur", name, array(F.gaussian_blur(tensor(cases.arrays[name]), 23, sigma)), size=23, sigma=sigma, border="reflect")
+    for pad, x, y in [(4, 4, 4), (4, 0, 8), (3, 6, 1)]:
+        padded = np.pad(cases.arrays[name], ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        cases.add("pad_shift", name, padded[y:y + height, x:x + width], pad=pad, x=x, y=y)
+    mean, std = [0.485, 0.456, 0.406], [0.228, 0.224, 0.225]
+    small = F.resize(pil, (9, 10))
+    cases.add("to_planes", cases.image("small", np.asarray(small)), F.to_tensor(small).numpy())
+    cases.add("normalized_planes", "small", F.normalize(F.to_tensor(small), mean, std).numpy(), mean=mean, std=std)
+
+
+def torchvision_float(cases, name):
+    """torchvision's functions of float tensors."""
+    image = tensor(cases.arrays[name])
+    height, width = image.shape[1:]
+    for size in [(9, 12), (height, 7), (26, 14)]:
+        for filter in FILTERS:
+            cases.add("resize", name, array(F.resize(image, size, FILTERS[filter], antialias=True)), size=size, filter=filter)
+    for op, function, values in [("brightness", F.adjust_brightness, (0.3, 1.73)), ("contrast", F.adjust_contrast, (0.21, 1.8)),
+                                 ("saturation", F.adjust_saturation, (0.44, 1.66)), ("hue", F.adjust_hue, (-0.5, -0.13, 0.2)),
+                                 ("solarize", F.solarize, (0.5,))]:
+        for value in values:
+            cases.add(op, name, array(function(image, value)), value=value)
+    cases.add("grayscale", name, array(F.rgb_to_grayscale(image, 3)))
+    for size, sigma in [(23, 2.0), (9, 0.7)]:
+        cases.add("blur", name, array(F.gaussian_blur(image, size, sigma)), size=size, sigma=sigma, border="reflect")
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    normalized = F.normalize(image, mean, std)
+    cases.add("normalize", name, array(normalized), mean=mean, std=std)
+    across = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])  # DeepCluster's published weights
+    filters = torch.stack([across, across.T])[:, None]
+    gray = torch.nn.functional.conv2d(normalized[None], torch.full((1, 3, 1, 1), 1 / 3))
+    cases.add("sobel", name, array(torch.nn.functional.conv2d(gray, filters, padding=1)[0]), mean=mean, std=std)
+
+
+def byol_float(cases, name):
+    """BYOL's definitions (arXiv:2006.07733, appendix B and the published code), in float64."""
+    image = cases.arrays[name].astype(np.float64)
+
+    def hsv(change):
+        pixels = [colorsys.hsv_to_rgb(*change(*colorsys.rgb_to_hsv(*pixel))) for pixel in image.reshape(-1, 3)]
+        return np.array(pixels).reshape(image.shape)
+
+    def add(op, result, **parameters):
+        cases.add("byol_" + op, name, result.clip(0, 1).astype(np.float32), **parameters)
+
+    mean = image.mean((0, 1))
+    for value in (-0.31, 0.4):
+        add("brightness", image + value, value=value)
+    for value in (0.6, 1.37):
+        add("contrast", value * (image - mean) + mean, value=value)
+    for value in (0.8, 1.2):
+        add("saturation", hsv(lambda h, s, v: (h, min(max(s * value, 0), 1), v)), value=value)
+    for value in (-0.1, 0.07):
+        add("hue", hsv(lambda h, s, v: ((h + value) % 1, s, v)), value=value)
+    x = np.arange(-11, 12)
+    for sigma in (0.1, 1.3, 2.0):
+        kernel = np.exp(-(x ** 2) / (2 * sigma ** 2))
+        kernel /= kernel.sum()
+        blurred = ndimage.correlate1d(ndimage.correlate1d(image, kernel, 0, mode="constant"), kernel, 1, mode="constant")
+        cases.add("blur", name, blurred.astype(np.float32), size=23, sigma=sigma, border="zero")
+
+
+def view(pil, drawn, mean, std):
+    """One view by torchvision's functions of PIL images, from drawn parameters."""
+    x, y, w, h = drawn["box"]
+    pil = F.resized_crop(pil, y, x, h, w, drawn["size"])
+    if drawn["flip"]:
+        pil = F.hflip(pil)
+    if drawn["jitter"]:
+        functions = [F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue]
+        for index in drawn["order"]:
+            pil = functions[index](pil, drawn["factors"][index])
+    if drawn["gray"]:
+        pil = F.to_grayscale(pil, 3)
+    return F.normalize(F.to_tensor(pil), mean, std).numpy()
+
+
+def draw(width, height, size, rng):
+    w, h = rng.randint(max(1, width // 4), width), rng.randint(max(1, height // 4), height)
+    return {"box": (rng.randint(0, width - w), rng.randint(0, height - h), w, h), "size": size, "flip": rng.random() < 0.5,
+            "jitter": rng.random() < 0.8, "order": rng.sample(range(4), 4), "gray": rng.random() < 0.2,
+            "factors": [rng.uniform(0.2, 1.8), rng.uniform(0.2, 1.8), rng.uniform(0.2, 1.8), rng.uniform(-0.2, 0.2)]}
+
+
+def views(cases, name, count, size, rng):
+    pil = Image.fromarray(cases.arrays[name])
+    mean, std = [0.485, 0.456, 0.406], [0.228, 0.224, 0.225]
+    for _ in range(count):
+        drawn = draw(*pil.size, size, rng)
+        cases.add("view", name, view(pil, drawn, mean, std), mean=mean, std=std, **drawn)
+
+
+def shipped():
+    cases = Cases()
+    cases.image("picture", picture(25, 35, 1))
+    cases.image("picture_upright", picture(35, 25, 2))
+    torchvision_8bit(cases, "picture")
+    colors = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    colors[0, :, 1:] = colors[0, :, :1]  # greys
+    colors[1, :, 2] = colors[1, :, 0]  # ties of the greatest
+    colors[2] //= 32  # dark
+    cases.image("colors", colors)
+    pil = Image.fromarray(colors)
+    for value in (-0.2, 0.03, 0.33):
+        cases.add("hue", "colors", np.asarray(F.adjust_hue(pil, value)), value=value)
+    cases.add("saturation", "colors", np.asarray(F.adjust_saturation(pil, 1.5)), value=1.5)
+    views(cases, "picture", 6, (12, 12), random.Random(4))
+    cases.save(os.path.join(HERE, "augment_8bit.safetensors"))
+
+    cases = Cases()
+    rng = np.random.default_rng(5)
+    cases.image("picture", (picture(17, 23, 6) + rng.uniform(0, 1, (17, 23, 3))).astype(np.float32).clip(0, 255) / np.float32(255))
+    torchvision_float(cases, "picture")
+    byol_float(cases, "picture")
+    cases.save(os.path.join(HERE, "augment_float.safetensors"))
+
+
+def reference(folder, photos):
+    os.makedirs(folder, exist_ok=True)
+    rng = random.Random(7)
+    for index, file in enumerate(sorted(f for f in os.listdir(photos) if not f.startswith("."))):
+        with Image.open(os.path.join(photos, file)) as pil:
+            pil = pil.convert("RGB")
+        cases = Cases()
+        cases.image("photo", np.asarray(pil))
+        for size, scale in [((224, 224), 0.6), ((96, 96), 0.3)]:
+            w, h = max(1, round(pil.width * scale)), max(1, round(pil.height * scale))
+            box = (rng.randint(0, pil.width - w), rng.randint(0, pil.height - h), w, h)
+            for filter in FILTERS:
+                result = F.resized_crop(pil, box[1], box[0], h, w, size, FILTERS[filter])
+                cases.add("resized_crop", "photo", np.asarray(result), box=box, size=size, filter=filter)
+        if index % 10 == 0:
+            views(cases, "photo", 2, (224, 224), rng)
+        cases.save(os.path.join(folder, file + ".safetensors"))
+    cases = Cases()
+    every = np.arange(1 << 24, dtype=np.uint32).reshape(4096, 4096)
+    colors = cases.image("every_color", np.stack([every >> 16, every >> 8 & 255, every & 255], -1).astype(np.uint8))
+    pil = Image.fromarray(cases.arrays[colors])
+    cases.add("hue", colors, np.asarray(F.adjust_hue(pil, 0.137)), value=0.137)
+    cases.add("hue", colors, np.asarray(F.adjust_hue(pil, -0.2)), value=-0.2)
+    cases.add("saturation", colors, np.asarray(F.adjust_saturation(pil, 1.37)), value=1.37)
+    cases.add("saturation", colors, np.asarray(F.adjust_saturation(pil, 0.37)), value=0.37)
+    cases.add("grayscale", colors, np.asarray(F.to_grayscale(pil, 3)))
+    cases.save(os.path.join(folder, "every_color.safetensors"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reference", help="write the files for real photos into this folder")
+    parser.add_argument("--photos", help="a folder of JPEGs")
+    arguments = parser.parse_args()
+    if arguments.reference:
+        reference(arguments.reference, arguments.photos)
+    else:
+        shipped()
