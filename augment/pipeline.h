@@ -41,6 +41,10 @@ class Pipeline {
   /// The parameters of every step for one view of an image of that size: one entry a step.
   std::vector<Drawn> draw(cv::Size image, const ViewKey& key) const;
 
+  /// Drawn parameters as a JSON list, one object a step that names its "op": for captions and for replay. Numbers come back bit-equal.
+  nlohmann::json drawn_to_json(std::span<const Drawn> drawn) const;
+  std::vector<Drawn> drawn_from_json(const nlohmann::json& json) const;
+
   /// Runs the steps on a CV_8UC3 RGB image and writes `output_shape().size()` floats, CHW.
   void apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* out) const;
 

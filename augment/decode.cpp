@@ -1,0 +1,89 @@
+#include <unlabel/augment/decode.h>
+#include <unlabel/augment/decode_jpeg.h>
+#include <unlabel/augment/decode_png.h>
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/image_header.h>
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+namespace unlabel::augment {
+
+namespace {
+
+using Bytes = std::span<const std::uint8_t>;
+
+/// The format and the size in the header. Throws Error when there is none that we know.
+std::pair<ImageFormat, cv::Size> identify(Bytes bytes) {
+  if (bytes.empty()) throw Error("not an image: the file is empty");
+  const ImageFormat format = image_format(bytes);
+  if (format == ImageFormat::kUnknown)
+    throw Error("not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
+  const cv::Size size = header_size(bytes, format);
+  if (size.width < 1 || size.height < 1) throw Error("broken image: its header gives no size");
+  return {format, size};
+}
+
+/// Turns an image upright by its EXIF orientation, 1 to 8.
+cv::Mat upright(const cv::Mat& image, int orientation) {
+  cv::Mat turned = image;
+  if (orientation >= 5) cv::transpose(image, turned);
+  const bool mirrored = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
+  const bool upside_down = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
+  if (mirrored && upside_down) {
+    cv::flip(turned, turned, -1);
+  } else if (mirrored) {
+    cv::flip(turned, turned, 1);
+  } else if (upside_down) {
+    cv::flip(turned, turned, 0);
+  }
+  return turned;
+}
+
+cv::Mat decode_with_opencv(Bytes bytes) {
+  cv::Mat image;
+  try {
+    const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<std::uint8_t*>(bytes.data()));
+    image = cv::imdecode(buffer, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  } catch (const cv::Exception&) {
+    image.release();
+  }
+  if (image.empty() || image.type() != CV_8UC3) throw Error("broken image: it cannot be decoded");
+  cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
+  return image;
+}
+
+}  // namespace
+
+cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
+  const auto [format, size] = identify(bytes);
+  if (bytes.size() > 0x7FFFFFFF) throw Error("image too large: a file of ", bytes.size(), " bytes");
+  if (std::int64_t{size.width} * size.height > options.max_pixels)
+    throw Error("image too large: ", size.width, " x ", size.height, " pixels, more than ", options.max_pixels);
+  try {
+    if (format == ImageFormat::kJpeg) {
+      const cv::Mat image = decode_jpeg(bytes, options.max_pixels, options.strict);
+      return options.exif_orientation ? upright(image, exif_orientation(bytes)) : image;
+    }
+    if (format == ImageFormat::kPng) return decode_png(bytes, options.max_pixels);
+    return decode_with_opencv(bytes);
+  } catch (const cv::Exception& error) {
+    throw Error("cannot decode the image: ", error.err);
+  } catch (const std::bad_alloc&) {
+    throw Error("not enough memory for an image of ", size.width, " x ", size.height, " pixels");
+  }
+}
+
+cv::Mat decode(const Source& source, const DecodeOptions& options) {
+  if (source.pixels.empty()) return decode(std::span(source.bytes), options);
+  if (source.pixels.type() == CV_8UC3) return source.pixels;
+  if (source.pixels.type() != CV_8UC1) throw UsageError("pixels must be CV_8UC3 or CV_8UC1");
+  cv::Mat rgb;
+  cv::cvtColor(source.pixels, rgb, cv::COLOR_GRAY2RGB);
+  return rgb;
+}
+
+cv::Size image_size(std::span<const std::uint8_t> bytes) { return identify(bytes).second; }
+
+}  // namespace unlabel::augment

@@ -1,0 +1,157 @@
+#include <unlabel/augment/decode_jpeg.h>
+#include <unlabel/augment/error.h>
+
+#include <algorithm>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <jpeglib.h>
+
+#include <jerror.h>
+
+namespace unlabel::augment {
+
+namespace {
+
+using Byte = std::uint8_t;
+
+constexpr int kMaxScans = 500;  // a progressive file of thousands of empty scans would decode for hours
+
+/// libjpeg's state and its callbacks. libjpeg reports an error by a jump out of the call, which must skip no destructor: the functions that
+/// call setjmp hold plain values only, and everything with a destructor lives outside of them.
+class JpegReader {
+ public:
+  explicit JpegReader(std::span<const Byte> bytes) {
+    info_.err = jpeg_std_error(&errors_.base);
+    errors_.base.error_exit = [](j_common_ptr info) {
+      auto* errors = reinterpret_cast<Errors*>(info->err);
+      info->err->format_message(info, errors->message);
+      std::longjmp(errors->jump, 1);
+    };
+    errors_.base.emit_message = [](j_common_ptr info, int level) {
+      auto* errors = reinterpret_cast<Errors*>(info->err);
+      if (level >= 0) return;
+      if (info->err->num_warnings++ == 0) info->err->format_message(info, errors->message);
+    };
+    errors_.base.output_message = [](j_common_ptr) {};
+    source_.next_input_byte = bytes.data();
+    source_.bytes_in_buffer = bytes.size();
+    source_.init_source = [](j_decompress_ptr) {};
+    source_.term_source = [](j_decompress_ptr) {};
+    source_.resync_to_restart = jpeg_resync_to_restart;
+    source_.fill_input_buffer = [](j_decompress_ptr info) -> boolean { fail_truncated(info); };
+    source_.skip_input_data = [](j_decompress_ptr info, long count) {
+      if (count <= 0) return;
+      if (static_cast<std::size_t>(count) > info->src->bytes_in_buffer) fail_truncated(info);
+      info->src->next_input_byte += count;
+      info->src->bytes_in_buffer -= static_cast<std::size_t>(count);
+    };
+    progress_.progress_monitor = [](j_common_ptr info) {
+      auto* decompress = reinterpret_cast<j_decompress_ptr>(info);
+      if (decompress->input_scan_number <= kMaxScans) return;
+      std::snprintf(reinterpret_cast<Errors*>(info->err)->message, JMSG_LENGTH_MAX, "more than %d scans", kMaxScans);
+      std::longjmp(reinterpret_cast<Errors*>(info->err)->jump, 1);
+    };
+  }
+
+  ~JpegReader() {
+    if (created_) jpeg_destroy_decompress(&info_);
+  }
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+
+  bool read_header() {
+    if (setjmp(errors_.jump)) return false;
+    jpeg_create_decompress(&info_);
+    created_ = true;
+    info_.src = &source_;
+    info_.progress = &progress_;
+    jpeg_read_header(&info_, TRUE);
+    return true;
+  }
+
+  /// Reads all rows: `channels` bytes a pixel, `stride` bytes a row.
+  bool read_pixels(J_COLOR_SPACE color, Byte* pixels, std::size_t stride) {
+    if (setjmp(errors_.jump)) return false;
+    info_.out_color_space = color;
+    jpeg_start_decompress(&info_);
+    while (info_.output_scanline < info_.output_height) {
+      JSAMPROW row = pixels + stride * info_.output_scanline;
+      jpeg_read_scanlines(&info_, &row, 1);
+    }
+    jpeg_finish_decompress(&info_);
+    return true;
+  }
+
+  int width() const { return static_cast<int>(info_.image_width); }
+  int height() const { return static_cast<int>(info_.image_height); }
+  int components() const { return info_.num_components; }
+  bool arithmetic() const { return info_.arith_code; }
+  bool cmyk() const { return info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK; }
+  long warnings() const { return errors_.base.num_warnings; }
+  const char* message() const { return errors_.message; }
+
+ private:
+  struct Errors {
+    jpeg_error_mgr base;  // first: libjpeg hands back a pointer to it
+    std::jmp_buf jump;
+    char message[JMSG_LENGTH_MAX];
+  };
+
+  [[noreturn]] static void fail_truncated(j_decompress_ptr info) {
+    auto* errors = reinterpret_cast<Errors*>(info->err);
+    std::strcpy(errors->message, "the file is truncated");
+    std::longjmp(errors->jump, 1);
+  }
+
+  jpeg_decompress_struct info_{};
+  jpeg_source_mgr source_{};
+  jpeg_progress_mgr progress_{};
+  Errors errors_{};
+  bool created_ = false;
+};
+
+/// Adobe's inverted CMYK to RGB in Pillow's integers: ink c over key k leaves (255 - k)(255 - c) / 255.
+void convert_cmyk_row(const Byte* in, int width, Byte* out) {
+  for (int x = 0; x < width; ++x, in += 4, out += 3) {
+    const int light = in[3];
+    for (int c = 0; c < 3; ++c) {
+      const int product = (255 - in[c]) * light + 128;
+      out[c] = static_cast<Byte>(std::clamp(light - ((product + (product >> 8)) >> 8), 0, 255));
+    }
+  }
+}
+
+}  // namespace
+
+cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict) {
+  JpegReader reader(bytes);
+  if (!reader.read_header()) throw Error("cannot decode JPEG: ", reader.message());
+  const int width = reader.width(), height = reader.height();
+  const std::int64_t pixels = std::int64_t{width} * height;
+  if (pixels > max_pixels) throw Error("image too large: ", width, " x ", height, " pixels, more than ", max_pixels);
+  // Huffman codes spend a bit or more on every 8 x 8 block, so a file much shorter than that cannot be whole: refuse it before
+  // allocating its pixels.
+  if (!reader.arithmetic() && pixels / 512 > static_cast<std::int64_t>(bytes.size()))
+    throw Error("cannot decode JPEG: the file is truncated");
+  if (reader.components() == 2 || reader.components() > 4)
+    throw Error("cannot decode JPEG: ", reader.components(), " components");
+
+  cv::Mat rgb(height, width, CV_8UC3);
+  bool ok;
+  if (reader.cmyk()) {
+    cv::Mat cmyk(height, width, CV_8UC4);
+    ok = reader.read_pixels(JCS_CMYK, cmyk.data, cmyk.step);
+    for (int y = 0; ok && y < height; ++y) convert_cmyk_row(cmyk.ptr(y), width, rgb.ptr(y));
+  } else {
+    ok = reader.read_pixels(JCS_RGB, rgb.data, rgb.step);
+  }
+  if (!ok) throw Error("cannot decode JPEG: ", reader.message());
+  if (strict && reader.warnings() > 0) throw Error("cannot decode JPEG: ", reader.message());
+  return rgb;
+}
+
+}  // namespace unlabel::augment

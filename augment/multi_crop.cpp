@@ -1,0 +1,83 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/multi_crop.h>
+
+#include <utility>
+
+namespace unlabel::augment {
+
+namespace {
+
+constexpr int kMaxViews = 1024;
+constexpr int kMaxDepth = 16;
+
+/// Guards the recursions behind us (copies and error messages of JSON values) against input that only nests.
+void check_depth(const nlohmann::json& json, int depth) {
+  if (!json.is_structured()) return;
+  if (depth == 0) throw UsageError("the JSON of a multi-crop nests too deeply");
+  for (const auto& item : json) check_depth(item, depth - 1);
+}
+
+/// "views 2, pipeline step 3 (...): ..."
+[[noreturn]] void rethrow(std::size_t group, const UsageError& error) {
+  throw UsageError("views ", group + 1, ": ", error.what());
+}
+
+}  // namespace
+
+MultiCrop::MultiCrop(std::vector<Group> groups) : groups_(std::move(groups)) {
+  if (groups_.empty()) throw UsageError("a multi-crop needs at least one group of views");
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    const int count = groups_[g].count;
+    if (count < 1 || count > kMaxViews - views())
+      throw UsageError("views ", g + 1, ": count must be 1 to ", kMaxViews, " in all, not ", count);
+    if (groups_[g].pipeline.steps().empty()) throw UsageError("views ", g + 1, ": the pipeline has no steps");
+    pipeline_of_view_.insert(pipeline_of_view_.end(), count, static_cast<int>(g));
+  }
+}
+
+MultiCrop MultiCrop::from_json(const nlohmann::json& json) {
+  check_depth(json, kMaxDepth);
+  if (!json.is_object()) throw UsageError(R"(a multi-crop is an object like {"views": [{"count": 2, "pipeline": [...]}]})");
+  for (const auto& [key, value] : json.items())
+    if (key != "views") throw UsageError("multi-crop: unknown key '", key, "'", did_you_mean(key, {"views"}));
+  if (!json.contains("views") || !json["views"].is_array()) throw UsageError("multi-crop: 'views' must be a list");
+  if (json["views"].size() > kMaxViews) throw UsageError("multi-crop: at most ", kMaxViews, " views");
+  std::vector<Group> groups;
+  for (const auto& item : json["views"]) {
+    try {
+      if (!item.is_object() || !item.contains("pipeline")) throw UsageError("expected an object with a 'pipeline'");
+      for (const auto& [key, value] : item.items())
+        if (key != "count" && key != "pipeline")
+          throw UsageError("unknown key '", key, "'", did_you_mean(key, {"count", "pipeline"}));
+      Group group;
+      OptionTable options;
+      options.add("count", group.count, "views drawn by this pipeline");
+      if (item.contains("count")) options.find("count")->set(item["count"]);
+      group.pipeline = Pipeline::from_json(item["pipeline"]);
+      groups.push_back(std::move(group));
+    } catch (const UsageError& error) {
+      rethrow(groups.size(), error);
+    }
+  }
+  return MultiCrop(std::move(groups));
+}
+
+nlohmann::json MultiCrop::to_json() const {
+  auto views = nlohmann::json::array();
+  for (const auto& group : groups_) views.push_back({{"count", group.count}, {"pipeline", group.pipeline.to_json()}});
+  return {{"views", views}};
+}
+
+void MultiCrop::operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
+                           const DecodeOptions& options) const {
+  if (out.size() != pipeline_of_view_.size())
+    throw UsageError("expected ", pipeline_of_view_.size(), " outputs, one a view, not ", out.size());
+  const cv::Mat image = decode(source, options);
+  ViewKey view_key = key;
+  for (int view = 0; view < views(); ++view) {
+    view_key.view = static_cast<std::uint32_t>(view);
+    pipeline(view)(image, view_key, out[view]);
+  }
+}
+
+}  // namespace unlabel::augment

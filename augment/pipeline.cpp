@@ -1,0 +1,287 @@
+#include <unlabel/augment/color.h>
+#include <unlabel/augment/color_byol.h>
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/filter.h>
+#include <unlabel/augment/geometry.h>
+#include <unlabel/augment/pipeline.h>
+#include <unlabel/augment/planar.h>
+#include <unlabel/augment/resize.h>
+
+#include <optional>
+#include <utility>
+
+namespace unlabel::augment {
+
+namespace {
+
+constexpr std::size_t kMaxSteps = 64;
+
+template <class... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+
+std::string place(std::size_t step) { return "pipeline step " + std::to_string(step + 1); }
+
+/// What is known about the image between two steps, before any image is seen.
+struct Known {
+  std::optional<cv::Size> size;
+  int channels = 3;
+  bool normalized = false;
+};
+
+Known after(const Step& step, Known known, const std::string& where) {
+  const auto needs_rgb = [&] {
+    if (known.normalized)
+      throw UsageError(where, ": works on colours in [0, 1]: move it before Normalize");
+    if (known.channels != 3)
+      throw UsageError(where, ": works on three channels, but an earlier step leaves ", known.channels);
+  };
+  std::visit(Overloaded{
+                 [&](const Resize& o) {
+                   if (o.size.width > 0 || known.size) known.size = size_after(step, known.size.value_or(cv::Size(1, 1)));
+                 },
+                 [&](const RandomResizedCrop&) { known.size = size_after(step, {}); },
+                 [&](const CenterCrop&) { known.size = size_after(step, {}); },
+                 [&](const ColorJitter&) { needs_rgb(); },
+                 [&](const RandomGrayscale&) { needs_rgb(); },
+                 [&](const RandomSolarize&) { needs_rgb(); },
+                 [&](const Grayscale&) {
+                   needs_rgb();
+                   known.channels = 1;
+                 },
+                 [&](const Normalize& o) {
+                   if (known.normalized) throw UsageError(where, ": the image is normalised already");
+                   if (o.mean.size() != static_cast<std::size_t>(known.channels))
+                     throw UsageError(where, ": has ", o.mean.size(), " means, but the image has ", known.channels, " channels");
+                   known.normalized = true;
+                 },
+                 [&](const Sobel&) {
+                   if (known.channels != 3)
+                     throw UsageError(where, ": works on three channels, but an earlier step leaves ", known.channels);
+                   known.channels = 2;
+                   known.normalized = true;
+                 },
+                 [](const auto&) {},
+             },
+             step);
+  return known;
+}
+
+/// The image on its way through the steps. Results alternate between two buffers of the thread, which only ever grow; steps that work pixel
+/// by pixel write in place, except into the caller's image.
+class Work {
+ public:
+  explicit Work(const cv::Mat& image) : image_(image) {}
+
+  const cv::Mat& image() const { return image_; }
+  bool is_float() const { return image_.depth() == CV_32F; }
+
+  /// Looks at a part of the image from here on.
+  void narrow(cv::Rect box) { image_ = image_(box); }
+
+  /// function(image, out) makes an image of that size and type.
+  template <class Function>
+  void make(cv::Size size, int type, Function function) {
+    cv::Mat out = next_buffer(size, type);
+    function(image_, out);
+    image_ = out;
+    mine_ = true;
+  }
+
+  /// function(image, out) keeps size and type and may work in place.
+  template <class Function>
+  void change(Function function) {
+    if (mine_) {
+      function(image_, image_);
+    } else {
+      make(image_.size(), image_.type(), function);
+    }
+  }
+
+  void make_float() {
+    if (!is_float())
+      make(image_.size(), CV_MAKETYPE(CV_32F, image_.channels()), [](const cv::Mat& in, cv::Mat& out) { to_float(in, out); });
+  }
+
+ private:
+  cv::Mat next_buffer(cv::Size size, int type) {
+    static thread_local std::vector<float> buffers[2];
+    auto& buffer = buffers[turn_ ^= 1];
+    const std::size_t bytes = static_cast<std::size_t>(size.area()) * CV_ELEM_SIZE(type);
+    if (buffer.size() * sizeof(float) < bytes) buffer.resize((bytes + sizeof(float) - 1) / sizeof(float));
+    return cv::Mat(size, type, buffer.data());
+  }
+
+  cv::Mat image_;
+  bool mine_ = false;
+  int turn_ = 0;
+};
+
+void apply_jitter(const ColorJitter& options, const DrawnJitter& drawn, Work& work) {
+  const bool byol = options.family == JitterFamily::kByol;
+  if (byol) work.make_float();
+  if (!drawn.apply) return;
+  for (const int operation : drawn.order) {
+    work.change([&](const cv::Mat& in, cv::Mat& out) {
+      switch (operation) {
+        case 0:
+          if (options.brightness > 0) return (byol ? byol::adjust_brightness : adjust_brightness)(in, drawn.brightness, out);
+          break;
+        case 1:
+          if (options.contrast > 0) return (byol ? byol::adjust_contrast : adjust_contrast)(in, drawn.contrast, out);
+          break;
+        case 2:
+          if (options.saturation > 0) return (byol ? byol::adjust_saturation : adjust_saturation)(in, drawn.saturation, out);
+          break;
+        default:
+          if (options.hue > 0) return (byol ? byol::adjust_hue : adjust_hue)(in, drawn.hue, out);
+      }
+      if (in.data != out.data) in.copyTo(out);
+    });
+  }
+}
+
+void apply_step(const Step& step, const Drawn& drawn, Work& work) {
+  const cv::Size before = work.image().size(), size = size_after(step, before);
+  const int type = work.image().type();
+  const auto chosen = [&] { return std::get<DrawnChoice>(drawn).apply; };
+  std::visit(
+      Overloaded{
+          [&](const RandomResizedCrop& o) {
+            const auto& box = std::get<DrawnBox>(drawn);
+            work.narrow({box.x, box.y, box.width, box.height});
+            work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
+          },
+          [&](const Resize& o) {
+            if (size != before)
+              work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
+          },
+          [&](const CenterCrop&) {
+            if (size != before)
+              work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { center_crop(in, size, out); });
+          },
+          [&](const RandomHorizontalFlip&) {
+            if (chosen()) work.change(horizontal_flip);
+          },
+          [&](const ColorJitter& o) { apply_jitter(o, std::get<DrawnJitter>(drawn), work); },
+          [&](const RandomGrayscale&) {
+            if (chosen()) work.change(grayscale);
+          },
+          [&](const Grayscale&) { work.make(size, CV_MAKETYPE(CV_MAT_DEPTH(type), 1), to_gray); },
+          [&](const GaussianBlur& o) {
+            const auto& blur = std::get<DrawnBlur>(drawn);
+            if (blur.apply)
+              work.change([&](const cv::Mat& in, cv::Mat& out) {
+                gaussian_blur(in, blur.sigma, o.kernel_size, o.border, out);
+              });
+          },
+          [&](const RandomSolarize& o) {
+            if (chosen()) work.change([&](const cv::Mat& in, cv::Mat& out) { solarize(in, o.threshold, out); });
+          },
+          [&](const PadShift& o) {
+            const auto& shift = std::get<DrawnShift>(drawn);
+            work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, o.pad, shift.x, shift.y, out); });
+          },
+          [&](const Normalize& o) {
+            work.make_float();
+            work.change([&](const cv::Mat& in, cv::Mat& out) { normalize(in, o.mean, o.std, out); });
+          },
+          [&](const Sobel&) {
+            work.make_float();
+            work.make(size, CV_32FC2, sobel);
+          },
+      },
+      step);
+}
+
+}  // namespace
+
+Pipeline::Pipeline(std::vector<Step> steps) : steps_(std::move(steps)) {
+  if (steps_.size() > kMaxSteps) throw UsageError("a pipeline has at most ", kMaxSteps, " steps, not ", steps_.size());
+  Known known;
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const std::string where = place(i) + " (" + std::string(name(steps_[i])) + ")";
+    validate(steps_[i], where);
+    known = after(steps_[i], known, where);
+  }
+  if (!known.size)
+    throw UsageError("a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
+                     "[height, width]");
+  output_ = {known.channels, known.size->height, known.size->width};
+}
+
+Pipeline Pipeline::from_json(const nlohmann::json& json) {
+  if (!json.is_array()) throw UsageError("a pipeline is a list of steps, like [{\"op\": \"CenterCrop\", \"size\": 224}]");
+  if (json.size() > kMaxSteps) throw UsageError("a pipeline has at most ", kMaxSteps, " steps, not ", json.size());
+  std::vector<Step> steps;
+  for (const auto& step : json) steps.push_back(step_from_json(step, place(steps.size())));
+  return Pipeline(std::move(steps));
+}
+
+nlohmann::json Pipeline::to_json() const {
+  auto json = nlohmann::json::array();
+  for (const auto& step : steps_) json.push_back(augment::to_json(step));
+  return json;
+}
+
+std::vector<Drawn> Pipeline::draw(cv::Size image, const ViewKey& key) const {
+  if (image.width < 1 || image.height < 1) throw UsageError("cannot draw a view of an empty image");
+  Random random(key);
+  std::vector<Drawn> drawn;
+  drawn.reserve(steps_.size());
+  for (const auto& step : steps_) {
+    drawn.push_back(augment::draw(step, image, random));
+    image = size_after(step, image);
+  }
+  return drawn;
+}
+
+nlohmann::json Pipeline::drawn_to_json(std::span<const Drawn> drawn) const {
+  if (drawn.size() != steps_.size())
+    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", drawn.size());
+  auto json = nlohmann::json::array();
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    json.push_back(augment::to_json(drawn[i]));
+    json.back()["op"] = name(steps_[i]);
+  }
+  return json;
+}
+
+std::vector<Drawn> Pipeline::drawn_from_json(const nlohmann::json& json) const {
+  if (!json.is_array() || json.size() != steps_.size())
+    throw UsageError("drawn parameters are a list of ", steps_.size(), " objects, one a step of the pipeline");
+  std::vector<Drawn> drawn;
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const std::string where = "drawn parameters " + std::to_string(i + 1);
+    auto fields = json[i];
+    if (!fields.is_object() || fields.value("op", nlohmann::json()) != name(steps_[i]))
+      throw UsageError(where, ": expected those of ", name(steps_[i]));
+    fields.erase("op");
+    drawn.push_back(augment::drawn_from_json(steps_[i], fields, where));
+  }
+  return drawn;
+}
+
+void Pipeline::apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* out) const {
+  if (rgb.empty() || rgb.type() != CV_8UC3) throw UsageError("a pipeline takes CV_8UC3 images in RGB order");
+  if (steps_.empty()) throw UsageError("the pipeline has no steps");
+  if (drawn.size() != steps_.size())
+    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", drawn.size());
+  Work work(rgb);
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    check(steps_[i], drawn[i], work.image().size());
+    if (const auto* last = std::get_if<Normalize>(&steps_[i]); last && i + 1 == steps_.size()) {
+      to_planes(work.image(), last->mean, last->std, out);
+      return;
+    }
+    apply_step(steps_[i], drawn[i], work);
+  }
+  to_planes(work.image(), {}, {}, out);
+}
+
+void Pipeline::operator()(const cv::Mat& rgb, const ViewKey& key, float* out) const {
+  apply(rgb, draw(rgb.size(), key), out);
+}
+
+}  // namespace unlabel::augment
