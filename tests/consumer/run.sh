@@ -58,8 +58,9 @@ case $case_ in
     sed -n '/^```cpp$/,/^```$/{/^```/!p}' "$source/README.md" >"$work/readme.cpp"
     [[ -s $work/readme.cpp ]] || fail "README.md has no C++"
     build "$prefix" "$here/readme" -DREADME_CPP="$work/readme.cpp"
-    "$work/build/program" "$here/readme/cat.ppm" | tee "$work/output"
-    [[ -s $work/output ]] || fail "the program printed nothing"
+    python3 "$here/readme/photos.py" "$work/photos"
+    "$work/build/program" "$work/photos" | tee "$work/output"
+    grep -qE '^step 1: loss [0-9.]+$' "$work/output" || fail "the program did not print the loss of two steps"
     ;;
   missing_component)
     for component in vision launch; do
