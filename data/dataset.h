@@ -16,7 +16,8 @@ class Dataset {
 
   virtual std::int64_t size() const = 0;
 
-  /// Fills `out` with sample `index` (reusing its memory). Throws Error that names the file when it cannot be read.
+  /// Fills `out` with sample `index` (reusing its memory). Throws Error that names the file when it cannot be read, and UsageError when
+  /// that is no fault of the file: an index out of range, too many open files.
   virtual void read(std::int64_t index, augment::Source& out) const = 0;
 
   /// The class of a sample, in [0, class_names().size()), or -1 when the data set has no labels.
@@ -38,12 +39,32 @@ class Dataset {
 /// Which part of a data set is wanted.
 enum class Split {
   kTrain,  ///< `train/` where there is one, else the folder itself
-  kTest,   ///< `test/` or `val/`; an error when there is neither
+  kTest,   ///< `test/`, else `val/`, else `validation/`; an error when there is none
 };
 
-/// Opens a data set, by its content or by a prefix: `folder:DIR` (images, in class folders or not; byte-sorted relative paths), `cifar10:DIR`
-/// (data_batch_*.bin, test_batch.bin), `idx:DIR` (train-images-idx3-ubyte and so on, plain or .gz). Throws UsageError for a folder that
-/// is missing, empty, unreadable or unlike any of them.
+/// Opens a data set, by its content or by a prefix:
+///
+/// - `cifar10:DIR`: data_batch_*.bin for training, test_batch.bin for testing (cifar10.h)
+/// - `idx:DIR`: train-images-idx3-ubyte for training, t10k-images-idx3-ubyte for testing, and so on, plain or .gz (idx.h)
+/// - `folder:DIR`: the image folder that `split` names in DIR, see above (image_folder.h)
+///
+/// Without a prefix, DIR is what its files say, in this order; a folder whose name begins like a prefix is written `./idx:...`.
+/// A folder `train` that stands among other folders of images, none of them named test, val or validation, is a class of that name and
+/// not a split (airplane/, car/, train/).
+/// Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was looked for.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
+
+/// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an image.
+struct ImageSizes {
+  int median_short_side = 0;  ///< the lower median
+  int min_short_side = 0;
+  int max_short_side = 0;
+  int surveyed = 0;  ///< images that the numbers are taken of
+  int broken = 0;    ///< images that could not be read, and are not among them
+};
+
+/// Looks at the headers of at most `samples` images, evenly spaced over the data set, decoding none; the same images every time.
+/// Throws Error, with the first reason, when none of them can be read.
+ImageSizes survey_sizes(const Dataset& dataset, int samples = 256);
 
 }  // namespace unlabel::data

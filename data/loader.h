@@ -24,43 +24,54 @@ struct Replacement {
 struct HostBatch {
   std::int64_t epoch = 0;
   std::int64_t step = 0;
-  std::vector<std::int64_t> indices;                 ///< data set index of each sample
-  std::vector<std::int64_t> labels;                  ///< -1 where there is none
-  std::vector<std::shared_ptr<float[]>> views;       ///< per view: samples x channels x height x width
-  std::vector<augment::OutputShape> shapes;          ///< per view
-  std::vector<Replacement> replacements;             ///< broken samples of this batch
+  std::vector<std::int64_t> indices;            ///< data set index of each sample, of the broken one where one was replaced
+  std::vector<std::int64_t> labels;             ///< of the images that are in the batch; -1 where there is none
+  std::vector<std::shared_ptr<float[]>> views;  ///< per view: samples x channels x height x width, aligned to 64 bytes
+  std::vector<augment::OutputShape> shapes;     ///< per view
+  std::vector<Replacement> replacements;        ///< broken samples of this batch, in the order of its rows
 };
 
 struct LoaderOptions {
-  std::uint64_t seed = 0;          ///< of the views
-  int threads = 2;                 ///< decoding threads; 0: decode in next()
-  int prefetch = 2;                ///< finished or growing batches ahead of the consumer; bounds the memory
-  augment::DecodeOptions decode;   ///< how files become pixels
+  std::uint64_t seed = 0;         ///< of the views
+  int threads = 2;                ///< decoding threads; 0: decode in next()
+  int prefetch = 2;               ///< finished or growing batches ahead of the consumer; bounds the memory
+  augment::DecodeOptions decode;  ///< how files become pixels
 };
 
 /// Reads, decodes and augments ahead of training. Batches come in order and are bit-equal whatever the number of threads is: workers take
 /// single samples, decode each once for all its crops, and write straight into the batch.
 ///
-/// A sample that cannot be read or decoded is replaced by the next usable one in the data set's order (i + 1, i + 2, ... modulo N, under
-/// the key of i, so that every rank and every resume does the same), and reported in the batch. When 100 in a row are broken, next()
-/// throws Error.
+/// Memory: at most `prefetch` batches are finished or growing beside those that the caller holds. The memory of a batch's views goes back
+/// to the loader when the last pointer to it is dropped, and is used again; it may be held longer than the loader lives.
+///
+/// A sample that cannot be read or decoded (Error) is replaced by the next usable one in the data set's order (i + 1, i + 2, ... modulo N,
+/// under the key of i, so that every rank and every resume does the same), and reported in the batch. When 100 in a row (or all of a
+/// smaller set) are broken, next() throws Error. UsageError and everything else that a worker throws is thrown by next() in place of the batch, at every call until the
+/// next start().
+///
+/// One thread at a time may call a loader. OpenCV runs large images on threads of its own beside the loader's; a program that wants
+/// none calls cv::setNumThreads(1), which is global and hence not done here.
 class Loader {
  public:
+  /// Throws UsageError for an empty data set, no views, fewer than 0 threads, or a prefetch below 1.
   Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options = {});
+  /// Waits for the samples that are being decoded, not for whole batches.
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// Begins reading steps [first_step, end_step) of an epoch; drops what was read ahead before.
+  /// Begins reading steps [first_step, end_step) of an epoch; drops what was read ahead before. The sampler is copied.
+  /// Throws UsageError for steps outside the epoch, or a sampler for another number of samples.
   void start(const Sampler& sampler, std::int64_t epoch, std::int64_t first_step, std::int64_t end_step);
 
-  /// The same over a plain list of samples in batches of `batch_size`, the last one possibly smaller (evaluation).
+  /// The same over a plain list of samples in batches of `batch_size`, the last one possibly smaller (evaluation). Steps count from 0.
+  /// Throws UsageError for a batch size below 1 or an index outside the data set.
   void start(std::vector<std::int64_t> indices, std::int64_t batch_size, std::int64_t epoch = 0);
 
-  /// The next batch, or nullopt after the last. Rethrows what a worker threw.
+  /// The next batch, or nullopt after the last one and before the first start().
   std::optional<HostBatch> next();
 
-  /// Seconds that next() has spent waiting since construction.
+  /// Seconds that next() has taken since construction: waiting, or with 0 threads, decoding.
   double seconds_waited() const;
 
  private:

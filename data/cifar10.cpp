@@ -1,0 +1,138 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/cifar10.h>
+#include <unlabel/data/files.h>
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <sstream>
+
+namespace unlabel::data {
+
+namespace {
+
+constexpr std::size_t kSide = 32, kPlane = kSide * kSide, kRecord = 1 + 3 * kPlane, kClasses = 10;
+constexpr std::uint64_t kMaxFileBytes = std::uint64_t{16} << 30;
+
+bool is_train_name(const std::string& name) { return name.starts_with("data_batch_") && name.ends_with(".bin"); }
+bool is_test_name(const std::string& name) { return name == "test_batch.bin"; }
+
+bool has_batches(const FolderContents& contents) {
+  return std::ranges::any_of(contents.files, [](const auto& name) { return is_train_name(name) || is_test_name(name); });
+}
+
+/// The folder with the batches: `directory` itself, or the one that the published archive makes in it.
+std::string batches_folder(const std::string& directory) {
+  const auto contents = list_folder(directory);
+  if (!has_batches(contents) && std::ranges::find(contents.folders, "cifar-10-batches-bin") != contents.folders.end())
+    return directory + "/cifar-10-batches-bin";
+  return directory;
+}
+
+std::vector<std::string> read_class_names(const std::string& path) {
+  std::vector<std::uint8_t> bytes;
+  read_file(AT_FDCWD, path.c_str(), path, 1 << 16, bytes);
+  std::istringstream text(std::string(bytes.begin(), bytes.end()));
+  std::vector<std::string> names;
+  for (std::string line; std::getline(text, line);) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    if (!line.empty()) names.push_back(line);
+  }
+  if (names.size() != kClasses)
+    throw UsageError(path, " names ", names.size(), " classes, CIFAR-10 has ", kClasses, "; mend the file or remove it");
+  return names;
+}
+
+class Cifar10 : public Dataset {
+ public:
+  Cifar10(const std::string& directory, Split split) {
+    const auto folder = batches_folder(directory);
+    const auto contents = list_folder(folder);
+    Fingerprint fingerprint;
+    std::vector<std::uint8_t> bytes;
+    for (const auto& file : contents.files) {
+      if (!(split == Split::kTrain ? is_train_name(file) : is_test_name(file))) continue;
+      const auto path = folder + "/" + file;
+      try {
+        read_file(AT_FDCWD, path.c_str(), path, kMaxFileBytes, bytes);
+      } catch (const Error& error) {
+        throw UsageError(error.what(), "; fetch the file again");
+      }
+      if (bytes.size() % kRecord != 0)
+        throw UsageError(path, " has ", bytes.size(), " bytes, no multiple of CIFAR-10's records of ", kRecord, "; fetch the file again");
+      for (std::size_t i = 0; i < bytes.size() / kRecord; ++i) {
+        if (bytes[i * kRecord] >= kClasses) {
+          throw UsageError(path, " gives image ", i, " the label ", int{bytes[i * kRecord]}, ", CIFAR-10 has ", kClasses,
+                           " classes; is it another data set's file?");
+        }
+      }
+      records_.insert(records_.end(), bytes.begin(), bytes.end());
+      files_.push_back({file, records_.size() / kRecord});
+      fingerprint.add(file);
+      fingerprint.add(bytes.size());
+    }
+    if (files_.empty()) {
+      throw UsageError("no ", split == Split::kTrain ? "data_batch_1.bin ... of CIFAR-10's training" : "test_batch.bin of CIFAR-10's test",
+                       " images in ", folder, "; unpack cifar-10-binary.tar.gz there");
+    }
+    fingerprint_ = fingerprint.value();
+    const bool named = std::ranges::find(contents.files, "batches.meta.txt") != contents.files.end();
+    class_names_ = named ? read_class_names(folder + "/batches.meta.txt")
+                         : std::vector<std::string>{"airplane", "automobile", "bird",  "cat",  "deer",
+                                                    "dog",      "frog",       "horse", "ship", "truck"};
+    description_ = concat("CIFAR-10 ", split == Split::kTrain ? "train " : "test ", folder, ": ", size(), " images, ", kClasses, " classes");
+  }
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(records_.size() / kRecord); }
+
+  void read(std::int64_t index, augment::Source& out) const override {
+    const auto* red = records_.data() + position(index) * kRecord + 1;
+    out.bytes.clear();
+    out.pixels.create(int{kSide}, int{kSide}, CV_8UC3);
+    auto* pixel = out.pixels.data;
+    for (std::size_t i = 0; i < kPlane; ++i, pixel += 3) {
+      pixel[0] = red[i];
+      pixel[1] = red[kPlane + i];
+      pixel[2] = red[2 * kPlane + i];
+    }
+  }
+
+  std::int64_t label(std::int64_t index) const override { return records_[position(index) * kRecord]; }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+
+  std::string name(std::int64_t index) const override {
+    const auto i = position(index);
+    const auto file = std::ranges::upper_bound(files_, i, {}, &File::end);
+    return concat(file->name, "[", file == files_.begin() ? i : i - std::prev(file)->end, "]");
+  }
+
+  std::uint64_t fingerprint() const override { return fingerprint_; }
+  std::string description() const override { return description_; }
+
+ private:
+  struct File {
+    std::string name;
+    std::size_t end;  ///< samples in this file and those before it
+  };
+
+  std::size_t position(std::int64_t index) const {
+    if (index < 0 || index >= size()) throw UsageError("sample ", index, " is not in ", description_, "; count them from 0");
+    return static_cast<std::size_t>(index);
+  }
+
+  std::vector<std::uint8_t> records_;
+  std::vector<File> files_;
+  std::vector<std::string> class_names_;
+  std::uint64_t fingerprint_ = 0;
+  std::string description_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Dataset> open_cifar10(const std::string& directory, Split split) {
+  return std::make_shared<Cifar10>(directory, split);
+}
+
+bool looks_like_cifar10(const std::string& directory) { return has_batches(list_folder(batches_folder(directory))); }
+
+}  // namespace unlabel::data

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <unlabel/data/dataset.h>
+
+#include <memory>
+#include <string>
+
+namespace unlabel::data {
+
+/// CIFAR-10 in its binary form (https://www.cs.toronto.edu/~kriz/cifar.html): files of records of one label byte and 3 x 32 x 32 pixel
+/// bytes, a plane a colour. Training takes data_batch_*.bin in byte order of their names, testing takes test_batch.bin; they lie in
+/// `directory` or in its cifar-10-batches-bin/. The classes' names are the lines of batches.meta.txt, or the published ones without
+/// that file.
+///
+/// The files are held in memory. The fingerprint is taken of their names and sizes.
+/// Throws UsageError when the files are missing, their size is no multiple of a record, or a label is none of the ten.
+std::shared_ptr<const Dataset> open_cifar10(const std::string& directory, Split split);
+
+/// Whether the folder holds files named like these.
+bool looks_like_cifar10(const std::string& directory);
+
+}  // namespace unlabel::data

@@ -1,0 +1,92 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/cifar10.h>
+#include <unlabel/data/dataset.h>
+#include <unlabel/data/files.h>
+#include <unlabel/data/idx.h>
+#include <unlabel/data/image_folder.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace unlabel::data {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
+
+std::string train_folder(const std::string& directory) {
+  const auto folders = list_folder(directory).folders;
+  const auto is_test = [](const std::string& name) { return std::ranges::find(kTestNames, name) != kTestNames.end(); };
+  if (std::ranges::find(folders, "train") == folders.end()) return directory;
+  const bool is_class = std::ranges::none_of(folders, is_test) && std::ranges::any_of(folders, [&](const auto& name) {
+                          return name != "train" && contains_image(directory + "/" + name);
+                        });
+  return is_class ? directory : directory + "/train";
+}
+
+std::string test_folder(const std::string& directory) {
+  const auto folders = list_folder(directory).folders;
+  for (const auto name : kTestNames) {
+    if (std::ranges::find(folders, name) != folders.end()) return concat(directory, "/", name);
+  }
+  throw UsageError(directory, " has no test images: looked for test/, val/ and validation/, CIFAR-10's test_batch.bin and IDX's ",
+                   "t10k-images-idx3-ubyte; add one, or name the folder of test images itself");
+}
+
+}  // namespace
+
+std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
+  const auto colon = spec.find(':');
+  auto kind = colon == std::string::npos ? std::string() : spec.substr(0, colon);
+  auto directory = spec;
+  if (kind == "folder" || kind == "cifar10" || kind == "idx") {
+    directory = spec.substr(colon + 1);
+  } else {
+    const bool looks_like_kind = !kind.empty() && std::ranges::all_of(kind, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    });
+    kind.clear();
+    try {
+      if (!directory.empty()) kind = looks_like_cifar10(directory) ? "cifar10" : looks_like_idx(directory) ? "idx" : "folder";
+    } catch (const UsageError& error) {
+      if (looks_like_kind) throw UsageError(error.what(), " (of prefixes there are folder:, cifar10: and idx:)");
+      throw;
+    }
+  }
+  if (directory.empty()) throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
+  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+  if (kind == "cifar10") return open_cifar10(directory, split);
+  if (kind == "idx") return open_idx(directory, split);
+  return open_image_folder(split == Split::kTrain ? train_folder(directory) : test_folder(directory));
+}
+
+ImageSizes survey_sizes(const Dataset& dataset, int samples) {
+  if (samples < 1) throw UsageError("a survey of ", samples, " images; take at least one");
+  const auto count = std::min<std::int64_t>(samples, dataset.size());
+  augment::Source source;
+  std::vector<int> short_sides;
+  std::string reason;
+  for (std::int64_t i = 0; i < count; ++i) {
+    // i * size / count without overflow
+    const auto index = dataset.size() / count * i + dataset.size() % count * i / count;
+    try {
+      dataset.read(index, source);
+      const auto size = source.bytes.empty() ? source.pixels.size() : augment::image_size(source.bytes);
+      short_sides.push_back(std::min(size.width, size.height));
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error& error) {
+      if (reason.empty()) reason = concat(dataset.name(index), ": ", error.what());
+    }
+  }
+  if (short_sides.empty()) throw Error("none of ", count, " images of ", dataset.description(), " can be read; the first is ", reason);
+  std::ranges::sort(short_sides);
+  return {.median_short_side = short_sides[(short_sides.size() - 1) / 2],
+          .min_short_side = short_sides.front(),
+          .max_short_side = short_sides.back(),
+          .surveyed = static_cast<int>(short_sides.size()),
+          .broken = static_cast<int>(count) - static_cast<int>(short_sides.size())};
+}
+
+}  // namespace unlabel::data

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <unlabel/data/dataset.h>
+
+#include <memory>
+#include <string>
+
+namespace unlabel::data {
+
+/// MNIST, Fashion-MNIST and their like in IDX files (http://yann.lecun.com/exdb/mnist): big-endian counts, then bytes.
+///
+/// Training takes the images `train-images-idx3-ubyte` and the labels `train-labels-idx1-ubyte`; testing takes `t10k-` or `test-` for
+/// `train-`. The name may have a dot for the second dash (`train-images.idx3-ubyte`), something before it (`emnist-letters-train-...`)
+/// and `.gz` after it; of the same file plain and compressed, the plain one is taken. Without a file of labels there are none.
+/// An image becomes CV_8UC1. The classes are named "0", "1", ... up to the largest label.
+///
+/// Nothing in a header is believed: it is checked against the file's size before memory is taken, a compressed file is read up to the
+/// header's count and must end there, and dimensions lie in [1, 65535]. The fingerprint is taken of the files' names and sizes.
+/// Throws UsageError that names the file.
+std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split split);
+
+/// Whether the folder holds files of images named like these.
+bool looks_like_idx(const std::string& directory);
+
+}  // namespace unlabel::data

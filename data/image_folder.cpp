@@ -1,0 +1,179 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/files.h>
+#include <unlabel/data/image_folder.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace unlabel::data {
+
+namespace {
+
+constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30;
+
+/// Paths lie one after another in one string, each ended by a zero byte: a million files cost three allocations, not a million.
+struct Entry {
+  std::uint64_t offset;
+  std::uint64_t size;
+};
+
+class Walk {
+ public:
+  Walk(const std::string& root, bool first_only) : root_(root), first_only_(first_only) {
+    root_fd_ = FileDescriptor(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (root_fd_.get() < 0) throw_unreadable_folder(root, errno);
+    visit("");
+  }
+
+  std::string root_;
+  FileDescriptor root_fd_;
+  std::string paths_;
+  std::vector<Entry> entries_;
+
+ private:
+  /// `prefix` is the folder's path below the root, empty or ended by a slash.
+  void visit(const std::string& prefix) {
+    std::vector<std::string> folders;
+    FileDescriptor fd(openat(root_fd_.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.get() < 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    struct stat status {};
+    if (fstat(fd.get(), &status) != 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    const std::pair identity{status.st_dev, status.st_ino};
+    if (std::ranges::find(above_, identity) != above_.end()) return;
+
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd.get()), closedir);
+    if (!folder) throw_unreadable_folder(root_ + "/" + prefix, errno);
+    fd.release();
+    while (errno = 0, true) {
+      const auto* entry = readdir(folder.get());
+      if (!entry) break;
+      const std::string_view name = entry->d_name;
+      if (name.starts_with('.')) continue;
+      const bool is_image = is_image_name(name);
+      if (entry->d_type == DT_REG && !is_image) continue;
+      if (entry->d_type == DT_DIR) {
+        folders.push_back(prefix + entry->d_name + "/");
+        continue;
+      }
+      const bool found = fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
+      if (found && S_ISDIR(status.st_mode)) {
+        folders.push_back(prefix + entry->d_name + "/");
+      } else if (is_image && (!found || S_ISREG(status.st_mode))) {
+        entries_.push_back({paths_.size(), found ? static_cast<std::uint64_t>(status.st_size) : 0});
+        paths_.append(prefix).append(name).push_back('\0');
+        if (first_only_) return;
+      }
+    }
+    if (errno != 0) throw_unreadable_folder(root_ + "/" + prefix, errno);
+
+    above_.push_back(identity);
+    for (const auto& below : folders) {
+      visit(below);
+      if (first_only_ && !entries_.empty()) return;
+    }
+    above_.pop_back();
+  }
+
+  bool first_only_;
+  std::vector<std::pair<dev_t, ino_t>> above_;
+};
+
+class ImageFolder : public Dataset {
+ public:
+  explicit ImageFolder(Walk walk) : root_(std::move(walk.root_)), root_fd_(std::move(walk.root_fd_)), paths_(std::move(walk.paths_)) {
+    auto& entries = walk.entries_;
+    std::ranges::sort(entries, {}, [&](const Entry& entry) { return std::string_view(paths_.data() + entry.offset); });
+    Fingerprint fingerprint;
+    offsets_.reserve(entries.size());
+    for (const auto& entry : entries) {
+      offsets_.push_back(entry.offset);
+      fingerprint.add(std::string_view(path(offsets_.size() - 1), std::char_traits<char>::length(path(offsets_.size() - 1)) + 1));
+      fingerprint.add(entry.size);
+    }
+    fingerprint_ = fingerprint.value();
+    find_classes();
+  }
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(offsets_.size()); }
+
+  void read(std::int64_t index, augment::Source& out) const override {
+    const auto i = position(index);
+    out.pixels.release();
+    read_file(root_fd_.get(), path(i), path(i), kMaxFileBytes, out.bytes);
+  }
+
+  std::int64_t label(std::int64_t index) const override {
+    const auto i = position(index);
+    return labels_.empty() ? -1 : labels_[i];
+  }
+
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+  std::string name(std::int64_t index) const override { return path(position(index)); }
+  std::uint64_t fingerprint() const override { return fingerprint_; }
+
+  std::string description() const override {
+    return concat("image folder ", root_, ": ", size(), size() == 1 ? " image, " : " images, ",
+                  class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
+  }
+
+ private:
+  const char* path(std::size_t i) const { return paths_.data() + offsets_[i]; }
+
+  std::size_t position(std::int64_t index) const {
+    if (index < 0 || index >= size()) throw UsageError("sample ", index, " is not in ", description(), "; count them from 0");
+    return static_cast<std::size_t>(index);
+  }
+
+  void find_classes() {
+    // Sorted by itself: the paths' order is another one, since "a-b/" sorts before "a/".
+    std::map<std::string_view, std::int32_t> classes;
+    const auto class_of = [&](std::size_t i) {
+      const std::string_view whole = path(i);
+      return whole.substr(0, whole.find('/'));
+    };
+    std::string_view last;
+    for (std::size_t i = 0; i < offsets_.size(); ++i) {
+      const auto name = class_of(i);
+      if (path(i)[name.size()] != '/') return;
+      if (name != last) classes.emplace(name, 0);
+      last = name;
+    }
+    if (classes.size() < 2) return;
+    for (auto& [name, label] : classes) {
+      label = static_cast<std::int32_t>(class_names_.size());
+      class_names_.emplace_back(name);
+    }
+    labels_.reserve(offsets_.size());
+    for (std::size_t i = 0; i < offsets_.size(); ++i) labels_.push_back(classes.at(class_of(i)));
+  }
+
+  std::string root_;
+  FileDescriptor root_fd_;
+  std::string paths_;
+  std::vector<std::uint64_t> offsets_;
+  std::vector<std::int32_t> labels_;
+  std::vector<std::string> class_names_;
+  std::uint64_t fingerprint_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<const Dataset> open_image_folder(const std::string& directory) {
+  Walk walk(directory, false);
+  if (walk.entries_.empty()) {
+    throw UsageError("no images in ", directory,
+                     " or below; looked for .jpg .jpeg .png .webp .bmp .tif .tiff .ppm .pgm .pbm .pnm files, hidden ones left out");
+  }
+  return std::make_shared<ImageFolder>(std::move(walk));
+}
+
+bool contains_image(const std::string& directory) { return !Walk(directory, true).entries_.empty(); }
+
+}  // namespace unlabel::data

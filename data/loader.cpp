@@ -1,0 +1,307 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/loader.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <utility>
+
+namespace unlabel::data {
+
+namespace {
+
+constexpr std::int64_t kMaxBrokenInARow = 100;
+constexpr std::align_val_t kAlignment{64};
+
+/// Memory of views by size. Lives as long as the loader or any pointer that it gave out; only the loader's end empties it.
+class Pool : public std::enable_shared_from_this<Pool> {
+ public:
+  explicit Pool(std::size_t keep) : keep_(keep) {}
+  ~Pool() { close(); }
+
+  std::shared_ptr<float[]> take(std::size_t size) {
+    float* memory = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (auto& free = free_[size]; !free.empty()) {
+        memory = free.back();
+        free.pop_back();
+        --kept_;
+      }
+    }
+    if (!memory) memory = static_cast<float*>(::operator new(size * sizeof(float), kAlignment));
+    return {memory, [pool = shared_from_this(), size](float* p) { pool->give_back(p, size); }};
+  }
+
+  void close() {
+    const std::lock_guard lock(mutex_);
+    keep_ = kept_ = 0;
+    for (auto& [size, free] : free_) {
+      for (auto* memory : free) ::operator delete(memory, kAlignment);
+    }
+    free_.clear();
+  }
+
+ private:
+  void give_back(float* memory, std::size_t size) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (kept_ == keep_) drop_one_unlike(size);
+    if (kept_ < keep_) {
+      try {
+        free_[size].push_back(memory);
+        ++kept_;
+        return;
+      } catch (const std::bad_alloc&) {
+      }
+    }
+    ::operator delete(memory, kAlignment);
+  }
+
+  /// Sizes change with the batch size; the memory of former ones must not keep that of today's out.
+  void drop_one_unlike(std::size_t size) {
+    for (auto& [other, free] : free_) {
+      if (other == size || free.empty()) continue;
+      ::operator delete(free.back(), kAlignment);
+      free.pop_back();
+      --kept_;
+      return;
+    }
+  }
+
+  std::mutex mutex_;
+  std::map<std::size_t, std::vector<float*>> free_;
+  std::size_t keep_, kept_ = 0;
+};
+
+/// A batch that is growing. Workers hold it, so that one dropped by start() lives until the last of them has finished its sample.
+struct Growing {
+  HostBatch batch;
+  std::size_t taken = 0;  ///< rows that a worker has begun
+  std::size_t done = 0;
+  std::exception_ptr error;
+  std::size_t error_row = 0;
+  std::vector<std::pair<std::size_t, Replacement>> replacements;  ///< by row
+
+  std::size_t rows() const { return batch.indices.size(); }
+  bool finished() const { return done == rows(); }
+
+  void fail(std::size_t row, std::exception_ptr what) {
+    if (error && error_row <= row) return;
+    error = std::move(what);
+    error_row = row;
+  }
+};
+
+/// What a thread uses for sample after sample.
+struct Scratch {
+  augment::Source source;
+  std::vector<float*> out;
+};
+
+}  // namespace
+
+struct Loader::Impl {
+  Impl(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
+      : dataset_(std::move(dataset)), crops_(std::move(crops)), options_(std::move(options)) {
+    if (!dataset_ || dataset_->size() < 1) throw UsageError("the data set is empty; there is nothing to load");
+    if (crops_.views() < 1) throw UsageError("there are no views; give at least one crop");
+    if (options_.threads < 0) throw UsageError("loader threads ", options_.threads, "; use 0 (none) or more");
+    if (options_.prefetch < 1) throw UsageError("loader prefetch ", options_.prefetch, "; use at least 1 batch");
+    for (int v = 0; v < crops_.views(); ++v) shapes_.push_back(crops_.shape(v));
+    // One batch more than are read ahead: the one that the caller has just dropped.
+    pool_ = std::make_shared<Pool>(shapes_.size() * (static_cast<std::size_t>(options_.prefetch) + 1));
+  }
+
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    work_.notify_all();
+    for (auto& worker : workers_) worker.join();
+    growing_.clear();
+    pool_->close();
+  }
+
+  void start(std::function<std::vector<std::int64_t>(std::int64_t)> indices, std::int64_t epoch, std::int64_t first, std::int64_t end) {
+    {
+      const std::lock_guard lock(mutex_);
+      growing_.clear();
+      indices_ = std::move(indices);
+      epoch_ = epoch;
+      next_step_ = first;
+      end_step_ = end;
+    }
+    work_.notify_all();
+    while (static_cast<int>(workers_.size()) < options_.threads) workers_.emplace_back([this] { work(); });
+  }
+
+  /// Appends the next step's batch, empty of pixels. Wants the lock, unless there are no workers.
+  void grow() {
+    auto growing = std::make_shared<Growing>();
+    auto& batch = growing->batch;
+    batch.epoch = epoch_;
+    batch.step = next_step_++;
+    batch.shapes = shapes_;
+    try {
+      batch.indices = indices_(batch.step);
+      batch.labels.assign(batch.indices.size(), -1);
+      for (const auto& shape : shapes_) batch.views.push_back(pool_->take(batch.indices.size() * shape.size()));
+    } catch (...) {
+      batch.indices.clear();
+      growing->fail(0, std::current_exception());
+    }
+    growing_.push_back(std::move(growing));
+  }
+
+  /// Fills one row; touches nothing of the batch but that row. Returns what took the sample's place, if something did.
+  std::optional<Replacement> fill(HostBatch& batch, std::size_t row, Scratch& scratch) const {
+    const auto index = batch.indices[row];
+    const augment::ViewKey key{options_.seed, static_cast<std::uint64_t>(batch.epoch), static_cast<std::uint64_t>(index), 0};
+    scratch.out.clear();
+    for (std::size_t v = 0; v < shapes_.size(); ++v) scratch.out.push_back(batch.views[v].get() + row * shapes_[v].size());
+    std::string reason;
+    const auto attempts = std::min(kMaxBrokenInARow, dataset_->size());
+    for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
+      const auto used = (index + attempt) % dataset_->size();
+      try {
+        dataset_->read(used, scratch.source);
+        crops_(scratch.source, key, scratch.out, options_.decode);
+        batch.labels[row] = dataset_->label(used);
+        if (attempt == 0) return std::nullopt;
+        return Replacement{index, used, dataset_->name(index), std::move(reason)};
+      } catch (const UsageError&) {
+        throw;
+      } catch (const Error& error) {
+        if (attempt == 0) reason = error.what();
+      }
+    }
+    throw Error(attempts, " images in a row cannot be used, from ", dataset_->name(index), " on (", reason, "); look at ",
+                dataset_->description());
+  }
+
+  /// Fills one row and takes down the outcome, under `lock` but for the work itself.
+  void process(Growing& growing, std::size_t row, Scratch& scratch, std::unique_lock<std::mutex>& lock) {
+    const bool failed = growing.error != nullptr;
+    lock.unlock();
+    std::optional<Replacement> replacement;
+    std::exception_ptr error;
+    if (!failed) {
+      try {
+        replacement = fill(growing.batch, row, scratch);
+      } catch (...) {
+        error = std::current_exception();
+      }
+    }
+    lock.lock();
+    if (replacement) growing.replacements.emplace_back(row, std::move(*replacement));
+    if (error) growing.fail(row, std::move(error));
+    ++growing.done;
+  }
+
+  /// The first batch with rows that nobody has begun; grows a new one when there is room.
+  std::shared_ptr<Growing> open_batch() {
+    for (const auto& growing : growing_) {
+      if (growing->taken < growing->rows()) return growing;
+    }
+    if (next_step_ == end_step_ || growing_.size() >= static_cast<std::size_t>(options_.prefetch)) return nullptr;
+    grow();
+    work_.notify_all();
+    if (growing_.back()->finished()) done_.notify_one();
+    return growing_.back();
+  }
+
+  void work() {
+    Scratch scratch;
+    std::unique_lock lock(mutex_);
+    while (!stop_) {
+      const auto growing = open_batch();
+      if (!growing) {
+        work_.wait(lock);
+        continue;
+      }
+      if (growing->taken == growing->rows()) continue;  // its indices could not be had
+      process(*growing, growing->taken++, scratch, lock);
+      if (growing->finished()) done_.notify_one();
+    }
+  }
+
+  std::optional<HostBatch> next() {
+    const auto begin = std::chrono::steady_clock::now();
+    std::unique_lock lock(mutex_);
+    if (growing_.empty() && next_step_ == end_step_) return std::nullopt;
+    if (workers_.empty()) {
+      if (growing_.empty()) grow();
+      while (growing_.front()->taken < growing_.front()->rows())
+        process(*growing_.front(), growing_.front()->taken++, scratch_, lock);
+    }
+    done_.wait(lock, [&] { return !growing_.empty() && growing_.front()->finished(); });
+    seconds_waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const auto growing = growing_.front();
+    if (growing->error) std::rethrow_exception(growing->error);
+    growing_.pop_front();
+    lock.unlock();
+    work_.notify_all();
+    std::ranges::sort(growing->replacements, {}, [](const auto& entry) { return entry.first; });
+    for (auto& [row, replacement] : growing->replacements) growing->batch.replacements.push_back(std::move(replacement));
+    return std::move(growing->batch);
+  }
+
+  const std::shared_ptr<const Dataset> dataset_;
+  const augment::MultiCrop crops_;
+  const LoaderOptions options_;
+  std::vector<augment::OutputShape> shapes_;
+  std::shared_ptr<Pool> pool_;
+
+  std::mutex mutex_;  ///< guards what follows, up to stop_
+  std::condition_variable work_, done_;
+  std::deque<std::shared_ptr<Growing>> growing_;  ///< in the order of their steps; at most `prefetch`
+  std::function<std::vector<std::int64_t>(std::int64_t)> indices_;
+  std::int64_t epoch_ = 0, next_step_ = 0, end_step_ = 0;
+  bool stop_ = false;
+
+  std::vector<std::thread> workers_;
+  Scratch scratch_;
+  double seconds_waited_ = 0;
+};
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
+    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(crops), std::move(options))) {}
+
+Loader::~Loader() = default;
+
+void Loader::start(const Sampler& sampler, std::int64_t epoch, std::int64_t first_step, std::int64_t end_step) {
+  if (sampler.samples() != impl_->dataset_->size())
+    throw UsageError("the sampler is for ", sampler.samples(), " samples and the data set has ", impl_->dataset_->size());
+  if (first_step < 0 || end_step < first_step || end_step > sampler.steps_per_epoch())
+    throw UsageError("steps ", first_step, " to ", end_step, " are not in an epoch of ", sampler.steps_per_epoch(), " steps");
+  impl_->start([sampler, epoch](std::int64_t step) { return sampler.indices(epoch, step); }, epoch, first_step, end_step);
+}
+
+void Loader::start(std::vector<std::int64_t> indices, std::int64_t batch_size, std::int64_t epoch) {
+  if (batch_size < 1) throw UsageError("batch size ", batch_size, "; use at least 1");
+  for (const auto index : indices) {
+    if (index < 0 || index >= impl_->dataset_->size())
+      throw UsageError("sample ", index, " is not in ", impl_->dataset_->description(), "; count them from 0");
+  }
+  const auto samples = static_cast<std::int64_t>(indices.size());
+  const auto steps = samples / batch_size + (samples % batch_size != 0);
+  impl_->start(
+      [list = std::make_shared<const std::vector<std::int64_t>>(std::move(indices)), batch_size, samples](std::int64_t step) {
+        const auto first = list->begin() + step * batch_size;
+        return std::vector<std::int64_t>(first, first + std::min(batch_size, samples - step * batch_size));
+      },
+      epoch, 0, steps);
+}
+
+std::optional<HostBatch> Loader::next() { return impl_->next(); }
+double Loader::seconds_waited() const { return impl_->seconds_waited_; }
+
+}  // namespace unlabel::data

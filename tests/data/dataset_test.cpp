@@ -1,0 +1,96 @@
+#include "temp_folder.h"
+
+#include <unlabel/augment/error.h>
+#include <unlabel/data/dataset.h>
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace unlabel::data {
+namespace {
+
+std::string described(const std::string& spec, Split split) { return open_dataset(spec, split)->description(); }
+
+TEST(OpenDataset, FindsTheSplitsOfAFolder) {
+  const TempFolder folder;
+  folder.write("a/1.jpg", "x");
+  folder.write("b/1.jpg", "x");
+  EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + ": 2 images, 2 classes");
+  EXPECT_EQ(described(folder.path() + "//", Split::kTrain), "image folder " + folder.path() + ": 2 images, 2 classes");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "looked for test/, val/ and validation/");
+  for (const std::string name : {"validation", "val", "test"}) {
+    folder.write(name + "/x.jpg", "x");
+    EXPECT_EQ(described(folder.path(), Split::kTest), "image folder " + folder.path() + "/" + name + ": 1 image, no labels");
+  }
+  folder.write("train/x.jpg", "x");
+  EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
+  std::filesystem::remove(folder / "train/x.jpg");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "no images in " + folder.path() + "/train");
+}
+
+TEST(OpenDataset, TellsAClassNamedTrainFromASplit) {
+  const TempFolder folder;
+  folder.write("train/1.jpg", "x");
+  folder.write("annotations/1.xml", "x");
+  EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
+  folder.write("airplane/1.jpg", "x");
+  EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + ": 2 images, 2 classes");
+  std::filesystem::create_directory(folder / "val");
+  EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
+}
+
+TEST(OpenDataset, DetectsTheFormatUnlessAPrefixSaysIt) {
+  const TempFolder cifar, idx;
+  cifar.write("data_batch_1.bin", std::string(3073, '\1'));
+  cifar.write("1.jpg", "x");
+  EXPECT_EQ(open_dataset(cifar.path(), Split::kTrain)->label(0), 1);
+  EXPECT_EQ(open_dataset("cifar10:" + cifar.path(), Split::kTrain)->label(0), 1);
+  EXPECT_EQ(open_dataset("folder:" + cifar.path(), Split::kTrain)->name(0), "1.jpg");
+  EXPECT_THROWS_WITH(open_dataset("idx:" + cifar.path(), Split::kTrain), UsageError, "no train-images-idx3-ubyte");
+  EXPECT_THROWS_WITH(open_dataset(cifar.path(), Split::kTest), UsageError, "test_batch.bin");
+
+  using namespace std::literals;
+  idx.write("t10k-images.idx3-ubyte", "\0\0\10\3\0\0\0\1\0\0\0\1\0\0\0\1\7"sv);
+  EXPECT_EQ(open_dataset(idx.path(), Split::kTest)->size(), 1);
+  EXPECT_THROWS_WITH(open_dataset(idx.path(), Split::kTrain), UsageError, "train-images-idx3-ubyte");
+  EXPECT_THROWS_WITH(open_dataset("cifar10:" + idx.path(), Split::kTrain), UsageError, "data_batch_1.bin");
+}
+
+TEST(OpenDataset, SaysWhatIsWrong) {
+  const TempFolder folder;
+  EXPECT_THROWS_WITH(open_dataset("", Split::kTrain), UsageError, "no data set named");
+  EXPECT_THROWS_WITH(open_dataset("folder:", Split::kTrain), UsageError, "no data set named");
+  EXPECT_THROWS_WITH(open_dataset(folder / "none", Split::kTrain), UsageError, "there is no folder");
+  EXPECT_THROWS_WITH(open_dataset("cifar:" + folder.path(), Split::kTrain), UsageError, "folder:, cifar10: and idx:");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "no images in");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "no test images");
+  folder.write("x.jpg", "x");
+  EXPECT_THROWS_WITH(open_dataset(folder / "x.jpg", Split::kTrain), UsageError, "is not a folder");
+}
+
+TEST(SurveySizes, ReadsHeadersOfAnEvenSample) {
+  const TempFolder folder;
+  for (int i = 0; i < 9; ++i) folder.write_image("img" + std::to_string(i) + (i % 2 ? ".png" : ".jpg"), 20 + i, 40 - i);
+  folder.write("img9.jpg", "no image");
+  const auto dataset = open_dataset(folder.path(), Split::kTrain);
+  const auto all = survey_sizes(*dataset, 100);
+  EXPECT_EQ(all.surveyed, 9);
+  EXPECT_EQ(all.broken, 1);
+  EXPECT_EQ(all.min_short_side, 20);
+  EXPECT_EQ(all.median_short_side, 24);
+  EXPECT_EQ(all.max_short_side, 28);
+  const auto three = survey_sizes(*dataset, 3);  // of 0, 3 and 6
+  EXPECT_EQ(three.surveyed, 3);
+  EXPECT_EQ(three.min_short_side, 20);
+  EXPECT_EQ(three.median_short_side, 23);
+  EXPECT_EQ(three.max_short_side, 26);
+  EXPECT_THROW(survey_sizes(*dataset, 0), UsageError);
+
+  const TempFolder broken;
+  broken.write("1.jpg", "no image");
+  EXPECT_THROWS_WITH(survey_sizes(*open_dataset(broken.path(), Split::kTrain), 5), Error, "1.jpg");
+}
+
+}  // namespace
+}  // namespace unlabel::data

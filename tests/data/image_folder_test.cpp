@@ -1,0 +1,172 @@
+#include "temp_folder.h"
+
+#include <unlabel/augment/error.h>
+#include <unlabel/data/image_folder.h>
+
+#include <gtest/gtest.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+
+namespace unlabel::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> names(const Dataset& dataset) {
+  std::vector<std::string> result;
+  for (std::int64_t i = 0; i < dataset.size(); ++i) result.push_back(dataset.name(i));
+  return result;
+}
+
+std::vector<std::int64_t> labels(const Dataset& dataset) {
+  std::vector<std::int64_t> result;
+  for (std::int64_t i = 0; i < dataset.size(); ++i) result.push_back(dataset.label(i));
+  return result;
+}
+
+using Names = std::vector<std::string>;
+using Labels = std::vector<std::int64_t>;
+
+TEST(ImageFolder, OrdersPathsAndClassesByTheirBytes) {
+  const TempFolder folder;
+  // '-' sorts before '/', so the paths of "a-b" come before those of "a", while the name "a" sorts first.
+  for (const char* name : {"a/2.png", "a/10.PNG", "a/deep/er/x.jpeg", "a-b/1.JPG", "Z/1.webp", "\xc3\xa9/1.tiff"}) folder.write(name, "x");
+  const auto dataset = open_image_folder(folder.path());
+  EXPECT_EQ(names(*dataset), (Names{"Z/1.webp", "a-b/1.JPG", "a/10.PNG", "a/2.png", "a/deep/er/x.jpeg", "\xc3\xa9/1.tiff"}));
+  EXPECT_EQ(dataset->class_names(), (Names{"Z", "a", "a-b", "\xc3\xa9"}));
+  EXPECT_EQ(labels(*dataset), (Labels{0, 2, 1, 1, 1, 3}));
+  EXPECT_EQ(dataset->description(), "image folder " + folder.path() + ": 6 images, 4 classes");
+}
+
+TEST(ImageFolder, TakesImagesOnly) {
+  const TempFolder folder;
+  for (const char* name : {"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm", "j.pbm", "k.PnM"})
+    folder.write(name, "x");
+  for (const char* name : {".hidden.jpg", ".cache/x.jpg", "notes.txt", "jpg", "x.jpg.part", "y.jpgg", "sub/._x.jpg", "z.gif"})
+    folder.write(name, "x");
+  fs::create_directories(folder / "folder.jpg");
+  ASSERT_EQ(mkfifo((folder / "pipe.jpg").c_str(), 0600), 0);
+  const auto dataset = open_image_folder(folder.path());
+  EXPECT_EQ(names(*dataset), (Names{"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm", "j.pbm", "k.PnM"}));
+}
+
+TEST(ImageFolder, HasNoLabelsUnlessEveryImageIsInOneOfTwoFolders) {
+  {
+    const TempFolder folder;
+    for (const char* name : {"a/1.jpg", "b/1.jpg", "top.jpg"}) folder.write(name, "x");
+    const auto dataset = open_image_folder(folder.path());
+    EXPECT_TRUE(dataset->class_names().empty());
+    EXPECT_EQ(labels(*dataset), (Labels{-1, -1, -1}));
+    EXPECT_EQ(dataset->description(), "image folder " + folder.path() + ": 3 images, no labels");
+    fs::remove(folder / "top.jpg");
+    EXPECT_EQ(labels(*open_image_folder(folder.path())), (Labels{0, 1}));
+  }
+  const TempFolder folder;
+  for (const char* name : {"only/1.jpg", "only/2.jpg", "empty/readme.txt"}) folder.write(name, "x");
+  EXPECT_EQ(labels(*open_image_folder(folder.path())), (Labels{-1, -1}));
+}
+
+TEST(ImageFolder, FollowsLinksWithoutLoops) {
+  const TempFolder elsewhere, folder;
+  elsewhere.write("far/1.jpg", "far");
+  folder.write("a/1.jpg", "near");
+  fs::create_directory_symlink(elsewhere / "far", folder / "b");
+  fs::create_directory_symlink(folder.path(), folder / "a/up");
+  fs::create_directory_symlink(".", folder / "a/self");
+  fs::create_symlink(elsewhere / "far/1.jpg", folder / "a/2.jpg");
+  fs::create_symlink("nowhere", folder / "a/3.jpg");
+  fs::create_symlink("nowhere", folder / "a/text");
+  fs::create_symlink("4.jpg", folder / "a/4.jpg");
+  const auto dataset = open_image_folder(folder.path());
+  EXPECT_EQ(names(*dataset), (Names{"a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg", "b/1.jpg"}));
+  augment::Source source;
+  dataset->read(4, source);
+  EXPECT_EQ(std::string(source.bytes.begin(), source.bytes.end()), "far");
+  EXPECT_THROWS_WITH(dataset->read(2, source), Error, "a/3.jpg");
+}
+
+TEST(ImageFolder, ReadsTheBytes) {
+  const TempFolder folder;
+  folder.write("1.jpg", "first");
+  folder.write("2.jpg", "");
+  folder.write("3.jpg", "third");
+  const auto dataset = open_image_folder(folder.path() + "/");
+  augment::Source source;
+  source.pixels.create(2, 2, CV_8UC3);
+  dataset->read(0, source);
+  EXPECT_EQ(std::string(source.bytes.begin(), source.bytes.end()), "first");
+  EXPECT_TRUE(source.pixels.empty());
+  EXPECT_THROWS_WITH(dataset->read(1, source), Error, "2.jpg: the file is empty");
+  EXPECT_THROW(dataset->read(3, source), UsageError);
+  EXPECT_THROW(dataset->label(-1), UsageError);
+  fs::remove(folder / "3.jpg");
+  EXPECT_THROWS_WITH(dataset->read(2, source), Error, "3.jpg");
+  ASSERT_EQ(mkfifo((folder / "3.jpg").c_str(), 0600), 0);
+  EXPECT_THROWS_WITH(dataset->read(2, source), Error, "not a regular file");
+}
+
+TEST(ImageFolder, FingerprintIsOfPathsAndSizes) {
+  const TempFolder folder, twin;
+  for (const auto* at : {&folder, &twin}) {
+    at->write("a/1.jpg", "12345");
+    at->write("b/2.jpg", "12345");
+  }
+  const auto fingerprint = open_image_folder(folder.path())->fingerprint();
+  EXPECT_EQ(open_image_folder(twin.path())->fingerprint(), fingerprint);
+  // FNV-1a of "a/1.jpg\0" 5 "b/2.jpg\0" 5 with sizes of eight bytes, computed apart.
+  std::uint64_t expected = 14695981039346656037u;
+  using namespace std::literals;
+  for (const char byte : "a/1.jpg\0\5\0\0\0\0\0\0\0b/2.jpg\0\5\0\0\0\0\0\0\0"sv)
+    expected = (expected ^ static_cast<std::uint8_t>(byte)) * 1099511628211u;
+  EXPECT_EQ(fingerprint, expected);
+
+  folder.write("a/1.jpg", "54321");
+  EXPECT_EQ(open_image_folder(folder.path())->fingerprint(), fingerprint);
+  folder.write("a/1.jpg", "123456");
+  EXPECT_NE(open_image_folder(folder.path())->fingerprint(), fingerprint);
+  fs::rename(twin / "a/1.jpg", twin / "a/3.jpg");
+  EXPECT_NE(open_image_folder(twin.path())->fingerprint(), fingerprint);
+}
+
+TEST(ImageFolder, NamesWhatCannotBeRead) {
+  const TempFolder folder;
+  EXPECT_THROWS_WITH(open_image_folder(folder / "none"), UsageError, "no folder " + folder.path() + "/none");
+  EXPECT_THROWS_WITH(open_image_folder(folder.path()), UsageError, "no images in " + folder.path());
+  folder.write("file", "x");
+  EXPECT_THROWS_WITH(open_image_folder(folder / "file"), UsageError, "is not a folder");
+
+  folder.write("open/1.jpg", "x");
+  folder.write("locked/1.jpg", "x");
+  fs::permissions(folder / "locked", fs::perms::none);
+  fs::permissions(folder.path(), fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+  const bool root = geteuid() == 0;
+  if (root) setfsuid(65534);  // root reads everything, so be somebody else for this thread's files
+  EXPECT_THROWS_WITH(open_image_folder(folder.path()), UsageError, folder.path() + "/locked/: Permission denied");
+  if (root) setfsuid(0);
+  fs::permissions(folder / "locked", fs::perms::owner_all);
+}
+
+TEST(ImageFolder, MayBeRenamedWhileItIsUsed) {
+  const TempFolder folder;
+  folder.write("old/1.jpg", "one");
+  const auto dataset = open_image_folder(folder / "old");
+  fs::rename(folder / "old", folder / "new");
+  augment::Source source;
+  dataset->read(0, source);
+  EXPECT_EQ(source.bytes.size(), 3u);
+}
+
+TEST(ImageFolder, FindsWhetherThereIsAnImage) {
+  const TempFolder folder;
+  folder.write("a/b/c/readme.txt", "x");
+  EXPECT_FALSE(contains_image(folder.path()));
+  folder.write("a/b/c/d/x.png", "x");
+  EXPECT_TRUE(contains_image(folder.path()));
+}
+
+}  // namespace
+}  // namespace unlabel::data

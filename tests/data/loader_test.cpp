@@ -1,0 +1,341 @@
+#include "temp_folder.h"
+
+#include <unlabel/augment/error.h>
+#include <unlabel/data/loader.h>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <thread>
+
+namespace unlabel::data {
+namespace {
+
+augment::MultiCrop crops() {
+  return augment::MultiCrop::from_json(nlohmann::json::parse(R"({"views": [
+    {"count": 2, "pipeline": [{"op": "RandomResizedCrop", "size": 16}, {"op": "RandomHorizontalFlip"}, {"op": "Normalize"}]},
+    {"count": 1, "pipeline": [{"op": "RandomResizedCrop", "size": 8}, {"op": "Normalize"}]}]})"));
+}
+
+/// Seeded noise in memory; some samples are broken, and reading can be watched or held up.
+class FakeDataset : public Dataset {
+ public:
+  explicit FakeDataset(std::int64_t size, std::vector<std::int64_t> broken = {}) : size_(size), broken_(std::move(broken)) {}
+
+  std::int64_t size() const override { return size_; }
+  void read(std::int64_t index, augment::Source& out) const override {
+    ++reads;
+    if (on_read) on_read(index);
+    if (std::ranges::find(broken_, index) != broken_.end()) throw Error("sample ", index, " is broken");
+    out.bytes.clear();
+    out.pixels.create(20, 24, CV_8UC3);
+    cv::RNG(static_cast<std::uint64_t>(index) + 1).fill(out.pixels, cv::RNG::UNIFORM, 0, 256);
+  }
+  std::int64_t label(std::int64_t index) const override { return index % 7; }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+  std::string name(std::int64_t index) const override { return concat("fake[", index, "]"); }
+  std::uint64_t fingerprint() const override { return 0; }
+  std::string description() const override { return "fake"; }
+
+  std::function<void(std::int64_t)> on_read;
+  mutable std::atomic<int> reads{0};
+
+ private:
+  std::int64_t size_;
+  std::vector<std::int64_t> broken_;
+  std::vector<std::string> class_names_;
+};
+
+LoaderOptions with_threads(int threads, int prefetch = 2) {
+  LoaderOptions options;
+  options.seed = 5;
+  options.threads = threads;
+  options.prefetch = prefetch;
+  return options;
+}
+
+std::vector<HostBatch> all_batches(Loader& loader) {
+  std::vector<HostBatch> batches;
+  while (auto batch = loader.next()) batches.push_back(std::move(*batch));
+  return batches;
+}
+
+std::vector<float> view(const HostBatch& batch, std::size_t v) {
+  return {batch.views[v].get(), batch.views[v].get() + batch.indices.size() * batch.shapes[v].size()};
+}
+
+void expect_equal(const HostBatch& a, const HostBatch& b) {
+  EXPECT_EQ(a.epoch, b.epoch);
+  EXPECT_EQ(a.step, b.step);
+  EXPECT_EQ(a.indices, b.indices);
+  EXPECT_EQ(a.labels, b.labels);
+  ASSERT_EQ(a.shapes, b.shapes);
+  ASSERT_EQ(a.views.size(), 3u);
+  for (std::size_t v = 0; v < a.views.size(); ++v) EXPECT_EQ(view(a, v), view(b, v)) << "view " << v;
+  ASSERT_EQ(a.replacements.size(), b.replacements.size());
+  for (std::size_t i = 0; i < a.replacements.size(); ++i) {
+    EXPECT_EQ(a.replacements[i].index, b.replacements[i].index);
+    EXPECT_EQ(a.replacements[i].replacement, b.replacements[i].replacement);
+    EXPECT_EQ(a.replacements[i].name, b.replacements[i].name);
+    EXPECT_EQ(a.replacements[i].reason, b.replacements[i].reason);
+  }
+}
+
+TEST(Loader, BatchesAreBitEqualWhateverTheNumberOfThreads) {
+  const auto dataset = std::make_shared<FakeDataset>(60, std::vector<std::int64_t>{3, 4, 59});
+  const Sampler sampler(60, 12, 1);
+  std::vector<HostBatch> expected;
+  for (const int threads : {0, 1, 4}) {
+    for (const int prefetch : {1, 3}) {
+      Loader loader(dataset, crops(), with_threads(threads, prefetch));
+      loader.start(sampler, 2, 0, 5);
+      auto batches = all_batches(loader);
+      ASSERT_EQ(batches.size(), 5u);
+      EXPECT_FALSE(loader.next().has_value());
+      if (expected.empty()) expected = std::move(batches);
+      else
+        for (std::size_t step = 0; step < 5; ++step) expect_equal(batches[step], expected[step]);
+    }
+  }
+  for (std::int64_t step = 0; step < 5; ++step) {
+    const auto& batch = expected[static_cast<std::size_t>(step)];
+    EXPECT_EQ(batch.epoch, 2);
+    EXPECT_EQ(batch.step, step);
+    EXPECT_EQ(batch.indices, sampler.indices(2, step));
+    EXPECT_EQ(batch.shapes, (std::vector<augment::OutputShape>{{3, 16, 16}, {3, 16, 16}, {3, 8, 8}}));
+    EXPECT_NE(view(batch, 0), view(batch, 1));
+    for (const auto& memory : batch.views) EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % 64, 0u);
+  }
+}
+
+TEST(Loader, RowsAreWhatTheCropsMakeOfTheSample) {
+  const auto dataset = std::make_shared<FakeDataset>(10);
+  Loader loader(dataset, crops(), with_threads(2));
+  loader.start({7, 2, 7}, 2, 4);
+  const auto batches = all_batches(loader);
+  ASSERT_EQ(batches.size(), 2u);
+  EXPECT_EQ(batches[0].indices, (std::vector<std::int64_t>{7, 2}));
+  EXPECT_EQ(batches[1].indices, (std::vector<std::int64_t>{7}));
+  EXPECT_EQ(batches[1].step, 1);
+  EXPECT_EQ(batches[0].labels, (std::vector<std::int64_t>{0, 2}));
+  const auto by_hand = crops();
+  augment::Source source;
+  dataset->read(2, source);
+  std::vector<float> first(3 * 16 * 16), second(first), third(3 * 8 * 8);
+  std::vector<float*> out{first.data(), second.data(), third.data()};
+  by_hand(source, {5, 4, 2, 0}, out);
+  EXPECT_EQ(std::memcmp(batches[0].views[0].get() + first.size(), first.data(), first.size() * 4), 0);
+  EXPECT_EQ(std::memcmp(batches[0].views[1].get() + second.size(), second.data(), second.size() * 4), 0);
+  EXPECT_EQ(std::memcmp(batches[0].views[2].get() + third.size(), third.data(), third.size() * 4), 0);
+}
+
+TEST(Loader, OneRanksBatchIsTheRanksSlicesJoined) {
+  const auto dataset = std::make_shared<FakeDataset>(50, std::vector<std::int64_t>{0, 11});
+  Loader whole(dataset, crops(), with_threads(2)), first(dataset, crops(), with_threads(1)), second(dataset, crops(), with_threads(0));
+  whole.start(Sampler(50, 8, 3), 0, 0, 6);
+  first.start(Sampler(50, 8, 3, 0, 2), 0, 0, 6);
+  second.start(Sampler(50, 8, 3, 1, 2), 0, 0, 6);
+  for (int step = 0; step < 6; ++step) {
+    const auto all = *whole.next(), a = *first.next(), b = *second.next();
+    for (std::size_t v = 0; v < 3; ++v) {
+      auto joined = view(a, v);
+      const auto rest = view(b, v);
+      joined.insert(joined.end(), rest.begin(), rest.end());
+      EXPECT_EQ(view(all, v), joined);
+    }
+    EXPECT_EQ(all.replacements.size(), a.replacements.size() + b.replacements.size());
+  }
+}
+
+TEST(Loader, ResumesInTheMiddleOfAnEpoch) {
+  const auto dataset = std::make_shared<FakeDataset>(64, std::vector<std::int64_t>{9});
+  const Sampler sampler(64, 8, 3);
+  Loader loader(dataset, crops(), with_threads(2));
+  loader.start(sampler, 1, 0, 8);
+  const auto whole = all_batches(loader);
+  loader.start(sampler, 1, 5, 8);
+  const auto resumed = all_batches(loader);
+  ASSERT_EQ(resumed.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) expect_equal(resumed[i], whole[5 + i]);
+}
+
+TEST(Loader, ReplacesBrokenImagesByTheNextUsableOne) {
+  // Real files, so that reading and decoding both fail: cut off, empty, gone.
+  const TempFolder folder;
+  for (int i = 0; i < 8; ++i) folder.write_image(concat("img", i, ".jpg"), 30, 30, static_cast<std::uint64_t>(i));
+  folder.write("img2.jpg", "no image at all");
+  folder.write("img3.jpg", "");
+  std::string bytes;
+  {
+    std::ifstream in(folder / "img7.jpg", std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  folder.write("img7.jpg", bytes.substr(0, bytes.size() / 2));
+  const auto dataset = open_dataset(folder.path(), Split::kTrain);
+  for (const int threads : {0, 1, 4}) {
+    Loader loader(dataset, crops(), with_threads(threads));
+    loader.start({0, 1, 2, 3, 4, 7}, 6);
+    const auto batch = *loader.next();
+    EXPECT_EQ(batch.indices, (std::vector<std::int64_t>{0, 1, 2, 3, 4, 7}));
+    ASSERT_EQ(batch.replacements.size(), 3u);
+    EXPECT_EQ(batch.replacements[0].index, 2);
+    EXPECT_EQ(batch.replacements[0].replacement, 4);
+    EXPECT_EQ(batch.replacements[0].name, "img2.jpg");
+    EXPECT_FALSE(batch.replacements[0].reason.empty());
+    EXPECT_EQ(batch.replacements[1].index, 3);
+    EXPECT_EQ(batch.replacements[1].replacement, 4);
+    EXPECT_NE(batch.replacements[1].reason.find("empty"), std::string::npos);
+    EXPECT_EQ(batch.replacements[2].index, 7);
+    EXPECT_EQ(batch.replacements[2].replacement, 0);
+    // Row 2 is image 4 under the key of sample 2, so not what row 4 holds.
+    augment::Source source;
+    dataset->read(4, source);
+    std::vector<float> first(3 * 16 * 16), second(first), third(3 * 8 * 8);
+    std::vector<float*> out{first.data(), second.data(), third.data()};
+    crops()(source, {5, 0, 2, 0}, out);
+    EXPECT_EQ(std::memcmp(batch.views[0].get() + 2 * first.size(), first.data(), first.size() * 4), 0);
+  }
+}
+
+TEST(Loader, ALabelIsOfTheImageInTheBatch) {
+  Loader loader(std::make_shared<FakeDataset>(9, std::vector<std::int64_t>{8}), crops(), with_threads(1));
+  loader.start({8, 5}, 2);
+  const auto batch = *loader.next();
+  EXPECT_EQ(batch.labels, (std::vector<std::int64_t>{0, 5}));
+  EXPECT_EQ(batch.replacements.at(0).replacement, 0);
+}
+
+TEST(Loader, ThrowsWhenAllIsBroken) {
+  std::vector<std::int64_t> broken(150);
+  for (std::size_t i = 0; i < broken.size(); ++i) broken[i] = static_cast<std::int64_t>(i);
+  for (const int threads : {0, 1, 4}) {
+    const auto dataset = std::make_shared<FakeDataset>(300, broken);
+    Loader loader(dataset, crops(), with_threads(threads));
+    loader.start({200, 51, 50, 201, 202, 203, 204, 205}, 2);
+    EXPECT_EQ(loader.next()->replacements.at(0).replacement, 150);  // 99 broken ones, then a good one
+    EXPECT_THROWS_WITH(loader.next(), Error, "100 images in a row");
+    EXPECT_THROWS_WITH(loader.next(), Error, "fake[50]");
+    loader.start({200}, 1);
+    EXPECT_TRUE(loader.next().has_value());
+
+    Loader small(std::make_shared<FakeDataset>(3, broken), crops(), with_threads(threads));
+    small.start({1, 2}, 2);
+    EXPECT_THROWS_WITH(small.next(), Error, "3 images in a row");
+  }
+}
+
+TEST(Loader, RethrowsWhatIsNoFaultOfAnImage) {
+  for (const int threads : {0, 1, 4}) {
+    const auto dataset = std::make_shared<FakeDataset>(20);
+    dataset->on_read = [](std::int64_t index) {
+      if (index == 7) throw std::bad_alloc();
+      if (index == 8) throw UsageError("too many open files");
+    };
+    Loader loader(dataset, crops(), with_threads(threads));
+    loader.start({1, 2, 3, 7, 5, 6}, 2);
+    EXPECT_TRUE(loader.next().has_value());
+    EXPECT_THROW(loader.next(), std::bad_alloc);
+    EXPECT_THROW(loader.next(), std::bad_alloc);
+    loader.start({8}, 1);
+    EXPECT_THROWS_WITH(loader.next(), UsageError, "too many open files");
+  }
+}
+
+TEST(Loader, StartsAnewInTheMiddleOfBusyWork) {
+  const auto dataset = std::make_shared<FakeDataset>(200);
+  dataset->on_read = [](std::int64_t) { std::this_thread::sleep_for(std::chrono::microseconds(200)); };
+  const Sampler sampler(200, 20, 1);
+  Loader quiet(dataset, crops(), with_threads(0)), loader(dataset, crops(), with_threads(4, 3));
+  for (std::int64_t epoch = 0; epoch < 12; ++epoch) {
+    loader.start(sampler, epoch, epoch % 3, 10);
+    if (epoch % 2 == 0) continue;
+    quiet.start(sampler, epoch, epoch % 3, 10);
+    for (std::int64_t i = 0; i < epoch % 4; ++i) expect_equal(*loader.next(), *quiet.next());
+  }
+}
+
+TEST(Loader, EndsWhileWorkersAreBusy) {
+  for (int round = 0; round < 20; ++round) {
+    const auto dataset = std::make_shared<FakeDataset>(100);
+    dataset->on_read = [](std::int64_t) { std::this_thread::sleep_for(std::chrono::microseconds(300)); };
+    Loader loader(dataset, crops(), with_threads(4));
+    if (round == 0) continue;
+    loader.start(Sampler(100, 50, 1), 0, 0, 2);
+    if (round % 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (round % 5 == 4) loader.next();
+  }
+}
+
+TEST(Loader, ReadsAheadNoFurtherThanAsked) {
+  constexpr int kBatch = 4, kPrefetch = 3;
+  const auto dataset = std::make_shared<FakeDataset>(400);
+  Loader loader(dataset, crops(), with_threads(4, kPrefetch));
+  loader.start(Sampler(400, kBatch, 1), 0, 0, 100);
+  for (int taken = 0; taken < 5; ++taken) {
+    const int most = kBatch * (kPrefetch + taken);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (dataset->reads < most && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_EQ(dataset->reads, most);
+    loader.next();
+  }
+}
+
+TEST(Loader, MemoryIsUsedAgainAndOutlivesTheLoader) {
+  const auto dataset = std::make_shared<FakeDataset>(64);
+  std::optional<HostBatch> last;
+  {
+    Loader loader(dataset, crops(), with_threads(2, 2));
+    std::vector<const float*> seen;
+    loader.start(Sampler(64, 4, 1), 0, 0, 16);
+    while (auto batch = loader.next()) {
+      if (std::ranges::find(seen, batch->views[0].get()) == seen.end()) seen.push_back(batch->views[0].get());
+      last = std::move(batch);
+    }
+    // Two read ahead, the one just handed out and the one that `last` still holds.
+    EXPECT_LE(seen.size(), 4u * 2);
+    EXPECT_GE(seen.size(), 2u);
+  }
+  last->views[0][0] = 3;
+  EXPECT_EQ(last->views[0][0], 3);
+  std::thread([batch = std::move(last)]() mutable { batch.reset(); }).join();
+}
+
+TEST(Loader, CountsTheTimeItMakesTheCallerWait) {
+  const auto dataset = std::make_shared<FakeDataset>(4);
+  dataset->on_read = [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); };
+  for (const int threads : {0, 1}) {
+    Loader loader(dataset, crops(), with_threads(threads));
+    EXPECT_EQ(loader.seconds_waited(), 0);
+    loader.start({0, 1}, 2);
+    loader.next();
+    EXPECT_GE(loader.seconds_waited(), 0.015);
+    EXPECT_LE(loader.seconds_waited(), 5);
+  }
+}
+
+TEST(Loader, RefusesWrongUse) {
+  const auto dataset = std::make_shared<FakeDataset>(10);
+  EXPECT_THROWS_WITH(Loader(nullptr, crops()), UsageError, "empty");
+  EXPECT_THROWS_WITH(Loader(std::make_shared<FakeDataset>(0), crops()), UsageError, "empty");
+  EXPECT_THROWS_WITH(Loader(dataset, augment::MultiCrop()), UsageError, "no views");
+  EXPECT_THROWS_WITH(Loader(dataset, crops(), with_threads(-1)), UsageError, "threads -1");
+  EXPECT_THROWS_WITH(Loader(dataset, crops(), with_threads(1, 0)), UsageError, "prefetch 0");
+  Loader loader(dataset, crops(), with_threads(1));
+  EXPECT_FALSE(loader.next().has_value());
+  EXPECT_THROWS_WITH(loader.start(Sampler(11, 2, 0), 0, 0, 5), UsageError, "11 samples");
+  EXPECT_THROWS_WITH(loader.start(Sampler(10, 2, 0), 0, 0, 6), UsageError, "5 steps");
+  EXPECT_THROWS_WITH(loader.start(Sampler(10, 2, 0), 0, 3, 2), UsageError, "steps 3 to 2");
+  EXPECT_THROWS_WITH(loader.start({1, 10}, 1), UsageError, "sample 10");
+  EXPECT_THROWS_WITH(loader.start({1}, 0), UsageError, "batch size 0");
+  loader.start(std::vector<std::int64_t>{}, 3);
+  EXPECT_FALSE(loader.next().has_value());
+}
+
+}  // namespace
+}  // namespace unlabel::data
