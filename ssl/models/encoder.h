@@ -1,10 +1,12 @@
 #pragma once
 
-#include <torch/nn/module.h>
+#include <unlabel/augment/options.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
+
+#include <torch/nn/module.h>
 
 namespace unlabel::ssl {
 
@@ -20,11 +22,16 @@ struct Encoder : torch::nn::Module {
 struct EncoderOptions {
   std::string arch = "resnet50";  ///< resnet18, resnet34, resnet50, resnet101, resnet152
   std::int64_t width = 64;        ///< channels of the first stage (64: the paper's; 128: RN50w2)
-  std::string stem = "imagenet";  ///< imagenet: 7x7 stride 2 and max pooling; small: 3x3 stride 1, no pooling (SimCLR, appendix B.9)
-  std::int64_t in_channels = 3;   ///< 3, or 1 for grey input, or 2 for Sobel
+  std::string stem =
+      "imagenet";  ///< imagenet: 7x7 stride 2 and max pooling; small: 3x3 stride 1, no pooling (SimCLR, appendix B.9)
+  std::int64_t in_channels = 3;     ///< 3, or 1 for grey input, or 2 for Sobel
+  bool zero_init_residual = false;  ///< start every residual block as the identity (BYOL's code; SwAV does not)
 };
 
-/// Builds an encoder with the official initialisation. Throws UsageError for an unknown architecture, naming the nearest.
+OptionTable table(EncoderOptions& options);
+
+/// Builds an encoder with the official initialisation. Throws UsageError for an unknown architecture, naming the
+/// nearest.
 std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options);
 
 }  // namespace unlabel::ssl

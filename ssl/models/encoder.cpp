@@ -1,0 +1,32 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/models/resnet.h>
+
+#include <torch/torch.h>
+
+namespace unlabel::ssl {
+
+OptionTable table(EncoderOptions& o) {
+  OptionTable t;
+  t.add("arch", o.arch, "resnet18, resnet34, resnet50, resnet101 or resnet152");
+  t.add("width", o.width, "channels of the first stage (the paper's networks: 64)");
+  t.add("stem", o.stem,
+        "imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to about 64 pixels)");
+  t.add("in_channels", o.in_channels, "channels of the images: 3, or 1 for grey");
+  t.add("zero_init_residual", o.zero_init_residual, "start every residual block as the identity");
+  return t;
+}
+
+std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options) {
+  const auto& arch = options.arch;
+  if (arch == "resnet18") return make_resnet(18, options);
+  if (arch == "resnet34") return make_resnet(34, options);
+  if (arch == "resnet50") return make_resnet(50, options);
+  if (arch == "resnet101") return make_resnet(101, options);
+  if (arch == "resnet152") return make_resnet(152, options);
+  const std::vector<std::string> known = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"};
+  throw UsageError("no encoder is called '", arch, "'", did_you_mean(arch, known),
+                   "; --encoder.arch takes resnet18, resnet34, resnet50, resnet101 or resnet152");
+}
+
+}  // namespace unlabel::ssl

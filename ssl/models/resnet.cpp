@@ -1,0 +1,162 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/models/resnet.h>
+
+#include <array>
+#include <vector>
+
+#include <torch/torch.h>
+
+namespace unlabel::ssl {
+namespace {
+
+namespace nn = torch::nn;
+
+nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
+  return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
+}
+
+// A residual block: relu(body(x) + shortcut(x)), where the shortcut is a 1x1 convolution when the shape changes, else
+// nothing.
+struct Block : nn::Module {
+  virtual at::Tensor forward(const at::Tensor& x) = 0;
+  virtual BatchNorm last_norm() const = 0;
+
+ protected:
+  void register_shortcut(std::int64_t in, std::int64_t out, std::int64_t stride) {
+    if (in == out && stride == 1) return;
+    shortcut_ = register_module("downsample", nn::Sequential(convolution(in, out, 1, stride), BatchNorm(out)));
+  }
+  at::Tensor shortcut(const at::Tensor& x) { return shortcut_ ? shortcut_->forward(x) : x; }
+
+ private:
+  nn::Sequential shortcut_{nullptr};
+};
+
+struct BasicBlock : Block {
+  static constexpr std::int64_t kExpansion = 1;
+
+  BasicBlock(std::int64_t in, std::int64_t channels, std::int64_t stride) {
+    conv1_ = register_module("conv1", convolution(in, channels, 3, stride));
+    bn1_ = register_module("bn1", BatchNorm(channels));
+    conv2_ = register_module("conv2", convolution(channels, channels, 3, 1));
+    bn2_ = register_module("bn2", BatchNorm(channels));
+    register_shortcut(in, channels, stride);
+  }
+
+  at::Tensor forward(const at::Tensor& x) override {
+    auto y = bn1_(conv1_(x)).relu_();
+    y = bn2_(conv2_(y));
+    return y.add_(shortcut(x)).relu_();
+  }
+  BatchNorm last_norm() const override { return bn2_; }
+
+ private:
+  nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
+  BatchNorm bn1_{nullptr}, bn2_{nullptr};
+};
+
+struct Bottleneck : Block {
+  static constexpr std::int64_t kExpansion = 4;
+
+  Bottleneck(std::int64_t in, std::int64_t channels, std::int64_t stride) {
+    conv1_ = register_module("conv1", convolution(in, channels, 1, 1));
+    bn1_ = register_module("bn1", BatchNorm(channels));
+    conv2_ = register_module("conv2", convolution(channels, channels, 3, stride));
+    bn2_ = register_module("bn2", BatchNorm(channels));
+    conv3_ = register_module("conv3", convolution(channels, channels * kExpansion, 1, 1));
+    bn3_ = register_module("bn3", BatchNorm(channels * kExpansion));
+    register_shortcut(in, channels * kExpansion, stride);
+  }
+
+  at::Tensor forward(const at::Tensor& x) override {
+    auto y = bn1_(conv1_(x)).relu_();
+    y = bn2_(conv2_(y)).relu_();
+    y = bn3_(conv3_(y));
+    return y.add_(shortcut(x)).relu_();
+  }
+  BatchNorm last_norm() const override { return bn3_; }
+
+ private:
+  nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, conv3_{nullptr};
+  BatchNorm bn1_{nullptr}, bn2_{nullptr}, bn3_{nullptr};
+};
+
+class ResNet : public Encoder {
+ public:
+  ResNet(bool bottleneck, const std::array<int, 4>& blocks, const EncoderOptions& options)
+      : small_stem_(options.stem == "small") {
+    conv1_ = register_module("conv1", small_stem_ ? convolution(options.in_channels, options.width, 3, 1)
+                                                  : convolution(options.in_channels, options.width, 7, 2));
+    bn1_ = register_module("bn1", BatchNorm(options.width));
+    std::int64_t in = options.width;
+    for (int s = 0; s < 4; ++s) {
+      const std::int64_t channels = options.width << s;
+      nn::ModuleList stage;
+      for (int b = 0; b < blocks[s]; ++b) {
+        const std::int64_t stride = s > 0 && b == 0 ? 2 : 1;
+        std::shared_ptr<Block> block;
+        if (bottleneck) {
+          block = std::make_shared<Bottleneck>(in, channels, stride);
+          in = channels * Bottleneck::kExpansion;
+        } else {
+          block = std::make_shared<BasicBlock>(in, channels, stride);
+          in = channels * BasicBlock::kExpansion;
+        }
+        blocks_.push_back(block);
+        stage->push_back(std::static_pointer_cast<nn::Module>(block));
+      }
+      register_module(concat("layer", s + 1), stage);
+    }
+    feature_dim_ = in;
+    initialize(options.zero_init_residual);
+  }
+
+  at::Tensor forward(const at::Tensor& images) override {
+    auto x = bn1_(conv1_(images)).relu_();
+    if (!small_stem_) x = torch::max_pool2d(x, 3, 2, 1);
+    for (const auto& block : blocks_) x = block->forward(x);
+    return x.mean({2, 3});
+  }
+
+  std::int64_t feature_dim() const override { return feature_dim_; }
+
+ private:
+  void initialize(bool zero_init_residual) {
+    for (const auto& module : modules(false)) {
+      if (auto* conv = module->as<nn::Conv2dImpl>()) {
+        nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
+      }
+    }
+    if (!zero_init_residual) return;
+    for (const auto& block : blocks_) nn::init::zeros_(block->last_norm()->weight);
+  }
+
+  bool small_stem_;
+  nn::Conv2d conv1_{nullptr};
+  BatchNorm bn1_{nullptr};
+  std::vector<std::shared_ptr<Block>> blocks_;  // of layer1 .. layer4, in order
+  std::int64_t feature_dim_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<Encoder> make_resnet(int depth, const EncoderOptions& options) {
+  if (options.stem != "imagenet" && options.stem != "small") {
+    throw UsageError("no stem is called '", options.stem, "'", did_you_mean(options.stem, {"imagenet", "small"}),
+                     "; --encoder.stem takes imagenet or small");
+  }
+  if (options.width < 1 || options.width > 1024)
+    throw UsageError("--encoder.width is ", options.width, "; it must be 1 to 1024");
+  if (options.in_channels < 1 || options.in_channels > 1024) {
+    throw UsageError("--encoder.in_channels is ", options.in_channels, "; it must be 1 to 1024");
+  }
+  if (depth == 18) return std::make_shared<ResNet>(false, std::array{2, 2, 2, 2}, options);
+  if (depth == 34) return std::make_shared<ResNet>(false, std::array{3, 4, 6, 3}, options);
+  if (depth == 50) return std::make_shared<ResNet>(true, std::array{3, 4, 6, 3}, options);
+  if (depth == 101) return std::make_shared<ResNet>(true, std::array{3, 4, 23, 3}, options);
+  if (depth == 152) return std::make_shared<ResNet>(true, std::array{3, 8, 36, 3}, options);
+  throw UsageError("there is no ResNet of depth ", depth, "; take 18, 34, 50, 101 or 152");
+}
+
+}  // namespace unlabel::ssl

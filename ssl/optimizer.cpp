@@ -1,0 +1,198 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/optimizer.h>
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace unlabel::ssl {
+
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+
+/// Norms of a list as one vector: one kernel and no wait for the device.
+at::Tensor norms(const Tensors& tensors) { return at::stack(at::_foreach_norm(tensors)); }
+
+void scale(Tensors& tensors, const at::Tensor& factors) { at::_foreach_mul_(tensors, factors.unbind()); }
+
+/// (g + wd w) a, see the header.
+Tensors larc_direction(const Tensors& parameters, const Tensors& gradients, double lr, double weight_decay,
+                       const OptimizerOptions& options) {
+  const at::Tensor w = norms(parameters), g = norms(gradients);
+  const at::Tensor adapted = (w != 0).logical_and_(g != 0);
+  at::Tensor a = w * options.trust_coefficient / (g + w * weight_decay + options.eps);
+  if (options.clip) a = (a / lr).clamp_max(1);
+  a = at::where(adapted, a, 1.0);
+  Tensors decay = parameters;
+  Tensors direction = at::_foreach_mul(decay, (adapted.to(w.scalar_type()) * weight_decay).unbind());
+  at::_foreach_add_(direction, gradients);
+  scale(direction, a);
+  return direction;
+}
+
+Tensors lars_direction(const Tensors& parameters, const Tensors& gradients, double weight_decay,
+                       const OptimizerOptions& options) {
+  Tensors direction = at::_foreach_add(gradients, parameters, weight_decay);
+  const at::Tensor w = norms(parameters), d = norms(direction);
+  scale(direction, at::where((w > 0).logical_and_(d > 0), w * options.trust_coefficient / d, 1.0));
+  return direction;
+}
+
+}  // namespace
+
+OptionTable table(OptimizerOptions& options) {
+  OptionTable t;
+  t.add("kind", options.kind, "sgd, lars (BYOL's), larc (SwAV's) or adamw");
+  t.add("lr", options.lr, "peak learning rate, for the global batch in use");
+  t.add("momentum", options.momentum, "momentum of sgd, lars and larc");
+  t.add("nesterov", options.nesterov, "Nesterov's momentum");
+  t.add("weight_decay", options.weight_decay, "weight decay");
+  t.add("trust_coefficient", options.trust_coefficient, "lars, larc: ratio of update to weight norms");
+  t.add("clip", options.clip, "larc: never more than the plain learning rate");
+  t.add("exclude_bias_and_norm", options.exclude_bias_and_norm, "neither decay nor adapt one-dimensional parameters");
+  t.add("eps", options.eps, "larc, adamw: added to denominators");
+  t.add("beta1", options.beta1, "adamw: decay of the first moment");
+  t.add("beta2", options.beta2, "adamw: decay of the second moment");
+  return t;
+}
+
+Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options)
+    : options_(std::move(options)), groups_(std::move(groups)) {
+  const auto& o = options_;
+  const std::vector<std::string> kinds{"sgd", "lars", "larc", "adamw"};
+  if (std::find(kinds.begin(), kinds.end(), o.kind) == kinds.end())
+    throw UsageError("optimizer.kind: no optimiser '", o.kind, "'", did_you_mean(o.kind, kinds),
+                     "; there are sgd, lars, larc and adamw");
+  const auto need = [](bool good, const char* name, double value, const char* range) {
+    if (!good) throw UsageError("optimizer.", name, " is ", value, ": it must be ", range);
+  };
+  need(o.lr >= 0, "lr", o.lr, "at least 0");
+  need(o.momentum >= 0 && o.momentum < 1, "momentum", o.momentum, "in [0, 1)");
+  need(o.weight_decay >= 0, "weight_decay", o.weight_decay, "at least 0");
+  need(o.trust_coefficient > 0, "trust_coefficient", o.trust_coefficient, "above 0");
+  need(o.eps >= 0, "eps", o.eps, "at least 0");
+  need(o.beta1 >= 0 && o.beta1 < 1, "beta1", o.beta1, "in [0, 1)");
+  need(o.beta2 >= 0 && o.beta2 < 1, "beta2", o.beta2, "in [0, 1)");
+  if (o.nesterov && o.momentum == 0) throw UsageError("optimizer.nesterov needs a momentum above 0");
+
+  const torch::NoGradGuard no_grad;
+  const bool adamw = o.kind == "adamw";
+  std::set<std::string> seen;
+  for (const auto& group : groups_) {
+    UNLABEL_INVARIANT(group.parameters.size() == group.names.size());
+    const double weight_decay = group.weight_decay.value_or(o.weight_decay);
+    need(weight_decay >= 0, "weight_decay", weight_decay, "at least 0");
+    Bundle usual{{}, group.lr_scale, weight_decay, group.adapt};
+    Bundle excluded{{}, group.lr_scale, 0, false};
+    for (std::size_t i = 0; i < group.parameters.size(); ++i) {
+      const auto& parameter = group.parameters[i];
+      if (!seen.insert(group.names[i]).second) throw Error("parameter '", group.names[i], "' is in two groups of the optimiser");
+      Slot slot{group.names[i], parameter, {}, {}, {}};
+      if (adamw || o.momentum > 0) slot.momentum = at::zeros_like(parameter);
+      if (adamw) {
+        slot.second = at::zeros_like(parameter);
+        slot.steps = torch::zeros({}, torch::kInt64);
+      }
+      (o.exclude_bias_and_norm && parameter.dim() <= 1 ? excluded : usual).slots.push_back(std::move(slot));
+    }
+    for (auto* bundle : {&usual, &excluded})
+      if (!bundle->slots.empty()) bundles_.push_back(std::move(*bundle));
+  }
+}
+
+void Optimizer::step(double lr) {
+  const torch::NoGradGuard no_grad;
+  for (auto& bundle : bundles_) {
+    const double rate = lr * bundle.lr_scale;
+    Tensors parameters, gradients, first, second;
+    std::vector<at::Scalar> correction1, root_correction2;
+    for (auto& slot : bundle.slots) {
+      if (!slot.parameter.grad().defined()) continue;
+      parameters.push_back(slot.parameter);
+      gradients.push_back(slot.parameter.grad());
+      if (slot.momentum.defined()) first.push_back(slot.momentum);
+      if (!slot.steps.defined()) continue;
+      second.push_back(slot.second);
+      const double t = static_cast<double>(slot.steps.add_(1).item<std::int64_t>());
+      correction1.emplace_back(-rate / (1 - std::pow(options_.beta1, t)));
+      root_correction2.emplace_back(std::sqrt(1 - std::pow(options_.beta2, t)));
+    }
+    if (parameters.empty()) continue;
+
+    if (options_.kind == "adamw") {
+      at::_foreach_mul_(parameters, 1 - rate * bundle.weight_decay);
+      at::_foreach_lerp_(first, gradients, 1 - options_.beta1);
+      at::_foreach_mul_(second, options_.beta2);
+      at::_foreach_addcmul_(second, gradients, gradients, 1 - options_.beta2);
+      Tensors denominator = at::_foreach_sqrt(second);
+      at::_foreach_div_(denominator, root_correction2);
+      at::_foreach_add_(denominator, options_.eps);
+      at::_foreach_addcdiv_(parameters, first, denominator, correction1);
+      continue;
+    }
+
+    Tensors direction;
+    if (bundle.adapt && options_.kind == "larc") {
+      direction = larc_direction(parameters, gradients, rate, bundle.weight_decay, options_);
+    } else if (bundle.adapt && options_.kind == "lars") {
+      direction = lars_direction(parameters, gradients, bundle.weight_decay, options_);
+    } else {
+      direction = bundle.weight_decay == 0 ? gradients : at::_foreach_add(gradients, parameters, bundle.weight_decay);
+    }
+    if (options_.momentum > 0) {
+      at::_foreach_mul_(first, options_.momentum);
+      at::_foreach_add_(first, direction);
+      direction = options_.nesterov ? at::_foreach_add(direction, first, options_.momentum) : first;
+    }
+    at::_foreach_add_(parameters, direction, -rate);
+  }
+}
+
+void Optimizer::zero_grad() {
+  const torch::NoGradGuard no_grad;
+  Tensors gradients;
+  for (const auto& bundle : bundles_)
+    for (const auto& slot : bundle.slots)
+      if (slot.parameter.grad().defined()) gradients.push_back(slot.parameter.grad());
+  if (!gradients.empty()) at::_foreach_zero_(gradients);
+}
+
+std::vector<std::pair<std::string, at::Tensor>> Optimizer::state() const {
+  const bool adamw = options_.kind == "adamw";
+  std::vector<std::pair<std::string, at::Tensor>> state;
+  for (const auto& bundle : bundles_) {
+    for (const auto& slot : bundle.slots) {
+      if (slot.momentum.defined()) state.emplace_back((adamw ? "exp_avg." : "momentum.") + slot.name, slot.momentum);
+      if (slot.second.defined()) state.emplace_back("exp_avg_sq." + slot.name, slot.second);
+      if (slot.steps.defined()) state.emplace_back("step." + slot.name, slot.steps);
+    }
+  }
+  return state;
+}
+
+void Optimizer::load_state(const std::vector<std::pair<std::string, at::Tensor>>& saved) {
+  const torch::NoGradGuard no_grad;
+  const auto own = state();
+  std::map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
+  for (const auto& [name, tensor] : own) {
+    const auto found = by_name.find(name);
+    if (found == by_name.end())
+      throw MismatchError("the checkpoint has no optimiser state '", name, "': it is of another model or optimiser than this run's ",
+                          options_.kind);
+    if (found->second.sizes() != tensor.sizes())
+      throw MismatchError("optimiser state '", name, "' has shape ", found->second.sizes(), " in the checkpoint and ", tensor.sizes(),
+                          " in this run: give the options that the checkpoint was made with");
+  }
+  if (by_name.size() != own.size()) {
+    for (const auto& [name, tensor] : own) by_name.erase(name);
+    throw MismatchError("the checkpoint has optimiser state '", by_name.begin()->first, "', which this run's ", options_.kind,
+                        " does not know: give the options that the checkpoint was made with");
+  }
+  for (const auto& [name, tensor] : own) at::Tensor(tensor).copy_(by_name.at(name));
+}
+
+}  // namespace unlabel::ssl

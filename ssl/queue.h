@@ -1,0 +1,37 @@
+#pragma once
+
+#include <unlabel/ssl/group.h>
+
+#include <cstdint>
+#include <memory>
+
+#include <torch/nn/module.h>
+
+namespace unlabel::ssl {
+
+/// The embeddings of past batches, newest first, one line for each crop that gets an assignment (SwAV, section 4.3 and appendix A).
+///
+/// The lines are kept in global order and are the same on every rank, so that a checkpoint holds one of them whatever the world size.
+/// Buffers: `embeddings` (crops x length x dim, zero at first) and `filled` (int64: rows pushed so far, at most `length`).
+struct Queue : torch::nn::Module {
+  /// `length` counts embeddings over the whole world; it must be a multiple of the world size.
+  Queue(std::int64_t crops, std::int64_t length, std::int64_t dim, std::shared_ptr<const Group> group);
+
+  std::int64_t length() const { return length_; }
+
+  /// True when every row holds an embedding; until then it should not be used. Waits for the device.
+  bool full() const;
+
+  /// This rank's part: crops x length / world_size x dim. The ranks' parts make up the queue.
+  at::Tensor local() const;
+
+  /// Puts the embeddings of all ranks (this rank's: crops x n x dim) in front and drops as many at the end. One all_gather.
+  void push(const at::Tensor& embeddings);
+
+ private:
+  std::int64_t length_;
+  std::shared_ptr<const Group> group_;
+  at::Tensor embeddings_, filled_;
+};
+
+}  // namespace unlabel::ssl

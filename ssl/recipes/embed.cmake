@@ -1,0 +1,12 @@
+# Writes the recipes as a C++ source. cmake -DOUT=recipes.cpp -DDIR=ssl/recipes -P embed.cmake
+file(GLOB files "${DIR}/*.json")
+list(SORT files)
+set(source "#include <utility>\n\nnamespace unlabel::ssl {\n\nextern const std::pair<const char*, const char*> kRecipes[];\n")
+string(APPEND source "const std::pair<const char*, const char*> kRecipes[] = {\n")
+foreach(file IN LISTS files)
+  get_filename_component(name "${file}" NAME_WE)
+  file(READ "${file}" text)
+  string(APPEND source "    {\"${name}\", R\"recipe(${text})recipe\"},\n")
+endforeach()
+string(APPEND source "    {nullptr, nullptr},\n};\n\n}  // namespace unlabel::ssl\n")
+file(WRITE "${OUT}" "${source}")

@@ -1,0 +1,34 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/sinkhorn.h>
+
+#include <torch/torch.h>
+
+namespace unlabel::ssl {
+
+OptionTable table(SinkhornOptions& options) {
+  OptionTable t;
+  t.add("epsilon", options.epsilon, "weight of the entropy in the assignments: smaller is harder (paper: 0.05)");
+  t.add("iterations", options.iterations, "Sinkhorn iterations (paper: 3)");
+  return t;
+}
+
+at::Tensor sinkhorn(const at::Tensor& scores, const SinkhornOptions& options, const Group& group) {
+  if (!(options.epsilon > 0)) throw UsageError("sinkhorn epsilon is ", options.epsilon, ": it must be above 0, such as 0.05");
+  if (options.iterations < 1) throw UsageError("sinkhorn iterations is ", options.iterations, ": it must be at least 1");
+  const torch::NoGradGuard no_grad;
+  const auto type = at::promote_types(scores.scalar_type(), at::kFloat);
+  at::Tensor logits = scores.detach().to(type).div(options.epsilon);
+  for (int i = 0; i < options.iterations; ++i) {
+    // Equal weight to each prototype. The factor 1 / K of the paper cancels in the next line.
+    at::Tensor largest = logits.amax(-2, /*keepdim=*/true);
+    group.all_reduce_max(largest);
+    at::Tensor sum = (logits - largest).exp_().sum(-2, /*keepdim=*/true);
+    group.all_reduce_sum(sum);
+    // A sum of zero cannot be: the rank that holds the maximum adds 1.
+    logits.sub_(largest).sub_(sum.log_());
+    logits.sub_(logits.logsumexp(-1, /*keepdim=*/true));
+  }
+  return logits.exp_();
+}
+
+}  // namespace unlabel::ssl

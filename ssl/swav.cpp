@@ -1,0 +1,135 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/swav.h>
+
+#include <cmath>
+
+#include <torch/torch.h>
+
+namespace unlabel::ssl {
+
+namespace F = torch::nn::functional;
+
+OptionTable table(SwavOptions& options) {
+  OptionTable t;
+  t.add("crops_for_assign", options.crops_for_assign, "the first crops, which give the targets (the global ones)");
+  t.add("temperature", options.temperature, "temperature of the predictions (paper: 0.1)");
+  t.add("epsilon", options.epsilon, "entropy in the assignments: smaller is harder (paper: 0.05)");
+  t.add("sinkhorn_iterations", options.sinkhorn_iterations, "Sinkhorn iterations (paper: 3)");
+  t.add("prototypes", options.prototypes, "number of prototypes K");
+  t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
+  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
+  t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations, "the prototypes learn from this iteration on");
+  t.add("queue_length", options.queue_length, "embeddings of past batches for Sinkhorn, over the whole world; 0: no queue");
+  t.add("queue_start_epoch", options.queue_start_epoch, "the queue begins to fill at this epoch");
+  return t;
+}
+
+namespace {
+
+void check(const SwavOptions& o) {
+  const auto at_least = [](const char* name, std::int64_t value, std::int64_t least) {
+    if (value < least) throw UsageError("swav.", name, " is ", value, ": it must be at least ", least);
+  };
+  at_least("crops_for_assign", o.crops_for_assign, 1);
+  at_least("prototypes", o.prototypes, 2);
+  at_least("projection_dim", o.projection_dim, 1);
+  at_least("hidden_dim", o.hidden_dim, 0);
+  at_least("sinkhorn_iterations", o.sinkhorn_iterations, 1);
+  at_least("freeze_prototypes_iterations", o.freeze_prototypes_iterations, 0);
+  at_least("queue_length", o.queue_length, 0);
+  at_least("queue_start_epoch", o.queue_start_epoch, 0);
+  if (!(o.temperature > 0)) throw UsageError("swav.temperature is ", o.temperature, ": it must be above 0, such as 0.1");
+  if (!(o.epsilon > 0)) throw UsageError("swav.epsilon is ", o.epsilon, ": it must be above 0, such as 0.05");
+}
+
+/// - sum p log p along the last dimension, over its largest value.
+at::Tensor relative_entropy(const at::Tensor& p) {
+  return at::xlogy(p, p).sum(-1).div(-std::log(static_cast<double>(p.size(-1))));
+}
+
+}  // namespace
+
+Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t global_batch,
+           std::shared_ptr<const Group> group)
+    : options_(options), group_(std::move(group)) {
+  check(options_);
+  if (global_batch < 1) throw UsageError("the batch is ", global_batch, ": it must be at least 1");
+  backbone_ = register_module("backbone", std::move(encoder));
+  projection_head_ = register_module("projection_head", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
+                                                                                   .hidden = options_.hidden_dim,
+                                                                                   .out = options_.projection_dim}));
+  prototypes_ = register_module(
+      "prototypes", torch::nn::Linear(torch::nn::LinearOptions(options_.projection_dim, options_.prototypes).bias(false)));
+  const std::int64_t length = options_.queue_length - options_.queue_length % global_batch;
+  if (length > 0)
+    queue_ = register_module(
+        "queue", std::make_shared<Queue>(options_.crops_for_assign, length, options_.projection_dim, group_));
+}
+
+at::Tensor Swav::features(const std::vector<at::Tensor>& crops) {
+  std::vector<at::Tensor> features;
+  for (std::size_t begin = 0, end; begin < crops.size(); begin = end) {
+    end = begin + 1;
+    while (end < crops.size() && crops[end].sizes() == crops[begin].sizes()) ++end;
+    features.push_back(backbone_->forward(at::cat({crops.data() + begin, end - begin})));
+  }
+  return at::cat(features);
+}
+
+at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step) {
+  const torch::NoGradGuard no_grad;
+  const std::int64_t samples = scores.size(1);
+  at::Tensor all = scores;
+  if (queue_ && step.epoch >= options_.queue_start_epoch) {
+    if (queue_->full()) all = at::cat({queue_->local().matmul(prototypes_->weight.t()), scores}, 1);
+    queue_->push(embeddings);
+  }
+  const SinkhornOptions options{options_.epsilon, options_.sinkhorn_iterations};
+  return sinkhorn(all, options, *group_).narrow(1, all.size(1) - samples, samples);
+}
+
+Loss Swav::loss(const Views& views, const Step& step) {
+  const auto crops = static_cast<std::int64_t>(views.crops.size()), targets = options_.crops_for_assign;
+  if (crops < 2 || crops < targets)
+    throw UsageError("SwAV needs at least ", std::max<std::int64_t>(2, targets), " crops of each image, not ", crops,
+                     ": see the augment section");
+  const std::int64_t samples = views.crops[0].size(0);
+  const at::Tensor projected = projection_head_->forward(features(views.crops));
+
+  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto type = at::promote_types(projected.scalar_type(), at::kFloat);
+  const at::Tensor z = F::normalize(projected.to(type), F::NormalizeFuncOptions().dim(1));
+  const at::Tensor scores = prototypes_->forward(z).view({crops, samples, options_.prototypes});
+  const at::Tensor q = assign(z.detach().view({crops, samples, -1}).narrow(0, 0, targets),
+                              scores.detach().narrow(0, 0, targets), step);
+
+  // Eq. 6. The crops other than i are all crops but i, so one sum over crops serves every target.
+  const at::Tensor log_p = at::log_softmax(scores / options_.temperature, -1);
+  const at::Tensor others = log_p.sum(0, /*keepdim=*/true) - log_p.narrow(0, 0, targets);
+  Loss loss;
+  loss.value = (q * others).sum(-1).mean().div(-static_cast<double>(crops - 1));
+
+  const torch::NoGradGuard no_grad;
+  at::Tensor usage = at::zeros({2, options_.prototypes}, q.options());
+  usage[0].copy_(q.flatten(0, 1).mean(0));
+  usage[1].index_fill_(0, q.argmax(-1).flatten(), 1);
+  group_->all_reduce_sum(usage);
+  loss.diagnostics = {{"assignment_entropy", relative_entropy(q).mean()},
+                      {"mean_assignment_entropy", relative_entropy(usage[0] / group_->world_size())},
+                      {"prototypes_used", (usage[1] > 0).sum().to(type)}};
+  if (queue_) loss.diagnostics.emplace_back("queue_full", at::full({}, queue_->full() ? 1.0 : 0.0, q.options()));
+  return loss;
+}
+
+void Swav::before_step(const Step&) {
+  const torch::NoGradGuard no_grad;
+  auto& weight = prototypes_->weight;
+  weight.copy_(F::normalize(weight, F::NormalizeFuncOptions().dim(1)));
+}
+
+void Swav::before_update(const Step& step) {
+  if (step.iteration < options_.freeze_prototypes_iterations) prototypes_->weight.mutable_grad().reset();
+}
+
+}  // namespace unlabel::ssl

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/safetensors.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace unlabel::ssl {
+
+/// Parameters and buffers of a module in the order of PyTorch's state_dict(), under the same names: a module's own
+/// parameters, its own buffers, then its children. The tensors are the module's own, not copies.
+NamedTensors state_of(const torch::nn::Module& module);
+
+struct LoadOptions {
+  std::string prefix;  ///< take only the names that begin with this, without it ("teacher.backbone."); empty: find it,
+                       ///< see load_state
+  bool strict =
+      false;  ///< every tensor of the module must be there and every tensor given must be used, as a checkpoint has it
+};
+
+/// What load_state did with each name.
+struct LoadReport {
+  std::string prefix;                   ///< what was taken off the names
+  std::vector<std::string> matched;     ///< names in the module that were filled
+  std::vector<std::string> missing;     ///< names in the module that nothing was given for: left as they were
+  std::vector<std::string> unexpected;  ///< given names that the module lacks (in full, with their prefix)
+  std::vector<std::string> mismatched;  ///< "name: 64x3x7x7 given, 16x3x3x3 wanted": left as they were
+  std::vector<std::string> ignored;     ///< given classifier weights: `fc.*`
+
+  /// Everything in the module was filled. A missing num_batches_tracked does not count (nothing reads it, and old files
+  /// lack it).
+  bool complete() const;
+  /// "122 tensors loaded (prefix 'module.'); 0 missing, 7 unexpected, 0 of a wrong shape, 2 ignored"
+  std::string summary() const;
+  /// The names behind each count, one a line; empty when there is nothing to tell.
+  std::string detail() const;
+};
+
+/// Copies tensors into those of the module by name, converting type and device and keeping the module's memory and
+/// strides.
+///
+/// The names may carry a prefix of `module.`, `backbone.` and `encoder.` in any combination: the one under which most
+/// of the module's tensors are found is taken off, none when that does as well. Throws Error when nothing matches (a
+/// silent load of nothing is how fine-tuning goes wrong), or, if strict, MismatchError before anything was changed when
+/// not all does.
+LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options = {});
+
+/// Reads weights from a file. For now that is .safetensors; a PyTorch pickle (.pth, .pt, .ckpt ...) is a UsageError
+/// that says how to convert it.
+TensorFile read_weights(const std::string& path);
+
+/// Writes an encoder for others to use: its tensors under torchvision's names, and as metadata `arch`, `width`, `stem`,
+/// `in_channels` and what the caller adds (size, mean, std of its input). In Python:
+///
+///     torchvision.models.resnet50().load_state_dict(safetensors.torch.load_file("encoder.safetensors"), strict=False)
+///
+/// Atomic; equal weights and metadata give equal bytes.
+void write_encoder(const std::string& path, const Encoder& encoder, const EncoderOptions& options,
+                   const std::map<std::string, std::string>& metadata = {});
+
+/// An encoder and what its file said of it.
+struct LoadedEncoder {
+  std::shared_ptr<Encoder> encoder;  ///< float32, on the CPU, in training mode as every new module is
+  EncoderOptions options;
+  std::map<std::string, std::string> metadata;  ///< all of it
+  LoadReport report;
+};
+
+/// Reads an encoder: one of ours, or any ResNet under torchvision's names, whose architecture then follows from its
+/// shapes (a `fc` is ignored). `options`, when given, is built instead. Throws Error when the file cannot be read,
+/// UsageError that asks for --encoder.arch when the shapes are no ResNet's, MismatchError when the weights do not fill
+/// the encoder.
+LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderOptions>& options = std::nullopt);
+
+}  // namespace unlabel::ssl

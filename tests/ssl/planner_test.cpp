@@ -1,0 +1,119 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/planner.h>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace unlabel::ssl {
+namespace {
+
+using nlohmann::json;
+
+Plan plan(std::int64_t images, int side, json given = json::object()) { return plan_swav({images, side, std::move(given)}); }
+
+bool warns(const Plan& plan, const std::string& text) {
+  for (const auto& warning : plan.warnings)
+    if (warning.find(text) != std::string::npos) return true;
+  return false;
+}
+
+TEST(Planner, ComesToThePublishedSettingsOnImageNet) {
+  const auto large = plan(1281167, 375, {{"batch_size", 4096}}).recipe;
+  EXPECT_EQ(large["encoder"], json({{"arch", "resnet50"}, {"stem", "imagenet"}}));
+  EXPECT_EQ(large["augment"]["global_size"], 224);
+  EXPECT_EQ(large["augment"]["local_size"], 96);
+  EXPECT_EQ(large["augment"]["local_count"], 6);
+  EXPECT_FALSE(large["augment"].contains("global_scale"));
+  EXPECT_NEAR(large["optimizer"]["lr"].get<double>(), 4.8, 1e-12);
+  EXPECT_NEAR(large["schedule"]["final_lr"].get<double>(), 0.0048, 1e-12);
+  EXPECT_EQ(large["schedule"]["warmup_epochs"], 10.0);
+  EXPECT_NEAR(large["schedule"]["warmup_start_lr"].get<double>(), 0.3, 1e-12);
+  EXPECT_EQ(large["swav"]["prototypes"], 3000);
+  EXPECT_EQ(large["swav"]["hidden_dim"], 2048);
+  EXPECT_EQ(large["swav"]["queue_length"], 0);
+  EXPECT_NEAR(large["swav"]["freeze_prototypes_iterations"].get<double>(), 313, 1);
+
+  const auto small = plan(1281167, 375, {{"batch_size", 256}, {"epochs", 200}}).recipe;
+  EXPECT_NEAR(small["optimizer"]["lr"].get<double>(), 0.6, 1e-12);
+  EXPECT_EQ(small["schedule"]["warmup_epochs"], 0.0);
+  EXPECT_EQ(small["swav"]["queue_length"], 3840);
+  EXPECT_EQ(small["swav"]["queue_start_epoch"], 15);
+  EXPECT_NEAR(small["swav"]["freeze_prototypes_iterations"].get<double>(), 5005, 1);
+}
+
+TEST(Planner, TakesTheRateBetweenThePublishedOnes) {
+  const auto rate = [](std::int64_t batch) { return plan(1281167, 300, {{"batch_size", batch}}).recipe["optimizer"]["lr"].get<double>(); };
+  EXPECT_NEAR(rate(1024), 0.6 * std::sqrt(8.0), 0.05);  // half way between, in logarithms
+  double before = 0;
+  for (const std::int64_t batch : {32, 64, 128, 256, 512, 1024, 2048, 4096, 8192}) {
+    EXPECT_GT(rate(batch), before);
+    before = rate(batch);
+  }
+}
+
+TEST(Planner, NeverEnlargesImages) {
+  for (int side = 1; side < 400; ++side) {
+    const auto p = plan(20000, side);
+    const auto& augment = p.recipe["augment"];
+    EXPECT_LE(augment["global_size"], side);
+    EXPECT_GE(augment["global_size"], 1);
+    if (augment["local_count"] > 0) {
+      EXPECT_LE(augment["local_size"], augment["global_size"]) << side;
+    }
+    EXPECT_EQ(p.recipe["encoder"]["stem"], side <= 64 ? "small" : "imagenet");
+    EXPECT_TRUE(p.warnings.empty()) << side << ": " << p.warnings[0];
+  }
+}
+
+TEST(Planner, MakesPlansThatWork) {
+  for (const std::int64_t images : {2, 10, 100, 1000, 5000, 50000, 60000, 300000, 1281167, 20000000}) {
+    SCOPED_TRACE(images);
+    const auto p = plan(images, 120);
+    const auto& r = p.recipe;
+    const std::int64_t batch = r["batch_size"], prototypes = r["swav"]["prototypes"], queue = r["swav"]["queue_length"];
+    EXPECT_LE(batch, images);
+    EXPECT_LE(prototypes, std::max<std::int64_t>(2, images / 4));
+    EXPECT_GE(prototypes, 2);
+    EXPECT_LE(prototypes, 2 * (batch + queue));
+    EXPECT_EQ(queue % batch, 0);
+    EXPECT_GT(r["optimizer"]["lr"], 0);
+    EXPECT_EQ(warns(p, "too few to learn"), images < 1000);
+    EXPECT_FALSE(warns(p, "prototypes"));
+    EXPECT_FALSE(warns(p, "queue"));
+    EXPECT_FALSE(p.choices.empty());
+    for (const auto& choice : p.choices) {
+      EXPECT_FALSE(choice.reason.empty()) << choice.setting;
+      EXPECT_EQ(choice.reason.find('\n'), std::string::npos);
+    }
+  }
+}
+
+TEST(Planner, FollowsWhatIsGiven) {
+  const auto p = plan(50000, 32, {{"batch_size", 512}, {"epochs", 6}, {"encoder", {{"arch", "resnet18"}, {"width", 16}}}, {"swav", {{"prototypes", 300}}}});
+  EXPECT_EQ(p.recipe["batch_size"], 512);
+  EXPECT_EQ(p.recipe["epochs"], 6);
+  EXPECT_EQ(p.recipe["swav"]["prototypes"], 300);
+  EXPECT_EQ(p.recipe["swav"]["hidden_dim"], 128);
+  EXPECT_EQ(p.recipe["swav"]["freeze_prototypes_iterations"], 97);
+  for (const auto& choice : p.choices) EXPECT_TRUE(choice.setting != "batch_size" && choice.setting != "epochs" && choice.setting != "swav.prototypes");
+  EXPECT_THROW(plan(100, 32, {{"batch_size", "many"}}), UsageError);
+  EXPECT_THROW(plan(0, 32), UsageError);
+}
+
+TEST(Planner, WarnsWhereItCannotWork) {
+  EXPECT_TRUE(plan(50000, 32).warnings.empty());
+  EXPECT_TRUE(warns(plan(5000, 32, {{"swav", {{"prototypes", 6000}}}}), "6000 prototypes for 5000 images"));
+  EXPECT_TRUE(warns(plan(500000, 224, {{"batch_size", 64}, {"swav", {{"prototypes", 3000}, {"queue_length", 0}}}}),
+                    "3000 prototypes for 64 assigned samples"));
+  EXPECT_FALSE(warns(plan(500000, 224, {{"batch_size", 64}, {"swav", {{"prototypes", 3000}}}}), "prototypes"));
+  EXPECT_TRUE(warns(plan(5000, 32, {{"batch_size", 8000}}), "a batch of 8000 is larger than the data of 5000"));
+  EXPECT_TRUE(warns(plan(50000, 32, {{"augment", {{"global_size", 224}}}}), "crops of 224 pixels"));
+  EXPECT_TRUE(warns(plan(50000, 32, {{"swav", {{"queue_length", 100}}}}), "shorter than a batch"));
+  EXPECT_TRUE(warns(plan(50000, 32, {{"epochs", 10}, {"swav", {{"queue_length", 2560}, {"queue_start_epoch", 15}}}}), "never used"));
+  EXPECT_TRUE(warns(plan(50000, 32, {{"epochs", 1}, {"swav", {{"freeze_prototypes_iterations", 313}}}}), "frozen"));
+  EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 8}}), "small for batch statistics"));
+}
+
+}  // namespace
+}  // namespace unlabel::ssl

@@ -1,0 +1,158 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/methods.h>
+#include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/recipe.h>
+#include <unlabel/ssl/schedule.h>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+namespace unlabel::ssl {
+namespace {
+
+using nlohmann::json;
+
+/// One recipe against the options structs; every key must be known.
+struct Read {
+  EncoderOptions encoder;
+  MethodOptions method;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+
+  explicit Read(const json& recipe) {
+    table(encoder).from_json(recipe.at("encoder"), "encoder");
+    table(method).from_json({{"swav", recipe.at("swav")}}, "recipe");
+    table(optimizer).from_json(recipe.at("optimizer"), "optimizer");
+    table(schedule).from_json(recipe.at("schedule"), "schedule");
+  }
+};
+
+TEST(Recipe, AllAreReadable) {
+  const std::set<std::string> keys{"method", "description", "source", "epochs", "batch_size", "precision", "sync_batch_norm_group",
+                                   "encoder", "swav", "optimizer", "schedule", "augment"};
+  ASSERT_EQ(recipe_names().size(), 12u);
+  EXPECT_TRUE(std::is_sorted(recipe_names().begin(), recipe_names().end()));
+  for (const auto& name : recipe_names()) {
+    const auto recipe = find_recipe(name);
+    SCOPED_TRACE(name);
+    for (const auto& [key, value] : recipe.items()) EXPECT_TRUE(keys.contains(key)) << key;
+    for (const auto& key : keys) EXPECT_TRUE(recipe.contains(key)) << key;
+    EXPECT_EQ(recipe["augment"]["preset"], "swav");
+    const Read read(recipe);
+    Optimizer({}, read.optimizer);
+    const std::int64_t epochs = recipe["epochs"];
+    Schedule(read.schedule, read.optimizer.lr, 100, 100 * epochs);
+    EXPECT_EQ(read.method.swav.queue_length % recipe["batch_size"].get<std::int64_t>(), 0);
+    EXPECT_EQ(read.method.swav.crops_for_assign, recipe["augment"]["global_count"]);
+    const auto on_disk = read_json_file(std::string(UNLABEL_SOURCE_DIR "/ssl/recipes/") + name + ".json");
+    EXPECT_EQ(on_disk, recipe);
+  }
+}
+
+TEST(Recipe, HasTheTenPublishedScripts) {
+  struct Published {
+    const char* name;
+    int epochs, batch;
+    double lr, final_lr, warmup, warmup_start;
+    int freeze, queue, queue_epoch, width, hidden, locals;
+    double global_low, local_low;
+    int norm_group;
+  };
+  const Published published[] = {
+      {"swav_100ep", 100, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
+      {"swav_200ep", 200, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
+      {"swav_400ep", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
+      {"swav_800ep", 800, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
+      {"swav_400ep_2x224", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 0, .08, 0, 8},
+      {"swav_200ep_bs256", 200, 256, .6, .0006, 0, 0, 5005, 3840, 15, 64, 2048, 6, .14, .05, 0},
+      {"swav_400ep_bs256", 400, 256, .6, .0006, 0, 0, 5005, 3840, 15, 64, 2048, 6, .14, .05, 0},
+      {"swav_rn50w2_400ep", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 128, 8192, 4, .14, .05, 8},
+      {"swav_rn50w4_400ep", 400, 2560, 4.8, .0048, 10, .3, 313, 2560, 0, 256, 8192, 4, .08, .08, 8},
+      {"swav_rn50w5_400ep", 400, 1536, 4.8, 0, 10, .1875, 313, 1536, 0, 320, 10240, 4, .14, .05, 8},
+  };
+  for (const auto& p : published) {
+    SCOPED_TRACE(p.name);
+    const auto recipe = find_recipe(p.name);
+    const Read read(recipe);
+    EXPECT_EQ(recipe["epochs"], p.epochs);
+    EXPECT_EQ(recipe["batch_size"], p.batch);
+    EXPECT_EQ(recipe["precision"], "fp16");
+    EXPECT_EQ(recipe["sync_batch_norm_group"], p.norm_group);
+    EXPECT_EQ(read.encoder.arch, "resnet50");
+    EXPECT_EQ(read.encoder.width, p.width);
+    EXPECT_EQ(read.encoder.stem, "imagenet");
+    EXPECT_EQ(read.optimizer.kind, "larc");
+    EXPECT_EQ(read.optimizer.lr, p.lr);
+    EXPECT_EQ(read.optimizer.momentum, 0.9);
+    EXPECT_EQ(read.optimizer.weight_decay, 1e-6);
+    EXPECT_EQ(read.optimizer.trust_coefficient, 0.001);
+    EXPECT_FALSE(read.optimizer.clip || read.optimizer.exclude_bias_and_norm || read.optimizer.nesterov);
+    EXPECT_EQ(read.schedule.kind, "cosine");
+    EXPECT_EQ(read.schedule.final_lr, p.final_lr);
+    EXPECT_EQ(read.schedule.warmup_epochs, p.warmup);
+    EXPECT_EQ(read.schedule.warmup_start_lr, p.warmup_start);
+    const auto& swav = read.method.swav;
+    EXPECT_EQ(swav.prototypes, 3000);
+    EXPECT_EQ(swav.projection_dim, 128);
+    EXPECT_EQ(swav.temperature, 0.1);
+    EXPECT_EQ(swav.epsilon, 0.05);
+    EXPECT_EQ(swav.sinkhorn_iterations, 3);
+    EXPECT_EQ(swav.hidden_dim, p.hidden);
+    EXPECT_EQ(swav.freeze_prototypes_iterations, p.freeze);
+    EXPECT_EQ(swav.queue_length, p.queue);
+    EXPECT_EQ(swav.queue_start_epoch, p.queue_epoch);
+    const auto& augment = recipe["augment"];
+    EXPECT_EQ(augment["global_size"], 224);
+    EXPECT_EQ(augment["global_count"], 2);
+    EXPECT_EQ(augment["global_scale"], json({p.global_low, 1.0}));
+    EXPECT_EQ(augment["local_count"], p.locals);
+    if (p.locals > 0) {
+      EXPECT_EQ(augment["local_size"], 96);
+      EXPECT_EQ(augment["local_scale"], json({p.local_low, 0.14}));
+    }
+  }
+}
+
+TEST(Recipe, IsFoundByNameOrFile) {
+  const auto path = std::filesystem::temp_directory_path() / "unlabel_recipe_test.json";
+  std::ofstream(path) << R"({"epochs": 3})";
+  EXPECT_EQ(find_recipe(path.string()), json({{"epochs", 3}}));
+  std::ofstream(path) << "[1]";
+  EXPECT_THROW(find_recipe(path.string()), UsageError);
+  std::filesystem::remove(path);
+  EXPECT_THROW(find_recipe(path.string()), UsageError);
+  try {
+    find_recipe("swav_100eq");
+    ADD_FAILURE();
+  } catch (const UsageError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("did you mean 'swav_100ep'"), std::string::npos) << message;
+    EXPECT_NE(message.find("cifar10_small"), std::string::npos) << message;
+  }
+}
+
+struct NoEncoder : Encoder {
+  at::Tensor forward(const at::Tensor& images) override { return images; }
+  std::int64_t feature_dim() const override { return 4; }
+};
+
+TEST(Methods, AreMadeByName) {
+  MethodOptions options;
+  table(options).set_text("swav.prototypes", "10");
+  for (const auto& name : method_names())
+    EXPECT_NE(make_method(name, options, std::make_shared<NoEncoder>(), 8, single_process()), nullptr);
+  const auto method = make_method("swav", options, std::make_shared<NoEncoder>(), 8, single_process());
+  EXPECT_EQ(method->named_parameters()["prototypes.weight"].size(0), 10);
+  const auto groups = method->parameter_groups();
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].names.size(), method->parameters().size());
+  EXPECT_THROW(make_method("swaw", options, std::make_shared<NoEncoder>(), 8, single_process()), UsageError);
+}
+
+}  // namespace
+}  // namespace unlabel::ssl

@@ -1,0 +1,431 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/cast.h>
+#include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/swav.h>
+
+#include "thread_group.h"
+
+#include <ATen/autocast_mode.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+namespace unlabel::ssl {
+namespace {
+
+using nlohmann::json;
+
+const json& golden() {
+  static const json value = read_json_file(UNLABEL_SOURCE_DIR "/tests/golden/swav.json");
+  return value;
+}
+
+/// The backbone of tests/golden/swav.py.
+struct TinyEncoder : Encoder {
+  TinyEncoder() {
+    conv = register_module(
+        "conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 6, 3).stride(2).padding(1).bias(false)));
+    norm = register_module("norm", BatchNorm(6));
+  }
+  at::Tensor forward(const at::Tensor& images) override {
+    ++passes;
+    return norm->forward(conv->forward(images)).relu().mean({2, 3});
+  }
+  std::int64_t feature_dim() const override { return 6; }
+
+  torch::nn::Conv2d conv{nullptr};
+  BatchNorm norm{nullptr};
+  int passes = 0;
+};
+
+/// Images are features already.
+struct NoEncoder : Encoder {
+  explicit NoEncoder(std::int64_t dim) : dim_(dim) {}
+  at::Tensor forward(const at::Tensor& images) override { return images.flatten(1); }
+  std::int64_t feature_dim() const override { return dim_; }
+  std::int64_t dim_;
+};
+
+/// The crops of tests/golden/swav.py, for any batch.
+at::Tensor crop(std::int64_t batch, int step, int view, int size) {
+  const auto i = torch::arange(batch * 3 * size * size, torch::kDouble);
+  return torch::sin(0.9 * i + 0.001 * i * i + 1.7 * view + 0.6 * step).view({batch, 3, size, size});
+}
+
+Views crops(std::int64_t batch, int step, int rank = 0, int world = 1) {
+  Views views;
+  const int sizes[] = {12, 12, 8, 8};
+  const std::int64_t rows = batch / world;
+  for (int v = 0; v < 4; ++v) views.crops.push_back(crop(batch, step, v, sizes[v]).narrow(0, rank * rows, rows).clone());
+  return views;
+}
+
+SwavOptions golden_options() {
+  SwavOptions options;
+  options.prototypes = 7;
+  options.projection_dim = 5;
+  options.hidden_dim = 8;
+  options.freeze_prototypes_iterations = 4;
+  options.queue_length = 16;
+  options.queue_start_epoch = 1;
+  return options;
+}
+
+void set_parameters(Swav& swav, const json& values) {
+  const torch::NoGradGuard no_grad;
+  const auto parameters = swav.named_parameters();
+  ASSERT_EQ(parameters.size(), values.size());
+  for (const auto& item : parameters)
+    item.value().copy_(torch::tensor(values.at(item.key()).get<std::vector<double>>(), torch::kDouble)
+                           .view(item.value().sizes()));
+}
+
+std::shared_ptr<Swav> golden_swav(const SwavOptions& options, std::int64_t batch,
+                                  std::shared_ptr<const Group> group = single_process()) {
+  auto swav = std::make_shared<Swav>(std::make_shared<TinyEncoder>(), options, batch, group);
+  to_float_dtype(*swav, torch::kDouble);
+  set_batch_norm_group(*swav, group);
+  set_parameters(*swav, golden()["start"]);
+  return swav;
+}
+
+double distance(const at::Tensor& actual, const json& expected) {
+  const auto values = torch::tensor(expected.get<std::vector<double>>(), torch::kDouble);
+  return (actual.detach().flatten() - values).abs().max().item<double>();
+}
+
+OptimizerOptions sgd() {
+  OptimizerOptions options;
+  options.kind = "sgd";
+  options.weight_decay = 0.01;
+  return options;
+}
+
+Step step_at(int iteration) {
+  Step step;
+  step.iteration = iteration;
+  step.steps_per_epoch = 3;
+  step.epoch = iteration / 3;
+  return step;
+}
+
+double diagnostic(const Loss& loss, const std::string& name) {
+  for (const auto& [key, value] : loss.diagnostics)
+    if (key == name) return value.item<double>();
+  ADD_FAILURE() << "no diagnostic " << name;
+  return -1;
+}
+
+TEST(Swav, FollowsTheReleasedCodeOverFreezeAndQueue) {
+  const auto swav = golden_swav(golden_options(), 6);
+  EXPECT_EQ(swav->queue_length(), 12);
+  Optimizer optimizer(swav->parameter_groups(), sgd());
+  const auto& losses = golden()["losses"];
+  int checked = 0;
+  for (int t = 0; t < static_cast<int>(losses.size()); ++t) {
+    const auto step = step_at(t);
+    optimizer.zero_grad();
+    swav->before_step(step);
+    const auto loss = swav->loss(crops(6, t), step);
+    loss.value.backward();
+    EXPECT_NEAR(loss.value.item<double>(), losses[t].get<double>(), 1e-9) << "step " << t;
+    if (golden()["gradients"].contains(std::to_string(t))) {
+      for (const auto& item : swav->named_parameters())
+        EXPECT_LT(distance(item.value().grad(), golden()["gradients"][std::to_string(t)][item.key()]), 1e-9)
+            << "step " << t << " " << item.key();
+      ++checked;
+    }
+    swav->before_update(step);
+    optimizer.step(0.2);
+  }
+  EXPECT_EQ(checked, 5);
+  for (const auto& item : swav->named_parameters())
+    EXPECT_LT(distance(item.value(), golden()["end"][item.key()]), 1e-9) << item.key();
+  EXPECT_LT(distance(swav->named_buffers()["queue.embeddings"], golden()["queue"]), 1e-9);
+  EXPECT_EQ(swav->named_buffers()["queue.filled"].item<std::int64_t>(), 12);
+}
+
+TEST(Swav, RunsTheBackboneOnceASize) {
+  const auto encoder = std::make_shared<TinyEncoder>();
+  Swav swav(encoder, golden_options(), 6, single_process());
+  to_float_dtype(swav, torch::kDouble);
+  swav.loss(crops(6, 0), Step());
+  EXPECT_EQ(encoder->passes, 2);
+  EXPECT_EQ(&swav.encoder(), encoder.get());
+}
+
+/// What a run leaves behind, for comparisons.
+struct Trace {
+  std::vector<double> losses, entropies, used;
+  std::map<std::string, at::Tensor> end;
+};
+
+Trace train(const std::shared_ptr<const Group>& group, int steps, std::int64_t batch, torch::Dtype type = torch::kDouble) {
+  auto options = golden_options();
+  options.freeze_prototypes_iterations = 6;
+  options.queue_length = 3 * batch;
+  const auto swav = golden_swav(options, batch, group);
+  to_float_dtype(*swav, type);
+  OptimizerOptions larc;
+  larc.trust_coefficient = 0.05;
+  larc.weight_decay = 0.01;
+  Optimizer optimizer(swav->parameter_groups(), larc);
+  Trace trace;
+  for (int t = 0; t < steps; ++t) {
+    auto step = step_at(t);
+    step.epoch = t / 4;
+    optimizer.zero_grad();
+    swav->before_step(step);
+    auto views = crops(batch, t, group->rank(), group->world_size());
+    for (auto& view : views.crops) view = view.to(type);
+    const auto loss = swav->loss(views, step);
+    loss.value.backward();
+    for (const auto& p : swav->parameters()) {
+      auto gradient = p.grad();
+      group->all_reduce_sum(gradient);
+      gradient.div_(group->world_size());
+    }
+    swav->before_update(step);
+    optimizer.step(0.5);
+    auto report = torch::stack({loss.value.detach(), loss.diagnostics[0].second, loss.diagnostics[2].second});
+    group->all_reduce_sum(report);
+    report.div_(group->world_size());
+    trace.losses.push_back(report[0].item<double>());
+    trace.entropies.push_back(report[1].item<double>());
+    trace.used.push_back(report[2].item<double>());
+  }
+  for (const auto& item : swav->named_parameters()) trace.end[item.key()] = item.value().detach().clone();
+  for (const auto& item : swav->named_buffers()) trace.end[item.key()] = item.value().detach().clone();
+  return trace;
+}
+
+TEST(Swav, IsTheSameOnAnyNumberOfRanks) {
+  const int steps = 20, batch = 8;
+  for (const auto type : {torch::kDouble, torch::kFloat}) {
+    const double tolerance = type == torch::kDouble ? 1e-9 : 1e-3;
+    const auto one = train(single_process(), steps, batch, type);
+    EXPECT_EQ(one.end.at("queue.filled").item<std::int64_t>(), 3 * batch);
+    EXPECT_GT((one.end.at("prototypes.weight").flatten() -
+               torch::tensor(golden()["start"]["prototypes.weight"].get<std::vector<double>>(), type)).abs().max().item<double>(), 1e-2);
+    for (const int world : {2, 4}) {
+      testing::run_ranks(world, [&](std::shared_ptr<const Group> group) {
+        const auto many = train(group, steps, batch, type);
+        for (int t = 0; t < steps; ++t) {
+          EXPECT_NEAR(many.losses[t], one.losses[t], tolerance) << world << " ranks, step " << t;
+          EXPECT_NEAR(many.entropies[t], one.entropies[t], tolerance) << world << " ranks, step " << t;
+          if (type == torch::kDouble) {
+            EXPECT_EQ(many.used[t], one.used[t]) << world << " ranks, step " << t;
+          }
+        }
+        ASSERT_EQ(many.end.size(), one.end.size());
+        for (const auto& [name, tensor] : one.end)
+          EXPECT_LT((many.end.at(name) - tensor).abs().max().item<double>(), tolerance) << world << " ranks, " << name;
+      });
+    }
+  }
+}
+
+TEST(Swav, HasTheGradientOfItsLoss) {
+  // Targets are constants of the gradient, so they must not move with what is varied: local crops, with a head without batch statistics.
+  auto options = golden_options();
+  options.hidden_dim = 0;
+  Swav swav(std::make_shared<TinyEncoder>(), options, 4, single_process());
+  to_float_dtype(swav, torch::kDouble);
+  swav.before_step({});
+  auto views = crops(4, 0);
+  views.crops[2].requires_grad_();
+  swav.loss(views, {}).value.backward();
+  const auto gradient = views.crops[2].grad().flatten();
+  const torch::NoGradGuard no_grad;
+  const auto pixels = views.crops[2].flatten();
+  const double h = 1e-5;
+  for (const int i : {0, 37, 100, 383, 500, 767}) {
+    const double x = pixels[i].item<double>();
+    pixels[i] = x + h;
+    const double above = swav.loss(views, {}).value.item<double>();
+    pixels[i] = x - h;
+    const double below = swav.loss(views, {}).value.item<double>();
+    pixels[i] = x;
+    EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * h), 1e-8) << i;
+  }
+  EXPECT_GT(gradient.abs().max().item<double>(), 1e-4);
+}
+
+TEST(Swav, HasTheGradientOfItsParameters) {
+  // A large epsilon makes every target uniform, whatever the parameters are.
+  auto options = golden_options();
+  options.epsilon = 1e12;
+  const auto swav = golden_swav(options, 6);
+  const auto views = crops(6, 2);
+  swav->loss(views, {}).value.backward();
+  const double h = 1e-5;
+  for (const auto& item : swav->named_parameters()) {
+    const torch::NoGradGuard no_grad;
+    const auto values = item.value().view({-1});
+    for (const std::int64_t i : {std::int64_t{0}, values.size(0) / 2, values.size(0) - 1}) {
+      const double x = values[i].item<double>();
+      values[i] = x + h;
+      const double above = swav->loss(views, {}).value.item<double>();
+      values[i] = x - h;
+      const double below = swav->loss(views, {}).value.item<double>();
+      values[i] = x;
+      EXPECT_NEAR(item.value().grad().view({-1})[i].item<double>(), (above - below) / (2 * h), 1e-7) << item.key() << " " << i;
+    }
+  }
+}
+
+TEST(Swav, GoesOnFromItsTensorsBitForBit) {
+  const auto options = golden_options();
+  const auto whole = golden_swav(options, 6);
+  for (int t = 0; t < 4; ++t) {  // the queue has begun to fill and is not full
+    whole->before_step(step_at(t));
+    whole->loss(crops(6, t), step_at(t));
+  }
+  EXPECT_EQ(whole->named_buffers()["queue.filled"].item<std::int64_t>(), 6);
+  const auto second = golden_swav(options, 6);
+  {
+    const torch::NoGradGuard no_grad;
+    for (const auto& item : whole->named_parameters()) second->named_parameters()[item.key()].copy_(item.value());
+    for (const auto& item : whole->named_buffers()) second->named_buffers()[item.key()].copy_(item.value());
+  }
+  for (int t = 4; t < 9; ++t) {
+    whole->before_step(step_at(t));
+    second->before_step(step_at(t));
+    const auto a = whole->loss(crops(6, t), step_at(t)), b = second->loss(crops(6, t), step_at(t));
+    EXPECT_EQ(a.value.item<double>(), b.value.item<double>()) << t;
+    EXPECT_EQ(diagnostic(a, "queue_full"), t >= 4 ? 1 : 0);
+  }
+}
+
+TEST(Swav, NamesItsTensorsAsTheReleasedCheckpoints) {
+  auto options = golden_options();
+  Swav swav(std::make_shared<TinyEncoder>(), options, 6, single_process());
+  std::vector<std::string> names;
+  for (const auto& item : swav.named_parameters()) names.push_back(item.key());
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"backbone.conv.weight", "backbone.norm.bias", "backbone.norm.weight",
+                                             "projection_head.0.bias", "projection_head.0.weight", "projection_head.1.bias",
+                                             "projection_head.1.weight", "projection_head.3.bias", "projection_head.3.weight",
+                                             "prototypes.weight"}));
+  EXPECT_TRUE(swav.named_buffers().contains("queue.embeddings"));
+  EXPECT_EQ(swav.named_buffers()["queue.embeddings"].sizes(), (std::vector<std::int64_t>{2, 12, 5}));
+  options.queue_length = 5;  // less than a batch
+  EXPECT_EQ(Swav(std::make_shared<TinyEncoder>(), options, 6, single_process()).queue_length(), 0);
+}
+
+TEST(Swav, HoldsThePrototypesStillAndNormalised) {
+  auto options = golden_options();
+  options.freeze_prototypes_iterations = 1;
+  const auto swav = golden_swav(options, 6);
+  auto prototypes = swav->named_parameters()["prototypes.weight"];
+  {
+    const torch::NoGradGuard no_grad;
+    prototypes.mul_(3);
+  }
+  const void* place = prototypes.data_ptr();
+  swav->before_step(step_at(0));
+  EXPECT_LT((prototypes.norm(2, 1) - 1).abs().max().item<double>(), 1e-12);
+  EXPECT_EQ(prototypes.data_ptr(), place);
+  swav->loss(crops(6, 0), step_at(0)).value.backward();
+  EXPECT_TRUE(prototypes.grad().defined());
+  swav->before_update(step_at(0));
+  EXPECT_FALSE(prototypes.grad().defined());
+  EXPECT_TRUE(swav->named_parameters()["projection_head.0.weight"].grad().defined());
+  swav->loss(crops(6, 1), step_at(1)).value.backward();
+  swav->before_update(step_at(1));
+  EXPECT_TRUE(prototypes.grad().defined());
+}
+
+TEST(Swav, KeepsScoresAndLossOutOfAutocast) {
+  SwavOptions options;
+  options.prototypes = 9;
+  options.projection_dim = 6;
+  options.hidden_dim = 0;
+  Swav swav(std::make_shared<NoEncoder>(6), options, 8, single_process());
+  Views views;
+  for (int v = 0; v < 3; ++v) views.crops.push_back(torch::randint(-8, 9, {8, 6}).to(torch::kFloat));
+  {
+    // The head passes whole numbers on unchanged, so that 16 bits lose nothing before the scores.
+    const torch::NoGradGuard no_grad;
+    swav.named_parameters()["projection_head.0.weight"].copy_(torch::eye(6));
+    swav.named_parameters()["projection_head.0.bias"].zero_();
+  }
+  swav.before_step({});
+  const auto plain = swav.loss(views, {}).value;
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  const auto mixed = swav.loss(views, {}).value;
+  at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  EXPECT_EQ(mixed.scalar_type(), torch::kFloat);
+  EXPECT_EQ(mixed.item<float>(), plain.item<float>());
+  mixed.backward();
+  EXPECT_GT(swav.named_parameters()["prototypes.weight"].grad().abs().max().item<double>(), 0);
+}
+
+TEST(Swav, TellsCollapseFromLearning) {
+  SwavOptions options;
+  options.prototypes = 6;
+  options.projection_dim = 6;
+  options.hidden_dim = 0;
+  Swav swav(std::make_shared<NoEncoder>(6), options, 12, single_process());
+  {
+    const torch::NoGradGuard no_grad;
+    swav.named_parameters()["projection_head.0.weight"].copy_(torch::eye(6));
+    swav.named_parameters()["projection_head.0.bias"].zero_();
+    swav.named_parameters()["prototypes.weight"].copy_(torch::eye(6));
+  }
+  const auto same = torch::ones({12, 6});
+  const auto collapsed = swav.loss({{same, same}, {}}, {});
+  EXPECT_NEAR(collapsed.value.item<double>(), std::log(6), 1e-5);
+  EXPECT_NEAR(diagnostic(collapsed, "assignment_entropy"), 1, 1e-5);
+  const auto apart = torch::eye(6).repeat({2, 1});
+  const auto learned = swav.loss({{apart, apart}, {}}, {});
+  EXPECT_LT(learned.value.item<double>(), 0.01);
+  EXPECT_LT(diagnostic(learned, "assignment_entropy"), 1e-3);
+  EXPECT_NEAR(diagnostic(learned, "mean_assignment_entropy"), 1, 1e-5);
+  EXPECT_EQ(diagnostic(learned, "prototypes_used"), 6);
+}
+
+TEST(Swav, RefusesWhatCannotBe) {
+  const auto refused = [](auto change) -> std::string {
+    SwavOptions options;
+    change(options);
+    try {
+      Swav(std::make_shared<NoEncoder>(4), options, 8, single_process());
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused([](auto& o) { o.prototypes = 1; }), "swav.prototypes is 1: it must be at least 2");
+  EXPECT_EQ(refused([](auto& o) { o.temperature = 0; }), "swav.temperature is 0: it must be above 0, such as 0.1");
+  EXPECT_NE(refused([](auto& o) { o.epsilon = -1; }), "");
+  EXPECT_NE(refused([](auto& o) { o.queue_length = -1; }), "");
+  Swav swav(std::make_shared<NoEncoder>(4), {}, 8, single_process());
+  EXPECT_THROW(swav.loss({{torch::ones({8, 4})}, {}}, {}), UsageError);
+}
+
+TEST(Queue, KeepsTheNewestFirstInGlobalOrder) {
+  const auto rows = torch::arange(24, torch::kFloat).view({2, 6, 2});  // crops x batch x dim
+  Queue one(2, 12, 2, single_process());
+  EXPECT_FALSE(one.full());
+  one.push(rows);
+  EXPECT_FALSE(one.full());
+  one.push(rows + 100);
+  EXPECT_TRUE(one.full());
+  one.push(rows + 200);
+  EXPECT_TRUE(torch::equal(one.local(), torch::cat({rows + 200, rows + 100}, 1)));
+  testing::run_ranks(3, [&](std::shared_ptr<const Group> group) {
+    Queue queue(2, 12, 2, group);
+    for (const int t : {0, 100, 200}) queue.push(rows.narrow(1, 2 * group->rank(), 2) + t);
+    EXPECT_TRUE(torch::equal(queue.named_buffers()["embeddings"], one.local()));
+    EXPECT_TRUE(torch::equal(queue.local(), one.local().narrow(1, 4 * group->rank(), 4)));
+    EXPECT_TRUE(queue.full());
+  });
+}
+
+}  // namespace
+}  // namespace unlabel::ssl
