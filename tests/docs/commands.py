@@ -7,7 +7,7 @@ A line of commands.txt is `WHERE | COMMAND`:
   run        this test runs it, in an empty folder with build/release, scripts and docs linked into it; it must end with 0
   PATH       the script or test at PATH runs it, or the same with smaller numbers; PATH must exist and hold the command's subcommand
              (its first word that is no option, after the program's name)
-  reader     it needs what a test has not (a cluster, a GPU, the reader's own photos): nothing runs it, and README says "not run"
+  hand       run by hand only: it starts this test itself, or needs what a test has not (a network, a cluster, a GPU)
 Fails when a shown command is not listed, a listed one is shown nowhere, or one that it runs fails.
 """
 import pathlib
@@ -40,12 +40,12 @@ def listed():
 
 
 def subcommand(command):
-    """`build/release/unlabel knn --data x` -> knn; `scripts/test --all` -> scripts/test."""
-    words = command.split()
+    """`build/release/unlabel knn --data x` -> knn; `scripts/test --all` -> scripts/test; `cmake --install x` -> --install."""
+    words = [word for word in command.split() if not re.match(r"[A-Z_]+=", word)]
     for i, word in enumerate(words[:-1]):
         if word.endswith("unlabel") and not words[i + 1].startswith("-"):
             return words[i + 1]
-    return words[0]
+    return words[1] if words[0] == "cmake" and words[1].startswith("--") else words[0]
 
 
 problems = []
@@ -67,7 +67,7 @@ for command, where in places.items():
             print(f"{'ok' if done.returncode == 0 else 'FAILED'}: {command}")
             if done.returncode != 0:
                 problems.append(f"`{command}` ended with {done.returncode}:\n{done.stdout}")
-    elif where != "reader":
+    elif where != "hand":
         path = source / where
         if not path.is_file():
             problems.append(f"tests/docs/commands.txt: `{command}` is said to be run by {where}, which is not there")
