@@ -1,0 +1,42 @@
+#!/bin/bash
+# What the scripts here share. Sourced, never run: it moves to the top folder of the project.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+
+fail() {
+  echo "$(basename "$0"): $*" >&2
+  exit 1
+}
+
+# The comment at the head of the script.
+usage() {
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/$(basename "$0")"
+}
+
+# How many compilers at once: one a core, and 3 GiB of memory for each (a file that includes torch takes 2).
+job_count() {
+  if [[ -n ${CMAKE_BUILD_PARALLEL_LEVEL:-} ]]; then
+    echo "$CMAKE_BUILD_PARALLEL_LEVEL"
+    return
+  fi
+  local cores kib limit
+  cores=$(nproc)
+  kib=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)
+  limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
+  [[ $limit =~ ^[0-9]+$ ]] && ((limit / 1024 < kib)) && kib=$((limit / 1024))
+  local by_memory=$((kib / (3 * 1024 * 1024)))
+  ((by_memory < 1)) && by_memory=1
+  echo $((cores < by_memory ? cores : by_memory))
+}
+
+# 75 -> "1 min 15 s"
+minutes() {
+  if (($1 < 60)); then echo "$1 s"; else echo "$(($1 / 60)) min $(($1 % 60)) s"; fi
+}
+
+# Lets CMake use ccache where it is installed, with what a precompiled header asks of it. The environment wins.
+use_ccache() {
+  command -v ccache >/dev/null || return 0
+  export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS-pch_defines,time_macros,include_file_mtime,include_file_ctime}
+}

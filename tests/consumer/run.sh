@@ -1,0 +1,82 @@
+#!/bin/bash
+# Uses an installed unlabel from outside, as another project would: one CTest entry a case (tests/consumer/CMakeLists.txt).
+#
+# usage: run.sh CASE BINARY_DIR      BINARY_DIR: the build folder that is installed from
+#   install            installs BINARY_DIR into BINARY_DIR/consumer/prefix, which the other cases use
+#   augment_only       builds and installs `augment` by itself, with LibTorch out of reach, and a program that links it
+#   ssl                a program that makes an encoder
+#   readme             the C++ of README.md
+#   missing_component  find_package says what is wrong with a component that is not there
+set -euo pipefail
+case_=$1 binary=$2
+here=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$here/../.." && pwd)
+prefix=$binary/consumer/prefix
+work=$binary/consumer/$case_
+rm -rf "$work"
+mkdir -p "$work"
+
+fail() {
+  echo "consumer/$case_: $*" >&2
+  exit 1
+}
+
+# Configures and builds the project in $2 against the unlabel installed in $1.
+build() { # PREFIX PROJECT [cmake options]
+  cmake -G Ninja -S "$2" -B "$work/build" -DCMAKE_PREFIX_PATH="$1" -DCMAKE_BUILD_TYPE=Release "${@:3}"
+  cmake --build "$work/build"
+}
+
+case $case_ in
+  install)
+    rm -rf "$prefix"
+    cmake --install "$binary" --prefix "$prefix" >"$work/install.log"
+    # The installed headers are spelled as in the tree, and the program finds LibTorch.
+    [[ -e $prefix/include/unlabel/ssl/models/encoder.h ]] || fail "include/unlabel/ssl/models/encoder.h is not installed"
+    ! ldd "$prefix/bin/unlabel" | grep 'not found' || fail "the installed program does not find its libraries"
+    [[ -z $(find "$prefix/include" ! -name '*.h' -type f) ]] || fail "more than headers in include/"
+    ;;
+  augment_only)
+    cmake -G Ninja -S "$source" -B "$work/unlabel" -DCMAKE_BUILD_TYPE=Debug -DUNLABEL_COMPONENTS=augment -DUNLABEL_TESTS=OFF \
+      -DCMAKE_DISABLE_FIND_PACKAGE_LibTorch=ON -DCMAKE_INSTALL_PREFIX="$work/prefix"
+    cmake --build "$work/unlabel"
+    cmake --install "$work/unlabel" >"$work/install.log"
+    [[ ! -e $work/prefix/include/unlabel/data ]] || fail "headers of other rooms are installed"
+    build "$work/prefix" "$here/augment_only" -DCMAKE_DISABLE_FIND_PACKAGE_LibTorch=ON
+    "$work/build/program"
+    needed=$(readelf -d "$work/build/program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+    echo "the program needs ${needed//$'\n'/ }"
+    ! grep -E 'torch|c10|cuda' <<<"$needed" || fail "the program needs LibTorch"
+    ! grep opencv <<<"$needed" | grep -vE 'libopencv_(core|imgproc|imgcodecs)\.so' || fail "the program needs more of OpenCV than three modules"
+    ;;
+  ssl)
+    build "$prefix" "$here/ssl"
+    "$work/build/program"
+    ;;
+  readme)
+    # shellcheck disable=SC2016
+    sed -n '/^```cpp$/,/^```$/{/^```/!p}' "$source/README.md" >"$work/readme.cpp"
+    [[ -s $work/readme.cpp ]] || fail "README.md has no C++"
+    build "$prefix" "$here/readme" -DREADME_CPP="$work/readme.cpp"
+    python3 "$here/readme/photos.py" "$work/photos"
+    "$work/build/program" "$work/photos" | tee "$work/output"
+    grep -qE '^step 1: loss [0-9.]+$' "$work/output" || fail "the program did not print the loss of two steps"
+    ;;
+  missing_component)
+    for component in vision launch; do
+      # An installation of `augment` alone knows `launch` but does not have it; nobody has `vision`.
+      rm -rf "$work/prefix" "$work/build"
+      cmake --install "$binary" --prefix "$work/prefix" --component augment >"$work/install.log"
+      if cmake -G Ninja -S "$here/missing_component" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DCOMPONENT=$component \
+        >"$work/output" 2>&1; then
+        fail "find_package found the component $component"
+      fi
+      # CMake folds long messages.
+      tr -s ' \n' ' ' <"$work/output" | grep -oE "unlabel has no component 'vision' \(there are augment data ssl eval launch\)|the component 'launch' of unlabel is not installed in [^ ]* \(there are augment\)" |
+        grep "'$component'" || { cat "$work/output"; fail "no message that names $component"; }
+      cmake -G Ninja -S "$here/missing_component" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DCOMPONENT=$component \
+        -DOPTIONAL=ON >"$work/output" 2>&1 || { cat "$work/output"; fail "an optional component is demanded"; }
+    done
+    ;;
+  *) fail "no such case" ;;
+esac

@@ -1,0 +1,55 @@
+#!/bin/bash
+# scripts/quickstart, with the set-up, the build and the program played by stand-ins: what it runs and prints. quickstart.sh WORK_DIR
+set -euo pipefail
+source=$(cd "$(dirname "$0")/../.." && pwd)
+work=$1
+rm -rf "$work"
+mkdir -p "$work/scripts" "$work/build/release" "$work/images"
+cp "$source/scripts/quickstart" "$source/scripts/common.sh" "$work/scripts"
+printf '#!/bin/sh\necho "built $*"\n' >"$work/scripts/build"
+cat >"$work/build/release/unlabel" <<'END'
+#!/bin/bash
+set -e
+echo "$*" >>calls
+while (($# > 0)); do
+  case $1 in
+    --out) printf '{"encoder": {"arch": "resnet18", "width": 16, "stem": "small", "zero_init_residual": false}}' >"$2/config.json" ;;
+    --json) printf '{"metric": "accuracy", "value": 0.8125}' >"$2" ;;
+    --fail) exit 3 ;;
+  esac
+  shift
+done
+END
+chmod +x "$work/scripts/build" "$work/build/release/unlabel"
+cd "$work"
+fail() {
+  echo "quickstart: $*" >&2
+  exit 1
+}
+
+if QUICKSTART_DATA=$work/nowhere scripts/quickstart >out 2>&1; then fail "no data set, and it went on"; fi
+grep -q "no data set in $work/nowhere" out || fail "does not say that the data set is missing"
+[[ ! -e runs ]] || fail "left a run though there are no data"
+
+export QUICKSTART_DATA=$work/images
+scripts/quickstart --epochs 2 --precision bf16 >out
+diff - calls <<END
+pretrain swav --data idx:$work/images --recipe fashion_mnist --out runs/quickstart --epochs 2 --precision bf16
+knn --protocol dino --data idx:$work/images --json runs/quickstart/learned-knn.json --checkpoint runs/quickstart
+linear --protocol features --data idx:$work/images --json runs/quickstart/learned-linear.json --checkpoint runs/quickstart
+knn --protocol dino --data idx:$work/images --json runs/quickstart/untrained-knn.json --untrained --encoder.arch resnet18 --encoder.width 16 --encoder.stem small --encoder.zero_init_residual false
+linear --protocol features --data idx:$work/images --json runs/quickstart/untrained-linear.json --untrained --encoder.arch resnet18 --encoder.width 16 --encoder.stem small --encoder.zero_init_residual false
+knn --protocol dino --data idx:$work/images --json runs/quickstart/pixels-knn.json --pixels
+linear --protocol features --data idx:$work/images --json runs/quickstart/pixels-linear.json --pixels
+END
+grep -qE '^learned by SwAV +81\.[23] +81\.[23]$' out || fail "no table: $(cat out)"
+grep -q 'pretrain swav --data ~/photos' out || fail "does not say what to run next"
+
+scripts/quickstart >again
+(($(wc -l <calls) == 7)) || fail "a second start ran something"
+grep -q 'learned by SwAV' again && grep -q 'rm -r runs/quickstart' again || fail "a second start does not show the table and how to start anew"
+
+rm -r runs calls
+if scripts/quickstart --fail >out 2>&1; then fail "training failed, and it went on"; fi
+[[ $(wc -l <calls) == 1 && ! -e runs/quickstart/table.txt ]] || fail "measured what was not trained"
+grep -q -- '--epochs 3' calls || fail "the default epochs are gone"
