@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/planner.h>
+#include <unlabel/ssl/recipe.h>
 
 #include <cmath>
 
@@ -123,6 +124,15 @@ TEST(Planner, WarnsWhereItCannotWork) {
                     "never used"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"epochs", 1}, {"swav", {{"freeze_prototypes_iterations", 313}}}}), "frozen"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 8}}), "small for batch statistics"));
+}
+
+TEST(Planner, FindsNoFaultWithRecipes) {
+  for (const auto& name : recipe_names()) {
+    const bool imagenet = name.starts_with("swav_");
+    const auto warnings = swav_warnings(find_recipe(name), imagenet ? 1281167 : 50000,
+                                        imagenet ? 375 : 28 + 4 * (name == "cifar10_small"));
+    EXPECT_TRUE(warnings.empty()) << name << ": " << warnings[0];
+  }
 }
 
 }  // namespace
