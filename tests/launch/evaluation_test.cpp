@@ -1,0 +1,147 @@
+#include "program.h"
+
+#include <unlabel/ssl/safetensors.h>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+namespace unlabel::launch {
+namespace {
+
+namespace fs = std::filesystem;
+using Arguments = std::vector<std::string>;
+
+/// What the documentation shows, on small data: `unlabel pretrain`, then `knn`, `linear`, `embed` and `info` of what it left.
+class CiEvaluation : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    make_images(*folder_ / "photos/train", 60, 16, 3, 1);
+    make_images(*folder_ / "photos/val", 25, 16, 3, 2);
+    run_ = *folder_ / "first";
+    const auto outcome = unlabel({"pretrain", "swav", "--data", *folder_ / "photos", "--out", run_, "--epochs", "2", "--batch-size", "20",
+                                  "--encoder.width", "4", "--knn.every", "1"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  static void TearDownTestSuite() { delete folder_; }
+  static std::string data() { return *folder_ / "photos"; }
+
+  static nlohmann::json measure(const Arguments& arguments) {
+    auto all = arguments;
+    all.insert(all.end(), {"--json", "-"});
+    const auto outcome = unlabel(all);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return nlohmann::json::parse(outcome.out, nullptr, false);
+  }
+
+  static TemporaryFolder* folder_;
+  static std::string run_;
+};
+TemporaryFolder* CiEvaluation::folder_ = nullptr;
+std::string CiEvaluation::run_;
+
+TEST_F(CiEvaluation, MeasuresWhilePretraining) {
+  const auto lines = read_lines(run_ + "/metrics.jsonl");
+  ASSERT_EQ(lines.size(), 6u);
+  EXPECT_FALSE(lines[1].contains("knn_accuracy"));
+  for (const int i : {2, 5}) {
+    EXPECT_GE(lines[i].at("knn_accuracy").get<double>(), 0);
+    EXPECT_LE(lines[i].at("knn_accuracy").get<double>(), 1);
+  }
+}
+
+TEST_F(CiEvaluation, KnnByEveryProtocol) {
+  for (const auto& [protocol, k, temperature] :
+       std::vector<std::tuple<std::string, int, double>>{{"dino", 20, 0.07}, {"instdisc", 200, 0.07}, {"lightly", 200, 0.1}}) {
+    const auto result = measure({"knn", "--checkpoint", run_, "--data", data(), "--protocol", protocol});
+    EXPECT_EQ(result.at("protocol"), protocol);
+    EXPECT_EQ(result.at("k").get<int>(), std::min(k, 60)) << result;
+    EXPECT_EQ(result.at("temperature").get<double>(), temperature);
+    EXPECT_GE(result.at("value").get<double>(), 0);
+    EXPECT_LE(result.at("value").get<double>(), 1);
+    EXPECT_EQ(result.at("counts").at("train"), 60);
+    EXPECT_EQ(result.at("counts").at("test"), 25);
+    EXPECT_EQ(result.at("size"), 16);
+  }
+}
+
+TEST_F(CiEvaluation, TheFileAndTheRunAreOneSubject) {
+  auto of_run = measure({"knn", "--checkpoint", run_, "--data", data()});
+  auto of_file = measure({"knn", "--checkpoint", run_ + "/encoder.safetensors", "--train", data() + "/train", "--test", data() + "/val"});
+  EXPECT_EQ(of_run.at("value"), of_file.at("value"));
+}
+
+TEST_F(CiEvaluation, UntrainedAndPixelsNeedNoCheckpoint) {
+  const auto untrained = measure({"knn", "--untrained", "--encoder.arch", "resnet18", "--encoder.width", "4", "--encoder.stem", "small", "--data", data()});
+  EXPECT_NE(untrained.at("subject").get<std::string>().find("untrained resnet18"), std::string::npos);
+  EXPECT_EQ(untrained.at("size"), 16);
+  const auto same = measure({"knn", "--untrained", "--checkpoint", run_, "--data", data()});
+  EXPECT_NE(same.at("subject").get<std::string>().find("width 4"), std::string::npos);
+  // The classes differ in texture: nearest neighbours in pixels tell them apart far better than chance (1/3).
+  EXPECT_GT(measure({"knn", "--pixels", "--data", data()}).at("value").get<double>(), 0.6);
+}
+
+TEST_F(CiEvaluation, LinearByBothProtocols) {
+  const auto features = measure({"linear", "--checkpoint", run_, "--data", data()});
+  EXPECT_EQ(features.at("protocol"), "features");
+  EXPECT_TRUE(features.at("converged").get<bool>());
+  const auto swav = measure({"linear", "--checkpoint", run_, "--data", data(), "--protocol", "swav", "--swav.epochs", "2"});
+  EXPECT_EQ(swav.at("protocol"), "custom") << "two epochs are not the published protocol";
+  EXPECT_EQ(swav.at("epochs"), 2);
+  EXPECT_EQ(unlabel({"linear", "--pixels", "--data", data(), "--protocol", "swav"}).exit_code, 2);
+}
+
+TEST_F(CiEvaluation, TwoRanksMeasureWhatOneDoes) {
+  const auto one = measure({"knn", "--checkpoint", run_, "--data", data()});
+  const std::string file = *folder_ / "two.json";
+  for (const auto& outcome : unlabel_ranks(2, {"knn", "--checkpoint", run_, "--data", data(), "--json", file})) ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(file)).at("value"), one.at("value"));
+}
+
+TEST_F(CiEvaluation, EmbedWritesFeaturesInOrder) {
+  const std::string file = *folder_ / "photos.safetensors";
+  const auto result = measure({"embed", "--checkpoint", run_, "--data", data() + "/val", "--out", file});
+  EXPECT_EQ(result.at("images"), 25);
+  EXPECT_EQ(result.at("dim"), 32);
+  for (const auto& [name, tensor] : ssl::read_safetensors(file).tensors)
+    if (name == "features") EXPECT_EQ(tensor.sizes(), (std::vector<std::int64_t>{25, 32}));
+  EXPECT_EQ(unlabel({"embed", "--checkpoint", run_, "--data", data() + "/val", "--out", *folder_ / "photos.npy"}).exit_code, 0);
+  EXPECT_TRUE(fs::exists(*folder_ / "photos.npy"));
+}
+
+TEST_F(CiEvaluation, InfoTellsWhatARunHolds) {
+  const auto outcome = unlabel({"info", run_, "--json", "-"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto info = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(info.at("finished"), true);
+  EXPECT_EQ(info.at("newest_checkpoint"), 6);
+  EXPECT_EQ(info.at("encoder").at("metadata").at("width"), "4");
+}
+
+TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
+  make_images(*folder_ / "plain/train", 8, 16, 0);
+  make_images(*folder_ / "plain/test", 8, 16, 0);
+  auto outcome = unlabel({"knn", "--checkpoint", run_, "--data", *folder_ / "plain"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("label"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(outcome.one_line()) << outcome.err;
+
+  outcome = unlabel({"knn", "--checkpoint", run_, "--encoder.arch", "resnet50", "--data", data()});
+  EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+  EXPECT_TRUE(outcome.one_line()) << outcome.err;
+
+  fs::copy_file(run_ + "/encoder.safetensors", *folder_ / "cut.safetensors");
+  fs::resize_file(*folder_ / "cut.safetensors", 1000);
+  outcome = unlabel({"knn", "--checkpoint", *folder_ / "cut.safetensors", "--data", data()});
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_NE(outcome.err.find("cut.safetensors"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(outcome.one_line()) << outcome.err;
+
+  fs::resize_file(*folder_ / "photos/val/class1/00001.png", 60);
+  outcome = unlabel({"knn", "--checkpoint", run_, "--data", data()});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_NE(outcome.err.find("00001.png"), std::string::npos) << outcome.err;
+}
+
+}  // namespace
+}  // namespace unlabel::launch
