@@ -91,9 +91,9 @@ TEST(Resize, ReadsNothingOutsideItsRegion) {
 }
 
 TEST(Resize, RefusesWhatWouldFillTheMemory) {
-  const cv::Mat thin(1 << 20, 1, CV_8UC3, cv::Scalar::all(1));
+  const cv::Mat thin(1, 1 << 20, CV_8UC3, cv::Scalar::all(1));
   cv::Mat out;
-  EXPECT_THROW(resize(thin, {16384, 4}, Interpolation::kBilinear, out), Error);
+  EXPECT_THROW(resize(thin, {1 << 20, 200}, Interpolation::kBilinear, out), Error);
   EXPECT_THROW(short_side_size({1, 1 << 28}, 256), Error);
   EXPECT_THROW(resize(cv::Mat(), {4, 4}, Interpolation::kBilinear, out), UsageError);
 }
@@ -164,7 +164,7 @@ TEST(GaussianKernel, SumsToOneAndCoversWhatMatters) {
     for (const float weight : kernel) sum += weight;
     EXPECT_NEAR(sum, 1, 1e-6);
     EXPECT_EQ(kernel.size(), 2 * static_cast<std::size_t>(std::ceil(3.5 * sigma)) + 1);
-    EXPECT_LT(kernel.front() * 255, 0.1);
+    EXPECT_LT(kernel.front() * 255, 0.2);
   }
   EXPECT_THROW(gaussian_kernel(0), UsageError);
   EXPECT_THROW(gaussian_kernel(1, 4), UsageError);
