@@ -32,7 +32,8 @@ int keep_message(TIFF*, void* user, const char*, const char* format, va_list arg
 int drop_message(TIFF*, void*, const char*, const char*, va_list) { return 1; }
 
 std::unique_ptr<TIFF, decltype(&TIFFClose)> open(TiffInput& in) {
-  const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
+  const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(TIFFOpenOptionsAlloc(),
+                                                                                 TIFFOpenOptionsFree);
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), keep_message, &in);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), drop_message, &in);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 29);
@@ -52,15 +53,19 @@ std::unique_ptr<TIFF, decltype(&TIFFClose)> open(TiffInput& in) {
   };
   const auto close = [](thandle_t) -> int { return 0; };
   const auto size = [](thandle_t handle) -> toff_t { return input(handle).bytes.size(); };
-  // "m": no mapping, "r": read. Without map functions libtiff always reads through the callbacks, which know where the data ends.
-  return {TIFFClientOpenExt("memory", "rm", &in, read, write, seek, close, size, nullptr, nullptr, options.get()), TIFFClose};
+  // "m": no mapping, "r": read. Without map functions libtiff always reads through the callbacks, which know where the
+  // data ends.
+  return {TIFFClientOpenExt("memory", "rm", &in, read, write, seek, close, size, nullptr, nullptr, options.get()),
+          TIFFClose};
 }
 
 }  // namespace
 
 cv::Mat decode_tiff(std::span<const std::uint8_t> bytes, cv::Size size) {
   TiffInput in{bytes};
-  const auto fail = [&] { throw Error("cannot decode TIFF: ", in.message[0] ? in.message : "it is broken or of an unknown kind"); };
+  const auto fail = [&] {
+    throw Error("cannot decode TIFF: ", in.message[0] ? in.message : "it is broken or of an unknown kind");
+  };
   const auto tiff = open(in);
   if (!tiff) fail();
   TIFFRGBAImage image;

@@ -157,7 +157,8 @@ void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv
   // Pillow 13 takes first what shrinks the image more.
   const bool columns_first =
       image.rows > size.height && std::int64_t{image.rows} - size.height > 2 * (std::int64_t{image.cols} - size.width);
-  const std::int64_t between = columns_first ? std::int64_t{image.cols} * size.height : std::int64_t{size.width} * image.rows;
+  const std::int64_t between =
+      columns_first ? std::int64_t{image.cols} * size.height : std::int64_t{size.width} * image.rows;
   if (std::max(between, std::int64_t{size.width} * size.height) > kMaxPixels)
     throw Error("cannot resize ", image.cols, " x ", image.rows, " pixels to ", size.width, " x ", size.height,
                 ": the image is too long for its width");

@@ -1,15 +1,14 @@
-#include "golden.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
 #include <unlabel/augment/transforms.h>
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+
+#include "golden.h"
+#include <gtest/gtest.h>
 
 namespace unlabel::augment {
 namespace {
@@ -41,7 +40,8 @@ TEST(TransformsGolden, AgreeWithTorchvisionAndByolOnFloats) {
 TEST(CiTransformsReference, EqualsPillowOnPhotos) {
   const char* folder = std::getenv("UNLABEL_AUGMENT_REFERENCE");
   if (!folder)
-    GTEST_SKIP() << "set UNLABEL_AUGMENT_REFERENCE to a folder made by tests/golden/augment.py --reference DIR --photos PHOTOS";
+    GTEST_SKIP()
+        << "set UNLABEL_AUGMENT_REFERENCE to a folder made by tests/golden/augment.py --reference DIR --photos PHOTOS";
   int files = 0;
   double worst = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
