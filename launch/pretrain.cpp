@@ -21,6 +21,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <set>
 
 namespace unlabel::launch {
 
@@ -118,6 +119,11 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   const auto steps_per_epoch = sampler.steps_per_epoch(), total = options.epochs * steps_per_epoch;
   const auto last = std::min(total, options.max_steps.value_or(total));
   const ssl::Schedule schedule(options.schedule, options.optimizer.lr, steps_per_epoch, total);
+  data::LoaderOptions loading;
+  loading.seed = options.seed;
+  loading.threads = options.threads >= 0 ? options.threads : default_threads(environment);
+  data::Loader loader(dataset, make_views(options), loading);
+  const auto online_knn = make_online_knn(options, dataset, device);
 
   const auto group = connect(environment, device, {options.backend, options.timeout});
   const bool lead = group->rank() == 0;
@@ -151,6 +157,9 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
     if (lead) folder = std::make_unique<RunFolder>(options.out, 3 * state.bytes());
   });
   ssl::together(*group, [&] { iteration = state.resume(checkpoints); });
+  const auto starts = ssl::gather_texts(*group, std::to_string(iteration));
+  if (std::set<std::string>(starts.begin(), starts.end()).size() > 1)
+    throw MismatchError("not every rank sees the same checkpoint in ", checkpoints, "; --out must be one folder that all machines share");
   ssl::together(*group, [&] {
     if (!lead) return;
     JsonLines::cut(folder->file("metrics.jsonl"), "step", iteration);
@@ -172,11 +181,6 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   progress.say(concat(options.method, ", ", options.encoder.arch, " on ", environment.world_size, " rank(s), ", device.str(), ", ",
                       options.precision, ": ", last, " steps of ", options.batch_size, " images, ", steps_per_epoch, " an epoch"));
 
-  data::LoaderOptions loading;
-  loading.seed = options.seed;
-  loading.threads = options.threads >= 0 ? options.threads : default_threads(environment);
-  data::Loader loader(dataset, make_views(options), loading);
-  const auto online_knn = make_online_knn(options, dataset, device);
   StopSignal stop_signal;
   Throughput throughput(options.batch_size);
   double loss_now = std::nan("");
