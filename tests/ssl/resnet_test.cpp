@@ -82,13 +82,16 @@ TEST_P(TorchvisionResNet, FeaturesGradientsAndStatisticsAgreeInFloat64) {
 
 TEST_P(TorchvisionResNet, FeaturesAgreeInFloat32) {
   auto want = expected();
+  // Fifty normalisations over 12 values a channel magnify rounding: torchvision's own float32 is 7e-5 from its float64
+  // there.
+  const double tolerance = name().starts_with("resnet50") ? 1e-4 : 1e-5;
   for (const bool channels_last : {false, true}) {
     const auto encoder = load();
     if (channels_last) to_channels_last(*encoder);
     encoder->eval();
     EXPECT_LT(relative(encoder->forward(want.at("input")), want.at("eval")), 1e-5);
     encoder->train();
-    EXPECT_LT(relative(encoder->forward(want.at("input")), want.at("train")), 1e-5);
+    EXPECT_LT(relative(encoder->forward(want.at("input")), want.at("train")), tolerance);
   }
 }
 
