@@ -86,12 +86,24 @@ float hue_of(float r, float g, float b, float greatest, float range) {
 template <class Value>
 void put_sextant(int sextant, Value v, Value p, Value q, Value t, Value* out) {
   switch (sextant) {
-    case 0: out[0] = v, out[1] = t, out[2] = p; break;
-    case 1: out[0] = q, out[1] = v, out[2] = p; break;
-    case 2: out[0] = p, out[1] = v, out[2] = t; break;
-    case 3: out[0] = p, out[1] = q, out[2] = v; break;
-    case 4: out[0] = t, out[1] = p, out[2] = v; break;
-    default: out[0] = v, out[1] = p, out[2] = q; break;
+    case 0:
+      out[0] = v, out[1] = t, out[2] = p;
+      break;
+    case 1:
+      out[0] = q, out[1] = v, out[2] = p;
+      break;
+    case 2:
+      out[0] = p, out[1] = v, out[2] = t;
+      break;
+    case 3:
+      out[0] = p, out[1] = q, out[2] = v;
+      break;
+    case 4:
+      out[0] = t, out[1] = p, out[2] = v;
+      break;
+    default:
+      out[0] = v, out[1] = p, out[2] = q;
+      break;
   }
 }
 

@@ -41,7 +41,8 @@ void hsv_to_rgb(Hsv hsv, float* out) {
   const float c = hsv.s * hsv.v, m = hsv.v - c;
   const float sixths = (hsv.h - std::floor(hsv.h)) * 6;
   const float x = c * (1 - std::abs(std::fmod(sixths, 2.0f) - 1));
-  constexpr int kRole[6][3] = {{0, 1, 2}, {1, 0, 2}, {2, 0, 1}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}};  // of r, g, b in {c, x, 0}
+  constexpr int kRole[6][3] = {{0, 1, 2}, {1, 0, 2}, {2, 0, 1},
+                               {2, 1, 0}, {1, 2, 0}, {0, 2, 1}};  // of r, g, b in {c, x, 0}
   const std::array<float, 3> values{c, x, 0};
   const int* role = kRole[std::min(static_cast<int>(sixths), 5)];
   for (int i = 0; i < 3; ++i) out[i] = unit(values[role[i]] + m);
@@ -62,10 +63,9 @@ void adjust_contrast(const cv::Mat& image, double factor, cv::Mat& out) {
       for (int c = 0; c < 3; ++c) sums[c] += image.ptr<float>(y)[3 * x + c];
   std::array<float, 3> mean;
   for (int c = 0; c < 3; ++c) mean[c] = static_cast<float>(sums[c] / static_cast<double>(image.total()));
-  for_each_pixel(image, out, "adjust_contrast",
-                 [f = static_cast<float>(factor), mean](const float* in, float* result) {
-                   for (int c = 0; c < 3; ++c) result[c] = unit(f * (in[c] - mean[c]) + mean[c]);
-                 });
+  for_each_pixel(image, out, "adjust_contrast", [f = static_cast<float>(factor), mean](const float* in, float* result) {
+    for (int c = 0; c < 3; ++c) result[c] = unit(f * (in[c] - mean[c]) + mean[c]);
+  });
 }
 
 void adjust_saturation(const cv::Mat& image, double factor, cv::Mat& out) {

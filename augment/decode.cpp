@@ -2,6 +2,7 @@
 #include <unlabel/augment/decode_jpeg.h>
 #include <unlabel/augment/decode_plain.h>
 #include <unlabel/augment/decode_png.h>
+#include <unlabel/augment/decode_tiff.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_header.h>
 
@@ -70,6 +71,7 @@ cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options
     if (format == ImageFormat::kPng) return decode_png(bytes, options.max_pixels);
     if (format == ImageFormat::kBmp) return decode_bmp(bytes, size);
     if (format == ImageFormat::kPnm) return decode_pnm(bytes, size);
+    if (format == ImageFormat::kTiff) return decode_tiff(bytes, size);
     return decode_with_opencv(bytes);
   } catch (const cv::Exception& error) {
     throw Error("cannot decode the image: ", error.err);

@@ -8,9 +8,8 @@
 #include <string>
 #include <vector>
 
-#include <jpeglib.h>
-
 #include <jerror.h>
+#include <jpeglib.h>
 
 namespace unlabel::augment {
 
@@ -20,8 +19,9 @@ using Byte = std::uint8_t;
 
 constexpr int kMaxScans = 500;  // a progressive file of thousands of empty scans would decode for hours
 
-/// libjpeg's state and its callbacks. libjpeg reports an error by a jump out of the call, which must skip no destructor: the functions that
-/// call setjmp hold plain values only, and everything with a destructor lives outside of them.
+/// libjpeg's state and its callbacks. libjpeg reports an error by a jump out of the call, which must skip no
+/// destructor: the functions that call setjmp hold plain values only, and everything with a destructor lives outside of
+/// them.
 class JpegReader {
  public:
   explicit JpegReader(std::span<const Byte> bytes) {
@@ -133,8 +133,8 @@ cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels
   const int width = reader.width(), height = reader.height();
   const std::int64_t pixels = std::int64_t{width} * height;
   if (pixels > max_pixels) throw Error("image too large: ", width, " x ", height, " pixels, more than ", max_pixels);
-  // Huffman codes spend a bit or more on every 8 x 8 block, so a file much shorter than that cannot be whole: refuse it before
-  // allocating its pixels.
+  // Huffman codes spend a bit or more on every 8 x 8 block, so a file much shorter than that cannot be whole: refuse it
+  // before allocating its pixels.
   if (!reader.arithmetic() && pixels / 512 > static_cast<std::int64_t>(bytes.size()))
     throw Error("cannot decode JPEG: the file is truncated");
   if (reader.components() == 2 || reader.components() > 4)

@@ -1,16 +1,17 @@
 #pragma once
 
-#include <opencv2/core/mat.hpp>
-
 #include <cstdint>
 #include <span>
 
+#include <opencv2/core/mat.hpp>
+
 namespace unlabel::augment {
 
-/// Decodes a JPEG through libjpeg-turbo to CV_8UC3 in RGB order: baseline, progressive and arithmetic; grey is repeated, CMYK and YCCK are
-/// taken as Adobe's inverted ones and converted as Pillow does. The transform and the upsampling are libjpeg's defaults (as Pillow's).
-/// Throws Error for what libjpeg refuses, for a file that ends before its end-of-image marker, for more pixels than `max_pixels`, and, when
-/// `strict`, for warnings (corrupt entropy-coded data).
+/// Decodes a JPEG through libjpeg-turbo to CV_8UC3 in RGB order: baseline, progressive and arithmetic; grey is
+/// repeated, CMYK and YCCK are taken as Adobe's inverted ones and converted as Pillow does. The transform and the
+/// upsampling are libjpeg's defaults (as Pillow's). Throws Error for what libjpeg refuses, for a file that ends before
+/// its end-of-image marker, for more pixels than `max_pixels`, and, when `strict`, for warnings (corrupt entropy-coded
+/// data).
 cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict);
 
 }  // namespace unlabel::augment

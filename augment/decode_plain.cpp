@@ -82,7 +82,8 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   const bool top_down = !core && (little(bytes, 22, 4) & 0x80000000u) != 0;
   const int bits = static_cast<int>(little(bytes, core ? 24 : 28, 2));
   const std::uint32_t compression = core ? 0 : little(bytes, 30, 4);
-  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32) fail("BMP", "an unknown number of bits a pixel");
+  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
+    fail("BMP", "an unknown number of bits a pixel");
   const bool bit_fields = (compression == 3 || compression == 6) && bits >= 16 && bits != 24;
   if (compression != 0 && !bit_fields) fail("BMP", "compressed bitmaps are not supported");
 
@@ -137,7 +138,8 @@ cv::Mat decode_pnm(Bytes bytes, cv::Size size) {
   const std::size_t value_bytes = most > 255 ? 2 : 1;
   const std::size_t row_bytes = kind == '4' ? (row_values + 7) / 8 : row_values * (text ? 1 : value_bytes);
   const Bytes data = header.binary();
-  if ((text ? header.rest() : data.size()) / row_bytes < static_cast<std::size_t>(size.height)) fail("PNM", "the file is truncated");
+  if ((text ? header.rest() : data.size()) / row_bytes < static_cast<std::size_t>(size.height))
+    fail("PNM", "the file is truncated");
 
   cv::Mat rgb(size, CV_8UC3);
   for (int y = 0; y < size.height; ++y) {

@@ -14,7 +14,8 @@ namespace {
 
 using Byte = std::uint8_t;
 
-/// libpng's state and its callbacks. As in decode_jpeg.cpp, an error is a jump: the functions that call setjmp hold plain values only.
+/// libpng's state and its callbacks. As in decode_jpeg.cpp, an error is a jump: the functions that call setjmp hold
+/// plain values only.
 class PngReader {
  public:
   explicit PngReader(std::span<const Byte> bytes) : rest_(bytes) {}
@@ -35,7 +36,8 @@ class PngReader {
     png_set_chunk_malloc_max(png_, 8000000);
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, 0);
     // What only describes the image is skipped, so that its faults do no harm.
-    static const Byte kSkipped[] = "iCCP\0sRGB\0gAMA\0cHRM\0tEXt\0zTXt\0iTXt\0eXIf\0sPLT\0hIST\0pCAL\0sCAL\0tIME\0pHYs\0oFFs\0bKGD\0sBIT";
+    static const Byte kSkipped[] =
+        "iCCP\0sRGB\0gAMA\0cHRM\0tEXt\0zTXt\0iTXt\0eXIf\0sPLT\0hIST\0pCAL\0sCAL\0tIME\0pHYs\0oFFs\0bKGD\0sBIT";
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, kSkipped, static_cast<int>(sizeof(kSkipped) / 5));
     png_read_info(png_, info_);
     return true;
@@ -95,8 +97,10 @@ cv::Mat decode_png(std::span<const std::uint8_t> bytes, std::int64_t max_pixels)
   const int width = reader.width(), height = reader.height();
   const std::int64_t pixels = std::int64_t{width} * height;
   if (pixels > max_pixels) throw Error("image too large: ", width, " x ", height, " pixels, more than ", max_pixels);
-  // Deflate packs at most 1032 to 1, and a pixel is a bit or more: refuse what cannot be whole before allocating its pixels.
-  if (pixels / 8 / 1032 > static_cast<std::int64_t>(bytes.size())) throw Error("cannot decode PNG: the file is truncated");
+  // Deflate packs at most 1032 to 1, and a pixel is a bit or more: refuse what cannot be whole before allocating its
+  // pixels.
+  if (pixels / 8 / 1032 > static_cast<std::int64_t>(bytes.size()))
+    throw Error("cannot decode PNG: the file is truncated");
   cv::Mat rgb(height, width, CV_8UC3);
   std::vector<Byte*> rows(height);
   for (int y = 0; y < height; ++y) rows[y] = rgb.ptr(y);

@@ -1,15 +1,15 @@
 #pragma once
 
-#include <opencv2/core/mat.hpp>
-
 #include <cstdint>
 #include <span>
 
+#include <opencv2/core/mat.hpp>
+
 namespace unlabel::augment {
 
-/// Decodes a PNG through libpng to CV_8UC3 in RGB order: grey is repeated, palettes are looked up, alpha is dropped, 16 bits are scaled to 8.
-/// (OpenCV's reader prints libpng's messages.) Throws Error for what libpng refuses, for a truncated file, and for more pixels than
-/// `max_pixels`.
+/// Decodes a PNG through libpng to CV_8UC3 in RGB order: grey is repeated, palettes are looked up, alpha is dropped, 16
+/// bits are scaled to 8. (OpenCV's reader prints libpng's messages.) Throws Error for what libpng refuses, for a
+/// truncated file, and for more pixels than `max_pixels`.
 cv::Mat decode_png(std::span<const std::uint8_t> bytes, std::int64_t max_pixels);
 
 }  // namespace unlabel::augment

@@ -24,7 +24,8 @@ class Error : public std::runtime_error {
   explicit Error(const Parts&... parts) : std::runtime_error(concat(parts...)) {}
 };
 
-/// Wrong use or a wrong environment, found before anything was written (exit code 2): an unknown option, a missing folder, a full disk.
+/// Wrong use or a wrong environment, found before anything was written (exit code 2): an unknown option, a missing
+/// folder, a full disk.
 class UsageError : public Error {
  public:
   using Error::Error;

@@ -5,13 +5,16 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+
 #include <opencv2/core.hpp>
 
 namespace unlabel::augment {
 
 namespace {
 
-std::uint8_t to_pixel(float value, std::uint8_t) { return static_cast<std::uint8_t>(std::clamp(std::lrintf(value), 0L, 255L)); }
+std::uint8_t to_pixel(float value, std::uint8_t) {
+  return static_cast<std::uint8_t>(std::clamp(std::lrintf(value), 0L, 255L));
+}
 float to_pixel(float value, float) { return value; }
 
 /// A row's floats with `radius` pixels of border on either side.
@@ -49,7 +52,9 @@ void blur(const cv::Mat& image, const std::vector<float>& kernel, Border border,
   for (int y = 0; y < image.rows; ++y) {
     pad_row(image.ptr<Pixel>(y), image.cols, channels, radius, border, padded.data());
     const float* middle = padded.data() + radius * channels;
-    convolve(kernel, length, [&](int t) { return middle + t * channels; }, rows.data() + static_cast<std::ptrdiff_t>(y) * length);
+    convolve(
+        kernel, length, [&](int t) { return middle + t * channels; },
+        rows.data() + static_cast<std::ptrdiff_t>(y) * length);
   }
   float* const zeros = rows.data() + static_cast<std::ptrdiff_t>(image.rows) * length;
   std::fill_n(zeros, length, 0.0f);

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <opencv2/core/mat.hpp>
-
 #include <vector>
+
+#include <opencv2/core/mat.hpp>
 
 namespace unlabel::augment {
 
@@ -12,17 +12,17 @@ enum class Border {
   kZero,     ///< zeros (BYOL's "SAME" convolution)
 };
 
-/// The weights exp(-x^2 / 2 sigma^2), x = -r..r with r = (size - 1) / 2, that sum to 1. Size 0: r = ceil(3.5 sigma), beyond which nothing
-/// changes an 8-bit image.
+/// The weights exp(-x^2 / 2 sigma^2), x = -r..r with r = (size - 1) / 2, that sum to 1. Size 0: r = ceil(3.5 sigma),
+/// beyond which nothing changes an 8-bit image.
 std::vector<float> gaussian_kernel(double sigma, int size = 0);
 
-/// Gaussian blur, separable, any number of channels; 8-bit results are rounded once, at the end. Agrees with torchvision's gaussian_blur
-/// (reflecting border) and with BYOL's (zero border). `out` may be `image`.
+/// Gaussian blur, separable, any number of channels; 8-bit results are rounded once, at the end. Agrees with
+/// torchvision's gaussian_blur (reflecting border) and with BYOL's (zero border). `out` may be `image`.
 void gaussian_blur(const cv::Mat& image, double sigma, int size, Border border, cv::Mat& out);
 
-/// DeepCluster's fixed input layers (Caron et al. 2018, arXiv:1807.05520): the mean of the channels, then the horizontal and the vertical
-/// 3x3 Sobel filter, [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, with zero padding. CV_32FC3, normalised, to CV_32FC2.
-/// `out` must not share memory with `image`.
+/// DeepCluster's fixed input layers (Caron et al. 2018, arXiv:1807.05520): the mean of the channels, then the
+/// horizontal and the vertical 3x3 Sobel filter, [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, with zero padding.
+/// CV_32FC3, normalised, to CV_32FC2. `out` must not share memory with `image`.
 void sobel(const cv::Mat& image, cv::Mat& out);
 
 }  // namespace unlabel::augment

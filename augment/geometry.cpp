@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+
 #include <opencv2/core.hpp>
 
 namespace unlabel::augment {
@@ -41,14 +42,13 @@ cv::Size short_side_size(cv::Size image, int short_side) {
   if (long_side > 1 << 27)
     throw Error("cannot resize ", image.width, " x ", image.height, " pixels to a short side of ", short_side,
                 ": the image is too long for its width");
-  return upright ? cv::Size(short_side, static_cast<int>(long_side)) : cv::Size(static_cast<int>(long_side), short_side);
+  return upright ? cv::Size(short_side, static_cast<int>(long_side))
+                 : cv::Size(static_cast<int>(long_side), short_side);
 }
 
 void center_crop(const cv::Mat& image, cv::Size size, cv::Mat& out) {
   // A negative offset means zeros before the image; torchvision pads the smaller half first.
-  const auto offset = [](int in, int crop) {
-    return crop > in ? -((crop - in) / 2) : round_even((in - crop) / 2.0);
-  };
+  const auto offset = [](int in, int crop) { return crop > in ? -((crop - in) / 2) : round_even((in - crop) / 2.0); };
   const cv::Rect wanted(offset(image.cols, size.width), offset(image.rows, size.height), size.width, size.height);
   const cv::Rect there = wanted & cv::Rect(0, 0, image.cols, image.rows);
   out.create(size, image.type());

@@ -23,8 +23,7 @@ enum class Order { kLittle, kBig };
 std::optional<std::uint32_t> number(Bytes bytes, std::size_t at, int count, Order order) {
   if (at > bytes.size() || bytes.size() - at < static_cast<std::size_t>(count)) return std::nullopt;
   std::uint32_t value = 0;
-  for (int i = 0; i < count; ++i)
-    value = value << 8 | bytes[at + (order == Order::kBig ? i : count - 1 - i)];
+  for (int i = 0; i < count; ++i) value = value << 8 | bytes[at + (order == Order::kBig ? i : count - 1 - i)];
   return value;
 }
 
@@ -150,22 +149,30 @@ ImageFormat image_format(Bytes bytes) {
   if (starts_with(bytes, "RIFF") && starts_with(bytes, "WEBP", 8)) return ImageFormat::kWebp;
   if (starts_with(bytes, "BM")) return ImageFormat::kBmp;
   if (tiff_order(bytes)) return ImageFormat::kTiff;
-  if (bytes.size() > 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' && (std::isspace(bytes[2]) || bytes[2] == '#'))
+  if (bytes.size() > 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' &&
+      (std::isspace(bytes[2]) || bytes[2] == '#'))
     return ImageFormat::kPnm;
   return ImageFormat::kUnknown;
 }
 
 cv::Size header_size(Bytes bytes, ImageFormat format) {
   switch (format) {
-    case ImageFormat::kJpeg: return jpeg_size(bytes);
+    case ImageFormat::kJpeg:
+      return jpeg_size(bytes);
     case ImageFormat::kPng:
-      return starts_with(bytes, "IHDR", 12) ? size_of(number(bytes, 16, 4, Order::kBig), number(bytes, 20, 4, Order::kBig))
-                                            : cv::Size();
-    case ImageFormat::kWebp: return webp_size(bytes);
-    case ImageFormat::kBmp: return bmp_size(bytes);
-    case ImageFormat::kTiff: return tiff_size(bytes);
-    case ImageFormat::kPnm: return pnm_size(bytes);
-    case ImageFormat::kUnknown: break;
+      return starts_with(bytes, "IHDR", 12)
+                 ? size_of(number(bytes, 16, 4, Order::kBig), number(bytes, 20, 4, Order::kBig))
+                 : cv::Size();
+    case ImageFormat::kWebp:
+      return webp_size(bytes);
+    case ImageFormat::kBmp:
+      return bmp_size(bytes);
+    case ImageFormat::kTiff:
+      return tiff_size(bytes);
+    case ImageFormat::kPnm:
+      return pnm_size(bytes);
+    case ImageFormat::kUnknown:
+      break;
   }
   return {};
 }

@@ -30,7 +30,8 @@ MultiCrop::MultiCrop(std::vector<Group> groups) : groups_(std::move(groups)) {
 
 MultiCrop MultiCrop::from_json(const nlohmann::json& json) {
   check_json_depth(json, kMaxDepth, "multi-crop");
-  if (!json.is_object()) throw UsageError(R"(a multi-crop is an object like {"views": [{"count": 2, "pipeline": [...]}]})");
+  if (!json.is_object())
+    throw UsageError(R"(a multi-crop is an object like {"views": [{"count": 2, "pipeline": [...]}]})");
   for (const auto& [key, value] : json.items())
     if (key != "views") throw UsageError("multi-crop: unknown key '", key, "'", did_you_mean(key, {"views"}));
   if (!json.contains("views") || !json["views"].is_array()) throw UsageError("multi-crop: 'views' must be a list");

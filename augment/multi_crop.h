@@ -3,11 +3,11 @@
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/pipeline.h>
 
-#include <nlohmann/json.hpp>
-
 #include <span>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 namespace unlabel::augment {
 
@@ -33,8 +33,9 @@ class MultiCrop {
   /// Channels, height and width of a view.
   OutputShape shape(int view) const { return pipeline(view).output_shape(); }
 
-  /// Decodes `source` and writes every view as float32 CHW: `out[v]` has room for `shape(v).size()` floats. `key.view` is ignored:
-  /// view v is drawn with key {seed, epoch, sample, v}. Throws Error when the image cannot be decoded; `out` is then undefined.
+  /// Decodes `source` and writes every view as float32 CHW: `out[v]` has room for `shape(v).size()` floats. `key.view`
+  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Throws Error when the image cannot be decoded;
+  /// `out` is then undefined.
   void operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
                   const DecodeOptions& decode = {}) const;
 

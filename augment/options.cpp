@@ -28,7 +28,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return above[b.size()];
 }
 
-/// Flattens nested objects into dotted keys, except where the dotted key is itself a field (a field may hold an object one day).
+/// Flattens nested objects into dotted keys, except where the dotted key is itself a field (a field may hold an object
+/// one day).
 void flatten(const nlohmann::json& json, const std::string& prefix,
              std::vector<std::pair<std::string, nlohmann::json>>& out) {
   for (const auto& [key, value] : json.items()) {
@@ -79,7 +80,8 @@ void OptionTable::section(const std::string& name, OptionTable table) {
       try {
         set(value);
       } catch (const UsageError& error) {
-        // The inner table knows only its own part of the name: "'epsilon' takes ..." becomes "'sinkhorn.epsilon' takes ...".
+        // The inner table knows only its own part of the name: "'epsilon' takes ..." becomes "'sinkhorn.epsilon' takes
+        // ...".
         throw UsageError("'", name, ".", std::string_view(error.what()).substr(1));
       }
     };
@@ -89,7 +91,8 @@ void OptionTable::section(const std::string& name, OptionTable table) {
 }
 
 const OptionTable::Field* OptionTable::find(const std::string& name) const {
-  const auto found = std::find_if(fields_.begin(), fields_.end(), [&](const Field& field) { return field.name == name; });
+  const auto found =
+      std::find_if(fields_.begin(), fields_.end(), [&](const Field& field) { return field.name == name; });
   return found == fields_.end() ? nullptr : &*found;
 }
 

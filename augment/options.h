@@ -1,13 +1,13 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 namespace unlabel {
 
@@ -23,9 +23,10 @@ namespace unlabel {
 ///       return t;
 ///     }
 ///
-/// The table refers to the struct it was made from, which must outlive it. Values are read and written through JSON, so a recipe file,
-/// `--section.key value` and the resolved `config.json` share one set of rules. Supported field types: bool, int, int64_t, uint64_t,
-/// double, std::string, std::vector of those, and std::optional of those (null when unset).
+/// The table refers to the struct it was made from, which must outlive it. Values are read and written through JSON, so
+/// a recipe file,
+/// `--section.key value` and the resolved `config.json` share one set of rules. Supported field types: bool, int,
+/// int64_t, uint64_t, double, std::string, std::vector of those, and std::optional of those (null when unset).
 class OptionTable {
  public:
   struct Field {
@@ -48,11 +49,12 @@ class OptionTable {
   nlohmann::json to_json() const;
 
   /// Sets the fields that `json` names (nested objects or dotted keys), leaving the others as they are.
-  /// Throws UsageError for an unknown key, naming the nearest known one, and for a value of the wrong type. `where` begins the message:
-  /// "recipe.json". All keys are checked before the first field is written.
+  /// Throws UsageError for an unknown key, naming the nearest known one, and for a value of the wrong type. `where`
+  /// begins the message: "recipe.json". All keys are checked before the first field is written.
   void from_json(const nlohmann::json& json, const std::string& where);
 
-  /// Sets one field from the text of a command line: `true`, `0.5`, `[1,2]`, `1,2`, `null` or plain text, by the field's type.
+  /// Sets one field from the text of a command line: `true`, `0.5`, `[1,2]`, `1,2`, `null` or plain text, by the
+  /// field's type.
   void set_text(const std::string& name, const std::string& text);
 
   /// The field's index, or nullopt.
@@ -68,8 +70,8 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
 /// " (did you mean 'x'?)", or an empty string.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
-/// Throws UsageError when arrays and objects nest more than `most` deep. What copies, prints or compares JSON recurses, so check what comes
-/// from outside before anything else is done with it.
+/// Throws UsageError when arrays and objects nest more than `most` deep. What copies, prints or compares JSON recurses,
+/// so check what comes from outside before anything else is done with it.
 void check_json_depth(const nlohmann::json& json, int most, const std::string& where);
 
 /// Reads and parses a JSON file. Throws UsageError that names the file and the place of the fault.

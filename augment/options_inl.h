@@ -21,8 +21,7 @@ struct OptionType<bool> {
 };
 
 template <class T>
-  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-struct OptionType<T> {
+requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) struct OptionType<T> {
   static std::string name() { return std::is_unsigned_v<T> ? "integer >= 0" : "integer"; }
   static bool accepts(const nlohmann::json& j) {
     if (j.is_number_unsigned()) return std::in_range<T>(j.get<std::uint64_t>());

@@ -32,14 +32,14 @@ struct Known {
 
 Known after(const Step& step, Known known, const std::string& where) {
   const auto needs_rgb = [&] {
-    if (known.normalized)
-      throw UsageError(where, ": works on colours in [0, 1]: move it before Normalize");
+    if (known.normalized) throw UsageError(where, ": works on colours in [0, 1]: move it before Normalize");
     if (known.channels != 3)
       throw UsageError(where, ": works on three channels, but an earlier step leaves ", known.channels);
   };
   std::visit(Overloaded{
                  [&](const Resize& o) {
-                   if (o.size.width > 0 || known.size) known.size = size_after(step, known.size.value_or(cv::Size(1, 1)));
+                   if (o.size.width > 0 || known.size)
+                     known.size = size_after(step, known.size.value_or(cv::Size(1, 1)));
                  },
                  [&](const RandomResizedCrop&) { known.size = size_after(step, {}); },
                  [&](const CenterCrop&) { known.size = size_after(step, {}); },
@@ -53,7 +53,8 @@ Known after(const Step& step, Known known, const std::string& where) {
                  [&](const Normalize& o) {
                    if (known.normalized) throw UsageError(where, ": the image is normalised already");
                    if (o.mean.size() != static_cast<std::size_t>(known.channels))
-                     throw UsageError(where, ": has ", o.mean.size(), " means, but the image has ", known.channels, " channels");
+                     throw UsageError(where, ": has ", o.mean.size(), " means, but the image has ", known.channels,
+                                      " channels");
                    known.normalized = true;
                  },
                  [&](const Sobel&) {
@@ -68,8 +69,8 @@ Known after(const Step& step, Known known, const std::string& where) {
   return known;
 }
 
-/// The image on its way through the steps. Results alternate between two buffers of the thread, which only ever grow; steps that work pixel
-/// by pixel write in place, except into the caller's image.
+/// The image on its way through the steps. Results alternate between two buffers of the thread, which only ever grow;
+/// steps that work pixel by pixel write in place, except into the caller's image.
 class Work {
  public:
   explicit Work(const cv::Mat& image) : image_(image) {}
@@ -101,7 +102,8 @@ class Work {
 
   void make_float() {
     if (!is_float())
-      make(image_.size(), CV_MAKETYPE(CV_32F, image_.channels()), [](const cv::Mat& in, cv::Mat& out) { to_float(in, out); });
+      make(image_.size(), CV_MAKETYPE(CV_32F, image_.channels()),
+           [](const cv::Mat& in, cv::Mat& out) { to_float(in, out); });
   }
 
  private:
@@ -126,13 +128,15 @@ void apply_jitter(const ColorJitter& options, const DrawnJitter& drawn, Work& wo
     work.change([&](const cv::Mat& in, cv::Mat& out) {
       switch (operation) {
         case 0:
-          if (options.brightness > 0) return (byol ? byol::adjust_brightness : adjust_brightness)(in, drawn.brightness, out);
+          if (options.brightness > 0)
+            return (byol ? byol::adjust_brightness : adjust_brightness)(in, drawn.brightness, out);
           break;
         case 1:
           if (options.contrast > 0) return (byol ? byol::adjust_contrast : adjust_contrast)(in, drawn.contrast, out);
           break;
         case 2:
-          if (options.saturation > 0) return (byol ? byol::adjust_saturation : adjust_saturation)(in, drawn.saturation, out);
+          if (options.saturation > 0)
+            return (byol ? byol::adjust_saturation : adjust_saturation)(in, drawn.saturation, out);
           break;
         default:
           if (options.hue > 0) return (byol ? byol::adjust_hue : adjust_hue)(in, drawn.hue, out);
@@ -181,7 +185,8 @@ void apply_step(const Step& step, const Drawn& drawn, Work& work) {
           },
           [&](const PadShift& o) {
             const auto& shift = std::get<DrawnShift>(drawn);
-            work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, o.pad, shift.x, shift.y, out); });
+            work.make(size, type,
+                      [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, o.pad, shift.x, shift.y, out); });
           },
           [&](const Normalize& o) {
             work.make_float();
@@ -206,13 +211,15 @@ Pipeline::Pipeline(std::vector<Step> steps) : steps_(std::move(steps)) {
     known = after(steps_[i], known, where);
   }
   if (!known.size)
-    throw UsageError("a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
-                     "[height, width]");
+    throw UsageError(
+        "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
+        "[height, width]");
   output_ = {known.channels, known.size->height, known.size->width};
 }
 
 Pipeline Pipeline::from_json(const nlohmann::json& json) {
-  if (!json.is_array()) throw UsageError("a pipeline is a list of steps, like [{\"op\": \"CenterCrop\", \"size\": 224}]");
+  if (!json.is_array())
+    throw UsageError("a pipeline is a list of steps, like [{\"op\": \"CenterCrop\", \"size\": 224}]");
   if (json.size() > kMaxSteps) throw UsageError("a pipeline has at most ", kMaxSteps, " steps, not ", json.size());
   std::vector<Step> steps;
   for (const auto& step : json) steps.push_back(step_from_json(step, place(steps.size())));

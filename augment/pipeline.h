@@ -3,11 +3,11 @@
 #include <unlabel/augment/random.h>
 #include <unlabel/augment/transforms.h>
 
-#include <nlohmann/json.hpp>
-#include <opencv2/core/mat.hpp>
-
 #include <span>
 #include <vector>
+
+#include <nlohmann/json.hpp>
+#include <opencv2/core/mat.hpp>
 
 namespace unlabel::augment {
 
@@ -22,16 +22,17 @@ struct OutputShape {
 
 /// A list of operations as data: read from JSON, written to JSON, drawn and applied.
 ///
-/// Drawing and applying are two acts: `draw` turns a key and an image's size into the parameters of every step, `apply` runs the steps
-/// with given parameters. So any view can be replayed exactly and explained, and a faster implementation may fuse the steps as long
-/// as it takes the same parameters.
+/// Drawing and applying are two acts: `draw` turns a key and an image's size into the parameters of every step, `apply`
+/// runs the steps with given parameters. So any view can be replayed exactly and explained, and a faster implementation
+/// may fuse the steps as long as it takes the same parameters.
 class Pipeline {
  public:
   Pipeline() = default;
   /// Throws UsageError when the steps do not fit together (no step that fixes the size, Normalize before colour ...).
   explicit Pipeline(std::vector<Step> steps);
 
-  /// A JSON list of {"op": "RandomResizedCrop", "size": 224, "scale": [0.14, 1]} objects, named and defaulted as torchvision does.
+  /// A JSON list of {"op": "RandomResizedCrop", "size": 224, "scale": [0.14, 1]} objects, named and defaulted as
+  /// torchvision does.
   static Pipeline from_json(const nlohmann::json& json);
   nlohmann::json to_json() const;
 
@@ -41,7 +42,8 @@ class Pipeline {
   /// The parameters of every step for one view of an image of that size: one entry a step.
   std::vector<Drawn> draw(cv::Size image, const ViewKey& key) const;
 
-  /// Drawn parameters as a JSON list, one object a step that names its "op": for captions and for replay. Numbers come back bit-equal.
+  /// Drawn parameters as a JSON list, one object a step that names its "op": for captions and for replay. Numbers come
+  /// back bit-equal.
   nlohmann::json drawn_to_json(std::span<const Drawn> drawn) const;
   std::vector<Drawn> drawn_from_json(const nlohmann::json& json) const;
 

@@ -64,7 +64,8 @@ MultiCrop swav(const PresetOptions& options) {
     add_color(steps, options, published);
     return MultiCrop::Group{count, Pipeline(std::move(steps))};
   };
-  std::vector<MultiCrop::Group> groups{group(options.global_count.value_or(published.global_count), global_size(options),
+  std::vector<MultiCrop::Group> groups{group(options.global_count.value_or(published.global_count),
+                                             global_size(options),
                                              range(options.global_scale, published.global_scale, "global_scale"))};
   const int local_count = options.local_count.value_or(6);
   if (local_count < 0) throw UsageError("local_count must not be negative, not ", local_count);
@@ -81,7 +82,8 @@ void refuse_locals(const std::string& name, const PresetOptions& options) {
 
 MultiCrop simclr(const PresetOptions& options) {
   const Published published;
-  auto steps = crop(global_size(options), range(options.global_scale, published.global_scale, "global_scale"), options, published);
+  auto steps = crop(global_size(options), range(options.global_scale, published.global_scale, "global_scale"), options,
+                    published);
   add_color(steps, options, published);
   return MultiCrop({{options.global_count.value_or(2), Pipeline(std::move(steps))}});
 }
@@ -101,7 +103,8 @@ MultiCrop::Group byol_view(int view, const PresetOptions& options) {
 
 MultiCrop deepcluster(const PresetOptions& options) {
   const Published published{.global_count = 1};
-  auto steps = crop(global_size(options), range(options.global_scale, published.global_scale, "global_scale"), options, published);
+  auto steps = crop(global_size(options), range(options.global_scale, published.global_scale, "global_scale"), options,
+                    published);
   steps.push_back(normalization(options, published));
   steps.push_back(Sobel{});
   return MultiCrop({{options.global_count.value_or(published.global_count), Pipeline(std::move(steps))}});
@@ -140,13 +143,14 @@ OptionTable table(PresetOptions& o) {
 }
 
 const std::vector<std::string>& preset_names() {
-  static const std::vector<std::string> names{"swav",   "deepcluster_v2", "simclr",      "byol",
-                                              "byol_view1", "byol_view2", "deepcluster", "eval"};
+  static const std::vector<std::string> names{"swav",       "deepcluster_v2", "simclr",      "byol",
+                                              "byol_view1", "byol_view2",     "deepcluster", "eval"};
   return names;
 }
 
 MultiCrop preset(const std::string& name, const PresetOptions& options) {
-  if (!(options.jitter >= 0 && options.jitter <= 10)) throw UsageError("jitter must be in [0, 10], not ", options.jitter);
+  if (!(options.jitter >= 0 && options.jitter <= 10))
+    throw UsageError("jitter must be in [0, 10], not ", options.jitter);
   if (name == "swav" || name == "deepcluster_v2") return swav(options);
   const auto& names = preset_names();
   if (std::find(names.begin(), names.end(), name) == names.end())

@@ -12,17 +12,17 @@ namespace unlabel::augment {
 
 /// What a preset may be asked to do otherwise than published. What is unset is as in the paper of the preset.
 struct PresetOptions {
-  std::optional<int> global_size{};                       ///< side of the global crops in pixels
-  std::optional<int> global_count{};                      ///< global crops (byol: of each kind)
-  std::optional<std::vector<double>> global_scale{};      ///< [low, high] of their area, as a fraction of the image's
-  std::optional<int> local_size{};                        ///< side of the local crops in pixels
-  std::optional<int> local_count{};                       ///< local crops; 0: none
-  std::optional<std::vector<double>> local_scale{};       ///< [low, high] of their area
-  std::optional<std::vector<double>> mean{};              ///< of the normalisation, one a channel
-  std::optional<std::vector<double>> std{};               ///< of the normalisation, one a channel
-  double jitter = 1;                                      ///< scales the strength of the colour jitter; 0: none
-  bool blur = true;                                       ///< off for small images, as CIFAR's published recipes have it
-  std::optional<std::string> interpolation{};             ///< bilinear or bicubic
+  std::optional<int> global_size{};                   ///< side of the global crops in pixels
+  std::optional<int> global_count{};                  ///< global crops (byol: of each kind)
+  std::optional<std::vector<double>> global_scale{};  ///< [low, high] of their area, as a fraction of the image's
+  std::optional<int> local_size{};                    ///< side of the local crops in pixels
+  std::optional<int> local_count{};                   ///< local crops; 0: none
+  std::optional<std::vector<double>> local_scale{};   ///< [low, high] of their area
+  std::optional<std::vector<double>> mean{};          ///< of the normalisation, one a channel
+  std::optional<std::vector<double>> std{};           ///< of the normalisation, one a channel
+  double jitter = 1;                                  ///< scales the strength of the colour jitter; 0: none
+  bool blur = true;                                   ///< off for small images, as CIFAR's published recipes have it
+  std::optional<std::string> interpolation{};         ///< bilinear or bicubic
 };
 OptionTable table(PresetOptions& options);
 
@@ -31,14 +31,17 @@ const std::vector<std::string>& preset_names();
 
 /// The augmentations of a paper, as published code has them:
 ///
-/// `swav`, `deepcluster_v2`  2 x 224 (area .14-1) + 6 x 96 (.05-.14); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2), blur sigma .1-2 (p .5),
+/// `swav`, `deepcluster_v2`  2 x 224 (area .14-1) + 6 x 96 (.05-.14); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2),
+/// blur sigma .1-2 (p .5),
 ///                 std .228 (Caron et al. 2020, arXiv:2006.09882, and its code). Options may leave the local crops out.
-/// `simclr`        2 x 224 (.08-1); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2), blur (p .5) (Chen et al. 2020, arXiv:2002.05709)
-/// `byol_view1`, `byol_view2`, `byol`  224 (.08-1) bicubic; flip, BYOL's own jitter .4/.4/.2/.1 (p .8), grey (p .2), blur of 23 taps (p 1; .1),
-///                 solarize (p 0; .2) (Grill et al. 2020, arXiv:2006.07733, table 6). `byol` has both views. The number of taps is
-///                 2 floor(size / 20) + 1.
+/// `simclr`        2 x 224 (.08-1); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2), blur (p .5) (Chen et al. 2020,
+/// arXiv:2002.05709) `byol_view1`, `byol_view2`, `byol`  224 (.08-1) bicubic; flip, BYOL's own jitter .4/.4/.2/.1 (p
+/// .8), grey (p .2), blur of 23 taps (p 1; .1),
+///                 solarize (p 0; .2) (Grill et al. 2020, arXiv:2006.07733, table 6). `byol` has both views. The number
+///                 of taps is 2 floor(size / 20) + 1.
 /// `deepcluster`   1 x 224 (.08-1); flip, normalise, Sobel: two channels (Caron et al. 2018, arXiv:1807.05520)
-/// `eval`          the short side to 256, central 224, in the same ratio for other sizes; up to 64 pixels the whole image at that size
+/// `eval`          the short side to 256, central 224, in the same ratio for other sizes; up to 64 pixels the whole
+/// image at that size
 ///
 /// Throws UsageError for an unknown name, naming the nearest, and for options that do not apply.
 MultiCrop preset(const std::string& name, const PresetOptions& options = {});

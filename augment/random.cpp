@@ -59,7 +59,8 @@ std::uint32_t Random::below(std::uint32_t n) {
 bool Random::bernoulli(double p) { return uniform() < p; }
 
 void Random::shuffle(std::span<std::uint8_t> values) {
-  for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[below(static_cast<std::uint32_t>(i))]);
+  for (std::size_t i = values.size(); i > 1; --i)
+    std::swap(values[i - 1], values[below(static_cast<std::uint32_t>(i))]);
 }
 
 }  // namespace unlabel::augment

@@ -6,8 +6,8 @@
 
 namespace unlabel::augment {
 
-/// Names one view of one sample in one epoch. Everything random about that view is a pure function of these four numbers, so neither
-/// the order of threads nor the number of workers or ranks changes what a sample looks like.
+/// Names one view of one sample in one epoch. Everything random about that view is a pure function of these four
+/// numbers, so neither the order of threads nor the number of workers or ranks changes what a sample looks like.
 struct ViewKey {
   std::uint64_t seed = 0;
   std::uint64_t epoch = 0;
@@ -18,13 +18,14 @@ struct ViewKey {
 };
 
 /// One block of Philox4x32-10: 128 random bits from a 128-bit counter and a 64-bit key.
-/// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (the Random123 library's philox4x32, R = 10).
+/// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (the Random123 library's philox4x32, R
+/// = 10).
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 
 /// A stream of random numbers that starts at a key and has no other state.
 ///
-/// The Philox key is the first half of the block philox4x32({epoch, 0, 0}, seed); the counter is {block, view, sample}, each number
-/// split into low and high words, so that no two views share a block. A view may draw 2^34 numbers.
+/// The Philox key is the first half of the block philox4x32({epoch, 0, 0}, seed); the counter is {block, view, sample},
+/// each number split into low and high words, so that no two views share a block. A view may draw 2^34 numbers.
 class Random {
  public:
   explicit Random(const ViewKey& key);

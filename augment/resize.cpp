@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 namespace unlabel::augment {
@@ -98,52 +97,54 @@ void resize_row(const Pixel* in, const Taps<typename Arithmetic<Pixel>::Weight>&
   }
 }
 
+/// Resizes every row to out.cols pixels. A pass that would not change the size copies: its weights are all 1.
 template <class Pixel>
-void resize_columns(const Pixel* in, std::ptrdiff_t row_length, const Taps<typename Arithmetic<Pixel>::Weight>& taps,
-                    int height, cv::Mat& out) {
+void resize_rows(const cv::Mat& in, Interpolation interpolation, cv::Mat& out) {
+  if (in.cols == out.cols) return in.copyTo(out);
+  static thread_local Taps<typename Arithmetic<Pixel>::Weight> taps;
+  make_taps<Pixel>(in.cols, out.cols, interpolation, taps);
+  const int channels = in.channels();
+  const auto pass = channels == 1   ? resize_row<Pixel, 1>
+                    : channels == 2 ? resize_row<Pixel, 2>
+                    : channels == 3 ? resize_row<Pixel, 3>
+                                    : resize_row<Pixel, 4>;
+  for (int y = 0; y < in.rows; ++y) pass(in.ptr<Pixel>(y), taps, out.cols, out.ptr<Pixel>(y));
+}
+
+/// Resizes every column to out.rows pixels.
+template <class Pixel>
+void resize_columns(const cv::Mat& in, Interpolation interpolation, cv::Mat& out) {
   using A = Arithmetic<Pixel>;
+  if (in.rows == out.rows) return in.copyTo(out);
+  static thread_local Taps<typename A::Weight> taps;
   static thread_local std::vector<typename A::Sum> sums;
-  sums.resize(row_length);
-  for (int y = 0; y < height; ++y) {
+  make_taps<Pixel>(in.rows, out.rows, interpolation, taps);
+  const int length = in.cols * in.channels();
+  sums.resize(length);
+  for (int y = 0; y < out.rows; ++y) {
     std::fill(sums.begin(), sums.end(), A::kStart);
     for (int i = 0; i < taps.count[y]; ++i) {
       const auto weight = taps.of(y)[i];
-      const Pixel* row = in + (taps.first[y] + i) * row_length;
-      for (std::ptrdiff_t x = 0; x < row_length; ++x) sums[x] += row[x] * weight;
+      const Pixel* row = in.ptr<Pixel>(taps.first[y] + i);
+      for (int x = 0; x < length; ++x) sums[x] += row[x] * weight;
     }
     Pixel* result = out.ptr<Pixel>(y);
-    for (std::ptrdiff_t x = 0; x < row_length; ++x) result[x] = A::pixel(sums[x]);
+    for (int x = 0; x < length; ++x) result[x] = A::pixel(sums[x]);
   }
 }
 
 template <class Pixel>
-void resize_image(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out) {
-  using Weight = typename Arithmetic<Pixel>::Weight;
-  static thread_local Taps<Weight> horizontal, vertical;
-  static thread_local std::vector<Pixel> rows;
-  const int channels = image.channels();
-  const std::ptrdiff_t row_length = static_cast<std::ptrdiff_t>(size.width) * channels;
-  rows.resize(static_cast<std::size_t>(image.rows) * row_length);
-
-  // A pass that would not change the size is left out: its weights are all 1.
-  if (image.cols == size.width) {
-    for (int y = 0; y < image.rows; ++y)
-      std::memcpy(rows.data() + y * row_length, image.ptr<Pixel>(y), row_length * sizeof(Pixel));
+void resize_image(const cv::Mat& image, Interpolation interpolation, bool columns_first, cv::Mat& out) {
+  static thread_local std::vector<Pixel> buffer;
+  const cv::Size size = columns_first ? cv::Size(image.cols, out.rows) : cv::Size(out.cols, image.rows);
+  buffer.resize(static_cast<std::size_t>(size.width) * size.height * image.channels());
+  cv::Mat between(size, image.type(), buffer.data());
+  if (columns_first) {
+    resize_columns<Pixel>(image, interpolation, between);
+    resize_rows<Pixel>(between, interpolation, out);
   } else {
-    make_taps<Pixel>(image.cols, size.width, interpolation, horizontal);
-    const auto pass = channels == 1   ? resize_row<Pixel, 1>
-                      : channels == 2 ? resize_row<Pixel, 2>
-                      : channels == 3 ? resize_row<Pixel, 3>
-                                      : resize_row<Pixel, 4>;
-    for (int y = 0; y < image.rows; ++y)
-      pass(image.ptr<Pixel>(y), horizontal, size.width, rows.data() + y * row_length);
-  }
-  if (image.rows == size.height) {
-    for (int y = 0; y < size.height; ++y)
-      std::memcpy(out.ptr<Pixel>(y), rows.data() + y * row_length, row_length * sizeof(Pixel));
-  } else {
-    make_taps<Pixel>(image.rows, size.height, interpolation, vertical);
-    resize_columns<Pixel>(rows.data(), row_length, vertical, size.height, out);
+    resize_rows<Pixel>(image, interpolation, between);
+    resize_columns<Pixel>(between, interpolation, out);
   }
 }
 
@@ -153,14 +154,19 @@ void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv
   if (image.empty() || image.channels() > 4 || (image.depth() != CV_8U && image.depth() != CV_32F))
     throw UsageError("resize takes 8-bit or float images of 1 to 4 channels");
   if (size.width < 1 || size.height < 1) throw UsageError("cannot resize to ", size.width, " x ", size.height);
-  if (std::int64_t{size.width} * std::max(image.rows, size.height) > kMaxPixels)
+  // Pillow 13 takes first what shrinks the image more.
+  const bool columns_first =
+      image.rows > size.height && std::int64_t{image.rows} - size.height > 2 * (std::int64_t{image.cols} - size.width);
+  const std::int64_t between =
+      columns_first ? std::int64_t{image.cols} * size.height : std::int64_t{size.width} * image.rows;
+  if (std::max(between, std::int64_t{size.width} * size.height) > kMaxPixels)
     throw Error("cannot resize ", image.cols, " x ", image.rows, " pixels to ", size.width, " x ", size.height,
                 ": the image is too long for its width");
   out.create(size, image.type());
   if (image.depth() == CV_8U) {
-    resize_image<std::uint8_t>(image, size, interpolation, out);
+    resize_image<std::uint8_t>(image, interpolation, columns_first, out);
   } else {
-    resize_image<float>(image, size, interpolation, out);
+    resize_image<float>(image, interpolation, columns_first, out);
   }
 }
 

@@ -6,17 +6,19 @@ namespace unlabel::augment {
 
 enum class Interpolation { kBilinear, kBicubic };
 
-/// Resizes with an antialiased filter: the triangle (bilinear, support 1) or Keys' cubic with a = -1/2 (bicubic, support 2), widened by
-/// the scale when the image shrinks, so that every input pixel counts. No OpenCV flag does this.
+/// Resizes with an antialiased filter: the triangle (bilinear, support 1) or Keys' cubic with a = -1/2 (bicubic,
+/// support 2), widened by the scale when the image shrinks, so that every input pixel counts. No OpenCV flag does this.
 ///
-/// Output pixel o takes centre c = (o + 1/2) s with s = in/out, and the input pixels within max(s, 1) * support of c, weighted
-/// w_i = f((i + 1/2 - c) / max(s, 1)) / sum. Rows first, then columns.
+/// Output pixel o takes centre c = (o + 1/2) s with s = in/out, and the input pixels within max(s, 1) * support of c,
+/// weighted w_i = f((i + 1/2 - c) / max(s, 1)) / sum. The width is changed first, except where h_in > h_out and h_in -
+/// h_out > 2 (w_in - w_out).
 ///
-/// 8-bit images (any number of channels) are bit-equal to PIL.Image.resize: weights in 22-bit fixed point, rounded and clamped to 8 bits
-/// after each of the two passes. Float images agree with torchvision's resize of a float tensor with antialias=True; bicubic may
-/// overshoot [0, 1] there, as in torchvision.
-/// `image` may be a region of a larger one; pixels outside it are not read (torchvision's crop-then-resize). `out` is (re)allocated unless
-/// it already fits, and must not share memory with `image`.
+/// 8-bit images (any number of channels) are bit-equal to PIL.Image.resize of Pillow 13 (earlier versions always change
+/// the width first, which differs by a level here and there): weights in 22-bit fixed point, rounded and clamped to 8
+/// bits after each of the two passes. Float images agree with torchvision's resize of a float tensor with
+/// antialias=True; bicubic may overshoot [0, 1] there, as in torchvision. `image` may be a region of a larger one;
+/// pixels outside it are not read (torchvision's crop-then-resize). `out` is (re)allocated unless it already fits, and
+/// must not share memory with `image`.
 void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out);
 
 }  // namespace unlabel::augment

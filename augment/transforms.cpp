@@ -19,9 +19,9 @@ struct Overloaded : Functions... {
 
 template <class T>
 struct StepName;
-#define UNLABEL_STEP_NAME(type)            \
-  template <>                              \
-  struct StepName<type> {                  \
+#define UNLABEL_STEP_NAME(type)                 \
+  template <>                                   \
+  struct StepName<type> {                       \
     static constexpr const char* value = #type; \
   }
 UNLABEL_STEP_NAME(RandomResizedCrop);
@@ -58,7 +58,8 @@ void check_probability(double p, const std::string& where) {
 
 void check_range(const char* field, Range range, double low, double high, const std::string& where) {
   if (!(range.low > low && range.low <= range.high && range.high <= high))
-    throw UsageError(where, ": ", field, " must rise within (", low, ", ", high, "], not [", range.low, ", ", range.high, "]");
+    throw UsageError(where, ": ", field, " must rise within (", low, ", ", high, "], not [", range.low, ", ",
+                     range.high, "]");
 }
 
 }  // namespace
@@ -209,9 +210,10 @@ void validate(const Step& step, const std::string& where) {
                  [&](const CenterCrop& o) { check_size(o.size, where); },
                  [&](const ColorJitter& o) {
                    check_probability(o.p, where);
-                   for (const auto& [field, value, greatest] :
-                        {std::tuple{"brightness", o.brightness, 100.0}, {"contrast", o.contrast, 100.0},
-                         {"saturation", o.saturation, 100.0}, {"hue", o.hue, 0.5}})
+                   for (const auto& [field, value, greatest] : {std::tuple{"brightness", o.brightness, 100.0},
+                                                                {"contrast", o.contrast, 100.0},
+                                                                {"saturation", o.saturation, 100.0},
+                                                                {"hue", o.hue, 0.5}})
                      if (!(value >= 0 && value <= greatest))
                        throw UsageError(where, ": ", field, " must be in [0, ", greatest, "], not ", value);
                  },
@@ -232,8 +234,8 @@ void validate(const Step& step, const std::string& where) {
                  },
                  [&](const Normalize& o) {
                    if (o.mean.size() != o.std.size() || o.mean.empty() || o.mean.size() > 3)
-                     throw UsageError(where, ": mean and std must have one number a channel, not ", o.mean.size(), " and ",
-                                      o.std.size());
+                     throw UsageError(where, ": mean and std must have one number a channel, not ", o.mean.size(),
+                                      " and ", o.std.size());
                    for (const double value : o.std)
                      if (!(value > 0)) throw UsageError(where, ": std must be positive, not ", value);
                  },
@@ -336,42 +338,41 @@ cv::Size size_after(const Step& step, cv::Size image) {
 
 Drawn draw(const Step& step, cv::Size image, Random& random) {
   const auto choose = [&](double p) -> Drawn { return DrawnChoice{random.bernoulli(p)}; };
-  return std::visit(
-      Overloaded{
-          [&](const RandomResizedCrop& o) -> Drawn {
-            const cv::Rect box =
-                random_resized_crop_box(image, o.scale.low, o.scale.high, o.ratio.low, o.ratio.high, random);
-            return DrawnBox{box.x, box.y, box.width, box.height};
-          },
-          [&](const RandomHorizontalFlip& o) -> Drawn { return choose(o.p); },
-          [&](const ColorJitter& o) -> Drawn {
-            DrawnJitter drawn;
-            drawn.apply = random.bernoulli(o.p);
-            std::array<std::uint8_t, 4> order{0, 1, 2, 3};
-            random.shuffle(order);
-            drawn.order.assign(order.begin(), order.end());
-            const bool added = o.family == JitterFamily::kByol;
-            const auto factor = [&](double x) { return random.uniform(std::max(0.0, 1 - x), 1 + x); };
-            drawn.brightness = added ? random.uniform(-o.brightness, o.brightness) : factor(o.brightness);
-            drawn.contrast = factor(o.contrast);
-            drawn.saturation = factor(o.saturation);
-            drawn.hue = random.uniform(-o.hue, o.hue);
-            return drawn;
-          },
-          [&](const RandomGrayscale& o) -> Drawn { return choose(o.p); },
-          [&](const GaussianBlur& o) -> Drawn {
-            const bool apply = random.bernoulli(o.p);
-            return DrawnBlur{apply, random.uniform(o.sigma.low, o.sigma.high)};
-          },
-          [&](const RandomSolarize& o) -> Drawn { return choose(o.p); },
-          [&](const PadShift& o) -> Drawn {
-            const auto places = static_cast<std::uint32_t>(2 * o.pad + 1);
-            const int x = static_cast<int>(random.below(places));
-            return DrawnShift{x, static_cast<int>(random.below(places))};
-          },
-          [](const auto&) -> Drawn { return NothingDrawn{}; },
-      },
-      step);
+  return std::visit(Overloaded{
+                        [&](const RandomResizedCrop& o) -> Drawn {
+                          const cv::Rect box = random_resized_crop_box(image, o.scale.low, o.scale.high, o.ratio.low,
+                                                                       o.ratio.high, random);
+                          return DrawnBox{box.x, box.y, box.width, box.height};
+                        },
+                        [&](const RandomHorizontalFlip& o) -> Drawn { return choose(o.p); },
+                        [&](const ColorJitter& o) -> Drawn {
+                          DrawnJitter drawn;
+                          drawn.apply = random.bernoulli(o.p);
+                          std::array<std::uint8_t, 4> order{0, 1, 2, 3};
+                          random.shuffle(order);
+                          drawn.order.assign(order.begin(), order.end());
+                          const bool added = o.family == JitterFamily::kByol;
+                          const auto factor = [&](double x) { return random.uniform(std::max(0.0, 1 - x), 1 + x); };
+                          drawn.brightness = added ? random.uniform(-o.brightness, o.brightness) : factor(o.brightness);
+                          drawn.contrast = factor(o.contrast);
+                          drawn.saturation = factor(o.saturation);
+                          drawn.hue = random.uniform(-o.hue, o.hue);
+                          return drawn;
+                        },
+                        [&](const RandomGrayscale& o) -> Drawn { return choose(o.p); },
+                        [&](const GaussianBlur& o) -> Drawn {
+                          const bool apply = random.bernoulli(o.p);
+                          return DrawnBlur{apply, random.uniform(o.sigma.low, o.sigma.high)};
+                        },
+                        [&](const RandomSolarize& o) -> Drawn { return choose(o.p); },
+                        [&](const PadShift& o) -> Drawn {
+                          const auto places = static_cast<std::uint32_t>(2 * o.pad + 1);
+                          const int x = static_cast<int>(random.below(places));
+                          return DrawnShift{x, static_cast<int>(random.below(places))};
+                        },
+                        [](const auto&) -> Drawn { return NothingDrawn{}; },
+                    },
+                    step);
 }
 
 void check(const Step& step, const Drawn& drawn, cv::Size image) {
@@ -384,7 +385,8 @@ void check(const Step& step, const Drawn& drawn, cv::Size image) {
   } else if (const auto* jitter = std::get_if<DrawnJitter>(&drawn)) {
     auto order = jitter->order;
     std::sort(order.begin(), order.end());
-    if (order != std::vector<int>{0, 1, 2, 3}) throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
+    if (order != std::vector<int>{0, 1, 2, 3})
+      throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
     for (const double value : {jitter->brightness, jitter->contrast, jitter->saturation})
       if (!(std::abs(value) <= 1000)) throw UsageError("the amount ", value, " of a ColorJitter is out of range");
     if (!(std::abs(jitter->hue) <= 0.5)) throw UsageError("the hue ", jitter->hue, " of a ColorJitter is out of range");

@@ -5,19 +5,20 @@
 #include <unlabel/augment/random.h>
 #include <unlabel/augment/resize.h>
 
-#include <nlohmann/json.hpp>
-#include <opencv2/core/mat.hpp>
-
 #include <array>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+#include <opencv2/core/mat.hpp>
+
 namespace unlabel::augment {
 
-// The steps of a pipeline as options. Each struct says what may happen to an image; drawing (below) decides what does happen to one view.
-// Names and defaults are torchvision's. The arithmetic is in resize.h, geometry.h, color.h, color_byol.h, filter.h and planar.h.
+// The steps of a pipeline as options. Each struct says what may happen to an image; drawing (below) decides what does
+// happen to one view. Names and defaults are torchvision's. The arithmetic is in resize.h, geometry.h, color.h,
+// color_byol.h, filter.h and planar.h.
 
 /// Height and width. In JSON an integer, for a square, or [height, width].
 struct ImageSize {
@@ -64,7 +65,8 @@ struct RandomHorizontalFlip {
 };
 
 /// Brightness, contrast, saturation and hue in random order, each by a uniform amount.
-/// torchvision: factors from [max(0, 1 - x), 1 + x], hue from [-hue, hue] turns. byol: brightness is added, from [-x, x].
+/// torchvision: factors from [max(0, 1 - x), 1 + x], hue from [-hue, hue] turns. byol: brightness is added, from [-x,
+/// x].
 struct ColorJitter {
   double p = 1;  ///< probability to do anything
   double brightness = 0;
@@ -110,8 +112,8 @@ struct Normalize {
 /// DeepCluster's two edge channels.
 struct Sobel {};
 
-using Step = std::variant<RandomResizedCrop, Resize, CenterCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale, Grayscale,
-                          GaussianBlur, RandomSolarize, PadShift, Normalize, Sobel>;
+using Step = std::variant<RandomResizedCrop, Resize, CenterCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale,
+                          Grayscale, GaussianBlur, RandomSolarize, PadShift, Normalize, Sobel>;
 
 OptionTable table(RandomResizedCrop&);
 OptionTable table(Resize&);
@@ -129,8 +131,9 @@ OptionTable table(Sobel&);
 /// The step's name in JSON, the struct's name: "RandomResizedCrop".
 std::string_view name(const Step& step);
 
-/// {"op": "RandomResizedCrop", "size": 224, ...} with every field. from: missing fields keep their defaults; throws UsageError for an unknown
-/// operation or field, naming the nearest, and for a value out of range. `where` begins the message.
+/// {"op": "RandomResizedCrop", "size": 224, ...} with every field. from: missing fields keep their defaults; throws
+/// UsageError for an unknown operation or field, naming the nearest, and for a value out of range. `where` begins the
+/// message.
 nlohmann::json to_json(const Step& step);
 Step step_from_json(const nlohmann::json& json, const std::string& where);
 

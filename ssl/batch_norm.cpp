@@ -52,8 +52,8 @@ Statistics gather_statistics(const at::Tensor& x, const BatchNormImpl& layer) {
     return {global_mean, global_inverse_deviation, count};
   }
 
-  // Chan et al., eq. 2.1, for parts of one size: M2 = sum_r M2_r + n sum_r (mean_r - mean)^2. (double) costs nothing at
-  // this size.
+  // Chan et al., eq. 2.1, for parts of one size, in float64, which costs nothing at this size:
+  // mean = mean_r(mean_r), var = mean_r(var_r) + mean_r((mean_r - mean)^2).
   const auto [mean, variance] = at::batch_norm_update_stats(x.to(type), {}, {}, momentum);
   const auto all = layer.group->all_gather(at::stack({mean, variance}).to(at::kDouble).unsqueeze(0));
   const auto means = all.select(1, 0);

@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <unordered_map>
-#include <unordered_set>
 
 #include <torch/torch.h>
 

@@ -16,10 +16,10 @@ namespace unlabel::ssl {
 NamedTensors state_of(const torch::nn::Module& module);
 
 struct LoadOptions {
-  std::string prefix = "";  ///< take only the names that begin with this, without it ("teacher.backbone."); empty: find
-                            ///< it, see load_state
-  bool strict =
-      false;  ///< every tensor of the module must be there and every tensor given must be used, as a checkpoint has it
+  /// Take only the names that begin with this, without it ("teacher.backbone."). Empty: find it, see load_state.
+  std::string prefix = "";
+  /// Every tensor of the module must be given and every given one used, as a checkpoint has it.
+  bool strict = false;
 };
 
 /// What load_state did with each name.

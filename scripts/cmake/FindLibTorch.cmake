@@ -5,6 +5,7 @@
 #
 # Input:   LIBTORCH_ROOT        the folder that holds include/ and lib/; by default the project's .venv is searched
 # Results: LibTorch_FOUND, LibTorch_VERSION
+#          LibTorch_RPATH       folders of its libraries, for installed programs
 #          LibTorch_WITH_CUDA   ON when libtorch_cuda and the CUDA headers are there
 #          LibTorch_WITH_NCCL   ON when NCCL's header is there too (c10d::ProcessGroupNCCL can be compiled)
 #          LibTorch_WITH_GLOO   ON when Gloo's headers are found (c10d::ProcessGroupGloo can be compiled)
@@ -63,8 +64,10 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   file(GLOB _libtorch_nvidia_includes "${_libtorch_site}/nvidia/cu*/include" "${_libtorch_site}/nvidia/cuda_runtime/include")
   find_path(LibTorch_CUDA_INCLUDE_DIR NAMES cuda_runtime_api.h
     PATHS ${_libtorch_nvidia_includes} /usr/local/cuda/include NO_DEFAULT_PATH)
-  file(GLOB _libtorch_cudart "${_libtorch_site}/nvidia/cu*/lib/libcudart.so*" "${_libtorch_site}/nvidia/cuda_runtime/lib/libcudart.so*"
-    "/usr/local/cuda/lib64/libcudart.so")
+  # Globs apart: one glob sorts its results, and an installed toolkit of another version would come before the wheel's own library.
+  file(GLOB _libtorch_cudart "${_libtorch_site}/nvidia/cu*/lib/libcudart.so*" "${_libtorch_site}/nvidia/cuda_runtime/lib/libcudart.so*")
+  file(GLOB _libtorch_toolkit_cudart "/usr/local/cuda/lib64/libcudart.so")
+  list(APPEND _libtorch_cudart ${_libtorch_toolkit_cudart})
   mark_as_advanced(LibTorch_CUDA_INCLUDE_DIR)
   if(LibTorch_torch_cuda_LIBRARY AND LibTorch_c10_cuda_LIBRARY AND LibTorch_CUDA_INCLUDE_DIR AND _libtorch_cudart)
     set(LibTorch_WITH_CUDA ON)
@@ -105,9 +108,14 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
     INTERFACE_COMPILE_DEFINITIONS "USE_DISTRIBUTED;${_libtorch_definitions}"
     INTERFACE_COMPILE_FEATURES cxx_std_17)
   # --no-as-needed: libtorch_cuda registers its kernels when loaded and is named by no symbol of ours.
+  # libstdc++ comes first: the wheel's libtorch.so exports parts of a std::filesystem of its own, which crash when they are picked
+  # (remove_all of 2.11.0 calls a null pointer).
   list(TRANSFORM _libtorch_rpath PREPEND "-Wl,-rpath," OUTPUT_VARIABLE _libtorch_rpath_flags)
   set_property(TARGET LibTorch::LibTorch PROPERTY INTERFACE_LINK_LIBRARIES
-    "-Wl,--push-state,--no-as-needed" ${_libtorch_libraries} "-Wl,--pop-state" ${_libtorch_rpath_flags})
-  message(STATUS "LibTorch ${LibTorch_VERSION}: cuda ${LibTorch_WITH_CUDA}, nccl ${LibTorch_WITH_NCCL}, gloo ${LibTorch_WITH_GLOO}")
+    "-Wl,--push-state,--no-as-needed" stdc++ ${_libtorch_libraries} "-Wl,--pop-state" ${_libtorch_rpath_flags})
+  set(LibTorch_RPATH "${_libtorch_rpath}")
+  if(NOT LibTorch_FIND_QUIETLY)
+    message(STATUS "LibTorch ${LibTorch_VERSION}: cuda ${LibTorch_WITH_CUDA}, nccl ${LibTorch_WITH_NCCL}, gloo ${LibTorch_WITH_GLOO}")
+  endif()
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR)

@@ -53,13 +53,13 @@ cv::Mat run_view(const cv::Mat& in, const nlohmann::json& item) {
   const cv::Size size = size_of(item);
   const cv::Rect box = box_of(item);
   const auto& factors = item["factors"];
-  const Pipeline pipeline({RandomResizedCrop{{size.height, size.width}}, RandomHorizontalFlip{}, ColorJitter{0.8, 0.8, 0.8, 0.8, 0.2},
-                           RandomGrayscale{0.2}, GaussianBlur{0.5},
+  const Pipeline pipeline({RandomResizedCrop{{size.height, size.width}}, RandomHorizontalFlip{},
+                           ColorJitter{0.8, 0.8, 0.8, 0.8, 0.2}, RandomGrayscale{0.2}, GaussianBlur{0.5},
                            Normalize{item["mean"].get<std::vector<double>>(), item["std"].get<std::vector<double>>()}});
   const std::vector<Drawn> drawn{DrawnBox{box.x, box.y, box.width, box.height},
                                  DrawnChoice{item["flip"]},
-                                 DrawnJitter{item["jitter"], item["order"].get<std::vector<int>>(), factors[0], factors[1],
-                                             factors[2], factors[3]},
+                                 DrawnJitter{item["jitter"], item["order"].get<std::vector<int>>(), factors[0],
+                                             factors[1], factors[2], factors[3]},
                                  DrawnChoice{item["gray"]},
                                  DrawnBlur{},
                                  NothingDrawn{}};
@@ -117,7 +117,8 @@ cv::Mat run_case(const GoldenFile& file, const nlohmann::json& item) {
     pad_shift(in, item["pad"], item["x"], item["y"], out);
   } else if (op == "to_planes" || op == "normalized_planes") {
     out.create(in.channels(), static_cast<int>(in.total()), CV_32F);
-    to_planes(in, item.value("mean", std::vector<double>{}), item.value("std", std::vector<double>{}), out.ptr<float>());
+    to_planes(in, item.value("mean", std::vector<double>{}), item.value("std", std::vector<double>{}),
+              out.ptr<float>());
   } else if (op == "normalize" || op == "sobel") {
     normalize(in, item["mean"].get<std::vector<double>>(), item["std"].get<std::vector<double>>(), out);
     if (op == "sobel") {

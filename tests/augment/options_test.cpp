@@ -75,9 +75,13 @@ TEST(OptionTable, ReadsCommandLineText) {
 TEST(OptionTable, RefusesWithTheNameAndTheNearestOne) {
   Outer o;
   auto t = table(o);
-  EXPECT_EQ(message([&] { t.from_json({{"sinkhorn", {{"epsilom", 1}}}}, "r.json"); }),
+  EXPECT_EQ(message([&] {
+              t.from_json({{"sinkhorn", {{"epsilom", 1}}}}, "r.json");
+            }),
             "r.json: unknown option 'sinkhorn.epsilom' (did you mean 'sinkhorn.epsilon'?)");
-  EXPECT_EQ(message([&] { t.from_json({{"sinkhorn", {{"iterations", 2.5}}}}, "r.json"); }),
+  EXPECT_EQ(message([&] {
+              t.from_json({{"sinkhorn", {{"iterations", 2.5}}}}, "r.json");
+            }),
             "r.json: 'sinkhorn.iterations' takes integer, not 2.5");
   EXPECT_EQ(message([&] { t.set_text("seed", "-1"); }), "'seed' takes integer >= 0, not -1");
   EXPECT_EQ(message([&] { t.set_text("sinkhorn.iterations", "3000000000"); }),

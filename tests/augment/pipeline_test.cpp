@@ -2,12 +2,12 @@
 #include <unlabel/augment/multi_crop.h>
 #include <unlabel/augment/presets.h>
 
-#include <gtest/gtest.h>
-#include <opencv2/core.hpp>
-
 #include <cmath>
 #include <functional>
 #include <thread>
+
+#include <gtest/gtest.h>
+#include <opencv2/core.hpp>
 
 namespace unlabel::augment {
 namespace {
@@ -54,8 +54,10 @@ TEST(Pipeline, DescribesItselfInJson) {
   const auto pipeline = Pipeline::from_json(json::parse(
       R"([{"op": "Resize", "size": [8, 10], "interpolation": "bicubic"}, {"op": "Grayscale"}, {"op": "PadShift", "pad": 2}])"));
   EXPECT_EQ(pipeline.output_shape(), (OutputShape{1, 8, 10}));
-  EXPECT_EQ(pipeline.to_json(),
-            json::parse(R"([{"op": "Resize", "size": [8, 10], "interpolation": "bicubic"}, {"op": "Grayscale"}, {"op": "PadShift", "pad": 2}])"));
+  EXPECT_EQ(
+      pipeline.to_json(),
+      json::parse(
+          R"([{"op": "Resize", "size": [8, 10], "interpolation": "bicubic"}, {"op": "Grayscale"}, {"op": "PadShift", "pad": 2}])"));
 }
 
 TEST(Pipeline, SaysWhatIsWrong) {
@@ -72,15 +74,19 @@ TEST(Pipeline, SaysWhatIsWrong) {
   EXPECT_EQ(refusal(R"([{"op": "CenterCrop"}, {"op": "Grayscale"}, {"op": "Normalize"}])"),
             "pipeline step 3 (Normalize): has 3 means, but the image has 1 channels");
   EXPECT_EQ(refusal(R"([{"op": "Resize", "size": 64}])"),
-            "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to [height, width]");
+            "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
+            "[height, width]");
   EXPECT_EQ(refusal("{}"), R"(a pipeline is a list of steps, like [{"op": "CenterCrop", "size": 224}])");
-  for (const char* wrong :
-       {R"([{"op": "CenterCrop", "size": 0}])", R"([{"op": "CenterCrop", "size": 1000000000}])", R"([{"op": "CenterCrop", "size": [3]}])",
-        R"([{"op": 3}])", R"([3])", R"([null])", R"([])", R"([{"size": 3}])", R"([{"op": "CenterCrop"}, {"op": "GaussianBlur", "sigma": [0, 1]}])",
-        R"([{"op": "CenterCrop"}, {"op": "GaussianBlur", "kernel_size": 4}])", R"([{"op": "CenterCrop"}, {"op": "ColorJitter", "hue": 0.6}])",
-        R"([{"op": "CenterCrop"}, {"op": "RandomSolarize", "p": 1.5}])", R"([{"op": "CenterCrop"}, {"op": "PadShift", "pad": -1}])",
-        R"([{"op": "CenterCrop"}, {"op": "Normalize", "std": [1, 0, 1]}])", R"([{"op": "CenterCrop"}, {"op": "Sobel"}, {"op": "Sobel"}])",
-        R"([{"op": "CenterCrop"}, {"op": "ColorJitter", "family": "albumentations"}])"})
+  for (const char* wrong : {R"([{"op": "CenterCrop", "size": 0}])", R"([{"op": "CenterCrop", "size": 1000000000}])",
+                            R"([{"op": "CenterCrop", "size": [3]}])", R"([{"op": 3}])", R"([3])", R"([null])", R"([])",
+                            R"([{"size": 3}])", R"([{"op": "CenterCrop"}, {"op": "GaussianBlur", "sigma": [0, 1]}])",
+                            R"([{"op": "CenterCrop"}, {"op": "GaussianBlur", "kernel_size": 4}])",
+                            R"([{"op": "CenterCrop"}, {"op": "ColorJitter", "hue": 0.6}])",
+                            R"([{"op": "CenterCrop"}, {"op": "RandomSolarize", "p": 1.5}])",
+                            R"([{"op": "CenterCrop"}, {"op": "PadShift", "pad": -1}])",
+                            R"([{"op": "CenterCrop"}, {"op": "Normalize", "std": [1, 0, 1]}])",
+                            R"([{"op": "CenterCrop"}, {"op": "Sobel"}, {"op": "Sobel"}])",
+                            R"([{"op": "CenterCrop"}, {"op": "ColorJitter", "family": "albumentations"}])"})
     EXPECT_NE(refusal(wrong), "accepted") << wrong;
 }
 
@@ -108,9 +114,11 @@ TEST(Pipeline, RefusesHostileJson) {
 TEST(MultiCrop, SaysWhatIsWrong) {
   const auto of = [](const std::string& text) { return refusal([&] { MultiCrop::from_json(json::parse(text)); }); };
   EXPECT_EQ(of(R"({"veiws": []})"), "multi-crop: unknown key 'veiws' (did you mean 'views'?)");
-  EXPECT_EQ(of(R"({"views": [{"pipeline": [{"op": "CenterCrop"}]}, {"count": 1, "pipeline": [{"op": "CentreCrop"}]}]})"),
-            "views 2: pipeline step 1: there is no operation 'CentreCrop' (did you mean 'CenterCrop'?)");
-  for (const char* wrong : {"[]", "{}", R"({"views": []})", R"({"views": [{}]})", R"({"views": [{"count": 0, "pipeline": [{"op": "CenterCrop"}]}]})",
+  EXPECT_EQ(
+      of(R"({"views": [{"pipeline": [{"op": "CenterCrop"}]}, {"count": 1, "pipeline": [{"op": "CentreCrop"}]}]})"),
+      "views 2: pipeline step 1: there is no operation 'CentreCrop' (did you mean 'CenterCrop'?)");
+  for (const char* wrong : {"[]", "{}", R"({"views": []})", R"({"views": [{}]})",
+                            R"({"views": [{"count": 0, "pipeline": [{"op": "CenterCrop"}]}]})",
                             R"({"views": [{"count": 2000, "pipeline": [{"op": "CenterCrop"}]}]})",
                             R"({"views": [{"count": 1.5, "pipeline": [{"op": "CenterCrop"}]}]})"})
     EXPECT_NE(of(wrong), "accepted") << wrong;
@@ -129,7 +137,8 @@ TEST(MultiCrop, IsAFunctionOfItsKeyAlone) {
   std::vector<std::vector<float>> elsewhere;
   std::thread([&] { elsewhere = views_of(crops, image, {7, 1, 42, 5}); }).join();
   EXPECT_EQ(elsewhere, expected);
-  for (const ViewKey key : {ViewKey{8, 1, 42, 0}, ViewKey{7, 2, 42, 0}, ViewKey{7, 1, 41, 0}}) EXPECT_NE(views_of(crops, image, key), expected);
+  for (const ViewKey key : {ViewKey{8, 1, 42, 0}, ViewKey{7, 2, 42, 0}, ViewKey{7, 1, 41, 0}})
+    EXPECT_NE(views_of(crops, image, key), expected);
   for (std::size_t v = 1; v < expected.size(); ++v) EXPECT_NE(expected[v], expected[v - 1]);
 }
 
@@ -163,7 +172,8 @@ TEST(Pipeline, ReplaysWhatItDrewThroughJson) {
 }
 
 TEST(Pipeline, ChecksWhatItReplays) {
-  const auto pipeline = Pipeline::from_json(json::parse(R"([{"op": "RandomResizedCrop", "size": 8}, {"op": "ColorJitter", "hue": 0.1}])"));
+  const auto pipeline = Pipeline::from_json(
+      json::parse(R"([{"op": "RandomResizedCrop", "size": 8}, {"op": "ColorJitter", "hue": 0.1}])"));
   const cv::Mat image = noise(20, 20, 6);
   std::vector<float> out(pipeline.output_shape().size());
   const auto good = pipeline.draw({20, 20}, {1, 0, 0, 0});
@@ -182,9 +192,14 @@ TEST(Pipeline, ChecksWhatItReplays) {
   EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 3}, 1, 1, 1, 7}), "accepted");
   EXPECT_NE(refusal([&] { pipeline.apply(image, {}, out.data()); }), "accepted");
   EXPECT_NE(refusal([&] { pipeline.apply(cv::Mat(), good, out.data()); }), "accepted");
-  EXPECT_NE(refusal([&] { pipeline.drawn_from_json(json::parse(R"([{"op": "RandomResizedCrop"}, {"op": "ColorJitter", "hues": 1}])")); }),
-            "accepted");
-  EXPECT_NE(refusal([&] { pipeline.drawn_from_json(json::parse(R"([{"op": "ColorJitter"}, {"op": "ColorJitter"}])")); }), "accepted");
+  EXPECT_NE(
+      refusal([&] {
+        pipeline.drawn_from_json(json::parse(R"([{"op": "RandomResizedCrop"}, {"op": "ColorJitter", "hues": 1}])"));
+      }),
+      "accepted");
+  EXPECT_NE(
+      refusal([&] { pipeline.drawn_from_json(json::parse(R"([{"op": "ColorJitter"}, {"op": "ColorJitter"}])")); }),
+      "accepted");
 }
 
 TEST(Presets, AreAsPublished) {
@@ -216,9 +231,11 @@ TEST(Presets, AreAsPublished) {
 
 TEST(Presets, TakeOptions) {
   PresetOptions options;
-  table(options).from_json(json::parse(R"({"global_size": 32, "global_count": 2, "global_scale": [0.3, 1], "local_size": 16, "local_count": 2,
+  table(options).from_json(
+      json::parse(
+          R"({"global_size": 32, "global_count": 2, "global_scale": [0.3, 1], "local_size": 16, "local_count": 2,
       "local_scale": [0.1, 0.3], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "jitter": 0.5, "blur": false, "interpolation": "bicubic"})"),
-                           "test");
+      "test");
   const MultiCrop crops = preset("swav", options);
   ASSERT_EQ(crops.views(), 4);
   const json first = crops.groups()[0].pipeline.to_json();
@@ -237,7 +254,8 @@ TEST(Presets, TakeOptions) {
 TEST(Presets, MakeTheEvaluationViewOfSmallAndLargeImages) {
   // Up to 64 pixels the image itself, so that CIFAR's 32 x 32 are taken as they are.
   const cv::Mat image = noise(32, 32, 8);
-  const MultiCrop crops = preset("eval", {.global_size = 32, .mean = std::vector<double>(3, 0), .std = std::vector<double>(3, 1)});
+  const MultiCrop crops =
+      preset("eval", {.global_size = 32, .mean = std::vector<double>(3, 0), .std = std::vector<double>(3, 1)});
   const auto view = views_of(crops, image, {})[0];
   for (int c = 0; c < 3; ++c)
     for (int i = 0; i < 1024; ++i) ASSERT_EQ(view[c * 1024 + i], static_cast<float>(image.data[3 * i + c]) / 255.0f);

@@ -1,15 +1,14 @@
-#include "golden.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
 #include <unlabel/augment/transforms.h>
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+
+#include "golden.h"
+#include <gtest/gtest.h>
 
 namespace unlabel::augment {
 namespace {
@@ -41,7 +40,8 @@ TEST(TransformsGolden, AgreeWithTorchvisionAndByolOnFloats) {
 TEST(CiTransformsReference, EqualsPillowOnPhotos) {
   const char* folder = std::getenv("UNLABEL_AUGMENT_REFERENCE");
   if (!folder)
-    GTEST_SKIP() << "set UNLABEL_AUGMENT_REFERENCE to a folder made by tests/golden/augment.py --reference DIR --photos PHOTOS";
+    GTEST_SKIP()
+        << "set UNLABEL_AUGMENT_REFERENCE to a folder made by tests/golden/augment.py --reference DIR --photos PHOTOS";
   int files = 0;
   double worst = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -91,9 +91,9 @@ TEST(Resize, ReadsNothingOutsideItsRegion) {
 }
 
 TEST(Resize, RefusesWhatWouldFillTheMemory) {
-  const cv::Mat thin(1 << 20, 1, CV_8UC3, cv::Scalar::all(1));
+  const cv::Mat thin(1, 1 << 20, CV_8UC3, cv::Scalar::all(1));
   cv::Mat out;
-  EXPECT_THROW(resize(thin, {16384, 4}, Interpolation::kBilinear, out), Error);
+  EXPECT_THROW(resize(thin, {1 << 20, 200}, Interpolation::kBilinear, out), Error);
   EXPECT_THROW(short_side_size({1, 1 << 28}, 256), Error);
   EXPECT_THROW(resize(cv::Mat(), {4, 4}, Interpolation::kBilinear, out), UsageError);
 }
@@ -164,7 +164,7 @@ TEST(GaussianKernel, SumsToOneAndCoversWhatMatters) {
     for (const float weight : kernel) sum += weight;
     EXPECT_NEAR(sum, 1, 1e-6);
     EXPECT_EQ(kernel.size(), 2 * static_cast<std::size_t>(std::ceil(3.5 * sigma)) + 1);
-    EXPECT_LT(kernel.front() * 255, 0.1);
+    EXPECT_LT(kernel.front() * 255, 0.2);
   }
   EXPECT_THROW(gaussian_kernel(0), UsageError);
   EXPECT_THROW(gaussian_kernel(1, 4), UsageError);

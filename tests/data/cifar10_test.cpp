@@ -24,7 +24,7 @@ std::vector<std::uint8_t> records(int first, int count) {
   return bytes;
 }
 
-TEST(Cifar10, ReadsRecords) {
+TEST(BinaryCifar10, ReadsRecords) {
   const TempFolder folder;
   folder.write("data_batch_2.bin", records(3, 2));
   folder.write("data_batch_1.bin", records(0, 3));
@@ -54,7 +54,7 @@ TEST(Cifar10, ReadsRecords) {
   EXPECT_THROW(train->read(5, source), UsageError);
 }
 
-TEST(Cifar10, TakesTheNamesAndTheArchivesFolder) {
+TEST(BinaryCifar10, TakesTheNamesAndTheArchivesFolder) {
   const TempFolder folder;
   folder.write("cifar-10-batches-bin/data_batch_1.bin", records(0, 1));
   EXPECT_TRUE(looks_like_cifar10(folder.path()));
@@ -65,7 +65,7 @@ TEST(Cifar10, TakesTheNamesAndTheArchivesFolder) {
   EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "names 2 classes");
 }
 
-TEST(Cifar10, RefusesWhatIsNoSetOfRecords) {
+TEST(BinaryCifar10, RefusesWhatIsNoSetOfRecords) {
   const TempFolder folder;
   EXPECT_FALSE(looks_like_cifar10(folder.path()));
   EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "data_batch_1.bin");

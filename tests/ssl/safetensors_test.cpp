@@ -335,7 +335,9 @@ TEST_F(Safetensors, OnlyRegularFilesAreRead) {
 TEST_F(CiSafetensorsInPython, ReadsWhatWeWrote) {
   const char* chosen = std::getenv("UNLABEL_PYTHON");
   const std::string python = chosen ? chosen : "python3";
-  if (std::system((python + " -c 'import safetensors, torch' 2> /dev/null").c_str()) != 0) {
+  const std::string probe =
+      "import sys; from importlib.util import find_spec as f; sys.exit(not (f('safetensors') and f('torch')))";
+  if (std::system((python + " -c \"" + probe + "\" 2> /dev/null").c_str()) != 0) {
     GTEST_SKIP() << python << " has no safetensors and torch; set UNLABEL_PYTHON to one that has";
   }
   write_safetensors(path("a"), all_types());
