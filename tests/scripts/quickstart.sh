@@ -13,7 +13,6 @@ set -e
 echo "$*" >>calls
 while (($# > 0)); do
   case $1 in
-    --out) printf '{"encoder": {"arch": "resnet18", "width": 16, "stem": "small", "zero_init_residual": false}}' >"$2/config.json" ;;
     --json) printf '{"metric": "accuracy", "value": 0.8125}' >"$2" ;;
     --fail) exit 3 ;;
   esac
@@ -37,8 +36,8 @@ diff - calls <<END
 pretrain swav --data idx:$work/images --recipe fashion_mnist --out runs/quickstart --epochs 2 --precision bf16
 knn --protocol dino --data idx:$work/images --json runs/quickstart/learned-knn.json --checkpoint runs/quickstart
 linear --protocol features --data idx:$work/images --json runs/quickstart/learned-linear.json --checkpoint runs/quickstart
-knn --protocol dino --data idx:$work/images --json runs/quickstart/untrained-knn.json --untrained --encoder.arch resnet18 --encoder.width 16 --encoder.stem small --encoder.zero_init_residual false
-linear --protocol features --data idx:$work/images --json runs/quickstart/untrained-linear.json --untrained --encoder.arch resnet18 --encoder.width 16 --encoder.stem small --encoder.zero_init_residual false
+knn --protocol dino --data idx:$work/images --json runs/quickstart/untrained-knn.json --untrained --checkpoint runs/quickstart
+linear --protocol features --data idx:$work/images --json runs/quickstart/untrained-linear.json --untrained --checkpoint runs/quickstart
 knn --protocol dino --data idx:$work/images --json runs/quickstart/pixels-knn.json --pixels
 linear --protocol features --data idx:$work/images --json runs/quickstart/pixels-linear.json --pixels
 END
