@@ -1,14 +1,15 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utility>
 
 namespace unlabel::data {

@@ -2,10 +2,10 @@
 #include <unlabel/data/cifar10.h>
 #include <unlabel/data/files.h>
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <sstream>
-
-#include <fcntl.h>
 
 namespace unlabel::data {
 

@@ -1,16 +1,16 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/files.h>
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
 #include <system_error>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace unlabel::data {
 

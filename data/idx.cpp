@@ -2,14 +2,14 @@
 #include <unlabel/data/files.h>
 #include <unlabel/data/idx.h>
 
+#include <fcntl.h>
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
 #include <string_view>
-
-#include <fcntl.h>
-#include <zlib.h>
 
 namespace unlabel::data {
 

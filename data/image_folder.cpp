@@ -2,15 +2,15 @@
 #include <unlabel/data/files.h>
 #include <unlabel/data/image_folder.h>
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
 #include <string_view>
 #include <utility>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 namespace unlabel::data {
 

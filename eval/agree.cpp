@@ -2,11 +2,11 @@
 #include <unlabel/eval/agree.h>
 #include <unlabel/ssl/group.h>
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string>
-
-#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {

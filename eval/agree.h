@@ -1,8 +1,8 @@
 #pragma once
 
-#include <exception>
-
 #include <ATen/core/Tensor.h>
+
+#include <exception>
 
 namespace unlabel::ssl {
 class Group;

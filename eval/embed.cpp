@@ -3,12 +3,12 @@
 #include <unlabel/eval/npy.h>
 #include <unlabel/ssl/safetensors.h>
 
+#include <nlohmann/json.hpp>
+#include <torch/torch.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 namespace unlabel::eval {
 

@@ -2,10 +2,10 @@
 #include <unlabel/eval/encode.h>
 #include <unlabel/ssl/models/encoder.h>
 
-#include <optional>
-
 #include <ATen/autocast_mode.h>
 #include <torch/torch.h>
+
+#include <optional>
 
 namespace unlabel::eval {
 namespace {

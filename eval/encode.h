@@ -1,10 +1,10 @@
 #pragma once
 
+#include <torch/nn/module.h>
+
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <torch/nn/module.h>
 
 namespace unlabel::ssl {
 struct Encoder;

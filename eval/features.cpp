@@ -8,13 +8,13 @@
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <exception>
 #include <functional>
 #include <map>
 #include <numeric>
-
-#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {

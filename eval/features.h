@@ -4,12 +4,12 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/data/dataset.h>
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 namespace unlabel::ssl {
 struct Encoder;

@@ -4,12 +4,12 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <chrono>
 #include <tuple>
 #include <utility>
-
-#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {

@@ -9,12 +9,12 @@
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <chrono>
 #include <exception>
 #include <numbers>
-
-#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {

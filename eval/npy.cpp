@@ -1,15 +1,15 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/npy.h>
 
-#include <cerrno>
-#include <cstring>
-#include <string>
-#include <string_view>
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <torch/torch.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <string_view>
 
 namespace unlabel::eval {
 namespace {

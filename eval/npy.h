@@ -1,9 +1,9 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <string>
 #include <string_view>
-
-#include <ATen/core/Tensor.h>
 
 namespace unlabel::eval {
 

@@ -3,11 +3,11 @@
 #include <unlabel/eval/knn.h>
 #include <unlabel/eval/linear.h>
 
+#include <nlohmann/json.hpp>
+
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 namespace unlabel::eval {
 

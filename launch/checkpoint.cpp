@@ -4,11 +4,11 @@
 #include <unlabel/ssl/safetensors.h>
 
 #include <torch/torch.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <unistd.h>
 
 namespace unlabel::launch {
 
@@ -53,12 +53,14 @@ Checkpoint read_one(const fs::path& folder) {
   if (!manifest.is_object() || !manifest.value("files", nlohmann::json()).is_object())
     throw Error(manifest_path, " is not a checkpoint's manifest");
   if (manifest.value("format", 0) != kFormat)
-    throw Error(folder.string(), " has checkpoint format ", manifest.value("format", 0), "; this program reads ", kFormat);
+    throw Error(folder.string(), " has checkpoint format ", manifest.value("format", 0), "; this program reads ",
+                kFormat);
   for (const char* name : {kTensors, kTraining}) {
     const auto& entry = manifest["files"].value(name, nlohmann::json::object());
     const std::string path = (folder / name).string();
     const std::string bytes = data::read_text_file(path);
-    if (entry.value("bytes", std::uint64_t{0}) != bytes.size() || entry.value("crc32", std::uint32_t{0}) != crc_of(bytes))
+    if (entry.value("bytes", std::uint64_t{0}) != bytes.size() ||
+        entry.value("crc32", std::uint32_t{0}) != crc_of(bytes))
       throw Error(path, " is damaged: it is not what the manifest says");
   }
   Checkpoint checkpoint;
@@ -104,7 +106,8 @@ void write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, i
     throw;
   }
   const auto steps = steps_in(folder);
-  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < steps.size(); ++i) fs::remove_all(steps[i].second, ignored);
+  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < steps.size(); ++i)
+    fs::remove_all(steps[i].second, ignored);
 }
 
 std::optional<std::int64_t> newest_checkpoint(const std::string& folder) {

@@ -16,12 +16,14 @@ namespace unlabel::launch {
 
 /// All that a run needs to go on, the same on every rank (methods keep their state in global order), so that any world size can load it.
 struct Checkpoint {
-  std::int64_t iteration = 0;                                ///< updates done
-  std::vector<std::pair<std::string, at::Tensor>> tensors;  ///< "method.*": parameters and buffers; "optimizer.*": its state
-  nlohmann::json training;                                   ///< seed, data fingerprint, batch, versions, loss scale
+  std::int64_t iteration = 0;  ///< updates done
+  std::vector<std::pair<std::string, at::Tensor>>
+      tensors;              ///< "method.*": parameters and buffers; "optimizer.*": its state
+  nlohmann::json training;  ///< seed, data fingerprint, batch, versions, loss scale
 };
 
-/// Writes `folder`/step-00001200 (state.safetensors, training.json, manifest.json with sizes and CRC-32s): into a temporary folder, flushed,
+/// Writes `folder`/step-00001200 (state.safetensors, training.json, manifest.json with sizes and CRC-32s): into a
+/// temporary folder, flushed,
 /// then renamed; then swaps `folder`/latest and removes all but the last `keep`. A reader finds the old one or the new one whole.
 /// Throws Error when the disk is full or fails; what was there stays.
 void write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, int keep);

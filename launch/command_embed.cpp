@@ -37,7 +37,8 @@ int command_embed(const std::vector<std::string>& arguments) {
     if (environment.rank == 0) written = eval::write_embeddings(out, features, *dataset);
   });
   if (environment.rank != 0) return 0;
-  print_line(options.json, concat(features.size(), " x ", features.dim(), " features of ", dataset->description(), " by ", subject.description));
+  print_line(options.json, concat(features.size(), " x ", features.dim(), " features of ", dataset->description(),
+                                  " by ", subject.description));
   for (const auto& path : written) print_line(options.json, "  " + path);
   nlohmann::json json = {{"images", features.size()}, {"dim", features.dim()}, {"files", written}};
   describe(subject, options, json);

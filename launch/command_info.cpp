@@ -25,7 +25,8 @@ nlohmann::json weights_info(const std::string& path, bool list) {
   info["numbers"] = numbers;
   if (list)
     for (const auto& [name, tensor] : file.tensors)
-      info["list"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}, {"type", c10::toString(tensor.scalar_type())}});
+      info["list"].push_back(
+          {{"name", name}, {"shape", tensor.sizes().vec()}, {"type", c10::toString(tensor.scalar_type())}});
   return info;
 }
 
@@ -38,7 +39,8 @@ int command_info(const std::vector<std::string>& arguments) {
   fields.add("path", path, "a run folder, or a file of weights (.safetensors)");
   fields.add("tensors", list, "list every tensor");
   fields.add("json", json, "write it as JSON to this file; -: to stdout");
-  const CommandSpec spec{"unlabel info RUN|FILE [options]", "What a run, a checkpoint or a file of weights holds.", {"path"}, ""};
+  const CommandSpec spec{
+      "unlabel info RUN|FILE [options]", "What a run, a checkpoint or a file of weights holds.", {"path"}, ""};
   const auto line = parse_command_line(arguments, fields, spec);
   if (line.help) {
     std::fputs(help_text(fields, spec).c_str(), stdout);

@@ -15,7 +15,8 @@ int command_knn(const std::vector<std::string>& arguments) {
   auto fields = table(options);
   fields.append(without(eval::table(knn), {"device"}));
   const CommandSpec spec{"unlabel knn --checkpoint RUN|FILE --data DIR [options]",
-                         "Accuracy of a weighted vote of nearest neighbours on frozen features. A figure means nothing without its protocol:\n"
+                         "Accuracy of a weighted vote of nearest neighbours on frozen features. A figure means nothing "
+                         "without its protocol:\n"
                          "dino (k 20, T 0.07), instdisc (k 200, T 0.07), lightly (k 200, T 0.1).",
                          {},
                          "examples:\n"

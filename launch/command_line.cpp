@@ -50,7 +50,8 @@ void CommandLine::apply(OptionTable& table) const {
   }
 }
 
-CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table, const CommandSpec& spec) {
+CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table,
+                               const CommandSpec& spec) {
   po::options_description description;
   description.add_options()("help,h", "");
   std::vector<std::string> names{"help"};
@@ -97,7 +98,8 @@ std::string help_text(const OptionTable& table, const CommandSpec& spec) {
   for (const auto& field : table.fields()) {
     const auto dot = field.name.find('.');
     const std::string section = dot == std::string::npos ? "" : field.name.substr(0, dot);
-    auto found = std::find_if(sections.begin(), sections.end(), [&](const auto& item) { return item.first == section; });
+    auto found =
+        std::find_if(sections.begin(), sections.end(), [&](const auto& item) { return item.first == section; });
     if (found == sections.end()) found = sections.insert(sections.end(), {section, {}});
     found->second.push_back(&field);
   }
@@ -106,7 +108,9 @@ std::string help_text(const OptionTable& table, const CommandSpec& spec) {
     for (const auto* field : fields) {
       std::string left = "  --" + with_dashes(field->name);
       const auto value = field->get();
-      const std::string now = value.is_null() || value == "" ? "" : " [" + (value.is_string() ? value.get<std::string>() : value.dump()) + "]";
+      const std::string now = value.is_null() || value == ""
+                                  ? ""
+                                  : " [" + (value.is_string() ? value.get<std::string>() : value.dump()) + "]";
       if (left.size() < 34) left.resize(34, ' ');
       text += left + " " + field->help + " (" + field->type + ")" + now + "\n";
     }

@@ -30,7 +30,8 @@ struct CommandLine {
 
 /// Reads `--name value`, `--name=value`, `--section.key value` (dashes and underscores are the same) and positional arguments by the
 /// fields of `table`; a yes/no field alone means yes. Throws UsageError for an unknown or repeated option, naming the nearest one.
-CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table, const CommandSpec& spec);
+CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table,
+                               const CommandSpec& spec);
 
 /// The text of --help: usage, summary, and every field with its type, its present value and its line, by section.
 std::string help_text(const OptionTable& table, const CommandSpec& spec);

@@ -15,16 +15,19 @@ int command_linear(const std::vector<std::string>& arguments) {
   eval::LogisticOptions logistic;
   eval::LinearProbeOptions probe;
   auto fields = table(options);
-  fields.add("protocol", protocol, "features: logistic regression on features; swav: a layer trained on augmented images");
+  fields.add("protocol", protocol,
+             "features: logistic regression on features; swav: a layer trained on augmented images");
   fields.section("features", without(eval::table(logistic), {"device"}));
   fields.section("swav", without(eval::table(probe), {"device", "seed", "threads", "precision"}));
-  const CommandSpec spec{"unlabel linear --checkpoint RUN|FILE --data DIR [options]",
-                         "Accuracy of a linear classifier on a frozen encoder. Protocols: features (logistic regression to convergence, nothing to tune;\n"
-                         "minutes) and swav (SGD on augmented images for 100 epochs, best epoch; what SwAV's paper reports).",
-                         {},
-                         "examples:\n"
-                         "  unlabel linear --checkpoint runs/first --data ~/photos\n"
-                         "  unlabel linear --checkpoint runs/first --data ~/photos --protocol swav --swav.epochs 30"};
+  const CommandSpec spec{
+      "unlabel linear --checkpoint RUN|FILE --data DIR [options]",
+      "Accuracy of a linear classifier on a frozen encoder. Protocols: features (logistic regression to convergence, "
+      "nothing to tune;\n"
+      "minutes) and swav (SGD on augmented images for 100 epochs, best epoch; what SwAV's paper reports).",
+      {},
+      "examples:\n"
+      "  unlabel linear --checkpoint runs/first --data ~/photos\n"
+      "  unlabel linear --checkpoint runs/first --data ~/photos --protocol swav --swav.epochs 30"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (line.help) {
     std::fputs(help_text(fields, spec).c_str(), stdout);
@@ -32,8 +35,10 @@ int command_linear(const std::vector<std::string>& arguments) {
   }
   line.apply(fields);
   if (protocol != "features" && protocol != "swav")
-    throw UsageError("no linear protocol '", protocol, "'", did_you_mean(protocol, {"features", "swav"}), "; there are features and swav");
-  if (protocol == "swav" && options.pixels) throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
+    throw UsageError("no linear protocol '", protocol, "'", did_you_mean(protocol, {"features", "swav"}),
+                     "; there are features and swav");
+  if (protocol == "swav" && options.pixels)
+    throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
   const auto environment = read_environment();
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);
@@ -56,9 +61,12 @@ int command_linear(const std::vector<std::string>& arguments) {
     probe.threads = options.features.threads;
     probe.precision = options.features.precision;
     const auto view = subject.view();
-    const auto result = eval::linear_probe(*subject.encoder, train, test, eval::linear_train_view(view), view, probe, *group, [&](const auto& epoch) {
-      if (lead) std::fprintf(stderr, "epoch %lld  loss %.4f  test %s\n", static_cast<long long>(epoch.epoch + 1), epoch.loss, eval::percent(epoch.accuracy).c_str());
-    });
+    const auto result = eval::linear_probe(
+        *subject.encoder, train, test, eval::linear_train_view(view), view, probe, *group, [&](const auto& epoch) {
+          if (lead)
+            std::fprintf(stderr, "epoch %lld  loss %.4f  test %s\n", static_cast<long long>(epoch.epoch + 1),
+                         epoch.loss, eval::percent(epoch.accuracy).c_str());
+        });
     json = eval::to_json(result);
     text = eval::describe(result);
   }

@@ -14,8 +14,10 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   options.add("json", json, "write a summary of the run to this file; -: to stdout");
   const CommandSpec spec{
       "unlabel pretrain METHOD --data DIR --out RUN [options]",
-      "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings are planned from the\n"
-      "number and the size of the images. The same command again goes on where it stopped. Under torchrun --no-python it uses all ranks;\n"
+      "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
+      "are planned from the\n"
+      "number and the size of the images. The same command again goes on where it stopped. Under torchrun --no-python "
+      "it uses all ranks;\n"
       "--batch-size counts the images of all of them.",
       {"method"},
       "examples:\n"
@@ -35,7 +37,8 @@ int command_pretrain(const std::vector<std::string>& arguments) {
 
   const auto& summary = result.summary;
   if (result.exit_code == 0)
-    print_line(json, concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (", summary.at("steps"), " steps, ",
+    print_line(json, concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (",
+                            summary.at("steps"), " steps, ",
                             static_cast<std::int64_t>(summary.at("images_per_second").get<double>()), " images/s)"));
   write_result(json, summary);
   return result.exit_code;

@@ -14,7 +14,8 @@ struct DataParallel::Impl {
   bool synchronize = true;
 };
 
-DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group, const DataParallelOptions& options)
+DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group,
+                           const DataParallelOptions& options)
     : impl_(std::make_unique<Impl>()) {
   impl_->group = std::move(group);
   const auto process_group = process_group_of(*impl_->group);
@@ -74,8 +75,9 @@ void DataParallel::backward(const at::Tensor& loss) {
     throw;
   } catch (const std::exception& error) {
     const std::string text = error.what();
-    throw Error("averaging gradients failed, most likely because another rank stopped; look at that rank's own message first (",
-                text.substr(0, text.find('\n')), ")");
+    throw Error(
+        "averaging gradients failed, most likely because another rank stopped; look at that rank's own message first (",
+        text.substr(0, text.find('\n')), ")");
   }
 }
 

@@ -9,7 +9,7 @@
 namespace unlabel::launch {
 
 struct DataParallelOptions {
-  double bucket_megabytes = 25;         ///< gradients are averaged in buckets of about this size (DistributedDataParallel: 25)
+  double bucket_megabytes = 25;  ///< gradients are averaged in buckets of about this size (DistributedDataParallel: 25)
   bool find_unused_parameters = false;  ///< for a loss that does not reach every parameter
 };
 
@@ -30,7 +30,8 @@ struct DataParallelOptions {
 /// With a group of one, backward() is plain `loss.backward()`.
 class DataParallel {
  public:
-  DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group, const DataParallelOptions& options = {});
+  DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group,
+               const DataParallelOptions& options = {});
   ~DataParallel();
   DataParallel(const DataParallel&) = delete;
   DataParallel& operator=(const DataParallel&) = delete;

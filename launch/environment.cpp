@@ -42,10 +42,12 @@ Environment read_environment(const GetVariable& variable) {
   environment.world_size = parse_integer("WORLD_SIZE", world_text, 1, kMost);
   environment.rank = parse_integer("RANK", rank_text, 0, kMost);
   if (environment.rank >= environment.world_size)
-    throw UsageError("RANK is ", environment.rank, " but WORLD_SIZE is ", environment.world_size, "; ranks count from 0");
+    throw UsageError("RANK is ", environment.rank, " but WORLD_SIZE is ", environment.world_size,
+                     "; ranks count from 0");
   const auto local_rank = variable("LOCAL_RANK");
   environment.local_rank = local_rank ? parse_integer("LOCAL_RANK", *local_rank, 0, kMost) : environment.rank;
-  if (const auto local_world = variable("LOCAL_WORLD_SIZE")) environment.local_world_size = parse_integer("LOCAL_WORLD_SIZE", *local_world, 1, kMost);
+  if (const auto local_world = variable("LOCAL_WORLD_SIZE"))
+    environment.local_world_size = parse_integer("LOCAL_WORLD_SIZE", *local_world, 1, kMost);
   environment.source = "environment";
   if (!alone) {
     environment.master_address = address;

@@ -8,14 +8,15 @@ namespace unlabel::launch {
 
 /// This process's place among those that train together.
 struct Environment {
-  int rank = 0;                      ///< in [0, world_size)
+  int rank = 0;  ///< in [0, world_size)
   int world_size = 1;
-  int local_rank = 0;                ///< on this machine; picks the GPU
-  int local_world_size = 1;          ///< ranks on this machine, as far as the launcher tells
-  std::string master_address;        ///< where rank 0's store listens
+  int local_rank = 0;          ///< on this machine; picks the GPU
+  int local_world_size = 1;    ///< ranks on this machine, as far as the launcher tells
+  std::string master_address;  ///< where rank 0's store listens
   int master_port = 0;
-  bool agent_store = false;          ///< the launcher (torchrun) serves the store at that address, so that every rank is a client
-  std::string source = "single";     ///< what told: "single", "torchrun" or "environment"
+  bool agent_store =
+      false;  ///< the launcher (torchrun) serves the store at that address, so that every rank is a client
+  std::string source = "single";  ///< what told: "single", "torchrun" or "environment"
 };
 
 /// Reads a variable; nullopt when it is unset.

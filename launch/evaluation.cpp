@@ -21,7 +21,8 @@ namespace {
 const std::vector<double> kImageNetMean{0.485, 0.456, 0.406}, kImageNetStd{0.229, 0.224, 0.225};
 constexpr std::int64_t kUsualSize = 224, kSmallImage = 64;
 
-std::optional<std::vector<double>> numbers(const std::map<std::string, std::string>& metadata, const std::string& name) {
+std::optional<std::vector<double>> numbers(const std::map<std::string, std::string>& metadata,
+                                           const std::string& name) {
   const auto found = metadata.find(name);
   if (found == metadata.end()) return std::nullopt;
   const auto json = nlohmann::json::parse(found->second, nullptr, false);
@@ -62,7 +63,8 @@ ssl::LoadedEncoder load(const std::string& path, const std::optional<ssl::Encode
 OptionTable table(EvaluationOptions& o) {
   OptionTable t;
   t.add("checkpoint", o.checkpoint, "what to measure: a run folder, or a file of weights (.safetensors)");
-  t.add("untrained", o.untrained, "measure random weights instead (of --encoder.arch, or of the checkpoint's architecture)");
+  t.add("untrained", o.untrained,
+        "measure random weights instead (of --encoder.arch, or of the checkpoint's architecture)");
   t.add("pixels", o.pixels, "measure the raw pixels instead, centred");
   t.add("data", o.data, "labelled images: a folder with train and test (or val) inside, or cifar10:DIR, idx:DIR");
   t.add("train", o.train, "the training images, instead of those in --data");
@@ -106,7 +108,8 @@ Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::D
   if (options.untrained) {
     torch::manual_seed(options.seed);
     subject.encoder = ssl::make_encoder(architecture);
-    subject.description = concat("untrained ", architecture.arch, ", width ", architecture.width, ", seed ", options.seed);
+    subject.description =
+        concat("untrained ", architecture.arch, ", width ", architecture.width, ", seed ", options.seed);
   }
   if (options.pixels) {
     subject.encoder = nullptr;
@@ -118,7 +121,8 @@ Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::D
   } else if (const auto found = metadata.find("size"); found != metadata.end()) {
     subject.size = std::atoll(found->second.c_str());
   } else {
-    const auto sizes = data::survey_sizes(*open_split(options, options.test.empty() && options.data.empty() ? data::Split::kTrain : data::Split::kTest));
+    const auto sizes = data::survey_sizes(
+        *open_split(options, options.test.empty() && options.data.empty() ? data::Split::kTrain : data::Split::kTest));
     subject.size = sizes.median_short_side <= kSmallImage ? sizes.median_short_side : kUsualSize;
   }
   if (subject.size < 1 || subject.size > 4096) throw UsageError("--size must be from 1 to 4096, and is ", subject.size);
@@ -130,7 +134,8 @@ Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::D
 }
 
 bool encoder_given(const CommandLine& line) {
-  return std::any_of(line.given.begin(), line.given.end(), [](const auto& item) { return item.first.starts_with("encoder."); });
+  return std::any_of(line.given.begin(), line.given.end(),
+                     [](const auto& item) { return item.first.starts_with("encoder."); });
 }
 
 void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result) {
@@ -149,8 +154,8 @@ std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options
   return data::open_dataset(options.data, split);
 }
 
-eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset, const EvaluationOptions& options,
-                                at::Device device, const ssl::Group& group) {
+eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
+                                const EvaluationOptions& options, at::Device device, const ssl::Group& group) {
   auto features = options.features;
   features.device = device.str();
   return subject.encoder ? eval::extract_features(*subject.encoder, std::move(dataset), subject.view(), features, group)

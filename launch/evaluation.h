@@ -20,20 +20,20 @@ namespace unlabel::launch {
 
 /// What is measured, on what: shared by knn, linear and embed.
 struct EvaluationOptions {
-  std::string checkpoint;              ///< a run folder, or a file of weights
-  bool untrained = false;              ///< random weights instead
-  bool pixels = false;                 ///< no encoder: the images themselves, centred
-  std::string data;                    ///< a data set with a training and a test split
-  std::string train;                   ///< the training split, instead of the one of `data`
-  std::string test;                    ///< the test split, instead of the one of `data`
-  std::optional<std::int64_t> size;    ///< side of the images that the encoder sees
+  std::string checkpoint;                        ///< a run folder, or a file of weights
+  bool untrained = false;                        ///< random weights instead
+  bool pixels = false;                           ///< no encoder: the images themselves, centred
+  std::string data;                              ///< a data set with a training and a test split
+  std::string train;                             ///< the training split, instead of the one of `data`
+  std::string test;                              ///< the test split, instead of the one of `data`
+  std::optional<std::int64_t> size;              ///< side of the images that the encoder sees
   std::optional<std::vector<double>> mean, std;  ///< of the normalisation
-  std::uint64_t seed = 0;              ///< of untrained weights and of the probe
+  std::uint64_t seed = 0;                        ///< of untrained weights and of the probe
   std::string device = "auto";
   std::string backend = "auto";
   int timeout = 600;
   std::string json;
-  ssl::EncoderOptions encoder;         ///< for weights that do not tell, and for `untrained`
+  ssl::EncoderOptions encoder;  ///< for weights that do not tell, and for `untrained`
   eval::FeatureOptions features;
 };
 OptionTable table(EvaluationOptions& options);
@@ -49,7 +49,8 @@ struct Subject {
   augment::MultiCrop view() const;
 };
 
-/// Loads or builds what the options name. `encoder_given`: whether the command line has any --encoder option. Throws UsageError unless exactly
+/// Loads or builds what the options name. `encoder_given`: whether the command line has any --encoder option. Throws
+/// UsageError unless exactly
 /// one of checkpoint, untrained and pixels says what to measure (`untrained` and `pixels` may take architecture and size from a
 /// checkpoint).
 Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::Device device);
@@ -64,7 +65,7 @@ void describe(const Subject& subject, const EvaluationOptions& options, nlohmann
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split);
 
 /// Features of a split by the subject.
-eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset, const EvaluationOptions& options,
-                                at::Device device, const ssl::Group& group);
+eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
+                                const EvaluationOptions& options, at::Device device, const ssl::Group& group);
 
 }  // namespace unlabel::launch

@@ -19,7 +19,8 @@ constexpr const char* kUsage =
     "  embed            write an encoder's features to a file\n"
     "  info             what a run, a checkpoint or a file of weights holds\n"
     "\n"
-    "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again cannot help, 1 the rest.\n";
+    "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again "
+    "cannot help, 1 the rest.\n";
 
 int run(const std::vector<std::string>& arguments) {
   using namespace unlabel;
@@ -43,7 +44,8 @@ int run(const std::vector<std::string>& arguments) {
   if (name == "linear") return command_linear(rest);
   if (name == "embed") return command_embed(rest);
   if (name == "info") return command_info(rest);
-  throw UsageError("no command '", name, "'", did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info"}), "; see unlabel --help");
+  throw UsageError("no command '", name, "'", did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info"}),
+                   "; see unlabel --help");
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ void quiet_libraries() {
 }
 
 std::string version_text() {
-  return concat("unlabel ", UNLABEL_VERSION, " (LibTorch ", TORCH_VERSION, "; backends: ", built_backends(), "; GPUs: ",
-                torch::cuda::is_available() ? torch::cuda::device_count() : 0, ")");
+  return concat("unlabel ", UNLABEL_VERSION, " (LibTorch ", TORCH_VERSION, "; backends: ", built_backends(),
+                "; GPUs: ", torch::cuda::is_available() ? torch::cuda::device_count() : 0, ")");
 }
 
 std::string one_line(const std::exception& error) {

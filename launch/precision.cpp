@@ -40,7 +40,9 @@ LossScaler::LossScaler(bool enabled, c10::Device device) : enabled_(enabled) {
   growth_tracker_ = torch::zeros({1}, torch::TensorOptions(torch::kInt32).device(device));
 }
 
-at::Tensor LossScaler::scale(const at::Tensor& loss) const { return enabled_ ? loss * scale_.squeeze(0).to(loss.scalar_type()) : loss; }
+at::Tensor LossScaler::scale(const at::Tensor& loss) const {
+  return enabled_ ? loss * scale_.squeeze(0).to(loss.scalar_type()) : loss;
+}
 
 bool LossScaler::unscale(const std::vector<at::Tensor>& parameters) {
   if (!enabled_) return true;

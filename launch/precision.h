@@ -38,7 +38,8 @@ class Precision {
   at::ScalarType type_ = at::kBFloat16;
 };
 
-/// Loss scaling for fp16, so that small gradients do not vanish (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2): the scale doubles
+/// Loss scaling for fp16, so that small gradients do not vanish (Micikevicius et al. 2018, arXiv:1710.03740, section
+/// 3.2): the scale doubles
 /// after 2000 good steps and halves after one whose gradients overflow, which is skipped. The same on every rank, since gradients are.
 class LossScaler {
  public:

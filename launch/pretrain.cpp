@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/collate.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/report.h>
@@ -28,8 +28,8 @@ namespace unlabel::launch {
 namespace {
 
 /// Rows [first, first + size) of a batch's views, on the device.
-ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& indices, std::int64_t first, std::int64_t size,
-                       at::ScalarType type, at::Device device, bool channels_last) {
+ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& indices, std::int64_t first,
+                       std::int64_t size, at::ScalarType type, at::Device device, bool channels_last) {
   ssl::Views views;
   for (const auto& crop : crops)
     views.crops.push_back(crop.narrow(0, first, size)
@@ -41,15 +41,16 @@ ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& i
 
 /// What the ranks tell each other about a step before they update: one all-reduce.
 struct Health {
-  double loss = 0;     ///< mean over ranks and micro-steps
-  bool finite = true;  ///< on every rank
-  bool stop = false;   ///< a signal on any rank
+  double loss = 0;            ///< mean over ranks and micro-steps
+  bool finite = true;         ///< on every rank
+  bool stop = false;          ///< a signal on any rank
   std::int64_t replaced = 0;  ///< broken samples of this step
   std::vector<std::pair<std::string, double>> diagnostics;
 };
 
-Health exchange(const ssl::Group& group, const at::Tensor& loss, const std::vector<std::pair<std::string, at::Tensor>>& diagnostics,
-                bool stop, std::int64_t replaced, int micro_steps) {
+Health exchange(const ssl::Group& group, const at::Tensor& loss,
+                const std::vector<std::pair<std::string, at::Tensor>>& diagnostics, bool stop, std::int64_t replaced,
+                int micro_steps) {
   const auto number = [&](double value) { return torch::full({}, value, loss.options()); };
   std::vector<at::Tensor> words{loss, number(stop), number(static_cast<double>(replaced))};
   for (const auto& [name, value] : diagnostics) words.push_back(value.to(torch::kFloat64) / micro_steps);
@@ -67,7 +68,8 @@ Health exchange(const ssl::Group& group, const at::Tensor& loss, const std::vect
   return health;
 }
 
-void add(std::vector<std::pair<std::string, at::Tensor>>& sums, const std::vector<std::pair<std::string, at::Tensor>>& more) {
+void add(std::vector<std::pair<std::string, at::Tensor>>& sums,
+         const std::vector<std::pair<std::string, at::Tensor>>& more) {
   if (sums.empty()) {
     sums = more;
     return;
@@ -77,11 +79,16 @@ void add(std::vector<std::pair<std::string, at::Tensor>>& sums, const std::vecto
 }
 
 /// The broken samples of a step, of all ranks, on every rank. `total` is how many there are: mostly none, and then nothing is sent.
-std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const data::HostBatch& batch, std::int64_t step, std::int64_t total) {
+std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const data::HostBatch& batch,
+                                                std::int64_t step, std::int64_t total) {
   if (total == 0) return {};
   nlohmann::json mine = nlohmann::json::array();
   for (const auto& item : batch.replacements)
-    mine.push_back({{"step", step}, {"index", item.index}, {"name", item.name}, {"reason", item.reason}, {"replacement", item.replacement}});
+    mine.push_back({{"step", step},
+                    {"index", item.index},
+                    {"name", item.name},
+                    {"reason", item.reason},
+                    {"replacement", item.replacement}});
   std::vector<nlohmann::json> all;
   for (const auto& text : ssl::gather_texts(group, mine.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)))
     for (auto& object : nlohmann::json::parse(text)) all.push_back(std::move(object));
@@ -89,7 +96,8 @@ std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const d
 }
 
 /// kNN on the labelled splits of the data, when it is asked for.
-std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options, std::shared_ptr<const data::Dataset> train, at::Device device) {
+std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
+                                                 std::shared_ptr<const data::Dataset> train, at::Device device) {
   if (options.knn.every <= 0) return nullptr;
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
@@ -97,7 +105,8 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.knn.protocol = options.knn.protocol;
   online.knn.device = online.features.device = device.str();
   online.features.precision = options.precision == "float64" ? "float32" : options.precision;
-  return std::make_unique<eval::OnlineKnn>(std::move(train), data::open_dataset(options.data, data::Split::kTest), evaluation_view(options), online);
+  return std::make_unique<eval::OnlineKnn>(std::move(train), data::open_dataset(options.data, data::Split::kTest),
+                                           evaluation_view(options), online);
 }
 
 }  // namespace
@@ -109,12 +118,13 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   const auto device = choose_device(options.device, environment);
   const Precision precision(options.precision);
   const auto dataset = data::open_dataset(options.data, data::Split::kTrain);
-  const data::Sampler sampler(dataset->size(), options.batch_size, options.seed, environment.rank, environment.world_size);
+  const data::Sampler sampler(dataset->size(), options.batch_size, options.seed, environment.rank,
+                              environment.world_size);
   const auto local_batch = sampler.local_batch();
   const auto micro_batch_size = options.micro_batch == 0 ? local_batch : options.micro_batch;
   if (local_batch % micro_batch_size != 0)
-    throw UsageError("--micro-batch ", micro_batch_size, " does not divide this rank's ", local_batch, " images of --batch-size ",
-                     options.batch_size, " on ", environment.world_size, " ranks");
+    throw UsageError("--micro-batch ", micro_batch_size, " does not divide this rank's ", local_batch,
+                     " images of --batch-size ", options.batch_size, " on ", environment.world_size, " ranks");
   const int micro_steps = static_cast<int>(local_batch / micro_batch_size);
   const auto steps_per_epoch = sampler.steps_per_epoch(), total = options.epochs * steps_per_epoch;
   const auto last = std::min(total, options.max_steps.value_or(total));
@@ -134,7 +144,8 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   auto method = ssl::make_method(options.method, options.methods, encoder, options.batch_size, group);
   std::string init_report;
   ssl::together(*group, [&] {
-    if (!options.init.empty()) init_report = ssl::load_state(*encoder, ssl::read_weights(options.init).tensors).summary();
+    if (!options.init.empty())
+      init_report = ssl::load_state(*encoder, ssl::read_weights(options.init).tensors).summary();
   });
   method->to(device);
   ssl::to_float_dtype(*method, precision.weights());
@@ -159,7 +170,8 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   ssl::together(*group, [&] { iteration = state.resume(checkpoints); });
   const auto starts = ssl::gather_texts(*group, std::to_string(iteration));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1)
-    throw MismatchError("not every rank sees the same checkpoint in ", checkpoints, "; --out must be one folder that all machines share");
+    throw MismatchError("not every rank sees the same checkpoint in ", checkpoints,
+                        "; --out must be one folder that all machines share");
   ssl::together(*group, [&] {
     if (!lead) return;
     JsonLines::cut(folder->file("metrics.jsonl"), "step", iteration);
@@ -172,14 +184,17 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
 
   Progress progress(lead, last, iteration, steps_per_epoch);
   PretrainResult result;
-  if (iteration >= last) progress.say(concat("finished: all ", iteration, " steps are done in ", options.out, "; for a new run choose another --out"));
+  if (iteration >= last)
+    progress.say(concat("finished: all ", iteration, " steps are done in ", options.out,
+                        "; for a new run choose another --out"));
   progress.say(dataset->description());
   for (const auto& line : resolved.reasons) progress.say("  " + line);
   for (const auto& line : resolved.warnings) progress.say("warning: " + line);
   if (!init_report.empty()) progress.say(options.init + ": " + init_report);
   if (iteration > 0) progress.say(concat("going on from step ", iteration, " in ", options.out));
-  progress.say(concat(options.method, ", ", options.encoder.arch, " on ", environment.world_size, " rank(s), ", device.str(), ", ",
-                      options.precision, ": ", last, " steps of ", options.batch_size, " images, ", steps_per_epoch, " an epoch"));
+  progress.say(concat(options.method, ", ", options.encoder.arch, " on ", environment.world_size, " rank(s), ",
+                      device.str(), ", ", options.precision, ": ", last, " steps of ", options.batch_size, " images, ",
+                      steps_per_epoch, " an epoch"));
 
   StopSignal stop_signal;
   Throughput throughput(options.batch_size);
@@ -214,8 +229,8 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
       auto loss_sum = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device));
       std::vector<std::pair<std::string, at::Tensor>> diagnostics;
       for (step.micro_step = 0; step.micro_step < micro_steps; ++step.micro_step) {
-        const auto views = micro_batch(crops, indices, step.micro_step * micro_batch_size, micro_batch_size, precision.weights(), device,
-                                       options.channels_last);
+        const auto views = micro_batch(crops, indices, step.micro_step * micro_batch_size, micro_batch_size,
+                                       precision.weights(), device, options.channels_last);
         parallel.before_forward(/*synchronize=*/step.micro_step + 1 == micro_steps);
         ssl::Loss loss;
         {
@@ -231,7 +246,8 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
       const Health health = exchange(*group, loss_sum, diagnostics, stop_signal.requested(),
                                      static_cast<std::int64_t>(batch->replacements.size()), micro_steps);
       if (!health.finite)
-        throw MismatchError("the loss is not finite at step ", iteration, " (epoch ", epoch, "); checkpoints up to then are in ", checkpoints,
+        throw MismatchError("the loss is not finite at step ", iteration, " (epoch ", epoch,
+                            "); checkpoints up to then are in ", checkpoints,
                             ". Start anew with a lower --optimizer.lr, or with --precision float32");
       const double lr = schedule(iteration);
       method->before_update(step);
@@ -256,10 +272,12 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
       }
       for (const auto& object : gather_replacements(*group, *batch, step.iteration, health.replaced))
         if (lead) replaced->append(object);
-      if (lead && !metrics->append(line)) progress.say("warning: metrics.jsonl cannot be written (disk full?); training goes on");
+      if (lead && !metrics->append(line))
+        progress.say("warning: metrics.jsonl cannot be written (disk full?); training goes on");
 
       const bool stopping = health.stop && iteration < last;
-      if (stopping || iteration == last || (options.checkpoint.every > 0 && iteration % options.checkpoint.every == 0)) {
+      if (stopping || iteration == last ||
+          (options.checkpoint.every > 0 && iteration % options.checkpoint.every == 0)) {
         save();
         throughput.resume(loader.seconds_waited());
       }
@@ -276,9 +294,15 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
     if (lead && result.exit_code == 0)
       ssl::write_encoder(folder->file("encoder.safetensors"), *encoder, options.encoder, encoder_metadata(options));
   });
-  result.summary = {{"method", options.method}, {"steps", iteration}, {"epochs", options.epochs}, {"batch_size", options.batch_size},
-                    {"images_per_second", throughput.overall()}, {"data_wait", throughput.overall_data_wait()},
-                    {"seconds", throughput.seconds()}, {"world_size", group->world_size()}, {"out", options.out}};
+  result.summary = {{"method", options.method},
+                    {"steps", iteration},
+                    {"epochs", options.epochs},
+                    {"batch_size", options.batch_size},
+                    {"images_per_second", throughput.overall()},
+                    {"data_wait", throughput.overall_data_wait()},
+                    {"seconds", throughput.seconds()},
+                    {"world_size", group->world_size()},
+                    {"out", options.out}};
   result.summary["final_loss"] = std::isfinite(loss_now) ? nlohmann::json(loss_now) : nlohmann::json(nullptr);
   return result;
 }

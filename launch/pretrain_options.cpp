@@ -21,7 +21,8 @@ OptionTable table(PretrainOptions& o) {
   t.add("method", o.method, "how to learn: swav");
   t.add("data", o.data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR");
   t.add("out", o.out, "run folder; an interrupted run in it goes on");
-  t.add("recipe", o.recipe, "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
+  t.add("recipe", o.recipe,
+        "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
   t.add("init", o.init, "start the encoder from these weights (.safetensors)");
   t.add("epochs", o.epochs, "passes over the data, which the schedules span");
   t.add("max_steps", o.max_steps, "end after so many steps; the schedules still span the epochs");
@@ -63,7 +64,8 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
   const auto& methods = ssl::method_names();
   if (std::find(methods.begin(), methods.end(), options.method) == methods.end())
-    throw UsageError(options.method.empty() ? "which method? write unlabel pretrain METHOD" : concat("no method '", options.method, "'"),
+    throw UsageError(options.method.empty() ? "which method? write unlabel pretrain METHOD"
+                                            : concat("no method '", options.method, "'"),
                      did_you_mean(options.method, methods), "; there are: ", joined(methods));
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
@@ -71,7 +73,8 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   if (!options.recipe.empty()) {
     auto recipe = ssl::find_recipe(options.recipe);
     const auto wanted = recipe.value("method", options.method);
-    if (wanted != options.method) throw UsageError("--recipe ", options.recipe, " is for ", wanted, ", not for ", options.method);
+    if (wanted != options.method)
+      throw UsageError("--recipe ", options.recipe, " is for ", wanted, ", not for ", options.method);
     recipe.erase("description");
     recipe.erase("source");
     fields.from_json(recipe, concat("recipe ", options.recipe));
@@ -102,13 +105,17 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   positive("batch-size", options.batch_size);
   positive("checkpoint.keep", options.checkpoint.keep);
   positive("timeout", options.timeout);
-  if (options.max_steps && *options.max_steps < 0) throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
+  if (options.max_steps && *options.max_steps < 0)
+    throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
   if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
-  if (options.checkpoint.every < 0) throw UsageError("--checkpoint.every must not be negative, and is ", options.checkpoint.every);
+  if (options.checkpoint.every < 0)
+    throw UsageError("--checkpoint.every must not be negative, and is ", options.checkpoint.every);
   return resolved;
 }
 
-augment::MultiCrop make_views(const PretrainOptions& options) { return augment::preset(options.augment_preset, options.augment); }
+augment::MultiCrop make_views(const PretrainOptions& options) {
+  return augment::preset(options.augment_preset, options.augment);
+}
 
 augment::MultiCrop evaluation_view(const PretrainOptions& options) {
   augment::PresetOptions view;

@@ -22,35 +22,35 @@ struct CheckpointOptions {
 
 /// kNN accuracy while pretraining, on a labelled data set with a test split.
 struct OnlineKnnOptions {
-  std::int64_t every = 0;              ///< epochs between measurements; 0: none
-  std::string protocol = "dino";       ///< as `unlabel knn --protocol`
-  std::int64_t train_images = 10000;   ///< at most so many images of the training split, spread evenly
-  std::int64_t test_images = 2000;     ///< at most so many of the test split
+  std::int64_t every = 0;             ///< epochs between measurements; 0: none
+  std::string protocol = "dino";      ///< as `unlabel knn --protocol`
+  std::int64_t train_images = 10000;  ///< at most so many images of the training split, spread evenly
+  std::int64_t test_images = 2000;    ///< at most so many of the test split
 };
 
 /// Everything that decides a pretraining run. Sections come from a recipe, from the planner, or from the command line.
 struct PretrainOptions {
-  std::string method;                   ///< swav
-  std::string data;                     ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR
-  std::string out;                      ///< the run folder
-  std::string recipe;                   ///< a recipe's name or file; none: settings are planned from the data
-  std::string init;                     ///< start from these weights (safetensors)
-  std::int64_t epochs = 100;            ///< passes over the data, which the schedules span
+  std::string method;                     ///< swav
+  std::string data;                       ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR
+  std::string out;                        ///< the run folder
+  std::string recipe;                     ///< a recipe's name or file; none: settings are planned from the data
+  std::string init;                       ///< start from these weights (safetensors)
+  std::int64_t epochs = 100;              ///< passes over the data, which the schedules span
   std::optional<std::int64_t> max_steps;  ///< end after so many iterations
-  std::int64_t batch_size = 256;        ///< images an iteration, over all ranks
-  std::int64_t micro_batch = 0;         ///< images a rank takes at once; fewer than its share: gradients accumulate; 0: all
-  std::string precision = "float32";    ///< float32, bf16, fp16 (with loss scaling) or float64
-  bool channels_last = true;            ///< memory layout of images and convolutions: faster on most hardware
-  std::uint64_t seed = 0;               ///< of weights, order and views
-  int threads = -1;                     ///< loader threads; -1: one a core of this rank's share
-  std::string device = "auto";          ///< auto, cpu, cuda, cuda:N
-  std::string backend = "auto";         ///< auto, nccl, gloo
-  int timeout = 600;                    ///< seconds that ranks wait for each other
-  int sync_batch_norm_group = 0;        ///< ranks whose batch statistics are shared; 0: all; 1: each its own
+  std::int64_t batch_size = 256;          ///< images an iteration, over all ranks
+  std::int64_t micro_batch = 0;  ///< images a rank takes at once; fewer than its share: gradients accumulate; 0: all
+  std::string precision = "float32";  ///< float32, bf16, fp16 (with loss scaling) or float64
+  bool channels_last = true;          ///< memory layout of images and convolutions: faster on most hardware
+  std::uint64_t seed = 0;             ///< of weights, order and views
+  int threads = -1;                   ///< loader threads; -1: one a core of this rank's share
+  std::string device = "auto";        ///< auto, cpu, cuda, cuda:N
+  std::string backend = "auto";       ///< auto, nccl, gloo
+  int timeout = 600;                  ///< seconds that ranks wait for each other
+  int sync_batch_norm_group = 0;      ///< ranks whose batch statistics are shared; 0: all; 1: each its own
   CheckpointOptions checkpoint;
   OnlineKnnOptions knn;
   ssl::EncoderOptions encoder;
-  ssl::MethodOptions methods;           ///< one section a method: `swav.*`
+  ssl::MethodOptions methods;  ///< one section a method: `swav.*`
   ssl::OptimizerOptions optimizer;
   ssl::ScheduleOptions schedule;
   std::string augment_preset = "swav";
@@ -65,7 +65,8 @@ struct ResolvedOptions {
   std::vector<std::string> warnings;  ///< what is not likely to work
 };
 
-/// Defaults, then the recipe or (without one) the planner's settings for the data at hand, then the command line. Opens the data set when it
+/// Defaults, then the recipe or (without one) the planner's settings for the data at hand, then the command line.
+/// Opens the data set when it
 /// plans. Throws UsageError for options that contradict each other.
 ResolvedOptions resolve_options(const CommandLine& line);
 

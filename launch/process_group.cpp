@@ -134,12 +134,14 @@ void wait_for_all(c10d::Store& store, const Environment& environment, std::chron
     throw UsageError("two processes both have RANK ", environment.rank, "; give each its own");
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (int rank = 0; rank < environment.world_size; ++rank) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     try {
       store.wait({key(rank)}, std::max(left, std::chrono::milliseconds(1)));
     } catch (const std::exception&) {
       throw Error("rank ", rank, " of ", environment.world_size, " did not come within ", timeout.count() / 1000,
-                  " s; see whether it was started and can reach ", environment.master_address, ":", environment.master_port);
+                  " s; see whether it was started and can reach ", environment.master_address, ":",
+                  environment.master_port);
     }
   }
 }
@@ -169,7 +171,8 @@ c10::Device choose_device(const std::string& wanted, const Environment& environm
 std::string choose_backend(const std::string& wanted, c10::Device device) {
   const std::string fitting = device.is_cuda() ? "nccl" : "gloo";
   const std::string backend = wanted == "auto" ? fitting : wanted;
-  if (backend != "gloo" && backend != "nccl") throw UsageError("no backend '", wanted, "'; there are auto, gloo and nccl");
+  if (backend != "gloo" && backend != "nccl")
+    throw UsageError("no backend '", wanted, "'; there are auto, gloo and nccl");
   if (backend == "nccl" && !device.is_cuda()) throw UsageError("--backend nccl needs a GPU; use gloo on the CPU");
   if (wanted != "auto" && (backend == "nccl" ? !nccl::available() : !gloo::available()))
     throw UsageError("this build has no ", backend, "; it has: ", built_backends());
@@ -183,7 +186,8 @@ std::string built_backends() {
   return names.empty() ? "none" : names;
 }
 
-std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device, const ConnectOptions& options) {
+std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
+                                          const ConnectOptions& options) {
   const auto backend = choose_backend(options.backend, device);
   if (environment.world_size == 1) return ssl::single_process();
   auto joined = std::make_shared<Joined>();

@@ -27,13 +27,14 @@ std::string choose_backend(const std::string& wanted, c10::Device device);
 std::string built_backends();
 
 struct ConnectOptions {
-  std::string backend = "auto";   ///< auto, gloo or nccl
-  int timeout_seconds = 600;      ///< how long a rank waits for its peers, in the rendezvous and in each collective
+  std::string backend = "auto";  ///< auto, gloo or nccl
+  int timeout_seconds = 600;     ///< how long a rank waits for its peers, in the rendezvous and in each collective
 };
 
 /// Joins the processes that `environment` describes; every rank calls it. A world of one is single_process() and opens no port.
 /// Throws UsageError for what `--backend` cannot do and Error when a peer does not come in time or the port is taken.
-std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device, const ConnectOptions& options = {});
+std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
+                                          const ConnectOptions& options = {});
 
 /// The c10d group behind `group`, for DataParallel; null for a world of one.
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group);

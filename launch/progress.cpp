@@ -1,10 +1,11 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/progress.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <unistd.h>
 
 namespace unlabel::launch {
 
@@ -27,7 +28,8 @@ std::string clock_text(double seconds) {
   return text;
 }
 
-Progress::Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration, std::int64_t steps_per_epoch)
+Progress::Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration,
+                   std::int64_t steps_per_epoch)
     : enabled_(enabled),
       terminal_(enabled && ::isatty(STDERR_FILENO)),
       total_(total_iterations),
@@ -43,7 +45,9 @@ Progress::~Progress() {
 void Progress::update(std::int64_t iterations_done, double loss, double images_per_second, double data_wait) {
   if (!enabled_) return;
   const bool last = iterations_done == total_, epoch_ends = iterations_done % steps_per_epoch_ == 0;
-  if (!last && seconds_since(shown_) < (terminal_ ? kTerminalSeconds : kPlainSeconds) && !(epoch_ends && !terminal_ && steps_per_epoch_ > 20)) return;
+  if (!last && seconds_since(shown_) < (terminal_ ? kTerminalSeconds : kPlainSeconds) &&
+      !(epoch_ends && !terminal_ && steps_per_epoch_ > 20))
+    return;
   shown_ = std::chrono::steady_clock::now();
   const double each = seconds_since(begin_) / static_cast<double>(std::max<std::int64_t>(1, iterations_done - first_));
   const double epochs = static_cast<double>(iterations_done) / static_cast<double>(steps_per_epoch_);
@@ -57,9 +61,10 @@ void Progress::update(std::int64_t iterations_done, double loss, double images_p
     bar.replace(0, filled, filled, '=');
     bar = concat('[', bar, "] ");
   }
-  std::fprintf(stderr, "%s%sstep %lld/%lld  epoch %.2f  loss %.4f  %.0f images/s  data wait %.0f%%  %s left%s", terminal_ ? "\r\033[K" : "",
-               bar.c_str(), static_cast<long long>(iterations_done), static_cast<long long>(total_), epochs, loss, images_per_second,
-               100 * data_wait, left.c_str(), terminal_ ? "" : "\n");
+  std::fprintf(stderr, "%s%sstep %lld/%lld  epoch %.2f  loss %.4f  %.0f images/s  data wait %.0f%%  %s left%s",
+               terminal_ ? "\r\033[K" : "", bar.c_str(), static_cast<long long>(iterations_done),
+               static_cast<long long>(total_), epochs, loss, images_per_second, 100 * data_wait, left.c_str(),
+               terminal_ ? "" : "\n");
   std::fflush(stderr);
   bar_shown_ = terminal_;
 }

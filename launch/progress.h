@@ -6,7 +6,8 @@
 
 namespace unlabel::launch {
 
-/// Tells a person how a long run goes, on stderr: a line that is rewritten on a terminal; elsewhere a plain line now and then. Silent unless
+/// Tells a person how a long run goes, on stderr: a line that is rewritten on a terminal; elsewhere a plain line now
+/// and then. Silent unless
 /// `enabled` (rank 0).
 class Progress {
  public:

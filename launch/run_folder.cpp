@@ -2,13 +2,14 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/run_folder.h>
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
-#include <filesystem>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <utility>
 
 namespace unlabel::launch {
@@ -19,13 +20,14 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed) : path_(std::m
   std::error_code error;
   // Look for room before making anything: at the nearest folder that exists.
   fs::path existing = fs::absolute(path_, error);
-  while (!existing.empty() && !fs::exists(existing, error) && existing != existing.root_path()) existing = existing.parent_path();
+  while (!existing.empty() && !fs::exists(existing, error) && existing != existing.root_path())
+    existing = existing.parent_path();
   if (!error && !fs::is_directory(existing, error))
     throw UsageError("--out ", path_, ": ", existing.string(), " is not a folder; choose another place");
   const auto space = fs::space(existing, error);
   if (!error && space.available < static_cast<std::uintmax_t>(bytes_needed))
-    throw UsageError("--out ", path_, ": the disk has ", space.available >> 20, " MB free and the run needs about ", bytes_needed >> 20,
-                     " MB; make room or choose another place");
+    throw UsageError("--out ", path_, ": the disk has ", space.available >> 20, " MB free and the run needs about ",
+                     bytes_needed >> 20, " MB; make room or choose another place");
   fs::create_directories(path_, error);
   if (error) throw UsageError("--out ", path_, ": cannot make the folder: ", error.message());
 
@@ -72,7 +74,8 @@ bool JsonLines::append(const nlohmann::json& object) {
     const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      if (::ftruncate(descriptor_, before) != 0) return false;  // nothing more to try: the line stays torn until the next resume
+      if (::ftruncate(descriptor_, before) != 0)
+        return false;  // nothing more to try: the line stays torn until the next resume
       return false;
     }
     done += static_cast<std::size_t>(written);
@@ -90,7 +93,9 @@ void JsonLines::cut(const std::string& path, const std::string& key, std::int64_
     if (end == std::string::npos) break;
     const auto object = nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
                                               text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!object.is_object() || !object.contains(key) || !object[key].is_number_integer() || object[key].get<std::int64_t>() >= limit) break;
+    if (!object.is_object() || !object.contains(key) || !object[key].is_number_integer() ||
+        object[key].get<std::int64_t>() >= limit)
+      break;
     begin = end + 1;
   }
   if (begin < text.size()) data::write_file(path, std::string_view(text).substr(0, begin));

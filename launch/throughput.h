@@ -35,7 +35,9 @@ class Throughput {
     std::int64_t steps = 0;
     double seconds = 0, waited = 0;
   };
-  double rate(const Sum& sum) const { return sum.seconds > 0 ? static_cast<double>(sum.steps * batch_size_) / sum.seconds : 0; }
+  double rate(const Sum& sum) const {
+    return sum.seconds > 0 ? static_cast<double>(sum.steps * batch_size_) / sum.seconds : 0;
+  }
   static double wait(const Sum& sum) { return sum.seconds > 0 ? sum.waited / sum.seconds : 0; }
 
   std::int64_t batch_size_;

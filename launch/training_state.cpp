@@ -11,8 +11,21 @@ namespace unlabel::launch {
 namespace {
 
 /// Options that do not change what is learned: a run may go on with other values.
-const std::set<std::string> kFree{"data", "out", "recipe", "init", "max_steps", "threads", "device", "backend", "timeout",
-                                  "checkpoint.every", "checkpoint.keep", "knn.every", "knn.protocol", "knn.train_images", "knn.test_images"};
+const std::set<std::string> kFree{"data",
+                                  "out",
+                                  "recipe",
+                                  "init",
+                                  "max_steps",
+                                  "threads",
+                                  "device",
+                                  "backend",
+                                  "timeout",
+                                  "checkpoint.every",
+                                  "checkpoint.keep",
+                                  "knn.every",
+                                  "knn.protocol",
+                                  "knn.train_images",
+                                  "knn.test_images"};
 
 std::string differences(const nlohmann::json& before, const PretrainOptions& now) {
   PretrainOptions then = now;
@@ -64,7 +77,10 @@ Checkpoint TrainingState::take(std::int64_t iteration) const {
   append("optimizer.", optimizer.state());
   append("scaler.", scaler.state());
   checkpoint.training = {{"options", config_json(options)},
-                         {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(dataset.fingerprint())}}}};
+                         {"data",
+                          {{"description", dataset.description()},
+                           {"images", dataset.size()},
+                           {"fingerprint", hex(dataset.fingerprint())}}}};
   return checkpoint;
 }
 
@@ -73,8 +89,9 @@ std::int64_t TrainingState::resume(const std::string& folder) {
   const auto checkpoint = read_checkpoint(folder);
   const auto& data = checkpoint.training.at("data");
   if (data.at("images") != dataset.size() || data.at("fingerprint") != hex(dataset.fingerprint()))
-    throw MismatchError("the data has changed since the checkpoint in ", folder, ": it was ", data.at("description").get<std::string>(),
-                        ", and is ", dataset.description(), "; use the same data, or another --out");
+    throw MismatchError("the data has changed since the checkpoint in ", folder, ": it was ",
+                        data.at("description").get<std::string>(), ", and is ", dataset.description(),
+                        "; use the same data, or another --out");
   if (const auto text = differences(checkpoint.training.at("options"), options); !text.empty())
     throw MismatchError("the run in ", options.out, " has other settings: ", text, "; use those, or another --out");
   ssl::load_state(method, below(checkpoint.tensors, "method."), {"", /*strict=*/true});
@@ -90,7 +107,8 @@ nlohmann::json config_json(const PretrainOptions& options) {
 
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
   const auto views = make_views(options);
-  std::map<std::string, std::string> metadata{{"method", options.method}, {"size", std::to_string(views.shape(0).width)}};
+  std::map<std::string, std::string> metadata{{"method", options.method},
+                                              {"size", std::to_string(views.shape(0).width)}};
   for (const auto& step : views.pipeline(0).steps()) {
     if (const auto* normalize = std::get_if<augment::Normalize>(&step)) {
       metadata["mean"] = nlohmann::json(normalize->mean).dump();

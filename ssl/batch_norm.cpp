@@ -1,12 +1,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/batch_norm.h>
 
+#include <torch/torch.h>
+
 #include <ostream>
 #include <tuple>
 #include <utility>
 #include <vector>
-
-#include <torch/torch.h>
 
 namespace unlabel::ssl {
 namespace {

@@ -2,11 +2,11 @@
 
 #include <unlabel/ssl/group.h>
 
-#include <cstdint>
-#include <memory>
-
 #include <torch/nn/cloneable.h>
 #include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <memory>
 
 namespace unlabel::ssl {
 

@@ -64,7 +64,8 @@ std::vector<std::string> gather_texts(const Group& group, const std::string& tex
   const auto rows = group.all_gather(padded.to(group.device())).cpu();
   std::vector<std::string> texts;
   for (std::int64_t rank = 0; rank < rows.size(0); ++rank)
-    texts.emplace_back(reinterpret_cast<const char*>(rows[rank].data_ptr<std::uint8_t>()), sizes[rank].item<std::int64_t>());
+    texts.emplace_back(reinterpret_cast<const char*>(rows[rank].data_ptr<std::uint8_t>()),
+                       sizes[rank].item<std::int64_t>());
   return texts;
 }
 

@@ -38,8 +38,9 @@ struct Epoch {
 
 /// A loss to differentiate, and what else is worth a line in the log.
 struct Loss {
-  at::Tensor value;                                           ///< scalar: the mean over this rank's samples
-  std::vector<std::pair<std::string, at::Tensor>> diagnostics;  ///< detached scalars by name, averaged over ranks before they are logged
+  at::Tensor value;  ///< scalar: the mean over this rank's samples
+  std::vector<std::pair<std::string, at::Tensor>>
+      diagnostics;  ///< detached scalars by name, averaged over ranks before they are logged
 };
 
 /// Parameters that share optimiser settings. What is unset is the run's.

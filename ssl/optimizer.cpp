@@ -1,12 +1,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
-
-#include <torch/torch.h>
 
 namespace unlabel::ssl {
 

@@ -3,12 +3,12 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/ssl/method.h>
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 namespace unlabel::ssl {
 

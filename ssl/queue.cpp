@@ -1,9 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/queue.h>
 
-#include <algorithm>
-
 #include <torch/torch.h>
+
+#include <algorithm>
 
 namespace unlabel::ssl {
 

@@ -2,10 +2,10 @@
 
 #include <unlabel/ssl/group.h>
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <memory>
-
-#include <torch/nn/module.h>
 
 namespace unlabel::ssl {
 

@@ -2,17 +2,17 @@
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/safetensors_header.h>
 
+#include <ATen/ops/empty.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <tuple>
-
-#include <ATen/ops/empty.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace unlabel::ssl {
 namespace {

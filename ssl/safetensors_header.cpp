@@ -1,14 +1,14 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/safetensors_header.h>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 #include <limits>
 #include <tuple>
 #include <unordered_set>
 #include <utility>
-
-#include <nlohmann/json.hpp>
 
 namespace unlabel::ssl {
 namespace {

@@ -1,9 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/swav.h>
 
-#include <cmath>
-
 #include <torch/torch.h>
+
+#include <cmath>
 
 namespace unlabel::ssl {
 

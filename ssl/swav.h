@@ -5,10 +5,10 @@
 #include <unlabel/ssl/queue.h>
 #include <unlabel/ssl/sinkhorn.h>
 
+#include <torch/nn/modules/linear.h>
+
 #include <cstdint>
 #include <memory>
-
-#include <torch/nn/modules/linear.h>
 
 namespace unlabel::ssl {
 

@@ -1,6 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/weights.h>
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -8,8 +10,6 @@
 #include <fstream>
 #include <map>
 #include <unordered_map>
-
-#include <torch/torch.h>
 
 namespace unlabel::ssl {
 namespace {

@@ -2,11 +2,11 @@
 
 #include <unlabel/augment/options.h>
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
-
-#include <torch/nn/module.h>
 
 namespace unlabel::ssl {
 

@@ -2,11 +2,11 @@
 
 #include <unlabel/ssl/batch_norm.h>
 
-#include <cstdint>
-
 #include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
+
+#include <cstdint>
 
 namespace unlabel::ssl {
 

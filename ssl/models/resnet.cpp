@@ -2,10 +2,10 @@
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/models/resnet.h>
 
+#include <torch/torch.h>
+
 #include <array>
 #include <vector>
-
-#include <torch/torch.h>
 
 namespace unlabel::ssl {
 namespace {

@@ -1,10 +1,10 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
 
-#include <filesystem>
-
 #include "temp_folder.h"
 #include <gtest/gtest.h>
+
+#include <filesystem>
 
 namespace unlabel::data {
 namespace {

@@ -1,11 +1,11 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/idx.h>
 
-#include <filesystem>
-
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 #include <zlib.h>
+
+#include <filesystem>
 
 namespace unlabel::data {
 namespace {

@@ -1,15 +1,15 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/image_folder.h>
 
-#include <filesystem>
-#include <memory>
-
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <filesystem>
+#include <memory>
 
 namespace unlabel::data {
 namespace {

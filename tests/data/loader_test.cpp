@@ -1,6 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/loader.h>
 
+#include "temp_folder.h"
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -8,9 +11,6 @@
 #include <mutex>
 #include <new>
 #include <thread>
-
-#include "temp_folder.h"
-#include <gtest/gtest.h>
 
 namespace unlabel::data {
 namespace {

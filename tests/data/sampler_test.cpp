@@ -2,15 +2,15 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/data/sampler.h>
 
+#include "temp_folder.h"
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
 #include <set>
 #include <vector>
-
-#include "temp_folder.h"
-#include <gtest/gtest.h>
 
 namespace unlabel::data {
 namespace {

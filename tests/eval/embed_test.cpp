@@ -4,14 +4,14 @@
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/safetensors.h>
 
+#include "eval/images.h"
+#include "eval/support.h"
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-
-#include "eval/images.h"
-#include "eval/support.h"
-#include <gtest/gtest.h>
 
 namespace unlabel::eval {
 namespace {

@@ -4,14 +4,14 @@
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/ssl/group.h>
 
-#include <algorithm>
-#include <filesystem>
-#include <functional>
-
 #include "eval/images.h"
 #include "eval/support.h"
 #include "ssl/thread_group.h"
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
 
 namespace unlabel::eval {
 namespace {

@@ -3,11 +3,11 @@
 #include <unlabel/augment/presets.h>
 #include <unlabel/ssl/models/encoder.h>
 
-#include <memory>
-#include <string>
-
 #include "data/temp_folder.h"
 #include <torch/torch.h>
+
+#include <memory>
+#include <string>
 
 namespace unlabel::eval::testing {
 

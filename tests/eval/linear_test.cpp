@@ -2,13 +2,13 @@
 #include <unlabel/eval/linear.h>
 #include <unlabel/ssl/group.h>
 
-#include <cmath>
-#include <numbers>
-
 #include "eval/images.h"
 #include "eval/support.h"
 #include "ssl/thread_group.h"
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
 
 namespace unlabel::eval {
 namespace {

@@ -4,11 +4,11 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/eval/features.h>
 
+#include <torch/torch.h>
+
 #include <functional>
 #include <string>
 #include <vector>
-
-#include <torch/torch.h>
 
 namespace unlabel::eval::testing {
 

@@ -1,11 +1,10 @@
-#include "program.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/run_folder.h>
 
+#include "program.h"
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -37,7 +36,9 @@ TEST(Checkpoint, ComesBackAsItWas) {
     EXPECT_EQ(back.training.at("seed"), 7);
     ASSERT_EQ(back.tensors.size(), 2u);
     for (const auto& [name, tensor] : back.tensors)
-      EXPECT_TRUE(torch::equal(tensor, name == "method.weight" ? torch::full({3, 2}, 12., torch::kFloat64) : torch::tensor({std::int64_t{12}}))) << name;
+      EXPECT_TRUE(torch::equal(tensor, name == "method.weight" ? torch::full({3, 2}, 12., torch::kFloat64)
+                                                               : torch::tensor({std::int64_t{12}})))
+          << name;
   }
 }
 

@@ -58,7 +58,8 @@ TEST(CommandLine, TakesEverySpelling) {
 
 TEST(CommandLine, RefusesWithAdvice) {
   EXPECT_EQ(refusal({"--batchsize", "3"}), "unknown option '--batchsize' (did you mean 'batch-size'?); see --help");
-  EXPECT_EQ(refusal({"--temperature", "3"}), "unknown option '--temperature' (did you mean 'swav.temperature'?); see --help");
+  EXPECT_EQ(refusal({"--temperature", "3"}),
+            "unknown option '--temperature' (did you mean 'swav.temperature'?); see --help");
   EXPECT_EQ(refusal({"--batch-size", "many"}), "--batch-size: 'batch_size' takes integer, not \"many\"");
   EXPECT_EQ(refusal({"--batch-size", "1", "--batch-size", "2"}), "--batch-size is given twice");
   EXPECT_EQ(refusal({"swav", "byol"}), "too many arguments without a dash; it takes 1; see --help");
@@ -69,7 +70,8 @@ TEST(CommandLine, RefusesWithAdvice) {
 TEST(CommandLine, HelpNamesEveryField) {
   Options options;
   const auto text = help_text(table(options), kSpec);
-  for (const char* part : {"usage: unlabel pretrain METHOD", "--batch-size", "[256]", "swav:", "--swav.temperature", "--help"})
+  for (const char* part :
+       {"usage: unlabel pretrain METHOD", "--batch-size", "[256]", "swav:", "--swav.temperature", "--help"})
     EXPECT_NE(text.find(part), std::string::npos) << part;
 }
 

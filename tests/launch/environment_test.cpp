@@ -51,16 +51,19 @@ TEST(Environment, ReadsTorchrunAndPlainVariables) {
 
 TEST(Environment, RefusesWhatIsPartialOrContradictory) {
   EXPECT_NE(refusal({{"RANK", "0"}, {"WORLD_SIZE", "2"}}).find("MASTER_ADDR, MASTER_PORT missing"), std::string::npos);
-  EXPECT_NE(refusal({{"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "1"}}).find("RANK missing"), std::string::npos);
+  EXPECT_NE(refusal({{"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "1"}}).find("RANK missing"),
+            std::string::npos);
   const std::map<std::string, std::string> base{{"MASTER_ADDR", "a"}, {"MASTER_PORT", "1"}};
   auto with = [&](std::map<std::string, std::string> more) {
     more.insert(base.begin(), base.end());
     return more;
   };
-  EXPECT_NE(refusal(with({{"RANK", "2"}, {"WORLD_SIZE", "2"}})).find("RANK is 2 but WORLD_SIZE is 2"), std::string::npos);
+  EXPECT_NE(refusal(with({{"RANK", "2"}, {"WORLD_SIZE", "2"}})).find("RANK is 2 but WORLD_SIZE is 2"),
+            std::string::npos);
   EXPECT_NE(refusal(with({{"RANK", "-1"}, {"WORLD_SIZE", "2"}})).find("RANK is '-1'"), std::string::npos);
   EXPECT_NE(refusal(with({{"RANK", "1x"}, {"WORLD_SIZE", "2"}})).find("'1x'"), std::string::npos);
-  EXPECT_NE(refusal({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "70000"}}).find("MASTER_PORT is '70000'"),
+  EXPECT_NE(refusal({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "70000"}})
+                .find("MASTER_PORT is '70000'"),
             std::string::npos);
 }
 

@@ -1,7 +1,6 @@
-#include "program.h"
-
 #include <unlabel/ssl/safetensors.h>
 
+#include "program.h"
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -19,8 +18,8 @@ class CiEvaluation : public testing::Test {
     make_images(*folder_ / "photos/train", 60, 16, 3, 1);
     make_images(*folder_ / "photos/val", 25, 16, 3, 2);
     run_ = *folder_ / "first";
-    const auto outcome = unlabel({"pretrain", "swav", "--data", *folder_ / "photos", "--out", run_, "--epochs", "2", "--batch-size", "20",
-                                  "--encoder.width", "4", "--knn.every", "1"});
+    const auto outcome = unlabel({"pretrain", "swav", "--data", *folder_ / "photos", "--out", run_, "--epochs", "2",
+                                  "--batch-size", "20", "--encoder.width", "4", "--knn.every", "1"});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   }
   static void TearDownTestSuite() { delete folder_; }
@@ -51,8 +50,8 @@ TEST_F(CiEvaluation, MeasuresWhilePretraining) {
 }
 
 TEST_F(CiEvaluation, KnnByEveryProtocol) {
-  for (const auto& [protocol, k, temperature] :
-       std::vector<std::tuple<std::string, int, double>>{{"dino", 20, 0.07}, {"instdisc", 200, 0.07}, {"lightly", 200, 0.1}}) {
+  for (const auto& [protocol, k, temperature] : std::vector<std::tuple<std::string, int, double>>{
+           {"dino", 20, 0.07}, {"instdisc", 200, 0.07}, {"lightly", 200, 0.1}}) {
     const auto result = measure({"knn", "--checkpoint", run_, "--data", data(), "--protocol", protocol});
     EXPECT_EQ(result.at("protocol"), protocol);
     EXPECT_EQ(result.at("k").get<int>(), std::min(k, 60)) << result;
@@ -67,12 +66,14 @@ TEST_F(CiEvaluation, KnnByEveryProtocol) {
 
 TEST_F(CiEvaluation, TheFileAndTheRunAreOneSubject) {
   auto of_run = measure({"knn", "--checkpoint", run_, "--data", data()});
-  auto of_file = measure({"knn", "--checkpoint", run_ + "/encoder.safetensors", "--train", data() + "/train", "--test", data() + "/val"});
+  auto of_file = measure(
+      {"knn", "--checkpoint", run_ + "/encoder.safetensors", "--train", data() + "/train", "--test", data() + "/val"});
   EXPECT_EQ(of_run.at("value"), of_file.at("value"));
 }
 
 TEST_F(CiEvaluation, UntrainedAndPixelsNeedNoCheckpoint) {
-  const auto untrained = measure({"knn", "--untrained", "--encoder.arch", "resnet18", "--encoder.width", "4", "--encoder.stem", "small", "--data", data()});
+  const auto untrained = measure({"knn", "--untrained", "--encoder.arch", "resnet18", "--encoder.width", "4",
+                                  "--encoder.stem", "small", "--data", data()});
   EXPECT_NE(untrained.at("subject").get<std::string>().find("untrained resnet18"), std::string::npos);
   EXPECT_EQ(untrained.at("size"), 16);
   const auto same = measure({"knn", "--untrained", "--checkpoint", run_, "--data", data()});
@@ -85,7 +86,8 @@ TEST_F(CiEvaluation, LinearByBothProtocols) {
   const auto features = measure({"linear", "--checkpoint", run_, "--data", data()});
   EXPECT_EQ(features.at("protocol"), "features");
   EXPECT_TRUE(features.at("converged").get<bool>());
-  const auto swav = measure({"linear", "--checkpoint", run_, "--data", data(), "--protocol", "swav", "--swav.epochs", "2"});
+  const auto swav =
+      measure({"linear", "--checkpoint", run_, "--data", data(), "--protocol", "swav", "--swav.epochs", "2"});
   EXPECT_EQ(swav.at("protocol"), "custom") << "two epochs are not the published protocol";
   EXPECT_EQ(swav.at("epochs"), 2);
   EXPECT_EQ(unlabel({"linear", "--pixels", "--data", data(), "--protocol", "swav"}).exit_code, 2);
@@ -94,7 +96,8 @@ TEST_F(CiEvaluation, LinearByBothProtocols) {
 TEST_F(CiEvaluation, TwoRanksMeasureWhatOneDoes) {
   const auto one = measure({"knn", "--checkpoint", run_, "--data", data()});
   const std::string file = *folder_ / "two.json";
-  for (const auto& outcome : unlabel_ranks(2, {"knn", "--checkpoint", run_, "--data", data(), "--json", file})) ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  for (const auto& outcome : unlabel_ranks(2, {"knn", "--checkpoint", run_, "--data", data(), "--json", file}))
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(nlohmann::json::parse(read_bytes(file)).at("value"), one.at("value"));
 }
 
@@ -105,7 +108,9 @@ TEST_F(CiEvaluation, EmbedWritesFeaturesInOrder) {
   EXPECT_EQ(result.at("dim"), 32);
   for (const auto& [name, tensor] : ssl::read_safetensors(file).tensors)
     if (name == "features") EXPECT_EQ(tensor.sizes(), (std::vector<std::int64_t>{25, 32}));
-  EXPECT_EQ(unlabel({"embed", "--checkpoint", run_, "--data", data() + "/val", "--out", *folder_ / "photos.npy"}).exit_code, 0);
+  EXPECT_EQ(
+      unlabel({"embed", "--checkpoint", run_, "--data", data() + "/val", "--out", *folder_ / "photos.npy"}).exit_code,
+      0);
   EXPECT_TRUE(fs::exists(*folder_ / "photos.npy"));
 }
 

@@ -1,16 +1,15 @@
-#include "program.h"
-#include "rank_threads.h"
-
 #include <unlabel/ssl/safetensors.h>
 
+#include "program.h"
+#include "rank_threads.h"
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <map>
-#include <sys/mount.h>
 #include <thread>
-#include <unistd.h>
 
 namespace unlabel::launch {
 namespace {
@@ -26,12 +25,56 @@ Arguments operator+(Arguments a, const Arguments& b) {
 /// A run of 2 + 2 crops of two sizes, 4 steps an epoch, with a queue that begins to fill in epoch 0 and is full after two steps, and
 /// prototypes that are frozen for five.
 Arguments small_run(const std::string& data, const std::string& out) {
-  return {"pretrain", "swav", "--data", data, "--out", out, "--epochs", "6", "--batch-size", "16", "--encoder.arch", "resnet18",
-          "--encoder.width", "4", "--encoder.stem", "small", "--swav.prototypes", "12", "--swav.projection-dim", "8", "--swav.hidden-dim", "16",
-          "--swav.freeze-prototypes-iterations", "5", "--swav.queue-length", "32", "--swav.queue-start-epoch", "0", "--optimizer.kind", "larc",
-          "--optimizer.lr", "0.05", "--schedule.warmup-epochs", "1", "--augment.preset", "swav", "--augment.global-size", "16",
-          "--augment.global-count", "2", "--augment.local-size", "8", "--augment.local-count", "2", "--augment.blur", "false", "--threads", "1",
-          "--seed", "3"};
+  return {"pretrain",
+          "swav",
+          "--data",
+          data,
+          "--out",
+          out,
+          "--epochs",
+          "6",
+          "--batch-size",
+          "16",
+          "--encoder.arch",
+          "resnet18",
+          "--encoder.width",
+          "4",
+          "--encoder.stem",
+          "small",
+          "--swav.prototypes",
+          "12",
+          "--swav.projection-dim",
+          "8",
+          "--swav.hidden-dim",
+          "16",
+          "--swav.freeze-prototypes-iterations",
+          "5",
+          "--swav.queue-length",
+          "32",
+          "--swav.queue-start-epoch",
+          "0",
+          "--optimizer.kind",
+          "larc",
+          "--optimizer.lr",
+          "0.05",
+          "--schedule.warmup-epochs",
+          "1",
+          "--augment.preset",
+          "swav",
+          "--augment.global-size",
+          "16",
+          "--augment.global-count",
+          "2",
+          "--augment.local-size",
+          "8",
+          "--augment.local-count",
+          "2",
+          "--augment.blur",
+          "false",
+          "--threads",
+          "1",
+          "--seed",
+          "3"};
 }
 
 double largest_difference(const std::string& a, const std::string& b) {
@@ -91,17 +134,23 @@ TEST_F(CiPretrain, LeavesWhatADocumentedRunLeaves) {
 }
 
 TEST_F(CiPretrain, TwoRanksEqualOne) {
-  for (const auto& [precision, tolerance] : std::vector<std::pair<std::string, double>>{{"float64", 1e-9}, {"float32", 1e-3}}) {
+  for (const auto& [precision, tolerance] :
+       std::vector<std::pair<std::string, double>>{{"float64", 1e-9}, {"float32", 1e-3}}) {
     const Arguments steps{"--precision", precision, "--max-steps", "20"};
     const auto one = unlabel(small_run(data(), out("one-" + precision)) + steps, {{"OMP_NUM_THREADS", "1"}});
     ASSERT_EQ(one.exit_code, 0) << one.err;
-    for (const auto& outcome : unlabel_ranks(2, small_run(data(), out("two-" + precision)) + steps)) ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-    const auto a = read_lines(out("one-" + precision + "/metrics.jsonl")), b = read_lines(out("two-" + precision + "/metrics.jsonl"));
+    for (const auto& outcome : unlabel_ranks(2, small_run(data(), out("two-" + precision)) + steps))
+      ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto a = read_lines(out("one-" + precision + "/metrics.jsonl")),
+               b = read_lines(out("two-" + precision + "/metrics.jsonl"));
     ASSERT_EQ(a.size(), 20u);
     ASSERT_EQ(b.size(), 20u);
     for (std::size_t i = 0; i < a.size(); ++i)
-      EXPECT_NEAR(a[i].at("loss").get<double>(), b[i].at("loss").get<double>(), tolerance) << precision << ", step " << i;
-    EXPECT_LT(largest_difference(out("one-" + precision + "/encoder.safetensors"), out("two-" + precision + "/encoder.safetensors")), tolerance);
+      EXPECT_NEAR(a[i].at("loss").get<double>(), b[i].at("loss").get<double>(), tolerance)
+          << precision << ", step " << i;
+    EXPECT_LT(largest_difference(out("one-" + precision + "/encoder.safetensors"),
+                                 out("two-" + precision + "/encoder.safetensors")),
+              tolerance);
   }
   // The runs did compute in different precisions.
   EXPECT_GT(largest_difference(out("one-float32/encoder.safetensors"), out("one-float64/encoder.safetensors")), 0);
@@ -151,7 +200,8 @@ TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
   *(std::find(long_run.begin(), long_run.end(), "--epochs") + 1) = "3000";
   Arguments command{UNLABEL_BINARY_DIR "/unlabel"};
   Program program(command + long_run);
-  for (int i = 0; i < 600 && read_bytes(out("signal/metrics.jsonl")).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (int i = 0; i < 600 && read_bytes(out("signal/metrics.jsonl")).empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
   program.signal(SIGTERM);
   const auto outcome = program.wait();
   EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
@@ -164,8 +214,16 @@ TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
 
 TEST_F(CiPretrain, RunsUnderTorchrun) {
   const std::string python = UNLABEL_SOURCE_DIR "/.venv/bin/python";
-  if (!fs::exists(python)) GTEST_SKIP() << "no " << python << ": LibTorch comes from elsewhere, so there is no torchrun";
-  const Arguments torchrun{python, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2", "--master-port", std::to_string(free_port()),
+  if (!fs::exists(python))
+    GTEST_SKIP() << "no " << python << ": LibTorch comes from elsewhere, so there is no torchrun";
+  const Arguments torchrun{python,
+                           "-m",
+                           "torch.distributed.run",
+                           "--no-python",
+                           "--nproc-per-node",
+                           "2",
+                           "--master-port",
+                           std::to_string(free_port()),
                            UNLABEL_BINARY_DIR "/unlabel"};
   const auto outcome = Program(torchrun + small_run(data(), out("torchrun")) + Arguments{"--max-steps", "4"}).wait();
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -184,7 +242,8 @@ TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
   EXPECT_EQ(lines[0].at("name"), "00007.png");
   EXPECT_EQ(lines[0].at("replacement"), 8);
   EXPECT_FALSE(lines[0].at("reason").get<std::string>().empty());
-  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + Arguments{"--max-steps", "4"})) ASSERT_EQ(rank.exit_code, 0) << rank.err;
+  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + Arguments{"--max-steps", "4"}))
+    ASSERT_EQ(rank.exit_code, 0) << rank.err;
   EXPECT_EQ(read_lines(out("broken-2/replaced.jsonl")), lines);
 }
 
@@ -230,7 +289,10 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"backend that does not fit", base + Arguments{"--backend", "mpi"}, 2, "mpi"},
       {"knn of nothing", {"knn", "--data", data()}, 2, "--checkpoint"},
       {"knn of a missing run", {"knn", "--checkpoint", out("nowhere"), "--data", data()}, 2, "nowhere"},
-      {"knn of a folder that is no run", {"knn", "--checkpoint", out("empty"), "--data", data()}, 2, "encoder.safetensors"},
+      {"knn of a folder that is no run",
+       {"knn", "--checkpoint", out("empty"), "--data", data()},
+       2,
+       "encoder.safetensors"},
       {"info of nothing", {"info"}, 2, "RUN|FILE"},
   };
   for (const auto& wrong : cases) {

@@ -1,8 +1,7 @@
-#include "rank_threads.h"
-
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/data_parallel.h>
 
+#include "rank_threads.h"
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -147,7 +146,8 @@ std::vector<at::Tensor> train(std::shared_ptr<const ssl::Group> group, int micro
     for (int micro = 0; micro < micro_steps; ++micro) {
       const auto size = rows / micro_steps;
       parallel.before_forward(micro + 1 == micro_steps);
-      parallel.backward(net.loss(mine_a.narrow(0, micro * size, size), mine_b.narrow(0, micro * size, size)) / micro_steps);
+      parallel.backward(net.loss(mine_a.narrow(0, micro * size, size), mine_b.narrow(0, micro * size, size)) /
+                        micro_steps);
     }
     optimizer.step();
   }

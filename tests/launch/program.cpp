@@ -1,19 +1,18 @@
 #include "program.h"
 
 #include "rank_threads.h"
-
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <opencv2/imgcodecs.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
-#include <fcntl.h>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <sstream>
-#include <sys/wait.h>
-#include <unistd.h>
 
 extern char** environ;
 
@@ -21,9 +20,7 @@ namespace unlabel::launch {
 
 namespace fs = std::filesystem;
 
-bool Outcome::one_line() const {
-  return !err.empty() && err.back() == '\n' && err.find('\n') == err.size() - 1;
-}
+bool Outcome::one_line() const { return !err.empty() && err.back() == '\n' && err.find('\n') == err.size() - 1; }
 
 Program::Program(const std::vector<std::string>& command, const Variables& variables) {
   std::string pattern = (fs::temp_directory_path() / "unlabel-program-XXXXXX").string();
@@ -91,10 +88,13 @@ std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string
   const std::string port = std::to_string(free_port());
   std::vector<std::unique_ptr<Program>> programs;
   for (int rank = 0; rank < world_size; ++rank)
-    programs.push_back(std::make_unique<Program>(
-        command_of(arguments), Variables{{"RANK", std::to_string(rank)}, {"WORLD_SIZE", std::to_string(world_size)},
-                                         {"LOCAL_WORLD_SIZE", std::to_string(world_size)}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", port},
-                                         {"OMP_NUM_THREADS", "1"}}));
+    programs.push_back(
+        std::make_unique<Program>(command_of(arguments), Variables{{"RANK", std::to_string(rank)},
+                                                                   {"WORLD_SIZE", std::to_string(world_size)},
+                                                                   {"LOCAL_WORLD_SIZE", std::to_string(world_size)},
+                                                                   {"MASTER_ADDR", "127.0.0.1"},
+                                                                   {"MASTER_PORT", port},
+                                                                   {"OMP_NUM_THREADS", "1"}}));
   std::vector<Outcome> outcomes;
   for (auto& program : programs) outcomes.push_back(program->wait());
   return outcomes;

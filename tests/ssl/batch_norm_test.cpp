@@ -3,12 +3,12 @@
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/weights.h>
 
-#include <string>
-#include <vector>
-
 #include "thread_group.h"
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <string>
+#include <vector>
 
 namespace unlabel::ssl {
 namespace {

@@ -3,11 +3,11 @@
 #include <unlabel/ssl/models/heads.h>
 #include <unlabel/ssl/weights.h>
 
-#include <map>
-#include <string>
-
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <map>
+#include <string>
 
 namespace unlabel::ssl {
 namespace {

@@ -1,10 +1,10 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
 
-#include <cmath>
-
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <cmath>
 
 namespace unlabel::ssl {
 namespace {

@@ -2,9 +2,9 @@
 #include <unlabel/ssl/planner.h>
 #include <unlabel/ssl/recipe.h>
 
-#include <cmath>
-
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace unlabel::ssl {
 namespace {

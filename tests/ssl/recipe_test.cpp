@@ -5,12 +5,12 @@
 #include <unlabel/ssl/recipe.h>
 #include <unlabel/ssl/schedule.h>
 
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
 #include <filesystem>
 #include <fstream>
 #include <set>
-
-#include <gtest/gtest.h>
-#include <torch/torch.h>
 
 namespace unlabel::ssl {
 namespace {

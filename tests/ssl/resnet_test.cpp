@@ -5,14 +5,14 @@
 #include <unlabel/ssl/models/resnet.h>
 #include <unlabel/ssl/weights.h>
 
-#include <fstream>
-#include <map>
-#include <string>
-
 #include "thread_group.h"
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <fstream>
+#include <map>
+#include <string>
 
 namespace unlabel::ssl {
 namespace {

@@ -2,17 +2,17 @@
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/safetensors_header.h>
 
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <torch/torch.h>
-#include <unistd.h>
 
 namespace unlabel::ssl {
 namespace {

@@ -4,12 +4,12 @@
 #include <unlabel/ssl/optimizer.h>
 #include <unlabel/ssl/swav.h>
 
-#include <cmath>
-
 #include "thread_group.h"
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <cmath>
 
 namespace unlabel::ssl {
 namespace {

@@ -3,6 +3,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/group.h>
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/maximum.h>
+
 #include <condition_variable>
 #include <exception>
 #include <functional>
@@ -12,9 +15,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <ATen/ops/cat.h>
-#include <ATen/ops/maximum.h>
 
 namespace unlabel::ssl::testing {
 

@@ -1,9 +1,9 @@
 #include "thread_group.h"
 
-#include <atomic>
-
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <atomic>
 
 namespace unlabel::ssl::testing {
 namespace {

@@ -3,14 +3,14 @@
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/weights.h>
 
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
-
-#include <gtest/gtest.h>
-#include <torch/torch.h>
-#include <unistd.h>
 
 namespace unlabel::ssl {
 namespace {
