@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/atomic_file.h>
 #include <unlabel/eval/embed.h>
 #include <unlabel/eval/npy.h>
 #include <unlabel/ssl/safetensors.h>
@@ -44,7 +45,7 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
     if (labelled) tensors.tensors.emplace_back("labels", features.labels);
     ssl::write_safetensors(path, tensors);
   }
-  write_atomically(written.emplace_back(stem + ".jsonl"), rows, {});
+  data::write_file(written.emplace_back(stem + ".jsonl"), rows);
   return written;
 }
 

@@ -2,7 +2,6 @@
 #include <unlabel/data/collate.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/data/sampler.h>
-#include <unlabel/eval/agree.h>
 #include <unlabel/eval/encode.h>
 #include <unlabel/eval/features.h>
 #include <unlabel/ssl/group.h>
@@ -56,8 +55,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   auto values = torch::zeros({each, dim});
   auto usable = torch::zeros({each}, torch::kUInt8);
 
-  std::exception_ptr failure;
-  try {
+  ssl::together(group, [&] {
     data::LoaderOptions loading;
     loading.threads = options.threads;
     data::Loader loader(dataset, view, loading);
@@ -78,10 +76,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
       }
       row += count;
     }
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  agree(failure, group, torch::empty({0}, torch::TensorOptions(device)));
+  });
 
   Features features;
   features.values = gather_rows(values, rows, group, device);

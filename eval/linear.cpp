@@ -2,7 +2,6 @@
 #include <unlabel/data/collate.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/data/sampler.h>
-#include <unlabel/eval/agree.h>
 #include <unlabel/eval/encode.h>
 #include <unlabel/eval/linear.h>
 #include <unlabel/eval/targets.h>
@@ -177,7 +176,10 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
       }
       group.all_reduce_sum(sums);
       const auto tail = sums.narrow(0, layer.numel(), 3).cpu();
-      if (tail[2].item<float>() > 0) agree(failure, group, sums);
+      if (tail[2].item<float>() > 0)
+        ssl::together(group, [&] {
+          if (failure) std::rethrow_exception(failure);
+        });
       layer.mutable_grad() = (sums.narrow(0, 0, layer.numel()) / double(count)).view_as(layer);
       sgd.step();
       report.loss += tail[0].item<double>() / double(n);

@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
-#include <string_view>
 
 namespace unlabel::eval {
 
@@ -12,8 +11,5 @@ namespace unlabel::eval {
 /// disk, then renamed over `path`. Throws UsageError for another type, and Error that names the file when it cannot be
 /// written; no temporary file is left.
 void write_npy(const std::string& path, const at::Tensor& tensor);
-
-/// Writes `head`, then `body`, in the same atomic way.
-void write_atomically(const std::string& path, std::string_view head, std::string_view body);
 
 }  // namespace unlabel::eval

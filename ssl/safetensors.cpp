@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/atomic_file.h>
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/safetensors_header.h>
 
@@ -11,7 +12,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <tuple>
 
 namespace unlabel::ssl {
@@ -67,25 +67,6 @@ class File {
     }
   }
 
-  void write(const char* from, std::uint64_t size) {
-    while (size > 0) {
-      const auto done = ::write(descriptor_, from, std::min<std::uint64_t>(size, 1 << 30));
-      if (done < 0 && errno == EINTR) continue;
-      if (done < 0) throw Error("cannot write ", path_, ": ", reason());
-      from += done;
-      size -= static_cast<std::uint64_t>(done);
-    }
-  }
-
-  void flush_and_close() {
-    const bool flushed = ::fsync(descriptor_) == 0;
-    const int error = errno;
-    const bool closed = ::close(descriptor_) == 0;
-    descriptor_ = -1;
-    if (!flushed) throw Error("cannot write ", path_, ": ", std::strerror(error));
-    if (!closed) throw Error("cannot write ", path_, ": ", reason());
-  }
-
  private:
   std::string path_;
   int descriptor_;
@@ -122,17 +103,6 @@ TensorFile read(const std::string& path, bool with_data) {
     result.tensors.emplace_back(entry.name, std::move(tensor));
   }
   return result;
-}
-
-void flush_folder(const std::filesystem::path& folder) {
-  File file(folder.empty() ? "." : folder.string(), O_RDONLY | O_DIRECTORY);
-  if (file.is_open()) {
-    try {
-      file.flush_and_close();
-    } catch (const Error&) {
-      // Not every file system can flush a folder; the file itself is safe.
-    }
-  }
 }
 
 }  // namespace
@@ -175,23 +145,13 @@ void write_safetensors(const std::string& path, const TensorFile& file) {
     throw Error("cannot write ", path, ": two tensors are called '", *twice, "'");
   }
 
-  const auto temporary = concat(path, ".tmp-", ::getpid());
-  try {
-    File out(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    if (!out.is_open()) throw Error("cannot write ", path, ": ", reason());
-    const auto text = format_safetensors_header(header);
-    out.write(text.data(), text.size());
-    for (const auto& [entry, tensor] : items) {
-      const auto data = tensor.detach().cpu().contiguous();
-      out.write(static_cast<const char*>(data.const_data_ptr()), entry.end - entry.begin);
-    }
-    out.flush_and_close();
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw Error("cannot write ", path, ": ", reason());
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+  data::AtomicFile out(path);
+  out.write(format_safetensors_header(header));
+  for (const auto& [entry, tensor] : items) {
+    const auto data = tensor.detach().cpu().contiguous();
+    out.write(data.const_data_ptr(), entry.end - entry.begin);
   }
-  flush_folder(std::filesystem::path(path).parent_path());
+  out.commit();
 }
 
 }  // namespace unlabel::ssl
