@@ -5,6 +5,7 @@
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
+#include <filesystem>
 
 namespace unlabel::launch {
 
@@ -105,6 +106,8 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   positive("batch-size", options.batch_size);
   positive("checkpoint.keep", options.checkpoint.keep);
   positive("timeout", options.timeout);
+  if (!options.init.empty() && !std::filesystem::is_regular_file(options.init))
+    throw UsageError("--init ", options.init, ": there is no such file");
   if (options.max_steps && *options.max_steps < 0)
     throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
   if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);

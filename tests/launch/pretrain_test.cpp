@@ -56,7 +56,7 @@ Arguments small_run(const std::string& data, const std::string& out) {
           "--optimizer.kind",
           "larc",
           "--optimizer.lr",
-          "0.05",
+          "0.02",
           "--schedule.warmup-epochs",
           "1",
           "--augment.preset",
@@ -235,14 +235,14 @@ TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
   const std::string images = out("broken-images");
   make_images(images, 32, 20, 0);
   fs::resize_file(images + "/00007.png", 100);
-  auto outcome = unlabel(small_run(images, out("broken")) + Arguments{"--max-steps", "4"});
+  auto outcome = unlabel(small_run(images, out("broken")) + Arguments{"--max-steps", "2"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto lines = read_lines(out("broken/replaced.jsonl"));
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_EQ(lines[0].at("name"), "00007.png");
   EXPECT_EQ(lines[0].at("replacement"), 8);
   EXPECT_FALSE(lines[0].at("reason").get<std::string>().empty());
-  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + Arguments{"--max-steps", "4"}))
+  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + Arguments{"--max-steps", "2"}))
     ASSERT_EQ(rank.exit_code, 0) << rank.err;
   EXPECT_EQ(read_lines(out("broken-2/replaced.jsonl")), lines);
 }
