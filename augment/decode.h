@@ -1,13 +1,13 @@
 #pragma once
 
+#include <opencv2/core/mat.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <opencv2/core/mat.hpp>
 
 namespace unlabel::augment {
 

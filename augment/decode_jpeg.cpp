@@ -1,15 +1,15 @@
 #include <unlabel/augment/decode_jpeg.h>
 #include <unlabel/augment/error.h>
 
+#include <jerror.h>
+#include <jpeglib.h>
+
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include <jerror.h>
-#include <jpeglib.h>
 
 namespace unlabel::augment {
 

@@ -1,12 +1,12 @@
 #include <unlabel/augment/decode_png.h>
 #include <unlabel/augment/error.h>
 
+#include <png.h>
+
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
 #include <vector>
-
-#include <png.h>
 
 namespace unlabel::augment {
 

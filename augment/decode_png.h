@@ -1,9 +1,9 @@
 #pragma once
 
+#include <opencv2/core/mat.hpp>
+
 #include <cstdint>
 #include <span>
-
-#include <opencv2/core/mat.hpp>
 
 namespace unlabel::augment {
 

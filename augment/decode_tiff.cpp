@@ -1,14 +1,14 @@
 #include <unlabel/augment/decode_tiff.h>
 #include <unlabel/augment/error.h>
 
+#include <tiffio.h>
+
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <vector>
-
-#include <tiffio.h>
 
 namespace unlabel::augment {
 

@@ -1,12 +1,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/filter.h>
 
+#include <opencv2/core.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-
-#include <opencv2/core.hpp>
 
 namespace unlabel::augment {
 

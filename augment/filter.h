@@ -1,8 +1,8 @@
 #pragma once
 
-#include <vector>
-
 #include <opencv2/core/mat.hpp>
+
+#include <vector>
 
 namespace unlabel::augment {
 

@@ -1,11 +1,11 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
 
+#include <opencv2/core.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-
-#include <opencv2/core.hpp>
 
 namespace unlabel::augment {
 

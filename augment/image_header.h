@@ -1,9 +1,9 @@
 #pragma once
 
+#include <opencv2/core/types.hpp>
+
 #include <cstdint>
 #include <span>
-
-#include <opencv2/core/types.hpp>
 
 namespace unlabel::augment {
 

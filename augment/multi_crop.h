@@ -3,11 +3,11 @@
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/pipeline.h>
 
+#include <nlohmann/json.hpp>
+
 #include <span>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 namespace unlabel::augment {
 

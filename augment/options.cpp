@@ -165,7 +165,8 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
 }
 
 OptionTable without(OptionTable table, const std::vector<std::string>& names) {
-  std::erase_if(table.fields(), [&](const auto& field) { return std::find(names.begin(), names.end(), field.name) != names.end(); });
+  std::erase_if(table.fields(),
+                [&](const auto& field) { return std::find(names.begin(), names.end(), field.name) != names.end(); });
   return table;
 }
 

@@ -3,11 +3,11 @@
 #include <unlabel/augment/random.h>
 #include <unlabel/augment/transforms.h>
 
-#include <span>
-#include <vector>
-
 #include <nlohmann/json.hpp>
 #include <opencv2/core/mat.hpp>
+
+#include <span>
+#include <vector>
 
 namespace unlabel::augment {
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <span>
-
 #include <opencv2/core/mat.hpp>
+
+#include <span>
 
 namespace unlabel::augment {
 

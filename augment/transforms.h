@@ -5,14 +5,14 @@
 #include <unlabel/augment/random.h>
 #include <unlabel/augment/resize.h>
 
+#include <nlohmann/json.hpp>
+#include <opencv2/core/mat.hpp>
+
 #include <array>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include <nlohmann/json.hpp>
-#include <opencv2/core/mat.hpp>
 
 namespace unlabel::augment {
 

@@ -2,18 +2,18 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_header.h>
 
+#include <gtest/gtest.h>
+#include <jpeglib.h>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <sstream>
-
-#include <gtest/gtest.h>
-#include <jpeglib.h>
-#include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
 
 namespace unlabel::augment {
 namespace {

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
+
+#include <string>
+#include <vector>
 
 namespace unlabel::augment {
 

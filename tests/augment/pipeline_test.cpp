@@ -2,12 +2,12 @@
 #include <unlabel/augment/multi_crop.h>
 #include <unlabel/augment/presets.h>
 
+#include <gtest/gtest.h>
+#include <opencv2/core.hpp>
+
 #include <cmath>
 #include <functional>
 #include <thread>
-
-#include <gtest/gtest.h>
-#include <opencv2/core.hpp>
 
 namespace unlabel::augment {
 namespace {
@@ -244,7 +244,8 @@ TEST(Presets, TakeOptions) {
   table(options).from_json(
       json::parse(
           R"({"global_size": 32, "global_count": 2, "global_scale": [0.3, 1], "local_size": 16, "local_count": 2,
-      "local_scale": [0.1, 0.3], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "jitter": 0.5, "blur": false, "interpolation": "bicubic"})"),
+      "local_scale": [0.1, 0.3], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "jitter": 0.5,
+      "blur": false, "interpolation": "bicubic"})"),
       "test");
   const MultiCrop crops = preset("swav", options);
   ASSERT_EQ(crops.views(), 4);

@@ -1,11 +1,11 @@
 #include <unlabel/augment/random.h>
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <cmath>
 #include <set>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 namespace unlabel::augment {
 namespace {

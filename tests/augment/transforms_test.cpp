@@ -3,15 +3,15 @@
 #include <unlabel/augment/geometry.h>
 #include <unlabel/augment/transforms.h>
 
+#include "golden.h"
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-
-#include "golden.h"
-#include <gtest/gtest.h>
 
 namespace unlabel::augment {
 namespace {
