@@ -37,7 +37,8 @@ double dot_product(const at::Tensor& a, const at::Tensor& b) { return a.dot(b).i
 
 // Armijo steps suffice: the objective is convex, so s.y > 0 whatever the step.
 Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>& evaluate,
-                 const std::function<bool(const at::Tensor&)>& small_enough, std::int64_t max_iterations) {
+                 const std::function<bool(const at::Tensor&)>& small_enough, std::int64_t max_iterations,
+                 double relative_rounding) {
   struct Pair {
     at::Tensor s, y;
     double rho;
@@ -60,8 +61,8 @@ Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>
 
     const auto slope = dot_product(now.gradient, direction);
     auto step = history.empty() ? std::min(1.0, 1 / now.gradient.norm().item<double>()) : 1.0;
-    // Near the minimum the rounding of float32 features is larger than the decrease that is left.
-    const auto rounding = 1e-9 * std::abs(now.loss);
+    // Near the minimum the rounding of the loss is larger than the decrease that is left.
+    const auto rounding = relative_rounding * std::abs(now.loss);
     Value next;
     at::Tensor next_point;
     int halvings = 0;
@@ -199,8 +200,8 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto small_enough = [&](const at::Tensor& gradient) {
     return 0.5 * dot_product(gradient, gradient) <= options.tolerance;
   };
-  const auto minimum =
-      minimise(torch::zeros({dim * classes + classes}, wide), evaluate, small_enough, options.max_iterations);
+  const auto minimum = minimise(torch::zeros({dim * classes + classes}, wide), evaluate, small_enough,
+                                options.max_iterations, type == torch::kFloat64 ? 1e-15 : 3e-8);
 
   LogisticResult result;
   const auto [v, scaled_bias] = split(minimum.point);
