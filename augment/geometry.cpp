@@ -39,7 +39,7 @@ cv::Size short_side_size(cv::Size image, int short_side) {
   const bool upright = image.width <= image.height;
   const double short_in = upright ? image.width : image.height, long_in = upright ? image.height : image.width;
   const double long_side = std::floor(short_side * long_in / short_in);
-  if (long_side > 1 << 27)
+  if (long_side * short_side > 1 << 27)
     throw Error("cannot resize ", image.width, " x ", image.height, " pixels to a short side of ", short_side,
                 ": the image is too long for its width");
   return upright ? cv::Size(short_side, static_cast<int>(long_side))

@@ -15,6 +15,7 @@ cv::Rect random_resized_crop_box(cv::Size image, double min_scale, double max_sc
 
 /// The size at which the short side is `short_side` long and the ratio is kept (the long side is rounded down, as in
 /// torchvision).
+/// Throws Error when that is more than 2^27 pixels.
 cv::Size short_side_size(cv::Size image, int short_side);
 
 /// Copies the central `size` pixels, offset round((H - h) / 2) with halves to even as in torchvision; where the image

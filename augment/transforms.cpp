@@ -9,7 +9,7 @@ namespace unlabel::augment {
 
 namespace {
 
-constexpr int kMaxSize = 16384;
+constexpr int kMaxSize = 8192;
 constexpr double kMaxSigma = 64;
 
 template <class... Functions>

@@ -202,6 +202,16 @@ TEST(Pipeline, ChecksWhatItReplays) {
       "accepted");
 }
 
+TEST(Pipeline, RefusesImagesThatAreTooLong) {
+  // One pixel wide and very long: its short side at 256 would be gigabytes. An Error, so that a loader replaces the
+  // image.
+  const cv::Mat strip(1 << 20, 1, CV_8UC3, cv::Scalar::all(3));
+  const MultiCrop whole = preset("eval"), random = preset("swav");
+  std::vector<float> out(whole.shape(0).size());
+  EXPECT_THROW(whole.pipeline(0)(strip, {}, out.data()), Error);
+  EXPECT_NO_THROW(random.pipeline(0)(strip, {}, out.data()));
+}
+
 TEST(Presets, AreAsPublished) {
   const MultiCrop swav = preset("swav");
   ASSERT_EQ(swav.views(), 8);

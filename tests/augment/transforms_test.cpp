@@ -1,3 +1,4 @@
+#include <unlabel/augment/decode.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
 #include <unlabel/augment/transforms.h>
@@ -6,6 +7,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "golden.h"
 #include <gtest/gtest.h>
@@ -42,11 +45,17 @@ TEST(CiTransformsReference, EqualsPillowOnPhotos) {
   if (!folder)
     GTEST_SKIP()
         << "set UNLABEL_AUGMENT_REFERENCE to a folder made by tests/golden/augment.py --reference DIR --photos PHOTOS";
+  const char* data = std::getenv("UNLABEL_DATA");  // with photos100/ in it, decoding is compared too
   int files = 0;
   double worst = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const GoldenFile file(entry.path().string());
     ++files;
+    std::ifstream photo(std::string(data ? data : "") + "/photos100/" + entry.path().stem().string(), std::ios::binary);
+    if (data && photo) {
+      const std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(photo), {}};
+      EXPECT_EQ(difference(decode(bytes), file.image("photo")).max, 0) << entry.path();
+    }
     for (const auto& item : file.cases) {
       const auto [mean, max] = difference(run_case(file, item), file.image(item["out"]));
       worst = std::max(worst, max);
