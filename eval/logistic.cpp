@@ -4,14 +4,14 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <deque>
 #include <functional>
 #include <numeric>
+
+#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {
@@ -37,7 +37,8 @@ double dot_product(const at::Tensor& a, const at::Tensor& b) { return a.dot(b).i
 
 // Armijo steps suffice: the objective is convex, so s.y > 0 whatever the step.
 Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>& evaluate,
-                 const std::function<bool(const at::Tensor&)>& small_enough, std::int64_t max_iterations) {
+                 const std::function<bool(const at::Tensor&)>& small_enough, std::int64_t max_iterations,
+                 double relative_rounding) {
   struct Pair {
     at::Tensor s, y;
     double rho;
@@ -61,7 +62,7 @@ Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>
     const auto slope = dot_product(now.gradient, direction);
     auto step = history.empty() ? std::min(1.0, 1 / now.gradient.norm().item<double>()) : 1.0;
     // Near the minimum the rounding of the loss is larger than the decrease that is left.
-    const auto rounding = 1e-14 * std::abs(now.loss);
+    const auto rounding = relative_rounding * std::abs(now.loss);
     Value next;
     at::Tensor next_point;
     int halvings = 0;
@@ -100,27 +101,17 @@ struct Coordinates {
   }
 };
 
-/// Rows of features in float64, standardised: a block at a time, so that memory stays that of the features as given.
-struct StandardRows {
-  at::Tensor values, mean, deviation;
-
-  std::int64_t size() const { return values.size(0); }
-  at::Tensor block(std::int64_t first, std::int64_t rows) const {
-    return (values.narrow(0, first, rows).to(torch::kFloat64) - mean) / deviation;
-  }
-};
-
-Coordinates make_coordinates(const StandardRows& local, std::int64_t n, std::int64_t classes, double penalty,
+Coordinates make_coordinates(const at::Tensor& local, std::int64_t n, std::int64_t classes, double penalty,
                              const ssl::Group& group) {
-  const auto dim = local.values.size(1);
+  const auto dim = local.size(1);
   const auto curvature = 1.0 / double(classes);
   Coordinates result;
   result.bias_scale = std::sqrt(curvature);
-  const auto wide = torch::TensorOptions(local.values.device()).dtype(torch::kFloat64);
+  const auto wide = torch::TensorOptions(local.device()).dtype(torch::kFloat64);
   const bool whiten = dim <= kMaxWhitenedDim;
   auto gram = whiten ? torch::zeros({dim, dim}, wide) : torch::zeros({dim}, wide);
-  for (std::int64_t row = 0; row < local.size(); row += kRowBlock) {
-    const auto block = local.block(row, std::min(kRowBlock, local.size() - row));
+  for (std::int64_t row = 0; row < local.size(0); row += kRowBlock) {
+    const auto block = local.narrow(0, row, std::min(kRowBlock, local.size(0) - row));
     gram += whiten ? block.t().mm(block) : block.square().sum(0);
   }
   group.all_reduce_sum(gram);
@@ -129,7 +120,7 @@ Coordinates make_coordinates(const StandardRows& local, std::int64_t n, std::int
     result.factor = (gram + penalty).sqrt();
     return result;
   }
-  // A floor that rounding cannot cross; coordinates may be inexact, the objective is not.
+  // A floor that the rounding of float32 features cannot cross; coordinates may be inexact, the objective is not.
   const auto floor = std::max(penalty, 1e-6 * gram.diagonal().max().item<double>());
   gram.diagonal().add_(floor);
   result.factor = at::linalg_cholesky(gram);
@@ -170,7 +161,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto begin = std::min(n, each * group.rank());
   const auto count = std::min(n, begin + each) - begin;
   const auto type = train.values.scalar_type();
-  const StandardRows local{train.values.narrow(0, begin, count).to(device), mean.to(device), deviation.to(device)};
+  const auto local = ((train.values.narrow(0, begin, count) - mean.to(type)) / deviation.to(type)).to(device);
   const auto local_class = targets.train.narrow(0, begin, count).to(device);
   const auto coordinates = make_coordinates(local, n, classes, penalty, group);
 
@@ -188,9 +179,9 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
     auto loss_sum = sums.narrow(0, dim * classes + classes, 1);
     for (std::int64_t row = 0; row < count; row += kRowBlock) {
       const auto rows = std::min(kRowBlock, count - row);
-      const auto x = local.block(row, rows);
+      const auto x = local.narrow(0, row, rows);
       const auto y = local_class.narrow(0, row, rows).unsqueeze(1);
-      const auto log_p = torch::addmm(bias, x, weight).log_softmax(1);
+      const auto log_p = torch::addmm(bias.to(type), x, weight.to(type)).log_softmax(1);
       loss_sum.sub_(log_p.gather(1, y).sum(torch::kFloat64));
       auto error = log_p.exp();
       error.scatter_add_(1, y, torch::full({rows, 1}, -1, error.options()));
@@ -209,8 +200,8 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto small_enough = [&](const at::Tensor& gradient) {
     return 0.5 * dot_product(gradient, gradient) <= options.tolerance;
   };
-  const auto minimum =
-      minimise(torch::zeros({dim * classes + classes}, wide), evaluate, small_enough, options.max_iterations);
+  const auto minimum = minimise(torch::zeros({dim * classes + classes}, wide), evaluate, small_enough,
+                                options.max_iterations, type == torch::kFloat64 ? 1e-15 : 3e-8);
 
   LogisticResult result;
   const auto [v, scaled_bias] = split(minimum.point);
