@@ -4,14 +4,14 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <deque>
 #include <functional>
 #include <numeric>
-
-#include <torch/torch.h>
 
 namespace unlabel::eval {
 namespace {
