@@ -137,7 +137,7 @@ TEST_F(CiPretrain, TwoRanksEqualOne) {
   for (const auto& [precision, tolerance] :
        std::vector<std::pair<std::string, double>>{{"float64", 1e-9}, {"float32", 1e-3}}) {
     const Arguments steps{"--precision", precision, "--max-steps", "20"};
-    const auto one = unlabel(small_run(data(), out("one-" + precision)) + steps, {{"OMP_NUM_THREADS", "1"}});
+    const auto one = unlabel(small_run(data(), out("one-" + precision)) + steps);
     ASSERT_EQ(one.exit_code, 0) << one.err;
     for (const auto& outcome : unlabel_ranks(2, small_run(data(), out("two-" + precision)) + steps))
       ASSERT_EQ(outcome.exit_code, 0) << outcome.err;

@@ -22,7 +22,10 @@ namespace fs = std::filesystem;
 
 bool Outcome::one_line() const { return !err.empty() && err.back() == '\n' && err.find('\n') == err.size() - 1; }
 
-Program::Program(const std::vector<std::string>& command, const Variables& variables) {
+Program::Program(const std::vector<std::string>& command, const Variables& given) {
+  // One thread for these tiny networks: on a busy machine threads that wait for each other cost more than they bring.
+  Variables variables{{"OMP_NUM_THREADS", "1"}};
+  for (const auto& [name, value] : given) variables[name] = value;
   std::string pattern = (fs::temp_directory_path() / "unlabel-program-XXXXXX").string();
   folder_ = ::mkdtemp(pattern.data());
   // Everything is made ready before fork: between it and exec only system calls are allowed.
@@ -93,8 +96,7 @@ std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string
                                                                    {"WORLD_SIZE", std::to_string(world_size)},
                                                                    {"LOCAL_WORLD_SIZE", std::to_string(world_size)},
                                                                    {"MASTER_ADDR", "127.0.0.1"},
-                                                                   {"MASTER_PORT", port},
-                                                                   {"OMP_NUM_THREADS", "1"}}));
+                                                                   {"MASTER_PORT", port}}));
   std::vector<Outcome> outcomes;
   for (auto& program : programs) outcomes.push_back(program->wait());
   return outcomes;
