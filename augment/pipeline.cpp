@@ -20,6 +20,9 @@ template <class... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
 };
+// C++20 needs no guide; clang 14, whose clang-tidy reads this, does.
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
 
 std::string place(std::size_t step) { return "pipeline step " + std::to_string(step + 1); }
 
