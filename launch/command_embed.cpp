@@ -4,8 +4,6 @@
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
 
-#include <cstdio>
-
 namespace unlabel::launch {
 
 int command_embed(const std::vector<std::string>& arguments) {
@@ -19,10 +17,7 @@ int command_embed(const std::vector<std::string>& arguments) {
                          "examples:\n"
                          "  unlabel embed --checkpoint runs/first --data ~/photos --out photos.npy"};
   const auto line = parse_command_line(arguments, fields, spec);
-  if (line.help) {
-    std::fputs(help_text(fields, spec).c_str(), stdout);
-    return 0;
-  }
+  if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
   const auto environment = read_environment();

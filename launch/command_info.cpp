@@ -1,5 +1,4 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
@@ -8,7 +7,6 @@
 
 #include <torch/torch.h>
 
-#include <cstdio>
 #include <filesystem>
 
 namespace unlabel::launch {
@@ -42,10 +40,7 @@ int command_info(const std::vector<std::string>& arguments) {
   const CommandSpec spec{
       "unlabel info RUN|FILE [options]", "What a run, a checkpoint or a file of weights holds.", {"path"}, ""};
   const auto line = parse_command_line(arguments, fields, spec);
-  if (line.help) {
-    std::fputs(help_text(fields, spec).c_str(), stdout);
-    return 0;
-  }
+  if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   if (path.empty()) throw UsageError("what is to be looked at? unlabel info RUN|FILE");
   std::error_code error;

@@ -1,11 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/knn.h>
 #include <unlabel/eval/report.h>
-#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
-
-#include <cstdio>
 
 namespace unlabel::launch {
 
@@ -23,10 +20,7 @@ int command_knn(const std::vector<std::string>& arguments) {
                          "  unlabel knn --checkpoint runs/first --data ~/photos\n"
                          "  unlabel knn --untrained --encoder.arch resnet18 --data cifar10:~/cifar --json -"};
   const auto line = parse_command_line(arguments, fields, spec);
-  if (line.help) {
-    std::fputs(help_text(fields, spec).c_str(), stdout);
-    return 0;
-  }
+  if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   const auto environment = read_environment();
   const auto device = choose_device(options.device, environment);
@@ -39,13 +33,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   auto test_features = subject_features(subject, test, options, device, *group);
   if (options.pixels) eval::centre(train_features, test_features);
   const auto result = eval::knn(train_features, test_features, knn, *group);
-  if (environment.rank != 0) return 0;
-
-  print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
-  print_line(options.json, eval::describe(result));
-  auto json = eval::to_json(result);
-  describe(subject, options, json);
-  write_result(options.json, json);
+  if (environment.rank == 0) report(subject, options, eval::describe(result), eval::to_json(result));
   return 0;
 }
 

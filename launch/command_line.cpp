@@ -4,6 +4,7 @@
 #include <boost/program_options.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 
 namespace unlabel::launch {
@@ -92,6 +93,11 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments, const 
   return line;
 }
 
+bool print_help(const CommandLine& line, const OptionTable& table, const CommandSpec& spec) {
+  if (line.help) std::fputs(help_text(table, spec).c_str(), stdout);
+  return line.help;
+}
+
 std::string help_text(const OptionTable& table, const CommandSpec& spec) {
   std::string text = "usage: " + spec.usage + "\n\n" + spec.summary + "\n";
   std::vector<std::pair<std::string, std::vector<const OptionTable::Field*>>> sections;
@@ -108,9 +114,8 @@ std::string help_text(const OptionTable& table, const CommandSpec& spec) {
     for (const auto* field : fields) {
       std::string left = "  --" + with_dashes(field->name);
       const auto value = field->get();
-      const std::string now = value.is_null() || value == ""
-                                  ? ""
-                                  : " [" + (value.is_string() ? value.get<std::string>() : value.dump()) + "]";
+      const std::string shown = value.is_null() ? "" : value.is_string() ? value.get<std::string>() : value.dump();
+      const std::string now = shown.empty() ? "" : concat(" [", shown, "]");
       if (left.size() < 34) left.resize(34, ' ');
       text += left + " " + field->help + " (" + field->type + ")" + now + "\n";
     }

@@ -33,6 +33,9 @@ struct CommandLine {
 CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table,
                                const CommandSpec& spec);
 
+/// Prints the help to stdout when the line asks for it; true: the command is done.
+bool print_help(const CommandLine& line, const OptionTable& table, const CommandSpec& spec);
+
 /// The text of --help: usage, summary, and every field with its type, its present value and its line, by section.
 std::string help_text(const OptionTable& table, const CommandSpec& spec);
 

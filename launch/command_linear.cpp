@@ -1,7 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/linear.h>
 #include <unlabel/eval/report.h>
-#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
 
@@ -29,10 +28,7 @@ int command_linear(const std::vector<std::string>& arguments) {
       "  unlabel linear --checkpoint runs/first --data ~/photos\n"
       "  unlabel linear --checkpoint runs/first --data ~/photos --protocol swav --swav.epochs 30"};
   const auto line = parse_command_line(arguments, fields, spec);
-  if (line.help) {
-    std::fputs(help_text(fields, spec).c_str(), stdout);
-    return 0;
-  }
+  if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   if (protocol != "features" && protocol != "swav")
     throw UsageError("no linear protocol '", protocol, "'", did_you_mean(protocol, {"features", "swav"}),
@@ -70,11 +66,7 @@ int command_linear(const std::vector<std::string>& arguments) {
     json = eval::to_json(result);
     text = eval::describe(result);
   }
-  if (!lead) return 0;
-  print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
-  print_line(options.json, text);
-  describe(subject, options, json);
-  write_result(options.json, json);
+  if (lead) report(subject, options, text, std::move(json));
   return 0;
 }
 

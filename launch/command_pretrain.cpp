@@ -3,8 +3,6 @@
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/pretrain.h>
 
-#include <cstdio>
-
 namespace unlabel::launch {
 
 int command_pretrain(const std::vector<std::string>& arguments) {
@@ -25,10 +23,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
       "  unlabel pretrain swav --data imagenet --recipe swav_200ep --out runs/swav\n"
       "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data imagenet --out runs/swav"};
   auto line = parse_command_line(arguments, options, spec);
-  if (line.help) {
-    std::fputs(help_text(options, spec).c_str(), stdout);
-    return 0;
-  }
+  if (print_help(line, options, spec)) return 0;
   json = line.get("json");
   std::erase_if(line.given, [](const auto& item) { return item.first == "json"; });
   const auto environment = read_environment();

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/presets.h>
-#include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/evaluation.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/training_state.h>
@@ -10,7 +10,6 @@
 #include <torch/torch.h>
 
 #include <filesystem>
-#include <sstream>
 
 namespace unlabel::launch {
 
@@ -142,6 +141,13 @@ void describe(const Subject& subject, const EvaluationOptions& options, nlohmann
   result["subject"] = subject.description;
   result["size"] = subject.size;
   result["seed"] = options.seed;
+}
+
+void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result) {
+  print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
+  print_line(options.json, text);
+  describe(subject, options, result);
+  write_result(options.json, result);
 }
 
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split) {

@@ -50,9 +50,8 @@ struct Subject {
 };
 
 /// Loads or builds what the options name. `encoder_given`: whether the command line has any --encoder option. Throws
-/// UsageError unless exactly
-/// one of checkpoint, untrained and pixels says what to measure (`untrained` and `pixels` may take architecture and size from a
-/// checkpoint).
+/// UsageError unless one of checkpoint, untrained and pixels says what to measure (`untrained` and `pixels` may take
+/// architecture and size from a checkpoint).
 Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::Device device);
 
 /// Whether any --encoder option is given: then it, and not the file, says what to build.
@@ -60,6 +59,9 @@ bool encoder_given(const CommandLine& line);
 
 /// Adds what was measured to a result: subject, size, data.
 void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result);
+
+/// Ends knn and linear: prints the subject and `text`, and writes `result` with what was measured to --json.
+void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result);
 
 /// The split that a command needs, from --train or --test, or from --data. Throws UsageError when neither is given.
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split);

@@ -117,7 +117,7 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   // Who trains, and on what.
   const auto device = choose_device(options.device, environment);
   const Precision precision(options.precision);
-  const auto dataset = data::open_dataset(options.data, data::Split::kTrain);
+  const auto& dataset = resolved.dataset;
   const data::Sampler sampler(dataset->size(), options.batch_size, options.seed, environment.rank,
                               environment.world_size);
   const auto local_batch = sampler.local_batch();

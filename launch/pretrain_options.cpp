@@ -1,5 +1,4 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/dataset.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/planner.h>
 #include <unlabel/ssl/recipe.h>
@@ -8,14 +7,6 @@
 #include <filesystem>
 
 namespace unlabel::launch {
-
-namespace {
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-}  // namespace
 
 OptionTable table(PretrainOptions& o) {
   OptionTable t;
@@ -63,13 +54,11 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   auto& options = resolved.options;
   auto fields = table(options);
   line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
-  const auto& methods = ssl::method_names();
-  if (std::find(methods.begin(), methods.end(), options.method) == methods.end())
-    throw UsageError(options.method.empty() ? "which method? write unlabel pretrain METHOD"
-                                            : concat("no method '", options.method, "'"),
-                     did_you_mean(options.method, methods), "; there are: ", joined(methods));
+  if (options.method.empty()) throw UsageError("which method? write unlabel pretrain METHOD");
+  ssl::require_method(options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
+  resolved.dataset = data::open_dataset(options.data, data::Split::kTrain);
 
   if (!options.recipe.empty()) {
     auto recipe = ssl::find_recipe(options.recipe);
@@ -80,10 +69,9 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     recipe.erase("source");
     fields.from_json(recipe, concat("recipe ", options.recipe));
   } else {
-    const auto dataset = data::open_dataset(options.data, data::Split::kTrain);
     ssl::PlanInput input;
-    input.images = dataset->size();
-    input.median_short_side = data::survey_sizes(*dataset).median_short_side;
+    input.images = resolved.dataset->size();
+    input.median_short_side = data::survey_sizes(*resolved.dataset).median_short_side;
     const auto all = fields.to_json();
     for (const auto& [name, text] : line.given) {
       std::string path = concat("/", name);

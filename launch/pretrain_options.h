@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/presets.h>
+#include <unlabel/data/dataset.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/models/encoder.h>
@@ -8,6 +9,7 @@
 #include <unlabel/ssl/schedule.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -61,13 +63,13 @@ OptionTable table(PretrainOptions& options);
 /// The options of a run and how they came about.
 struct ResolvedOptions {
   PretrainOptions options;
-  std::vector<std::string> reasons;   ///< the planner's choices, one line each
-  std::vector<std::string> warnings;  ///< what is not likely to work
+  std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
+  std::vector<std::string> reasons;              ///< the planner's choices, one line each
+  std::vector<std::string> warnings;             ///< what is not likely to work
 };
 
 /// Defaults, then the recipe or (without one) the planner's settings for the data at hand, then the command line.
-/// Opens the data set when it
-/// plans. Throws UsageError for options that contradict each other.
+/// Opens the data set. Throws UsageError for options that contradict each other.
 ResolvedOptions resolve_options(const CommandLine& line);
 
 /// The views that these options make of each image.
