@@ -3,6 +3,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/filter.h>
 #include <unlabel/augment/geometry.h>
+#include <unlabel/augment/overloaded.h>
 #include <unlabel/augment/pipeline.h>
 #include <unlabel/augment/planar.h>
 #include <unlabel/augment/resize.h>
@@ -15,14 +16,6 @@ namespace unlabel::augment {
 namespace {
 
 constexpr std::size_t kMaxSteps = 64;
-
-template <class... Functions>
-struct Overloaded : Functions... {
-  using Functions::operator()...;
-};
-// C++20 needs no guide; clang 14, whose clang-tidy reads this, does.
-template <class... Functions>
-Overloaded(Functions...) -> Overloaded<Functions...>;
 
 std::string place(std::size_t step) { return "pipeline step " + std::to_string(step + 1); }
 

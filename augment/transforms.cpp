@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
+#include <unlabel/augment/overloaded.h>
 #include <unlabel/augment/transforms.h>
 
 #include <algorithm>
@@ -11,11 +12,6 @@ namespace {
 
 constexpr int kMaxSize = 8192;
 constexpr double kMaxSigma = 64;
-
-template <class... Functions>
-struct Overloaded : Functions... {
-  using Functions::operator()...;
-};
 
 template <class T>
 struct StepName;

@@ -111,7 +111,7 @@ struct Scratch {
 
 struct Loader::Impl {
   Impl(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
-      : dataset_(std::move(dataset)), crops_(std::move(crops)), options_(std::move(options)) {
+      : dataset_(std::move(dataset)), crops_(std::move(crops)), options_(options) {
     if (!dataset_ || dataset_->size() < 1) throw UsageError("the data set is empty; there is nothing to load");
     if (crops_.views() < 1) throw UsageError("there are no views; give at least one crop");
     if (options_.threads < 0) throw UsageError("loader threads ", options_.threads, "; use 0 (none) or more");
@@ -279,7 +279,7 @@ struct Loader::Impl {
 };
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(crops), std::move(options))) {}
+    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(crops), options)) {}
 
 Loader::~Loader() = default;
 

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <exception>
 
+namespace launch = unlabel::launch;
+
 namespace {
 
 constexpr const char* kUsage =
@@ -23,8 +25,6 @@ constexpr const char* kUsage =
     "cannot help, 1 the rest.\n";
 
 int run(const std::vector<std::string>& arguments) {
-  using namespace unlabel;
-  using namespace unlabel::launch;
   if (arguments.empty()) {
     std::fputs(kUsage, stderr);
     return 2;
@@ -36,22 +36,23 @@ int run(const std::vector<std::string>& arguments) {
     return 0;
   }
   if (name == "--version") {
-    std::puts(version_text().c_str());
+    std::puts(launch::version_text().c_str());
     return 0;
   }
-  if (name == "pretrain") return command_pretrain(rest);
-  if (name == "knn") return command_knn(rest);
-  if (name == "linear") return command_linear(rest);
-  if (name == "embed") return command_embed(rest);
-  if (name == "info") return command_info(rest);
-  throw UsageError("no command '", name, "'", did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info"}),
-                   "; see unlabel --help");
+  if (name == "pretrain") return launch::command_pretrain(rest);
+  if (name == "knn") return launch::command_knn(rest);
+  if (name == "linear") return launch::command_linear(rest);
+  if (name == "embed") return launch::command_embed(rest);
+  if (name == "info") return launch::command_info(rest);
+  throw unlabel::UsageError("no command '", name, "'",
+                            unlabel::did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info"}),
+                            "; see unlabel --help");
 }
 
 }  // namespace
 
 int main(int count, char** values) {
-  unlabel::launch::quiet_libraries();
+  launch::quiet_libraries();
   const std::vector<std::string> arguments(values + 1, values + count);
   const auto fail = [](const char* message, int code) {
     std::fprintf(stderr, "unlabel: %s\n", message);
@@ -64,6 +65,6 @@ int main(int count, char** values) {
   } catch (const unlabel::UsageError& error) {
     return fail(error.what(), 2);
   } catch (const std::exception& error) {
-    return fail(unlabel::launch::one_line(error).c_str(), 1);
+    return fail(launch::one_line(error).c_str(), 1);
   }
 }
