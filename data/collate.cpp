@@ -1,6 +1,6 @@
 #include <unlabel/data/collate.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace unlabel::data {
 

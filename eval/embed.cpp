@@ -5,7 +5,7 @@
 #include <unlabel/ssl/safetensors.h>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <filesystem>
 #include <string>

@@ -3,7 +3,9 @@
 #include <unlabel/ssl/models/encoder.h>
 
 #include <ATen/autocast_mode.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <optional>
 

@@ -7,7 +7,7 @@
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <exception>

@@ -4,7 +4,8 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>
@@ -34,9 +35,7 @@ const Protocol& find_protocol(const std::string& name) {
                    ": use dino (k 20, T .07), instdisc (k 200, T .07) or lightly (k 200, T .1)");
 }
 
-at::Tensor unit_rows(const at::Tensor& rows) {
-  return torch::nn::functional::normalize(rows, torch::nn::functional::NormalizeFuncOptions().p(2).dim(1).eps(1e-12));
-}
+at::Tensor unit_rows(const at::Tensor& rows) { return rows / rows.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12); }
 
 // Sorted by similarity, equal ones by position: stable, and the input comes in the order of positions.
 Neighbours sorted(const at::Tensor& similarity, const at::Tensor& index, std::int64_t k) {

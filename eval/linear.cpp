@@ -8,7 +8,9 @@
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
 
-#include <torch/torch.h>
+#include <torch/optim/sgd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>
@@ -160,8 +162,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
           const auto features = encode(encoder, data::collate_views(*batch).front(), options.precision, options.device);
           const auto wanted = targets.train.index_select(0, data::collate_indices(*batch)).to(device);
           const auto logits = logits_of(features);
-          const auto loss = torch::nn::functional::cross_entropy(
-              logits, wanted, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+          const auto loss = at::cross_entropy_loss(logits, wanted, /*weight=*/{}, at::Reduction::Sum);
           layer.mutable_grad() = at::Tensor();
           loss.backward();
           const torch::NoGradGuard no_grad;

@@ -4,7 +4,8 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>

@@ -2,7 +2,7 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/eval/npy.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 

@@ -1,6 +1,6 @@
 #include <unlabel/eval/targets.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace unlabel::eval {
 

@@ -3,7 +3,7 @@
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/ssl/safetensors.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <unistd.h>
 #include <zlib.h>
 

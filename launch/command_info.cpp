@@ -5,7 +5,7 @@
 #include <unlabel/launch/commands.h>
 #include <unlabel/ssl/safetensors.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <filesystem>
 

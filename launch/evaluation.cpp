@@ -7,7 +7,7 @@
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <filesystem>
 

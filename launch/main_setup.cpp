@@ -3,7 +3,8 @@
 #include <unlabel/launch/process_group.h>
 
 #include <c10/util/Logging.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/version.h>
 
 #include <cstdlib>
 

@@ -2,7 +2,8 @@
 #include <unlabel/launch/precision.h>
 
 #include <ATen/autocast_mode.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 namespace unlabel::launch {
 

@@ -18,7 +18,7 @@
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/weights.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <set>

@@ -1,7 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/batch_norm.h>
 
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <ostream>
 #include <tuple>

@@ -1,7 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/cast.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 namespace unlabel::ssl {
 namespace {

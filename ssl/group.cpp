@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/group.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <exception>
 

@@ -1,6 +1,6 @@
 #include <unlabel/ssl/method.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace unlabel::ssl {
 

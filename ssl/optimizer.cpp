@@ -1,7 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/weights.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <array>
@@ -17,7 +18,7 @@ namespace {
 std::string shape_text(const at::Tensor& tensor) {
   if (tensor.dim() == 0) return "scalar";
   std::string text;
-  for (const auto size : tensor.sizes()) text += (text.empty() ? "" : "x") + std::to_string(size);
+  for (const auto size : tensor.sizes()) text = concat(text, text.empty() ? "" : "x", size);
   return text;
 }
 

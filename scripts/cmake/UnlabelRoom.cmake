@@ -54,8 +54,9 @@ function(unlabel_room name)
   target_link_libraries(unlabel_${name} PUBLIC ${ROOM_PUBLIC} PRIVATE ${ROOM_PRIVATE} $<BUILD_INTERFACE:unlabel_flags>)
 endfunction()
 
-# The precompiled torch/torch.h, made once and shared by every target that calls unlabel_use_torch_pch. Sources that never include
-# torch should be marked with unlabel_without_torch, so that they do not load it.
+# One precompiled header of tensors and modules, shared by every target that calls unlabel_use_torch_pch. It is not torch/torch.h: what
+# that adds (optimizers, data loaders, all layers) is instantiated anew in every source that loads it, 4 seconds each, and is not used.
+# Sources that never include torch should be marked with unlabel_without_torch, so that they do not load it.
 function(unlabel_use_torch_pch target)
   if(NOT UNLABEL_PCH)
     return()
@@ -65,9 +66,9 @@ function(unlabel_use_torch_pch target)
     file(WRITE "${source}.tmp" "// Only here to give the precompiled header a target.\n")
     configure_file("${source}.tmp" "${source}" COPYONLY)
     add_library(unlabel_torch_pch OBJECT "${source}")
-    target_link_libraries(unlabel_torch_pch PRIVATE LibTorch::LibTorch unlabel_flags)
+    target_link_libraries(unlabel_torch_pch PRIVATE unlabel::augment LibTorch::LibTorch unlabel_flags)
     target_compile_features(unlabel_torch_pch PRIVATE cxx_std_20)
-    target_precompile_headers(unlabel_torch_pch PRIVATE <torch/torch.h>)
+    target_precompile_headers(unlabel_torch_pch PRIVATE <torch/types.h> <torch/nn/module.h> <nlohmann/json.hpp> <opencv2/core/mat.hpp>)
     target_compile_options(unlabel_torch_pch PRIVATE -fpch-preprocess)
   endif()
   target_precompile_headers(${target} REUSE_FROM unlabel_torch_pch)

@@ -2,7 +2,7 @@
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/models/resnet.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace unlabel::ssl {
 

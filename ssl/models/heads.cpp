@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/models/heads.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace unlabel::ssl {
 

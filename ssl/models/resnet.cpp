@@ -2,7 +2,12 @@
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/models/resnet.h>
 
-#include <torch/torch.h>
+#include <torch/enum.h>
+#include <torch/nn/init.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/types.h>
 
 #include <array>
 #include <vector>

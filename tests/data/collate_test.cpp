@@ -1,7 +1,7 @@
 #include <unlabel/data/collate.h>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 TEST(Collate, SharesMemory) {
   unlabel::data::HostBatch batch;

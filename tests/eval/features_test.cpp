@@ -7,6 +7,7 @@
 #include "eval/images.h"
 #include "eval/support.h"
 #include "ssl/thread_group.h"
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ using testing::write_classes;
 class FeaturesOfImages : public ::testing::Test {
  protected:
   void SetUp() override {
-    torch::set_num_threads(1);  // the tensors are tiny, and the ranks are threads
+    at::set_num_threads(1);  // the tensors are tiny, and the ranks are threads
     write_classes(folder_, "train", 13, 3, 1);
     write_classes(folder_, "test", 5, 3, 50000);
     train_ = open_dataset(folder_.path(), Split::kTrain);

@@ -4,7 +4,7 @@
 #include <unlabel/ssl/models/encoder.h>
 
 #include "data/temp_folder.h"
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <string>

@@ -5,6 +5,7 @@
 #include "eval/images.h"
 #include "eval/support.h"
 #include "ssl/thread_group.h"
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -22,7 +23,7 @@ using testing::small_encoder;
 class LinearProbe : public ::testing::Test {
  protected:
   void SetUp() override {
-    torch::set_num_threads(1);  // the tensors are tiny, and the ranks are threads
+    at::set_num_threads(1);  // the tensors are tiny, and the ranks are threads
     testing::write_classes(folder_, "train", 11, 3, 1);
     testing::write_classes(folder_, "test", 5, 3, 50000);
     train_ = open_dataset(folder_.path(), Split::kTrain);

@@ -4,7 +4,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/eval/features.h>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <string>

@@ -6,7 +6,7 @@
 
 #include "program.h"
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <limits>
 

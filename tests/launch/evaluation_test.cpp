@@ -2,7 +2,7 @@
 
 #include "program.h"
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace unlabel::launch {
 namespace {

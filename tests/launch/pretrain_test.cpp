@@ -4,7 +4,7 @@
 #include "rank_threads.h"
 #include <gtest/gtest.h>
 #include <sys/mount.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <csignal>

@@ -4,7 +4,7 @@
 #include <unlabel/ssl/weights.h>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <map>
 #include <string>

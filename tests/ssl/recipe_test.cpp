@@ -6,7 +6,7 @@
 #include <unlabel/ssl/schedule.h>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <filesystem>
 #include <fstream>

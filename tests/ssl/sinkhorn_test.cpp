@@ -3,7 +3,7 @@
 
 #include "thread_group.h"
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace unlabel::ssl {
 namespace {
