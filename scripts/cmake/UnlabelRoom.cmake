@@ -72,7 +72,9 @@ function(unlabel_use_torch_pch target)
     target_compile_options(unlabel_torch_pch PRIVATE -fpch-preprocess)
   endif()
   target_precompile_headers(${target} REUSE_FROM unlabel_torch_pch)
-  target_compile_options(${target} PRIVATE -fpch-preprocess)
+  # These sources call LibTorch and hold no loops of their own: -O2 compiles a tenth faster than -O3. (GCC takes one precompiled header
+  # for every level but -O0.)
+  target_compile_options(${target} PRIVATE -fpch-preprocess $<$<CONFIG:Release>:-O2>)
 endfunction()
 
 function(unlabel_without_torch)
