@@ -1,8 +1,10 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/report.h>
 
-#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include <cstdio>
+#include <optional>
 
 namespace unlabel::eval {
 namespace {
@@ -29,11 +31,6 @@ std::string counts(const Result& result) {
 
 std::string left_out(std::int64_t skipped) {
   return skipped > 0 ? concat("; ", skipped, " broken images left out") : "";
-}
-
-std::string padded(const std::string& text, std::size_t width, bool right) {
-  const std::string space(width - std::min(width, text.size()), ' ');
-  return right ? space + text : text + space;
 }
 
 }  // namespace
@@ -91,20 +88,6 @@ std::string describe(const LinearProbeResult& result) {
 std::string percent(double fraction) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f %%", 100 * fraction);
-  return text;
-}
-
-std::string comparison_table(const std::vector<ComparisonRow>& rows) {
-  std::vector<std::vector<std::string>> cells{{"encoder", "kNN", "linear"}};
-  for (const auto& row : rows)
-    cells.push_back({row.name, row.knn ? percent(*row.knn) : "-", row.linear ? percent(*row.linear) : "-"});
-  std::vector<std::size_t> widths(3, 0);
-  for (const auto& line : cells)
-    for (std::size_t column = 0; column < 3; ++column) widths[column] = std::max(widths[column], line[column].size());
-  std::string text;
-  for (const auto& line : cells)
-    text += padded(line[0], widths[0], false) + "   " + padded(line[1], widths[1], true) + "   " +
-            padded(line[2], widths[2], true) + "\n";
   return text;
 }
 

@@ -3,11 +3,9 @@
 #include <unlabel/eval/knn.h>
 #include <unlabel/eval/linear.h>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
-#include <optional>
 #include <string>
-#include <vector>
 
 namespace unlabel::eval {
 
@@ -26,14 +24,5 @@ std::string describe(const LinearProbeResult& result);
 
 /// A fraction of 1 as "81.30 %".
 std::string percent(double fraction);
-
-/// One row of the comparison that the quick start ends with. A figure that was not measured is shown as "-".
-struct ComparisonRow {
-  std::string name;  ///< "learned", "untrained", "raw pixels"
-  std::optional<double> knn, linear;
-};
-
-/// A table as plain text: a header, and a line for each row, columns aligned; every line ends in a newline.
-std::string comparison_table(const std::vector<ComparisonRow>& rows);
 
 }  // namespace unlabel::eval

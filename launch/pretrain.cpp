@@ -132,7 +132,8 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   data::LoaderOptions loading;
   loading.seed = options.seed;
   loading.threads = options.threads >= 0 ? options.threads : default_threads(environment);
-  data::Loader loader(dataset, make_views(options), loading);
+  const auto multi_crop = make_views(options);
+  data::Loader loader(dataset, multi_crop, loading);
   const auto online_knn = make_online_knn(options, dataset, device);
 
   const auto group = connect(environment, device, {options.backend, options.timeout});
@@ -142,6 +143,7 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   torch::manual_seed(options.seed);
   auto encoder = ssl::make_encoder(options.encoder);
   auto method = ssl::make_method(options.method, options.methods, encoder, options.batch_size, group);
+  method->check_views(multi_crop);
   std::string init_report;
   ssl::together(*group, [&] {
     if (!options.init.empty())

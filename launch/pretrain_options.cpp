@@ -60,6 +60,8 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
   resolved.dataset = data::open_dataset(options.data, data::Split::kTrain);
 
+  const auto short_side = data::survey_sizes(*resolved.dataset).median_short_side;
+
   if (!options.recipe.empty()) {
     auto recipe = ssl::find_recipe(options.recipe);
     const auto wanted = recipe.value("method", options.method);
@@ -71,7 +73,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   } else {
     ssl::PlanInput input;
     input.images = resolved.dataset->size();
-    input.median_short_side = data::survey_sizes(*resolved.dataset).median_short_side;
+    input.median_short_side = short_side;
     const auto all = fields.to_json();
     for (const auto& [name, text] : line.given) {
       std::string path = concat("/", name);
@@ -81,7 +83,6 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     }
     const auto plan = ssl::plan_swav(input);
     fields.from_json(plan.recipe, "the plan");
-    resolved.warnings = plan.warnings;
     for (const auto& choice : plan.choices)
       resolved.reasons.push_back(concat("--", choice.setting, " ", choice.value, ": ", choice.reason));
   }
@@ -101,6 +102,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
   if (options.checkpoint.every < 0)
     throw UsageError("--checkpoint.every must not be negative, and is ", options.checkpoint.every);
+  resolved.warnings = ssl::swav_warnings(fields.to_json(), resolved.dataset->size(), short_side);
   return resolved;
 }
 

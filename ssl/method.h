@@ -66,6 +66,9 @@ struct Method : torch::nn::Module {
   /// Forward pass and loss of one micro-batch.
   virtual Loss loss(const Views& views, const Step& step) = 0;
 
+  /// Throws UsageError when the method cannot learn from such views. Asked before a run leaves anything behind.
+  virtual void check_views(const augment::MultiCrop&) const {}
+
   virtual void before_epoch(const Epoch&) {}
   virtual void before_step(const Step&) {}    ///< SwAV: normalise the prototypes
   virtual void before_update(const Step&) {}  ///< gradients are there and averaged. SwAV: hold the prototypes still

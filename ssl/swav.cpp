@@ -94,11 +94,17 @@ at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, 
   return sinkhorn(all, options, *group_).narrow(1, all.size(1) - samples, samples);
 }
 
+void Swav::check_crops(std::int64_t crops) const {
+  if (const auto least = std::max<std::int64_t>(2, options_.crops_for_assign); crops < least)
+    throw UsageError("SwAV needs at least ", least, " crops of each image, not ", crops,
+                     ": give a larger --augment.global_count or --augment.local_count");
+}
+
+void Swav::check_views(const augment::MultiCrop& views) const { check_crops(views.views()); }
+
 Loss Swav::loss(const Views& views, const Step& step) {
   const auto crops = static_cast<std::int64_t>(views.crops.size()), targets = options_.crops_for_assign;
-  if (crops < 2 || crops < targets)
-    throw UsageError("SwAV needs at least ", std::max<std::int64_t>(2, targets), " crops of each image, not ", crops,
-                     ": see the augment section");
+  check_crops(crops);
   const std::int64_t samples = views.crops[0].size(0);
   const at::Tensor projected = projection_head_->forward(features(views.crops));
 

@@ -66,6 +66,7 @@ struct Swav : Method {
 
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
   Loss loss(const Views& views, const Step& step) override;
+  void check_views(const augment::MultiCrop& views) const override;
   void before_step(const Step& step) override;
   void before_update(const Step& step) override;
   Encoder& encoder() override { return *backbone_; }
@@ -75,6 +76,7 @@ struct Swav : Method {
   std::int64_t queue_length() const { return queue_ ? queue_->length() : 0; }
 
  private:
+  void check_crops(std::int64_t crops) const;
   at::Tensor features(const std::vector<at::Tensor>& crops);
   at::Tensor assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
 

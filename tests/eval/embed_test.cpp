@@ -104,14 +104,6 @@ TEST(Embed, WritesFeaturesLabelsAndNames) {
             std::string::npos);
 }
 
-TEST(Report, TableIsAligned) {
-  EXPECT_EQ(comparison_table({{"learned", 0.8130, 0.825}, {"untrained", 0.724, std::nullopt}, {"raw pixels", 1, 0.05}}),
-            "encoder           kNN    linear\n"
-            "learned       81.30 %   82.50 %\n"
-            "untrained     72.40 %         -\n"
-            "raw pixels   100.00 %    5.00 %\n");
-}
-
 TEST(Report, ResultsAsJsonAndInWords) {
   KnnResult knn;
   knn.accuracy = 0.5;

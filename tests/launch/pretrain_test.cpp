@@ -247,6 +247,14 @@ TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
   EXPECT_EQ(read_lines(out("broken-2/replaced.jsonl")), lines);
 }
 
+TEST_F(CiPretrain, WarnsOfWhatCannotWorkWithARecipeToo) {
+  const auto outcome = unlabel({"pretrain", "swav", "--data", data(), "--out", out("warned"), "--recipe",
+                                "cifar10_small", "--batch-size", "16", "--max-steps", "1"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("warning: 512 prototypes for 64 images"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("warning: crops of 32 pixels"), std::string::npos) << outcome.err;
+}
+
 TEST_F(CiPretrain, PlansForAFolderWithoutARecipe) {
   const auto outcome = unlabel({"pretrain", "swav", "--data", data(), "--out", out("planned"), "--max-steps", "1"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -282,6 +290,8 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"unknown recipe", base + Arguments{"--recipe", "swav_20ep"}, 2, "swav_200ep"},
       {"batch larger than the data", base + Arguments{"--batch-size", "65"}, 2, "65"},
       {"indivisible micro-batch", base + Arguments{"--batch-size", "8", "--micro-batch", "3"}, 2, "--micro-batch"},
+      {"fewer crops than the method compares",
+       base + Arguments{"--augment.global-count", "1", "--augment.local-count", "0"}, 2, "--augment.global_count"},
       {"unknown precision", base + Arguments{"--precision", "int8"}, 2, "int8"},
       {"unknown architecture", base + Arguments{"--encoder.arch", "resnet19"}, 2, "resnet18"},
       {"missing weights", base + Arguments{"--init", out("nowhere.safetensors")}, 2, "nowhere.safetensors"},
