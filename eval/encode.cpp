@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/encode.h>
+#include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/models/encoder.h>
 
-#include <ATen/autocast_mode.h>
 #include <torch/cuda.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -11,30 +11,6 @@
 
 namespace unlabel::eval {
 namespace {
-
-class Autocast {
- public:
-  Autocast(at::DeviceType device, at::ScalarType type)
-      : device_(device),
-        enabled_(at::autocast::is_autocast_enabled(device)),
-        type_(at::autocast::get_autocast_dtype(device)) {
-    at::autocast::set_autocast_enabled(device, true);
-    at::autocast::set_autocast_dtype(device, type);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_dtype(device_, type_);
-    at::autocast::set_autocast_enabled(device_, enabled_);
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  at::DeviceType device_;
-  bool enabled_;
-  at::ScalarType type_;
-};
 
 std::optional<at::ScalarType> autocast_type(const std::string& precision) {
   if (precision == "float32") return std::nullopt;
@@ -61,9 +37,10 @@ at::Tensor encode(ssl::Encoder& encoder, const at::Tensor& images, const std::st
   const torch::NoGradGuard no_grad;
   const auto where = parse_device(device);
   const auto type = autocast_type(precision);
-  std::optional<Autocast> autocast;
-  if (type) autocast.emplace(where.type(), *type);
-  const auto input = images.to(where).contiguous(at::MemoryFormat::ChannelsLast);
+  const ssl::Autocast autocast(where.type(), type);
+  const auto parameters = encoder.parameters();
+  const auto weights = parameters.empty() ? images.scalar_type() : parameters.front().scalar_type();
+  const auto input = images.to(where, weights).contiguous(at::MemoryFormat::ChannelsLast);
   return encoder.forward(input).to(torch::kFloat32).contiguous();
 }
 

@@ -187,6 +187,9 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
       report.train_accuracy += tail[1].item<double>() / double(n);
     }
 
+    if (!std::isfinite(report.loss))
+      throw Error("the linear probe diverged in epoch ", epoch + 1, " of ", options.epochs,
+                  ": its loss is not finite; lower --swav.lr from ", options.lr);
     const torch::NoGradGuard no_grad;
     Hits hits;
     for (std::int64_t row = 0; row < result.test_images; row += kTestBatch) {

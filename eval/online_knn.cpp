@@ -5,15 +5,6 @@
 
 namespace unlabel::eval {
 
-OptionTable table(OnlineKnnOptions& o) {
-  OptionTable t;
-  t.add("train_images", o.train_images, "at most so many neighbours to choose from");
-  t.add("test_images", o.test_images, "at most so many images to classify");
-  t.section("knn", table(o.knn));
-  t.section("features", table(o.features));
-  return t;
-}
-
 OnlineKnn::OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr<const data::Dataset> test,
                      augment::MultiCrop view, OnlineKnnOptions options)
     : train_(std::move(train)), test_(std::move(test)), view_(std::move(view)), options_(std::move(options)) {

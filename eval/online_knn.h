@@ -18,8 +18,6 @@ struct OnlineKnnOptions {
   FeatureOptions features;            ///< batch, threads, precision and device
 };
 
-OptionTable table(OnlineKnnOptions& options);
-
 /// kNN accuracy of an encoder that is still in training, on a fixed subset of the images; cheap enough for every epoch.
 /// The figure is to be compared with itself over time: fewer neighbours to choose from make it lower than `unlabel knn`
 /// on everything.

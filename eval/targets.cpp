@@ -21,7 +21,8 @@ Hits& Hits::operator+=(const Hits& other) {
 }
 
 Hits count_hits(const at::Tensor& scores, const at::Tensor& target) {
-  const auto known = target.ge(0);
+  // Scores that are not finite compare as false with everything: no rank of theirs counts.
+  const auto known = target.ge(0) & scores.isfinite().all(1);
   const auto wanted = target.clamp_min(0).unsqueeze(1);
   const auto wanted_score = scores.gather(1, wanted);
   const auto class_number = torch::arange(scores.size(1), wanted.options()).unsqueeze(0);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 namespace unlabel::launch {
 
@@ -33,8 +34,20 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return std::stoll(name.substr(5));
 }
 
-std::uint32_t crc_of(const std::string& bytes) {
-  return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+/// What a manifest says of a file. Reads it in pieces: it may be larger than what memory is left.
+nlohmann::json size_and_crc(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> piece(1 << 20);
+  std::uint64_t size = 0;
+  uLong crc = ::crc32_z(0, nullptr, 0);
+  while (file) {
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    const auto count = static_cast<std::size_t>(file.gcount());
+    crc = ::crc32_z(crc, reinterpret_cast<const Bytef*>(piece.data()), count);
+    size += count;
+  }
+  if (!file.eof()) throw Error(path.string(), ": cannot be read");
+  return {{"bytes", size}, {"crc32", static_cast<std::uint32_t>(crc)}};
 }
 
 /// Newest first.
@@ -56,12 +69,9 @@ Checkpoint read_one(const fs::path& folder) {
     throw Error(folder.string(), " has checkpoint format ", manifest.value("format", 0), "; this program reads ",
                 kFormat);
   for (const char* name : {kTensors, kTraining}) {
-    const auto& entry = manifest["files"].value(name, nlohmann::json::object());
-    const std::string path = (folder / name).string();
-    const std::string bytes = data::read_text_file(path);
-    if (entry.value("bytes", std::uint64_t{0}) != bytes.size() ||
-        entry.value("crc32", std::uint32_t{0}) != crc_of(bytes))
-      throw Error(path, " is damaged: it is not what the manifest says");
+    const auto path = folder / name;
+    if (manifest["files"].value(name, nlohmann::json()) != size_and_crc(path))
+      throw Error(path.string(), " is damaged: it is not what the manifest says");
   }
   Checkpoint checkpoint;
   checkpoint.training = nlohmann::json::parse(data::read_text_file((folder / kTraining).string()));
@@ -82,12 +92,10 @@ void write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, i
     ssl::write_safetensors((temporary / kTensors).string(), {checkpoint.tensors, {}});
     auto training = checkpoint.training;
     training["iteration"] = checkpoint.iteration;
-    data::write_file((temporary / kTraining).string(), training.dump(2) + "\n");
+    data::write_file((temporary / kTraining).string(),
+                     training.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     nlohmann::json manifest = {{"format", kFormat}, {"files", nlohmann::json::object()}};
-    for (const char* file : {kTensors, kTraining}) {
-      const std::string bytes = data::read_text_file((temporary / file).string());
-      manifest["files"][file] = {{"bytes", bytes.size()}, {"crc32", crc_of(bytes)}};
-    }
+    for (const char* file : {kTensors, kTraining}) manifest["files"][file] = size_and_crc(temporary / file);
     data::write_file((temporary / kManifest).string(), manifest.dump(2) + "\n");
     fs::remove_all(final_place, ignored);
     fs::rename(temporary, final_place);
@@ -101,13 +109,24 @@ void write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, i
   } catch (const fs::filesystem_error& error) {
     fs::remove_all(temporary, ignored);
     throw Error("cannot write checkpoint ", final_place.string(), ": ", error.code().message());
-  } catch (const Error&) {
+  } catch (const std::exception& error) {
     fs::remove_all(temporary, ignored);
-    throw;
+    throw Error("cannot write checkpoint ", final_place.string(), ": ", error.what());
   }
-  const auto steps = steps_in(folder);
+  // Later steps, which a resume has passed over as damaged, are left until they are written again.
+  auto steps = steps_in(folder);
+  std::erase_if(steps, [&](const auto& item) { return item.first > checkpoint.iteration; });
   for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < steps.size(); ++i)
     fs::remove_all(steps[i].second, ignored);
+}
+
+void remove_unfinished_checkpoints(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const auto name = entry.path().filename().string();
+    if ((name.starts_with(".step-") || name.starts_with(".latest.")) && name.find(".tmp-") != std::string::npos)
+      fs::remove_all(entry.path(), ignored);
+  }
 }
 
 std::optional<std::int64_t> newest_checkpoint(const std::string& folder) {
@@ -117,7 +136,13 @@ std::optional<std::int64_t> newest_checkpoint(const std::string& folder) {
 }
 
 Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped) {
-  if (fs::exists(fs::path(path) / kManifest)) return read_one(path);
+  if (fs::exists(fs::path(path) / kManifest)) {
+    try {
+      return read_one(path);
+    } catch (const nlohmann::json::exception& error) {
+      throw Error(path, " is damaged: ", error.what());
+    }
+  }
   std::string reasons;
   for (const auto& [step, folder] : steps_in(path)) {
     try {

@@ -9,21 +9,25 @@ namespace unlabel::launch {
 int command_embed(const std::vector<std::string>& arguments) {
   EvaluationOptions options;
   std::string out;
-  auto fields = without(table(options), {"train", "test"});
+  auto fields = table(options);
   fields.add("out", out, "where to write: NAME.npy or NAME.safetensors; names and labels go to NAME.jsonl");
-  const CommandSpec spec{"unlabel embed --checkpoint RUN|FILE --data DIR --out FILE [options]",
-                         "Writes the encoder's feature vector of every image of a folder, labelled or not.",
-                         {},
-                         "examples:\n"
-                         "  unlabel embed --checkpoint runs/first --data ~/photos --out photos.npy"};
+  const CommandSpec spec{
+      "unlabel embed --checkpoint RUN|FILE --data DIR --out FILE [options]",
+      "Writes the encoder's feature vector of every image of a folder, labelled or not. Of a data set with\n"
+      "splits, the training images; with --test DIR instead of --data, the test images.",
+      {},
+      "examples:\n"
+      "  unlabel embed --checkpoint runs/first --data ~/photos --out photos.npy"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
+  if (!options.test.empty() && !(options.train.empty() && options.data.empty()))
+    throw UsageError("one folder at a time: give --test alone, or --data or --train");
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
   const auto environment = read_environment();
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);
-  const auto dataset = open_split(options, data::Split::kTrain);
+  const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest);
   const auto group = connect(environment, device, {options.backend, options.timeout});
   const auto features = subject_features(subject, dataset, options, device, *group);
 

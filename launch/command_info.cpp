@@ -34,11 +34,11 @@ int command_info(const std::vector<std::string>& arguments) {
   std::string path, json;
   bool list = false;
   OptionTable fields;
-  fields.add("path", path, "a run folder, or a file of weights (.safetensors)");
+  fields.add("checkpoint", path, "a run folder, one of its checkpoints (step-*), or a file of weights (.safetensors)");
   fields.add("tensors", list, "list every tensor");
   fields.add("json", json, "write it as JSON to this file; -: to stdout");
   const CommandSpec spec{
-      "unlabel info RUN|FILE [options]", "What a run, a checkpoint or a file of weights holds.", {"path"}, ""};
+      "unlabel info RUN|FILE [options]", "What a run, a checkpoint or a file of weights holds.", {"checkpoint"}, ""};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
@@ -49,6 +49,10 @@ int command_info(const std::vector<std::string>& arguments) {
   nlohmann::json info;
   if (!fs::is_directory(path, error)) {
     info = weights_info(path, list);
+  } else if (fs::exists(path + "/manifest.json", error)) {
+    info["checkpoint"] = path;
+    info["training"] = read_json_file(path + "/training.json");
+    info["state"] = weights_info(path + "/state.safetensors", list);
   } else {
     info["run"] = path;
     const std::string config = path + "/config.json", encoder = path + "/encoder.safetensors";

@@ -46,6 +46,10 @@ DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl:
         parameters, std::move(buckets), process_group, std::vector<bool>(parameters.size(), false), cap,
         options.find_unused_parameters, /*gradient_as_bucket_view=*/false, std::move(names), first_cap,
         /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<std::int64_t>{});
+  } catch (const c10::DistError& error) {
+    throw Error(
+        "the first exchange failed, most likely because another rank stopped; look at that rank's own message first (",
+        error.what_without_backtrace(), ")");
   } catch (const c10::Error& error) {
     throw MismatchError("the ranks do not hold the same model: ", error.what_without_backtrace());
   }

@@ -55,6 +55,8 @@ Environment read_environment(const GetVariable& variable) {
     if (const auto agent = variable("TORCHELASTIC_USE_AGENT_STORE")) {
       environment.agent_store = *agent == "True" || *agent == "true" || *agent == "1";
       environment.source = "torchrun";
+      if (const auto attempt = variable("TORCHELASTIC_RESTART_COUNT"))
+        environment.attempt = parse_integer("TORCHELASTIC_RESTART_COUNT", *attempt, 0, kMost);
     }
   }
   return environment;

@@ -15,7 +15,8 @@ struct Environment {
   std::string master_address;  ///< where rank 0's store listens
   int master_port = 0;
   bool agent_store =
-      false;  ///< the launcher (torchrun) serves the store at that address, so that every rank is a client
+      false;        ///< the launcher (torchrun) serves the store at that address, so that every rank is a client
+  int attempt = 0;  ///< how often the launcher has started the ranks again
   std::string source = "single";  ///< what told: "single", "torchrun" or "environment"
 };
 

@@ -1,7 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/precision.h>
 
-#include <ATen/autocast_mode.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -12,27 +11,10 @@ Precision::Precision(const std::string& name) {
   if (name == "float64") {
     weights_ = at::kDouble;
   } else if (name == "bf16" || name == "fp16") {
-    autocast_ = true;
-    type_ = name == "bf16" ? at::kBFloat16 : at::kHalf;
+    autocast_ = name == "bf16" ? at::kBFloat16 : at::kHalf;
   } else {
     throw UsageError("no precision '", name, "'; there are float32, bf16, fp16 and float64");
   }
-}
-
-Precision::Scope::Scope(const Precision& precision, c10::DeviceType device)
-    : device_(device),
-      before_enabled_(at::autocast::is_autocast_enabled(device)),
-      before_type_(at::autocast::get_autocast_dtype(device)) {
-  at::autocast::set_autocast_enabled(device, precision.autocast_);
-  if (precision.autocast_) at::autocast::set_autocast_dtype(device, precision.type_);
-  at::autocast::increment_nesting();
-}
-
-Precision::Scope::~Scope() {
-  // The cache holds 16-bit copies of the weights, which the update makes stale.
-  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-  at::autocast::set_autocast_enabled(device_, before_enabled_);
-  at::autocast::set_autocast_dtype(device_, before_type_);
 }
 
 LossScaler::LossScaler(bool enabled, c10::Device device) : enabled_(enabled) {

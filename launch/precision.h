@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,26 +17,14 @@ class Precision {
   explicit Precision(const std::string& name);
 
   at::ScalarType weights() const { return weights_; }
-  bool scales_loss() const { return autocast_ && type_ == at::kHalf; }
+  bool scales_loss() const { return autocast_ == at::kHalf; }
 
-  /// Autocast on this thread, for this device, as long as it lives.
-  class Scope {
-   public:
-    Scope(const Precision& precision, c10::DeviceType device);
-    ~Scope();
-    Scope(const Scope&) = delete;
-    Scope& operator=(const Scope&) = delete;
-
-   private:
-    c10::DeviceType device_;
-    bool before_enabled_;
-    at::ScalarType before_type_;
-  };
+  /// The type that forward passes take under autocast (ssl::Autocast); none: the weights' own.
+  std::optional<at::ScalarType> autocast() const { return autocast_; }
 
  private:
   at::ScalarType weights_ = at::kFloat;
-  bool autocast_ = false;
-  at::ScalarType type_ = at::kBFloat16;
+  std::optional<at::ScalarType> autocast_;
 };
 
 /// Loss scaling for fp16, so that small gradients do not vanish (Micikevicius et al. 2018, arXiv:1710.03740, section

@@ -14,6 +14,7 @@
 #include <unlabel/launch/stop_signal.h>
 #include <unlabel/launch/throughput.h>
 #include <unlabel/launch/training_state.h>
+#include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/weights.h>
@@ -105,6 +106,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.knn.protocol = options.knn.protocol;
   online.knn.device = online.features.device = device.str();
   online.features.precision = options.precision == "float64" ? "float32" : options.precision;
+  online.features.broken = "skip";  // training goes on without broken images, and so does this
   return std::make_unique<eval::OnlineKnn>(std::move(train), data::open_dataset(options.data, data::Split::kTest),
                                            evaluation_view(options), online);
 }
@@ -144,10 +146,11 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   auto encoder = ssl::make_encoder(options.encoder);
   auto method = ssl::make_method(options.method, options.methods, encoder, options.batch_size, group);
   method->check_views(multi_crop);
-  std::string init_report;
+  const std::string checkpoints = options.out + "/checkpoints";
+  ssl::LoadReport init_report;
+  const bool initialised = !options.init.empty() && !newest_checkpoint(checkpoints);
   ssl::together(*group, [&] {
-    if (!options.init.empty())
-      init_report = ssl::load_state(*encoder, ssl::read_weights(options.init).tensors).summary();
+    if (initialised) init_report = ssl::load_state(*encoder, ssl::read_weights(options.init).tensors);
   });
   method->to(device);
   ssl::to_float_dtype(*method, precision.weights());
@@ -165,11 +168,14 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   std::unique_ptr<RunFolder> folder;
   std::unique_ptr<JsonLines> metrics, replaced;
   std::int64_t iteration = 0;
-  const std::string checkpoints = options.out + "/checkpoints";
+  std::vector<std::string> passed_over;
+  const bool finished_before = newest_checkpoint(checkpoints).value_or(0) >= last;
   ssl::together(*group, [&] {
-    if (lead) folder = std::make_unique<RunFolder>(options.out, 3 * state.bytes());
+    if (!lead) return;
+    folder = std::make_unique<RunFolder>(options.out, finished_before ? 0 : 3 * state.bytes());
+    remove_unfinished_checkpoints(checkpoints);
   });
-  ssl::together(*group, [&] { iteration = state.resume(checkpoints); });
+  ssl::together(*group, [&] { iteration = state.resume(checkpoints, passed_over); });
   const auto starts = ssl::gather_texts(*group, std::to_string(iteration));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1)
     throw MismatchError("not every rank sees the same checkpoint in ", checkpoints,
@@ -180,35 +186,55 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
     JsonLines::cut(folder->file("replaced.jsonl"), "step", iteration);
     metrics = std::make_unique<JsonLines>(folder->file("metrics.jsonl"));
     replaced = std::make_unique<JsonLines>(folder->file("replaced.jsonl"));
-    data::write_file(folder->file("config.json"), config_json(options).dump(2) + "\n");
+    data::write_file(folder->file("config.json"), json_text(config_json(options)));
   });
   DataParallel parallel(*method, group);  // after the weights are final: it keeps pointers to them
 
   Progress progress(lead, last, iteration, steps_per_epoch);
   PretrainResult result;
-  if (iteration >= last)
+  for (const auto& reason : passed_over) progress.say("warning: a checkpoint is passed over: " + reason);
+  if (iteration >= last) {
     progress.say(concat("finished: all ", iteration, " steps are done in ", options.out,
                         "; for a new run choose another --out"));
-  progress.say(dataset->description());
-  for (const auto& line : resolved.reasons) progress.say("  " + line);
-  for (const auto& line : resolved.warnings) progress.say("warning: " + line);
-  if (!init_report.empty()) progress.say(options.init + ": " + init_report);
-  if (iteration > 0) progress.say(concat("going on from step ", iteration, " in ", options.out));
-  progress.say(concat(options.method, ", ", options.encoder.arch, " on ", environment.world_size, " rank(s), ",
-                      device.str(), ", ", options.precision, ": ", last, " steps of ", options.batch_size, " images, ",
-                      steps_per_epoch, " an epoch"));
+  } else {
+    progress.say(dataset->description());
+    for (const auto& line : resolved.reasons) progress.say("  " + line);
+    for (const auto& line : resolved.warnings) progress.say("warning: " + line);
+    if (norm_group > 0 && !norm_group_fits && group->world_size() > 1)
+      progress.say(concat("warning: groups of ", norm_group, " ranks (--sync-batch-norm-group) do not divide ",
+                          group->world_size(), " rank(s): batch statistics span all of them"));
+    if (initialised) {
+      progress.say(concat(init_report.complete() ? "" : "warning: ", options.init, ": ", init_report.summary()));
+      if (const auto detail = init_report.detail(); !detail.empty()) progress.say(detail);
+    }
+    if (iteration > 0) progress.say(concat("going on from step ", iteration, " in ", options.out));
+    progress.say(concat(options.method, ", ", options.encoder.arch, " on ", environment.world_size, " rank(s), ",
+                        device.str(), ", ", options.precision, ": ", last, " steps of ", options.batch_size,
+                        " images, ", steps_per_epoch, " an epoch"));
+  }
 
   StopSignal stop_signal;
   Throughput throughput(options.batch_size);
   double loss_now = std::nan("");
 
-  const auto save = [&] {
-    if (!lead) return;
-    try {
-      write_checkpoint(checkpoints, state.take(iteration), options.checkpoint.keep);
-    } catch (const Error& error) {
-      progress.say(concat("warning: ", error.what(), "; training goes on without this checkpoint"));
-    }
+  if (const auto line = lead && iteration >= last ? JsonLines::last(folder->file("metrics.jsonl")) : nlohmann::json();
+      line.is_object())
+    loss_now = line.value("loss", loss_now);
+
+  // Without a checkpoint a run can go on, but not stop.
+  const auto save = [&](bool stopping) {
+    if (!state.finite())
+      throw MismatchError("weights are not finite after step ", iteration, "; checkpoints up to then are in ",
+                          checkpoints, ". Start anew with a lower --optimizer.lr");
+    ssl::together(*group, [&] {
+      if (!lead) return;
+      try {
+        write_checkpoint(checkpoints, state.take(iteration), options.checkpoint.keep);
+      } catch (const Error& error) {
+        if (stopping) throw;
+        progress.say(concat("warning: ", error.what(), "; training goes on without this checkpoint"));
+      }
+    });
   };
 
   for (std::int64_t epoch = iteration / steps_per_epoch; iteration < last; ++epoch) {
@@ -236,7 +262,7 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
         parallel.before_forward(/*synchronize=*/step.micro_step + 1 == micro_steps);
         ssl::Loss loss;
         {
-          Precision::Scope autocast(precision, device.type());
+          const ssl::Autocast autocast(device.type(), precision.autocast());
           loss = method->loss(views, step);
         }
         loss.value = loss.value / micro_steps;
@@ -280,7 +306,7 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
       const bool stopping = health.stop && iteration < last;
       if (stopping || iteration == last ||
           (options.checkpoint.every > 0 && iteration % options.checkpoint.every == 0)) {
-        save();
+        save(stopping);
         throughput.resume(loader.seconds_waited());
       }
       if (stopping) {

@@ -1,10 +1,12 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/planner.h>
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 
 namespace unlabel::launch {
 
@@ -64,9 +66,8 @@ ResolvedOptions resolve_options(const CommandLine& line) {
 
   if (!options.recipe.empty()) {
     auto recipe = ssl::find_recipe(options.recipe);
-    const auto wanted = recipe.value("method", options.method);
-    if (wanted != options.method)
-      throw UsageError("--recipe ", options.recipe, " is for ", wanted, ", not for ", options.method);
+    if (recipe.contains("method") && recipe["method"] != options.method)
+      throw UsageError("--recipe ", options.recipe, " is for ", recipe["method"].dump(), ", not for ", options.method);
     recipe.erase("description");
     recipe.erase("source");
     fields.from_json(recipe, concat("recipe ", options.recipe));
@@ -95,7 +96,13 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   positive("batch-size", options.batch_size);
   positive("checkpoint.keep", options.checkpoint.keep);
   positive("timeout", options.timeout);
-  if (!options.init.empty() && !std::filesystem::is_regular_file(options.init))
+  if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
+    throw UsageError("--epochs ", options.epochs, " is more than can be counted");
+  if (options.sync_batch_norm_group < 0)
+    throw UsageError("--sync-batch-norm-group must be 0 (all ranks) or a number of ranks, not ",
+                     options.sync_batch_norm_group);
+  const bool goes_on = newest_checkpoint(options.out + "/checkpoints").has_value();
+  if (!goes_on && !options.init.empty() && !std::filesystem::is_regular_file(options.init))
     throw UsageError("--init ", options.init, ": there is no such file");
   if (options.max_steps && *options.max_steps < 0)
     throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
@@ -111,11 +118,20 @@ augment::MultiCrop make_views(const PretrainOptions& options) {
 }
 
 augment::MultiCrop evaluation_view(const PretrainOptions& options) {
+  const auto training = make_views(options);
   augment::PresetOptions view;
-  view.global_size = make_views(options).shape(0).width;
-  view.mean = options.augment.mean;
-  view.std = options.augment.std;
+  view.global_size = training.shape(0).width;
+  if (const auto* normalize = find_normalize(training.pipeline(0))) {
+    view.mean = normalize->mean;
+    view.std = normalize->std;
+  }
   return augment::preset("eval", view);
+}
+
+const augment::Normalize* find_normalize(const augment::Pipeline& pipeline) {
+  for (const auto& step : pipeline.steps())
+    if (const auto* normalize = std::get_if<augment::Normalize>(&step)) return normalize;
+  return nullptr;
 }
 
 }  // namespace unlabel::launch

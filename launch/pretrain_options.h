@@ -26,7 +26,7 @@ struct CheckpointOptions {
 struct OnlineKnnOptions {
   std::int64_t every = 0;             ///< epochs between measurements; 0: none
   std::string protocol = "dino";      ///< as `unlabel knn --protocol`
-  std::int64_t train_images = 10000;  ///< at most so many images of the training split, spread evenly
+  std::int64_t train_images = 10000;  ///< at most so many images of the training split, drawn once
   std::int64_t test_images = 2000;    ///< at most so many of the test split
 };
 
@@ -75,7 +75,10 @@ ResolvedOptions resolve_options(const CommandLine& line);
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);
 
-/// The view that evaluation takes: the whole image at the size and normalisation of the global crops.
+/// The normalisation of a pipeline; null when it has none.
+const augment::Normalize* find_normalize(const augment::Pipeline& pipeline);
+
+/// The view that evaluation takes: preset `eval` at the size and normalisation of the global crops.
 augment::MultiCrop evaluation_view(const PretrainOptions& options);
 
 }  // namespace unlabel::launch

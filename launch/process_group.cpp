@@ -8,6 +8,8 @@
 #include <torch/cuda.h>
 #include <torch/types.h>
 
+#include <atomic>
+
 namespace unlabel::launch {
 
 namespace {
@@ -20,6 +22,7 @@ struct Joined {
   std::string backend;
   std::chrono::milliseconds timeout;
   c10::intrusive_ptr<c10d::Store> store;
+  mutable std::atomic<int> groups = 0;  ///< made so far; ranks make them together, so that the number names one group
 };
 
 Pointer make_process_group(const Joined& joined, const std::string& name, int rank, int size) {
@@ -89,7 +92,7 @@ class ProcessGroup : public ssl::Group {
       throw UsageError("groups of ", size, " ranks do not divide a world of ", world_size());
     if (size == 1) return ssl::single_process();
     const int index = rank() / size, first = first_ + index * size;
-    auto pointer = make_process_group(*joined_, concat("group/", size, "/", first), rank() % size, size);
+    auto pointer = make_process_group(*joined_, concat("group/", joined_->groups++, "/", first), rank() % size, size);
     return std::make_shared<ProcessGroup>(joined_, std::move(pointer), first);
   }
 
@@ -197,6 +200,9 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
   joined->backend = backend;
   joined->timeout = std::chrono::seconds(options.timeout_seconds);
   joined->store = open_store(environment, joined->timeout);
+  // torchrun keeps its store when it starts the ranks again: each attempt has keys of its own.
+  if (environment.agent_store)
+    joined->store = c10::make_intrusive<c10d::PrefixStore>(concat("attempt/", environment.attempt), joined->store);
   wait_for_all(*joined->store, environment, joined->timeout);
   Pointer pointer;
   run("rendezvous", [&] { pointer = make_process_group(*joined, "world", environment.rank, environment.world_size); });

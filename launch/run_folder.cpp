@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 namespace unlabel::launch {
@@ -81,6 +82,18 @@ bool JsonLines::append(const nlohmann::json& object) {
     done += static_cast<std::size_t>(written);
   }
   return true;
+}
+
+nlohmann::json JsonLines::last(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const auto size = static_cast<std::streamoff>(file.tellg());
+  constexpr std::streamoff kMost = 1 << 16;
+  file.seekg(std::max<std::streamoff>(0, size - kMost));
+  std::string line, found;
+  while (std::getline(file, line))
+    if (!line.empty()) found = std::move(line);
+  auto object = nlohmann::json::parse(found, nullptr, /*allow_exceptions=*/false);
+  return object.is_discarded() ? nlohmann::json() : object;
 }
 
 void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {

@@ -47,6 +47,9 @@ class JsonLines {
   /// wrote after its checkpoint.
   static void cut(const std::string& path, const std::string& key, std::int64_t limit);
 
+  /// The last whole line; null when there is none, or none that is JSON.
+  static nlohmann::json last(const std::string& path);
+
  private:
   std::string path_;
   int descriptor_ = -1;

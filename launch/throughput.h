@@ -18,7 +18,7 @@ class Throughput {
   /// After a pause: the time since the last step does not count.
   void resume(double waited);
 
-  /// Over the last 20 steps; 0 and 0 before the second.
+  /// Over the last 20 steps; 0 before the first.
   double recent() const { return rate(recent_); }
   double recent_data_wait() const { return wait(recent_); }
   /// Over the run after the first kWarmup steps (over all of them when there are no more).

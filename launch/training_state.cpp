@@ -3,7 +3,9 @@
 #include <unlabel/ssl/weights.h>
 
 #include <torch/types.h>
+#include <torch/utils.h>
 
+#include <cmath>
 #include <set>
 
 namespace unlabel::launch {
@@ -84,9 +86,18 @@ Checkpoint TrainingState::take(std::int64_t iteration) const {
   return checkpoint;
 }
 
-std::int64_t TrainingState::resume(const std::string& folder) {
+bool TrainingState::finite() const {
+  const torch::NoGradGuard no_grad;
+  std::vector<at::Tensor> numbers;
+  for (const auto& [name, tensor] : ssl::state_of(method))
+    if (tensor.is_floating_point()) numbers.push_back(tensor);
+  if (numbers.empty()) return true;
+  return at::stack(at::_foreach_norm(numbers, INFINITY)).to(at::kDouble).isfinite().all().item<bool>();
+}
+
+std::int64_t TrainingState::resume(const std::string& folder, std::vector<std::string>& skipped) {
   if (!newest_checkpoint(folder)) return 0;
-  const auto checkpoint = read_checkpoint(folder);
+  const auto checkpoint = read_checkpoint(folder, &skipped);
   const auto& data = checkpoint.training.at("data");
   if (data.at("images") != dataset.size() || data.at("fingerprint") != hex(dataset.fingerprint()))
     throw MismatchError("the data has changed since the checkpoint in ", folder, ": it was ",
@@ -105,15 +116,17 @@ nlohmann::json config_json(const PretrainOptions& options) {
   return table(copy).to_json();
 }
 
+std::string json_text(const nlohmann::json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
   const auto views = make_views(options);
   std::map<std::string, std::string> metadata{{"method", options.method},
                                               {"size", std::to_string(views.shape(0).width)}};
-  for (const auto& step : views.pipeline(0).steps()) {
-    if (const auto* normalize = std::get_if<augment::Normalize>(&step)) {
-      metadata["mean"] = nlohmann::json(normalize->mean).dump();
-      metadata["std"] = nlohmann::json(normalize->std).dump();
-    }
+  if (const auto* normalize = find_normalize(views.pipeline(0))) {
+    metadata["mean"] = nlohmann::json(normalize->mean).dump();
+    metadata["std"] = nlohmann::json(normalize->std).dump();
   }
   return metadata;
 }

@@ -25,13 +25,19 @@ struct TrainingState {
   /// The state after `iteration` updates. Refers to the live tensors: write it before the next step.
   Checkpoint take(std::int64_t iteration) const;
 
-  /// Loads the newest checkpoint in `folder` and returns its iteration; 0 when there is none. Throws MismatchError when it belongs to other
-  /// data or other settings, naming what differs.
-  std::int64_t resume(const std::string& folder);
+  /// Loads the newest checkpoint in `folder` that is whole and returns its iteration; 0 when there is none. Those passed over are told in
+  /// `skipped`, with reasons. Throws MismatchError when it belongs to other data or other settings, naming what differs.
+  std::int64_t resume(const std::string& folder, std::vector<std::string>& skipped);
+
+  /// Whether all weights, statistics and queues are finite.
+  bool finite() const;
 };
 
 /// The options as config.json holds them.
 nlohmann::json config_json(const PretrainOptions& options);
+
+/// A text of JSON; bytes that are no UTF-8 (in paths) are replaced.
+std::string json_text(const nlohmann::json& json);
 
 /// What evaluation needs to know of an encoder's input, for its file: size, mean, std.
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options);

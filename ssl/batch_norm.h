@@ -26,11 +26,12 @@ struct BatchNormOptions {
 /// normalisation wherever it runs. Parameters and buffers are named as in PyTorch: weight, bias, running_mean,
 /// running_var, num_batches_tracked (int64).
 ///
-/// In a larger group, forward makes one all_gather of every rank's [mean, sum of squared deviations, count] per
-/// channel, combined by Chan, Golub & LeVeque 1979, eq. 2.1, so that a large mean costs no digits; backward makes one
-/// all_reduce_sum of [sum dy, sum dy (x - mean)]. Both are in float32 (float64 for float64 input), whatever autocast
-/// makes of x. The gradients of weight and bias are this rank's part, as those of every other parameter are: the
-/// trainer averages them. Second derivatives are not supported in a larger group, and throw.
+/// In a larger group, forward makes one all_gather of every rank's [mean, variance] per channel (on the CPU in float64;
+/// on a GPU [mean, 1 / deviation] in float32), combined by Chan, Golub & LeVeque 1979, eq. 2.1, so that a large mean
+/// costs no digits; the ranks' inputs must be of one size. backward makes one all_reduce_sum of [sum dy,
+/// sum dy (x - mean)] in float32 (float64 for float64 input), whatever autocast makes of x. The gradients of weight and
+/// bias are this rank's part, as those of every other parameter are: the trainer averages them. Second derivatives are
+/// not supported in a larger group, and throw.
 ///
 /// Order of collectives. All ranks must call their layers in the same order with the same shapes; a layer may be called
 /// several times before one backward pass (once a resolution), since each call keeps its own statistics. Autograd then

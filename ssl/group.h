@@ -12,7 +12,7 @@ namespace unlabel::ssl {
 /// The ranks that train together, as far as a method or a layer needs them. A group of one needs no process group, so that code has no
 /// `if (distributed)`: every collective is then the identity. `launch` implements it with NCCL and Gloo.
 ///
-/// Every rank must make the same calls in the same order, with tensors of the same shape and type (all_gather: the same but for rows).
+/// Every rank must make the same calls in the same order, with tensors of the same shape and type.
 /// A collective throws Error when a peer is gone.
 class Group {
  public:

@@ -121,11 +121,12 @@ Plan plan_swav(const PlanInput& input) {
                                 images >= 500000 ? "the shortest published run; 200 to 800 give up to 3 points more"
                                                  : "small data sets need more passes");
   const auto kind = plan.choose<std::string>("optimizer.kind", "larc", "the paper's");
+  if (kind != "larc" && !find<double>(input.given, "optimizer.lr"))
+    throw UsageError("--optimizer.kind ", kind, " needs --optimizer.lr: rates are planned for larc only");
   const double rate = two_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75));
   const auto lr = plan.choose<double>(
       "optimizer.lr", rate,
-      kind != "larc"  ? concat("the rate of larc; give one that suits ", kind)
-      : batch == 256  ? "published for a batch of 256"
+      batch == 256    ? "published for a batch of 256"
       : batch == 4096 ? "published for a batch of 4096"
                       : concat("for a batch of ", batch, ", by the published 0.6 at 256 and 4.8 at 4096"));
   plan.choose<double>("optimizer.weight_decay", 1e-6, "the paper's");

@@ -42,7 +42,8 @@ struct Plan {
 /// - A queue when there are more than twice as many prototypes as samples in a batch: 1.28 embeddings a prototype (3840
 ///   for 3000), from epoch 15, or an eighth of the run.
 ///
-/// Throws UsageError for no images, and for a given value of the wrong type.
+/// Throws UsageError for no images, for a given value of the wrong type, and for another optimiser without its learning
+/// rate.
 Plan plan_swav(const PlanInput& input);
 
 /// What cannot work, or is unlikely to, in resolved settings (a recipe's layout; missing ones are not judged): a batch

@@ -6,13 +6,6 @@
 
 namespace unlabel::ssl {
 
-OptionTable table(SinkhornOptions& options) {
-  OptionTable t;
-  t.add("epsilon", options.epsilon, "weight of the entropy in the assignments: smaller is harder (paper: 0.05)");
-  t.add("iterations", options.iterations, "Sinkhorn iterations (paper: 3)");
-  return t;
-}
-
 at::Tensor sinkhorn(const at::Tensor& scores, const SinkhornOptions& options, const Group& group) {
   if (!(options.epsilon > 0))
     throw UsageError("sinkhorn epsilon is ", options.epsilon, ": it must be above 0, such as 0.05");

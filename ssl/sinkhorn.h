@@ -1,6 +1,5 @@
 #pragma once
 
-#include <unlabel/augment/options.h>
 #include <unlabel/ssl/group.h>
 
 namespace unlabel::ssl {
@@ -10,7 +9,6 @@ struct SinkhornOptions {
   double epsilon = 0.05;  ///< weight of the entropy: small gives hard assignments, large gives uniform ones
   int iterations = 3;     ///< normalisations of prototypes and samples, in turn
 };
-OptionTable table(SinkhornOptions& options);
 
 /// Soft assignments that use all prototypes alike: the Sinkhorn-Knopp iteration of SwAV.
 ///

@@ -100,7 +100,14 @@ void Swav::check_crops(std::int64_t crops) const {
                      ": give a larger --augment.global_count or --augment.local_count");
 }
 
-void Swav::check_views(const augment::MultiCrop& views) const { check_crops(views.views()); }
+void Swav::check_views(const augment::MultiCrop& views) const {
+  check_crops(views.views());
+  const auto global = views.shape(0);
+  for (int view = 1; view < options_.crops_for_assign; ++view)
+    if (views.shape(view) != global)
+      throw UsageError("SwAV takes its targets from ", options_.crops_for_assign, " global crops, and there are ", view,
+                       ": give a larger --augment.global_count, or fewer --swav.crops_for_assign");
+}
 
 Loss Swav::loss(const Views& views, const Step& step) {
   const auto crops = static_cast<std::int64_t>(views.crops.size()), targets = options_.crops_for_assign;

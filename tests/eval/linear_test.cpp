@@ -1,5 +1,6 @@
 #include <unlabel/data/sampler.h>
 #include <unlabel/eval/linear.h>
+#include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
 #include "eval/images.h"
@@ -126,6 +127,19 @@ TEST_F(LinearProbe, EndsOnEveryRankWhenAnImageIsBroken) {
     messages[group->rank()] = message<Error>([&] { run(*encoders[group->rank()], *group); });
   });
   for (const auto& text : messages) EXPECT_NE(text.find("class1/5.png"), std::string::npos) << text;
+}
+
+TEST_F(LinearProbe, SaysThatItDiverged) {
+  options_.lr = 1e38;
+  EXPECT_NE(message<Error>([&] { run(*small_encoder(), one_); }).find("diverged"), std::string::npos);
+}
+
+TEST(Hits, ScoresThatAreNotFiniteAreWrong) {
+  const auto nan = std::nan("");
+  const auto scores = torch::tensor({{nan, nan, nan}, {1.0, nan, 0.0}, {1.0, 2.0, 0.0}, {1.0, 1.0, 0.0}});
+  const auto hits = count_hits(scores, torch::tensor({0, 0, 1, 1}));
+  EXPECT_EQ(hits.top1, 1);  // of equal scores the first class wins
+  EXPECT_EQ(hits.top5, 2);
 }
 
 TEST_F(LinearProbe, HasThePublishedDefaults) {

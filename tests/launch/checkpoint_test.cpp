@@ -3,6 +3,7 @@
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/run_folder.h>
+#include <unlabel/ssl/autocast.h>
 
 #include "program.h"
 #include <gtest/gtest.h>
@@ -70,6 +71,32 @@ TEST(Checkpoint, PassesOverADamagedOneAndSaysWhy) {
   EXPECT_THROW(read_checkpoint(place), MismatchError);
 }
 
+TEST(Checkpoint, NeverRemovesTheOneJustWritten) {
+  TemporaryFolder folder;
+  const std::string place = folder.path().string();
+  for (const int step : {4, 9}) write_checkpoint(place, checkpoint_at(step), 2);
+  fs::resize_file(place + "/step-00000009/state.safetensors", 5);  // damaged: the run goes on from 4
+  EXPECT_EQ(read_checkpoint(place).iteration, 4);
+  write_checkpoint(place, checkpoint_at(5), 1);
+  EXPECT_EQ(read_checkpoint(place).iteration, 5);
+  EXPECT_FALSE(fs::exists(place + "/step-00000004"));
+  EXPECT_TRUE(fs::exists(fs::path(place) / "latest" / "manifest.json"));
+  write_checkpoint(place, checkpoint_at(9), 1);
+  EXPECT_EQ(read_checkpoint(place).iteration, 9);
+}
+
+TEST(Checkpoint, WhatAKilledWriteLeftIsRemoved) {
+  TemporaryFolder folder;
+  const std::string place = folder.path().string();
+  write_checkpoint(place, checkpoint_at(1), 2);
+  fs::create_directories(place + "/.step-00000002.tmp-123");
+  data::write_file(place + "/.step-00000002.tmp-123/state.safetensors", "half");
+  fs::create_symlink("step-00000002", place + "/.latest.tmp-123");
+  remove_unfinished_checkpoints(place);
+  EXPECT_EQ(std::distance(fs::directory_iterator(place), fs::directory_iterator()), 2);  // step-00000001 and latest
+  remove_unfinished_checkpoints(place + "/nowhere");
+}
+
 TEST(Checkpoint, AFailedWriteLeavesWhatWasThere) {
   TemporaryFolder folder;
   const std::string place = folder.path().string();
@@ -103,12 +130,15 @@ TEST(JsonLines, CutsWhatCameAfterACheckpoint) {
   TemporaryFolder folder;
   const std::string path = folder / "metrics.jsonl";
   JsonLines::cut(path, "step", 3);  // nothing there: nothing to do
+  EXPECT_TRUE(JsonLines::last(path).is_null());
   {
     JsonLines lines(path);
     for (int i = 0; i < 6; ++i) ASSERT_TRUE(lines.append({{"step", i}, {"loss", 0.5}}));
   }
   data::write_file(path, read_bytes(path) + R"({"step": 6, "lo)");  // killed while it wrote
+  EXPECT_TRUE(JsonLines::last(path).is_null());
   JsonLines::cut(path, "step", 4);
+  EXPECT_EQ(JsonLines::last(path), (nlohmann::json{{"step", 3}, {"loss", 0.5}}));
   EXPECT_EQ(read_lines(path).size(), 4u);
   JsonLines lines(path);
   ASSERT_TRUE(lines.append({{"step", 4}}));
@@ -137,7 +167,7 @@ TEST(LossScaler, HalvesAfterAnOverflowAndSkipsThatStep) {
 TEST(Precision, ScopesAutocastAndGivesItBack) {
   const auto a = torch::ones({4, 4});
   {
-    Precision::Scope scope(Precision("bf16"), torch::kCPU);
+    const ssl::Autocast scope(torch::kCPU, Precision("bf16").autocast());
     EXPECT_EQ(torch::mm(a, a).scalar_type(), torch::kBFloat16);
   }
   EXPECT_EQ(torch::mm(a, a).scalar_type(), torch::kFloat32);

@@ -47,6 +47,9 @@ TEST(Environment, ReadsTorchrunAndPlainVariables) {
   environment = read(variables);
   EXPECT_TRUE(environment.agent_store);
   EXPECT_EQ(environment.source, "torchrun");
+  EXPECT_EQ(environment.attempt, 0);
+  variables["TORCHELASTIC_RESTART_COUNT"] = "2";
+  EXPECT_EQ(read(variables).attempt, 2);
 }
 
 TEST(Environment, RefusesWhatIsPartialOrContradictory) {

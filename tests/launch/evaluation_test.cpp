@@ -125,6 +125,17 @@ TEST_F(CiEvaluation, InfoTellsWhatARunHolds) {
   EXPECT_EQ(info.at("encoder").at("metadata").at("width"), "4");
 }
 
+TEST_F(CiEvaluation, TestImagesAreNeverTheTrainingOnes) {
+  auto outcome = unlabel({"embed", "--checkpoint", run_, "--test", data(), "--out", *folder_ / "test.npy"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("/val"), std::string::npos) << outcome.out;
+  fs::create_directories(*folder_ / "only");
+  fs::create_directory_symlink(data() + "/train", *folder_ / "only/train");
+  outcome = unlabel({"knn", "--checkpoint", run_, "--train", data(), "--test", *folder_ / "only"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("no test/ or val/"), std::string::npos) << outcome.err;
+}
+
 TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
   make_images(*folder_ / "plain/train", 8, 16, 0);
   make_images(*folder_ / "plain/test", 8, 16, 0);

@@ -41,6 +41,9 @@ TEST(ProcessGroup, SubgroupsAreConsecutiveRanks) {
     auto sum = torch::full({1}, group->rank(), torch::kFloat32);
     pair->all_reduce_sum(sum);
     EXPECT_EQ(sum.item<float>(), group->rank() < 2 ? 1 : 5);
+    auto again = torch::full({1}, float(group->rank()));  // a second group of the same ranks has a store of its own
+    group->subgroup(2)->all_reduce_sum(again);
+    EXPECT_EQ(again.item<float>(), group->rank() < 2 ? 1 : 5);
     EXPECT_EQ(group->subgroup(1)->world_size(), 1);
     EXPECT_EQ(group->subgroup(0)->world_size(), 4);
     EXPECT_THROW(group->subgroup(3), UsageError);

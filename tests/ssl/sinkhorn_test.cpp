@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
 #include <unlabel/ssl/sinkhorn.h>
 
 #include "thread_group.h"
