@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace unlabel::data {
 
@@ -15,14 +17,29 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 
-std::string train_folder(const std::string& directory) {
+std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
   const auto folders = list_folder(directory).folders;
-  const auto is_test = [](const std::string& name) { return std::ranges::find(kTestNames, name) != kTestNames.end(); };
-  if (std::ranges::find(folders, "train") == folders.end()) return directory;
-  const bool is_class = std::ranges::none_of(folders, is_test) && std::ranges::any_of(folders, [&](const auto& name) {
-                          return name != "train" && contains_image(directory + "/" + name);
-                        });
-  return is_class ? directory : directory + "/train";
+  const auto holds_images = [&](const std::string& name) {
+    try {
+      return contains_image(directory + "/" + name);
+    } catch (const UsageError&) {  // lost+found and the like
+      return false;
+    }
+  };
+  std::vector<std::string> tests;
+  for (const auto name : kTestNames)
+    if (std::ranges::find(folders, name) != folders.end()) tests.emplace_back(name);
+  if (std::ranges::find(folders, "train") != folders.end()) {
+    const bool is_class = tests.empty() && std::ranges::any_of(folders, [&](const auto& name) {
+                            return name != "train" && holds_images(name);
+                          });
+    return open_image_folder(is_class ? directory : directory + "/train");
+  }
+  if (!tests.empty() && !contains_image(directory, tests)) {
+    throw UsageError(directory, " has ", tests.front(), "/ but no train/, and no images beside it; ",
+                     "name the training images with --train or, to pretrain, with --data");
+  }
+  return open_image_folder(directory, tests);
 }
 
 std::string test_folder(const std::string& directory) {
@@ -61,7 +78,7 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
-  return open_image_folder(split == Split::kTrain ? train_folder(directory) : test_folder(directory));
+  return split == Split::kTrain ? open_train_folder(directory) : open_image_folder(test_folder(directory));
 }
 
 ImageSizes survey_sizes(const Dataset& dataset, int samples) {

@@ -38,7 +38,7 @@ class Dataset {
 
 /// Which part of a data set is wanted.
 enum class Split {
-  kTrain,  ///< `train/` where there is one, else the folder itself
+  kTrain,  ///< `train/` where there is one, else the folder itself without its test/, val/ and validation/
   kTest,   ///< `test/`, else `val/`, else `validation/`; an error when there is none
 };
 
@@ -50,7 +50,10 @@ enum class Split {
 ///
 /// Without a prefix, DIR is what its files say, in this order; a folder whose name begins like a prefix is written
 /// `./idx:...`. A folder `train` that stands among other folders of images, none of them named test, val or validation,
-/// is a class of that name and not a split (airplane/, car/, train/). Throws UsageError for a folder that is missing,
+/// is a class of that name and not a split (airplane/, car/, train/). Folders named test, val or validation directly in
+/// DIR are never part of its training images, so that no image is both: where nothing else is left, the training split
+/// is an error. To train on them, name them: DIR/test. A folder beside train/ that cannot be read counts as one without
+/// images. Throws UsageError for a folder that is missing,
 /// empty, unreadable or unlike any of them, saying what was looked for.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace unlabel::data {
 
@@ -27,7 +28,8 @@ struct Entry {
 
 class Walk {
  public:
-  Walk(const std::string& root, bool first_only) : root_(root), first_only_(first_only) {
+  Walk(const std::string& root, bool first_only, const std::vector<std::string>& left_out)
+      : root_(root), first_only_(first_only), left_out_(left_out) {
     root_fd_ = FileDescriptor(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (root_fd_.get() < 0) throw_unreadable_folder(root, errno);
     visit("");
@@ -62,15 +64,16 @@ class Walk {
       if (!entry) break;
       const std::string_view name = entry->d_name;
       if (name.starts_with('.')) continue;
+      const bool is_left_out = prefix.empty() && std::ranges::find(left_out_, name) != left_out_.end();
       const bool is_image = is_image_name(name);
       if (entry->d_type == DT_REG && !is_image) continue;
       if (entry->d_type == DT_DIR) {
-        folders.push_back(prefix + entry->d_name + "/");
+        if (!is_left_out) folders.push_back(prefix + entry->d_name + "/");
         continue;
       }
       const bool found = fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
       if (found && S_ISDIR(status.st_mode)) {
-        folders.push_back(prefix + entry->d_name + "/");
+        if (!is_left_out) folders.push_back(prefix + entry->d_name + "/");
       } else if (is_image && (!found || S_ISREG(status.st_mode))) {
         entries_.push_back({paths_.size(), found ? static_cast<std::uint64_t>(status.st_size) : 0});
         paths_.append(prefix).append(name).push_back('\0');
@@ -88,6 +91,7 @@ class Walk {
   }
 
   bool first_only_;
+  const std::vector<std::string>& left_out_;
   std::vector<std::pair<dev_t, ino_t>> above_;
 };
 
@@ -174,8 +178,9 @@ class ImageFolder : public Dataset {
 
 }  // namespace
 
-std::shared_ptr<const Dataset> open_image_folder(const std::string& directory) {
-  Walk walk(directory, false);
+std::shared_ptr<const Dataset> open_image_folder(const std::string& directory,
+                                                 const std::vector<std::string>& left_out) {
+  Walk walk(directory, false, left_out);
   if (walk.entries_.empty()) {
     throw UsageError(
         "no images in ", directory,
@@ -184,6 +189,8 @@ std::shared_ptr<const Dataset> open_image_folder(const std::string& directory) {
   return std::make_shared<ImageFolder>(std::move(walk));
 }
 
-bool contains_image(const std::string& directory) { return !Walk(directory, true).entries_.empty(); }
+bool contains_image(const std::string& directory, const std::vector<std::string>& left_out) {
+  return !Walk(directory, true, left_out).entries_.empty();
+}
 
 }  // namespace unlabel::data

@@ -3,8 +3,12 @@
 
 #include "temp_folder.h"
 #include <gtest/gtest.h>
+#include <sys/fsuid.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace unlabel::data {
 namespace {
@@ -39,6 +43,42 @@ TEST(OpenDataset, TellsAClassNamedTrainFromASplit) {
   EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + ": 2 images, 2 classes");
   std::filesystem::create_directory(folder / "val");
   EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
+}
+
+TEST(OpenDataset, PassesOverAnUnreadableFolderBesideTrain) {
+  const TempFolder folder;
+  folder.write("train/1.jpg", "x");
+  folder.write("lost+found/1.jpg", "x");
+  std::filesystem::permissions(folder / "lost+found", std::filesystem::perms::none);
+  std::filesystem::permissions(folder.path(), static_cast<std::filesystem::perms>(0755));
+  const bool root = geteuid() == 0;
+  if (root) setfsuid(65534);  // root reads everything, so be somebody else for this thread's files
+  EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
+  if (root) setfsuid(0);
+  std::filesystem::permissions(folder / "lost+found", std::filesystem::perms::owner_all);
+}
+
+TEST(OpenDataset, KeepsTestImagesOutOfTheTrainingImages) {
+  const TempFolder folder;
+  folder.write("test/x/1.jpg", "x");
+  folder.write("test/y/1.jpg", "x");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "has test/ but no train/");
+  EXPECT_EQ(open_dataset(folder / "test", Split::kTrain)->size(), 2);
+  folder.write("val/x/2.jpg", "x");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "has test/ but no train/");
+  std::filesystem::create_directory_symlink(folder / "test", folder / "validation");
+  folder.write("photos/1.jpg", "x");
+  folder.write("photos/test/1.jpg", "x");  // only the top folders are splits
+  const auto photos = open_dataset(folder.path(), Split::kTrain);
+  EXPECT_EQ(photos->description(), "image folder " + folder.path() + ": 2 images, no labels");
+  EXPECT_EQ(photos->name(1), "photos/test/1.jpg");
+  folder.write("trips/1.jpg", "x");
+  EXPECT_EQ(open_dataset(folder.path(), Split::kTrain)->class_names(), (std::vector<std::string>{"photos", "trips"}));
+  EXPECT_EQ(open_dataset(folder.path(), Split::kTest)->size(), 2);
+
+  const TempFolder empty;
+  std::filesystem::create_directory(empty / "val");
+  EXPECT_THROWS_WITH(open_dataset(empty.path(), Split::kTrain), UsageError, "has val/ but no train/");
 }
 
 TEST(OpenDataset, DetectsTheFormatUnlessAPrefixSaysIt) {
