@@ -81,6 +81,9 @@ void throw_unreadable_folder(const std::string& path, int error) {
       throw UsageError(path, " is not a folder; give the folder that holds the images");
     case EACCES:
       throw UsageError("cannot read the folder ", path, ": ", reason(error), "; check its permissions");
+    case EMFILE:
+    case ENFILE:
+      throw UsageError("cannot read the folder ", path, ": ", reason(error), "; raise the limit (ulimit -n)");
     default:
       throw UsageError("cannot read the folder ", path, ": ", reason(error));
   }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -48,13 +49,24 @@ class Walk {
   /// `prefix` is the folder's path below the root, empty or ended by a slash.
   void visit(const std::string& prefix) {
     std::vector<std::string> folders;
+    if (!list(prefix, folders)) return;
+    for (const auto& below : folders) {
+      visit(below);
+      if (first_only_ && !entries_.empty()) return;
+    }
+    above_.pop_back();
+  }
+
+  /// Takes the folder's images and names the folders in it; the folder is closed again, since a tree may be deeper than
+  /// a process may have files open. True when there is more to do below: it then stands in above_.
+  bool list(const std::string& prefix, std::vector<std::string>& folders) {
     FileDescriptor fd(
         openat(root_fd_.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd.get() < 0) fail(prefix, errno);
     struct stat status {};
     if (fstat(fd.get(), &status) != 0) fail(prefix, errno);
     const std::pair identity{status.st_dev, status.st_ino};
-    if (std::ranges::find(above_, identity) != above_.end()) return;
+    if (std::ranges::find(above_, identity) != above_.end()) return false;
 
     const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd.get()), closedir);
     if (!folder) fail(prefix, errno);
@@ -64,30 +76,21 @@ class Walk {
       if (!entry) break;
       const std::string_view name = entry->d_name;
       if (name.starts_with('.')) continue;
-      const bool is_left_out = prefix.empty() && std::ranges::find(left_out_, name) != left_out_.end();
       const bool is_image = is_image_name(name);
       if (entry->d_type == DT_REG && !is_image) continue;
-      if (entry->d_type == DT_DIR) {
-        if (!is_left_out) folders.push_back(prefix + entry->d_name + "/");
-        continue;
-      }
-      const bool found = fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
-      if (found && S_ISDIR(status.st_mode)) {
-        if (!is_left_out) folders.push_back(prefix + entry->d_name + "/");
+      const bool found = entry->d_type == DT_DIR || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
+      if (entry->d_type == DT_DIR || (found && S_ISDIR(status.st_mode))) {
+        if (!prefix.empty() || std::ranges::find(left_out_, name) == left_out_.end())
+          folders.push_back(prefix + entry->d_name + "/");
       } else if (is_image && (!found || S_ISREG(status.st_mode))) {
         entries_.push_back({paths_.size(), found ? static_cast<std::uint64_t>(status.st_size) : 0});
         paths_.append(prefix).append(name).push_back('\0');
-        if (first_only_) return;
+        if (first_only_) return false;
       }
     }
     if (errno != 0) fail(prefix, errno);
-
     above_.push_back(identity);
-    for (const auto& below : folders) {
-      visit(below);
-      if (first_only_ && !entries_.empty()) return;
-    }
-    above_.pop_back();
+    return true;
   }
 
   bool first_only_;
