@@ -2,6 +2,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_header.h>
 
+#include "golden.h"
 #include <gtest/gtest.h>
 #include <jpeglib.h>
 #include <opencv2/core.hpp>
@@ -94,6 +95,18 @@ std::string refusal(const Bytes& bytes, const DecodeOptions& options = {}) {
 
 double apart(const cv::Mat& a, const cv::Mat& b) {
   return a.size() == b.size() && a.type() == b.type() ? cv::norm(a, b, cv::NORM_INF) : 1e9;
+}
+
+TEST(DecodeGolden, EqualsPillowOnEveryKindOfPixel) {
+  const GoldenFile file(std::string(UNLABEL_SOURCE_DIR) + "/tests/golden/decode.safetensors");
+  ASSERT_GT(file.cases.size(), 40u);
+  for (const auto& item : file.cases) {
+    const cv::Mat bytes = file.image(item["in"]), expected = file.image(item["out"]);
+    const Bytes encoded(bytes.datastart, bytes.dataend);
+    EXPECT_EQ(image_size(encoded), expected.size()) << item["in"];
+    ASSERT_EQ(refusal(encoded), "decoded") << item["in"];
+    EXPECT_EQ(apart(decode(encoded), expected), 0) << item["in"];
+  }
 }
 
 TEST(Decode, ReadsEveryFormatAsRgb) {
