@@ -303,8 +303,8 @@ TEST(Loader, UsesAgainTheMemoryOfADroppedBatch) {
     }
     batch.reset();
     for (const auto size : sizes)
-      taken.emplace_back(::operator new(size, std::align_val_t{64}),
-                         [](void* memory) { ::operator delete(memory, std::align_val_t{64}); });
+      taken.emplace_back(::operator new (size, std::align_val_t{64}),
+                         [](void* memory) { ::operator delete (memory, std::align_val_t{64}); });
   }
   EXPECT_EQ(taken.size(), 48u);
   EXPECT_LE(seen.size(), 6u);
