@@ -15,6 +15,7 @@ namespace unlabel::data {
 
 namespace {
 
+constexpr std::uint64_t kHeaderBytes = std::uint64_t{1} << 18;
 constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 
 std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
@@ -52,7 +53,23 @@ std::string test_folder(const std::string& directory) {
                    "t10k-images-idx3-ubyte; add one, or name the folder of test images itself");
 }
 
+/// The size of an image, from its header.
+cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& source) {
+  dataset.read_start(index, kHeaderBytes, source);
+  if (source.bytes.empty()) return source.pixels.size();
+  try {
+    return augment::image_size(source.bytes);
+  } catch (const Error&) {
+    if (source.bytes.size() < kHeaderBytes) throw;
+  }
+  // A TIFF's directory may stand at its end, and a JPEG's frame behind large profiles.
+  dataset.read(index, source);
+  return augment::image_size(source.bytes);
+}
+
 }  // namespace
+
+void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out) const { read(index, out); }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
   const auto colon = spec.find(':');
@@ -91,8 +108,7 @@ ImageSizes survey_sizes(const Dataset& dataset, int samples) {
     // i * size / count without overflow
     const auto index = dataset.size() / count * i + dataset.size() % count * i / count;
     try {
-      dataset.read(index, source);
-      const auto size = source.bytes.empty() ? source.pixels.size() : augment::image_size(source.bytes);
+      const auto size = size_of(dataset, index, source);
       short_sides.push_back(std::min(size.width, size.height));
     } catch (const UsageError&) {
       throw;

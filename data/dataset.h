@@ -20,6 +20,9 @@ class Dataset {
   /// UsageError when that is no fault of the file: an index out of range, too many open files.
   virtual void read(std::int64_t index, augment::Source& out) const = 0;
 
+  /// As read, but where the sample is a file its first `bytes` bytes are enough, for its header. By default read itself.
+  virtual void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const;
+
   /// The class of a sample, in [0, class_names().size()), or -1 when the data set has no labels.
   virtual std::int64_t label(std::int64_t index) const = 0;
 
@@ -68,7 +71,8 @@ struct ImageSizes {
 };
 
 /// Looks at the headers of at most `samples` images, evenly spaced over the data set, decoding none; the same images
-/// every time. Throws Error, with the first reason, when none of them can be read.
+/// every time. Of a file 256 KiB are read, and the rest only where the size is not in them. Throws Error,
+/// with the first reason, when none of them can be read.
 ImageSizes survey_sizes(const Dataset& dataset, int samples = 256);
 
 }  // namespace unlabel::data

@@ -118,10 +118,12 @@ class ImageFolder : public Dataset {
 
   std::int64_t size() const override { return static_cast<std::int64_t>(offsets_.size()); }
 
-  void read(std::int64_t index, augment::Source& out) const override {
+  void read(std::int64_t index, augment::Source& out) const override { read_start(index, kMaxFileBytes, out); }
+
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
     const auto i = position(index);
     out.pixels.release();
-    read_file(root_fd_.get(), path(i), path(i), kMaxFileBytes, out.bytes);
+    read_file(root_fd_.get(), path(i), path(i), kMaxFileBytes, out.bytes, bytes);
   }
 
   std::int64_t label(std::int64_t index) const override {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,44 @@ TEST(OpenDataset, SaysWhatIsWrong) {
   EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "no test images");
   folder.write("x.jpg", "x");
   EXPECT_THROWS_WITH(open_dataset(folder / "x.jpg", Split::kTrain), UsageError, "is not a folder");
+}
+
+/// Counts what is read of an image folder.
+class Watched : public Dataset {
+ public:
+  explicit Watched(std::shared_ptr<const Dataset> dataset) : dataset_(std::move(dataset)) {}
+  std::int64_t size() const override { return dataset_->size(); }
+  void read(std::int64_t index, augment::Source& out) const override {
+    dataset_->read(index, out);
+    bytes_read += out.bytes.size();
+  }
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
+    dataset_->read_start(index, bytes, out);
+    bytes_read += out.bytes.size();
+  }
+  std::int64_t label(std::int64_t index) const override { return dataset_->label(index); }
+  const std::vector<std::string>& class_names() const override { return dataset_->class_names(); }
+  std::string name(std::int64_t index) const override { return dataset_->name(index); }
+  std::uint64_t fingerprint() const override { return dataset_->fingerprint(); }
+  std::string description() const override { return dataset_->description(); }
+
+  mutable std::size_t bytes_read = 0;
+
+ private:
+  std::shared_ptr<const Dataset> dataset_;
+};
+
+TEST(SurveySizes, ReadsTheStartOfLargeFilesWhereThatIsEnough) {
+  const TempFolder folder;
+  folder.write_image("1.png", 30, 20);
+  std::filesystem::resize_file(folder / "1.png", 5 << 20);
+  Watched watched(open_dataset(folder.path(), Split::kTrain));
+  EXPECT_EQ(survey_sizes(watched).median_short_side, 20);
+  EXPECT_EQ(watched.bytes_read, std::size_t{256} << 10);
+
+  folder.write_image("1.tiff", 500, 400);  // of noise, which does not pack; its directory stands at the end
+  ASSERT_GT(std::filesystem::file_size(folder / "1.tiff"), 300000u);
+  EXPECT_EQ(survey_sizes(*open_dataset(folder.path(), Split::kTrain)).max_short_side, 400);
 }
 
 TEST(SurveySizes, ReadsHeadersOfAnEvenSample) {
