@@ -56,8 +56,8 @@ enum class Split {
 /// is a class of that name and not a split (airplane/, car/, train/). Folders named test, val or validation directly in
 /// DIR are never part of its training images, so that no image is both: where nothing else is left, the training split
 /// is an error. To train on them, name them: DIR/test. A folder beside train/ that cannot be read counts as one without
-/// images. Throws UsageError for a folder that is missing,
-/// empty, unreadable or unlike any of them, saying what was looked for.
+/// images. Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was
+/// looked for.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
 
 /// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an
