@@ -10,6 +10,8 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include <algorithm>
+
 namespace unlabel::augment {
 
 namespace {
@@ -58,11 +60,23 @@ cv::Mat decode_with_opencv(Bytes bytes) {
 
 }  // namespace
 
+OptionTable table(DecodeOptions& o) {
+  OptionTable t;
+  t.add("exif_orientation", o.exif_orientation, "turn a JPEG upright by its EXIF orientation");
+  t.add("max_pixels", o.max_pixels, "refuse images with more pixels than this, by their header");
+  t.add("strict", o.strict, "also refuse a JPEG that decodes with warnings only");
+  return t;
+}
+
 cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
   const auto [format, size] = identify(bytes);
   if (bytes.size() > 0x7FFFFFFF) throw Error("image too large: a file of ", bytes.size(), " bytes");
   if (std::int64_t{size.width} * size.height > options.max_pixels)
     throw Error("image too large: ", size.width, " x ", size.height, " pixels, more than ", options.max_pixels);
+  if (std::max(size.width, size.height) > kMaxSide)
+    throw Error("image too large: ", size.width, " x ", size.height, " pixels, a side longer than ", kMaxSide);
+  if (format == ImageFormat::kWebp && is_animated_webp(bytes))
+    throw Error("animated WebP images are not supported; save the frame that is meant");
   try {
     if (format == ImageFormat::kJpeg) {
       const cv::Mat image = decode_jpeg(bytes, options.max_pixels, options.strict);

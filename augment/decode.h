@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/augment/options.h>
+
 #include <opencv2/core/mat.hpp>
 
 #include <cstddef>
@@ -18,10 +20,13 @@ struct Source {
   cv::Mat pixels;                   ///< CV_8UC3 in RGB order, or CV_8UC1
 };
 
+/// The longest side of an image that is decoded, as JPEG has it: a strip one pixel wide costs far more than its pixels.
+constexpr int kMaxSide = 65535;
+
 /// How encoded images become pixels.
 struct DecodeOptions {
-  /// Turn the image upright by its EXIF orientation. Off by default, as PIL, torchvision and hence the published
-  /// results have it.
+  /// Turn a JPEG upright by its EXIF orientation (other formats stay as they are stored). Off by default, as PIL,
+  /// torchvision and hence the published results have it.
   bool exif_orientation = false;
   /// Refuse images with more pixels than this, by the size in their header, before decoding (a 100-megapixel bomb costs
   /// nothing).
@@ -30,9 +35,17 @@ struct DecodeOptions {
   bool strict = false;
 };
 
-/// Decodes to CV_8UC3 in **RGB** order, whatever the file holds: grey is repeated, a palette is looked up, alpha is
-/// dropped, CMYK is converted, 16-bit is scaled to 8; of an animation the first frame. Throws Error that says why: not
-/// an image, truncated, corrupt, too large. Thread-safe.
+OptionTable table(DecodeOptions& options);
+
+/// Decodes to CV_8UC3 in **RGB** order, whatever the file holds: grey is repeated, a palette is looked up, CMYK is
+/// converted, 16 bits are scaled to 8.
+///
+/// - Alpha is dropped, and the colours below it stay as they are stored; of a TIFF with unassociated alpha they come
+///   multiplied by it (decode_tiff.h).
+/// - Of a TIFF with several pages the first; of an animated PNG its default image. An animated WebP is refused.
+///
+/// Throws Error that says why: not an image, truncated, corrupt, too large (more pixels than `max_pixels`, or a side
+/// above kMaxSide). Thread-safe.
 cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options = {});
 
 /// `source.pixels` as three-channel RGB, or `source.bytes` decoded.

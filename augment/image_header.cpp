@@ -74,7 +74,8 @@ cv::Size webp_size(Bytes bytes) {
     const auto width = number(bytes, 26, 2, kLittle), height = number(bytes, 28, 2, kLittle);
     return height ? size_of(*width & 0x3FFF, *height & 0x3FFF) : cv::Size();
   }
-  if (starts_with(bytes, "VP8L\x2f", 12) || starts_with(bytes, "VP8L", 12)) {
+  if (starts_with(bytes, "VP8L", 12)) {
+    if (!starts_with(bytes, "\x2f", 20)) return {};
     const auto bits = number(bytes, 21, 4, kLittle);
     return bits ? size_of((*bits & 0x3FFF) + 1, (*bits >> 14 & 0x3FFF) + 1) : cv::Size();
   }
@@ -176,6 +177,8 @@ cv::Size header_size(Bytes bytes, ImageFormat format) {
   }
   return {};
 }
+
+bool is_animated_webp(Bytes webp) { return starts_with(webp, "VP8X", 12) && webp.size() > 20 && (webp[20] & 2) != 0; }
 
 int exif_orientation(Bytes jpeg) {
   int orientation = 1;

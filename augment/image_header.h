@@ -17,6 +17,9 @@ ImageFormat image_format(std::span<const std::uint8_t> bytes);
 /// For JPEG that is the first frame header, before any EXIF turn.
 cv::Size header_size(std::span<const std::uint8_t> bytes, ImageFormat format);
 
+/// Whether a WebP says that it is an animation.
+bool is_animated_webp(std::span<const std::uint8_t> webp);
+
 /// The EXIF orientation of a JPEG, 1 to 8; 1 where it has none. Never throws: what is malformed counts as absent.
 int exif_orientation(std::span<const std::uint8_t> jpeg);
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <fstream>
-#include <iterator>
 #include <numeric>
 
 namespace unlabel {
@@ -28,13 +27,12 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return above[b.size()];
 }
 
-/// Flattens nested objects into dotted keys, except where the dotted key is itself a field (a field may hold an object
-/// one day).
+/// Flattens nested objects into dotted keys. An empty object is kept as a value: its key may be a slip too.
 void flatten(const nlohmann::json& json, const std::string& prefix,
              std::vector<std::pair<std::string, nlohmann::json>>& out) {
   for (const auto& [key, value] : json.items()) {
     const std::string name = prefix.empty() ? key : prefix + "." + key;
-    if (value.is_object()) {
+    if (value.is_object() && !value.empty()) {
       flatten(value, name, out);
     } else {
       out.emplace_back(name, value);
@@ -80,8 +78,7 @@ void OptionTable::section(const std::string& name, OptionTable table) {
       try {
         set(value);
       } catch (const UsageError& error) {
-        // The inner table knows only its own part of the name: "'epsilon' takes ..." becomes "'sinkhorn.epsilon' takes
-        // ...".
+        // The inner table knows its own part of the name only: 'epsilon' becomes 'sinkhorn.epsilon'.
         throw UsageError("'", name, ".", std::string_view(error.what()).substr(1));
       }
     };
@@ -117,6 +114,10 @@ void OptionTable::from_json(const nlohmann::json& json, const std::string& where
   check_json_depth(json, kMaxDepth, where);
   std::vector<std::pair<std::string, nlohmann::json>> flat;
   flatten(json, "", flat);
+  std::erase_if(flat, [&](const auto& item) {  // a section of which nothing is set
+    return item.second.is_object() &&
+           std::ranges::any_of(fields_, [&](const Field& field) { return field.name.starts_with(item.first + "."); });
+  });
   std::vector<std::string> names;
   for (const auto& field : fields_) names.push_back(field.name);
   for (const auto& [name, value] : flat)
@@ -179,7 +180,11 @@ void check_json_depth(const nlohmann::json& json, int most, const std::string& w
 nlohmann::json read_json_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UsageError("cannot read ", path, ": check the path and its permissions");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  // By read(), which notices an error (a folder opens like a file); iterators go past the stream's state.
+  std::string text;
+  for (char part[4096]; file.read(part, sizeof(part)), file.gcount() > 0;)
+    text.append(part, static_cast<std::size_t>(file.gcount()));
+  if (file.bad()) throw UsageError("cannot read ", path, ": it is a folder, or the disk has a fault");
   try {
     auto json = nlohmann::json::parse(text);
     check_json_depth(json, 4 * kMaxDepth, path);
@@ -188,6 +193,8 @@ nlohmann::json read_json_file(const std::string& path) {
     const auto end = std::min<std::size_t>(error.byte, text.size());
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');
     throw UsageError(path, ": line ", line, " is not valid JSON");
+  } catch (const nlohmann::json::exception& error) {  // 1e999
+    throw UsageError(path, ": not valid JSON: ", error.what());
   }
 }
 

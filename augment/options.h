@@ -24,9 +24,9 @@ namespace unlabel {
 ///     }
 ///
 /// The table refers to the struct it was made from, which must outlive it. Values are read and written through JSON, so
-/// a recipe file,
-/// `--section.key value` and the resolved `config.json` share one set of rules. Supported field types: bool, int,
-/// int64_t, uint64_t, double, std::string, std::vector of those, and std::optional of those (null when unset).
+/// a recipe file, `--section.key value` and the resolved `config.json` share one set of rules. Supported field types:
+/// bool, int, int64_t, uint64_t, double, std::string, std::vector of those, and std::optional of those (null when
+/// unset).
 class OptionTable {
  public:
   struct Field {
@@ -61,7 +61,7 @@ class OptionTable {
   /// field's type.
   void set_text(const std::string& name, const std::string& text);
 
-  /// The field's index, or nullopt.
+  /// The field of that name, or null where there is none; valid until the table changes.
   const Field* find(const std::string& name) const;
 
  private:

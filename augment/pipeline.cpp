@@ -7,6 +7,7 @@
 #include <unlabel/augment/pipeline.h>
 #include <unlabel/augment/planar.h>
 #include <unlabel/augment/resize.h>
+#include <unlabel/augment/scratch.h>
 
 #include <optional>
 #include <utility>
@@ -65,11 +66,16 @@ Known after(const Step& step, Known known, const std::string& where) {
   return known;
 }
 
-/// The image on its way through the steps. Results alternate between two buffers of the thread, which only ever grow;
-/// steps that work pixel by pixel write in place, except into the caller's image.
+/// The image on its way through the steps. Results alternate between two buffers of the thread, which grow as needed
+/// and are kept unless huge; steps that work pixel by pixel write in place, except into the caller's image.
 class Work {
  public:
   explicit Work(const cv::Mat& image) : image_(image) {}
+  ~Work() {
+    for (auto& buffer : buffers_) release_if_huge(buffer);
+  }
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
 
   const cv::Mat& image() const { return image_; }
   bool is_float() const { return image_.depth() == CV_32F; }
@@ -104,13 +110,13 @@ class Work {
 
  private:
   cv::Mat next_buffer(cv::Size size, int type) {
-    static thread_local std::vector<float> buffers[2];
-    auto& buffer = buffers[turn_ ^= 1];
+    auto& buffer = buffers_[turn_ ^= 1];
     const std::size_t bytes = static_cast<std::size_t>(size.area()) * CV_ELEM_SIZE(type);
     if (buffer.size() * sizeof(float) < bytes) buffer.resize((bytes + sizeof(float) - 1) / sizeof(float));
     return cv::Mat(size, type, buffer.data());
   }
 
+  inline static thread_local std::vector<float> buffers_[2];
   cv::Mat image_;
   bool mine_ = false;
   int turn_ = 0;

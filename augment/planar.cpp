@@ -34,6 +34,7 @@ void to_float(const cv::Mat& image, cv::Mat& out) {
 void normalize(const cv::Mat& image, std::span<const double> mean, std::span<const double> std, cv::Mat& out) {
   check(image, mean, std);
   if (image.depth() != CV_32F) throw UsageError("normalize takes float images");
+  if (mean.empty()) throw UsageError("normalize needs a mean and a standard deviation a channel");
   out.create(image.size(), image.type());
   const int channels = image.channels();
   for (int y = 0; y < image.rows; ++y)

@@ -29,19 +29,24 @@ OptionTable table(PresetOptions& options);
 /// The names that `preset` knows.
 const std::vector<std::string>& preset_names();
 
-/// The augmentations of a paper, as published code has them:
+/// The augmentations of a paper. Sides are in pixels, (.08-1) is the area of a crop as a fraction of the image's.
 ///
-/// `swav`, `deepcluster_v2`  2 x 224 (area .14-1) + 6 x 96 (.05-.14); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2),
-/// blur sigma .1-2 (p .5),
-///                 std .228 (Caron et al. 2020, arXiv:2006.09882, and its code). Options may leave the local crops out.
-/// `simclr`        2 x 224 (.08-1); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2), blur (p .5) (Chen et al. 2020,
-/// arXiv:2002.05709) `byol_view1`, `byol_view2`, `byol`  224 (.08-1) bicubic; flip, BYOL's own jitter .4/.4/.2/.1 (p
-/// .8), grey (p .2), blur of 23 taps (p 1; .1),
-///                 solarize (p 0; .2) (Grill et al. 2020, arXiv:2006.07733, table 6). `byol` has both views. The number
-///                 of taps is 2 floor(size / 20) + 1.
-/// `deepcluster`   1 x 224 (.08-1); flip, normalise, Sobel: two channels (Caron et al. 2018, arXiv:1807.05520)
-/// `eval`          the short side to 256, central 224, in the same ratio for other sizes; up to 64 pixels the whole
-/// image at that size
+/// `swav`, `deepcluster_v2`: 2 x 224 (.14-1) and 6 x 96 (.05-.14), which options may leave out; flip, jitter .8/.8/.8/.2
+/// (p .8), grey (p .2), blur sigma .1-2 (p .5); std .228 in the first channel, as the code has it.
+/// Caron et al. 2020, arXiv:2006.09882, and its code.
+///
+/// `simclr`: 2 x 224 (.08-1); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2), blur (p .5). SimCLR's policy in torchvision's
+/// operations: the authors' own code resizes by bicubic, has other blur taps and does not normalise.
+/// Chen et al. 2020, arXiv:2002.05709.
+///
+/// `byol_view1`, `byol_view2`, and `byol` with both: 224 (.08-1) bicubic; flip, BYOL's own jitter .4/.4/.2/.1 (p .8), grey
+/// (p .2), blur of 23 taps (p 1; .1), solarize (p 0; .2). The number of taps is 2 floor(size / 20) + 1.
+/// Grill et al. 2020, arXiv:2006.07733, table 6.
+///
+/// `deepcluster`: 1 x 224 (.08-1); flip, normalise, Sobel: two channels. Caron et al. 2018, arXiv:1807.05520.
+///
+/// `eval`: the short side to 256, central 224, in the same ratio for other sizes; up to 64 pixels the whole image at that
+/// size.
 ///
 /// Throws UsageError for an unknown name, naming the nearest, and for options that do not apply.
 MultiCrop preset(const std::string& name, const PresetOptions& options = {});

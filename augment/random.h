@@ -18,8 +18,7 @@ struct ViewKey {
 };
 
 /// One block of Philox4x32-10: 128 random bits from a 128-bit counter and a 64-bit key.
-/// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (the Random123 library's philox4x32, R
-/// = 10).
+/// Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; philox4x32 with R = 10 of its Random123 library.
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 
 /// A stream of random numbers that starts at a key and has no other state.

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/resize.h>
+#include <unlabel/augment/scratch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -146,6 +147,7 @@ void resize_image(const cv::Mat& image, Interpolation interpolation, bool column
     resize_rows<Pixel>(image, interpolation, between);
     resize_columns<Pixel>(between, interpolation, out);
   }
+  release_if_huge(buffer);
 }
 
 }  // namespace

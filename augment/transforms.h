@@ -65,8 +65,9 @@ struct RandomHorizontalFlip {
 };
 
 /// Brightness, contrast, saturation and hue in random order, each by a uniform amount.
-/// torchvision: factors from [max(0, 1 - x), 1 + x], hue from [-hue, hue] turns. byol: brightness is added, from [-x,
-/// x].
+///
+/// - torchvision: factors from [max(0, 1 - x), 1 + x], hue from [-hue, hue] turns
+/// - byol: brightness is added, from [-x, x]; the rest is drawn alike and applied as color_byol.h says
 struct ColorJitter {
   double p = 1;  ///< probability to do anything
   double brightness = 0;
@@ -208,9 +209,6 @@ Drawn draw(const Step& step, cv::Size image, Random& random);
 /// Throws UsageError when the parameters are of another step or out of range (a box that leaves the image).
 void check(const Step& step, const Drawn& drawn, cv::Size image);
 
-}  // namespace unlabel::augment
-
-namespace unlabel::augment {
 void to_json(nlohmann::json& json, const ImageSize& size);
 void from_json(const nlohmann::json& json, ImageSize& size);
 void to_json(nlohmann::json& json, const Range& range);

@@ -1,15 +1,14 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/files.h>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <random>
 #include <utility>
 
 namespace unlabel::data {
@@ -20,13 +19,14 @@ namespace {
 }
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".tmp-XXXXXX") {
-  descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  // Not mkostemp: its file is private, and a plain new file's permissions are known to the system alone.
+  std::random_device random;
+  do {
+    temporary_ = concat(path_, ".tmp-", random());
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
   if (descriptor_ < 0) fail("write", path_);
-  // mkostemp makes a private file; give it the permissions that a plain new file would have.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(descriptor_, 0666 & ~mask);
 }
 
 AtomicFile::~AtomicFile() {
@@ -64,12 +64,19 @@ void write_file(const std::string& path, std::string_view text) {
 }
 
 std::string read_text_file(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail("read", path);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) fail("read", path);
-  return text;
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) fail("read", path);
+  std::string text;
+  for (std::size_t size = 0;;) {
+    text.resize(size + (std::size_t{1} << 16));
+    const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
+    if (count < 0 && errno != EINTR) fail("read", path);
+    if (count > 0) size += static_cast<std::size_t>(count);
+    if (count == 0) {
+      text.resize(size);
+      return text;
+    }
+  }
 }
 
 void flush_folder(const std::string& path) {

@@ -6,8 +6,8 @@
 
 namespace unlabel::data {
 
-/// Writes a file so that others see the old one or the whole new one, never a part: the bytes go to a temporary file beside it, which
-/// commit() flushes to the disk and renames. Without commit() the temporary file is removed.
+/// Writes a file so that others see the old one or the whole new one, never a part: the bytes go to a temporary file
+/// beside it, which commit() flushes to the disk and renames. Without commit() the temporary file is removed.
 /// Every call throws Error that names the file and the system's reason (disk full, no permission).
 class AtomicFile {
  public:
@@ -28,7 +28,7 @@ class AtomicFile {
 /// AtomicFile for a text at hand.
 void write_file(const std::string& path, std::string_view text);
 
-/// The whole file. Throws Error when it cannot be read.
+/// The whole file. Throws Error when it cannot be read, a folder included.
 std::string read_text_file(const std::string& path);
 
 /// Flushes a folder's entries (a rename in it) to the disk.

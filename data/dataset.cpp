@@ -7,22 +7,40 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace unlabel::data {
 
 namespace {
 
+constexpr std::uint64_t kHeaderBytes = std::uint64_t{1} << 18;
 constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 
-std::string train_folder(const std::string& directory) {
+std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
   const auto folders = list_folder(directory).folders;
-  const auto is_test = [](const std::string& name) { return std::ranges::find(kTestNames, name) != kTestNames.end(); };
-  if (std::ranges::find(folders, "train") == folders.end()) return directory;
-  const bool is_class = std::ranges::none_of(folders, is_test) && std::ranges::any_of(folders, [&](const auto& name) {
-                          return name != "train" && contains_image(directory + "/" + name);
-                        });
-  return is_class ? directory : directory + "/train";
+  const auto holds_images = [&](const std::string& name) {
+    try {
+      return contains_image(directory + "/" + name);
+    } catch (const UsageError&) {  // lost+found and the like
+      return false;
+    }
+  };
+  std::vector<std::string> tests;
+  for (const auto name : kTestNames)
+    if (std::ranges::find(folders, name) != folders.end()) tests.emplace_back(name);
+  if (std::ranges::find(folders, "train") != folders.end()) {
+    const bool is_class = tests.empty() && std::ranges::any_of(folders, [&](const auto& name) {
+                            return name != "train" && holds_images(name);
+                          });
+    return open_image_folder(is_class ? directory : directory + "/train");
+  }
+  if (!tests.empty() && !contains_image(directory, tests)) {
+    throw UsageError(directory, " has ", tests.front(), "/ but no train/, and no images beside it; ",
+                     "name the training images with --train or, to pretrain, with --data");
+  }
+  return open_image_folder(directory, tests);
 }
 
 std::string test_folder(const std::string& directory) {
@@ -35,7 +53,23 @@ std::string test_folder(const std::string& directory) {
                    "t10k-images-idx3-ubyte; add one, or name the folder of test images itself");
 }
 
+/// The size of an image, from its header.
+cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& source) {
+  dataset.read_start(index, kHeaderBytes, source);
+  if (source.bytes.empty()) return source.pixels.size();
+  try {
+    return augment::image_size(source.bytes);
+  } catch (const Error&) {
+    if (source.bytes.size() < kHeaderBytes) throw;
+  }
+  // A TIFF's directory may stand at its end, and a JPEG's frame behind large profiles.
+  dataset.read(index, source);
+  return augment::image_size(source.bytes);
+}
+
 }  // namespace
+
+void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out) const { read(index, out); }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
   const auto colon = spec.find(':');
@@ -61,7 +95,7 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
-  return open_image_folder(split == Split::kTrain ? train_folder(directory) : test_folder(directory));
+  return split == Split::kTrain ? open_train_folder(directory) : open_image_folder(test_folder(directory));
 }
 
 ImageSizes survey_sizes(const Dataset& dataset, int samples) {
@@ -74,8 +108,7 @@ ImageSizes survey_sizes(const Dataset& dataset, int samples) {
     // i * size / count without overflow
     const auto index = dataset.size() / count * i + dataset.size() % count * i / count;
     try {
-      dataset.read(index, source);
-      const auto size = source.bytes.empty() ? source.pixels.size() : augment::image_size(source.bytes);
+      const auto size = size_of(dataset, index, source);
       short_sides.push_back(std::min(size.width, size.height));
     } catch (const UsageError&) {
       throw;

@@ -20,6 +20,9 @@ class Dataset {
   /// UsageError when that is no fault of the file: an index out of range, too many open files.
   virtual void read(std::int64_t index, augment::Source& out) const = 0;
 
+  /// As read, but where the sample is a file its first `bytes` bytes are enough, for its header. By default read itself.
+  virtual void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const;
+
   /// The class of a sample, in [0, class_names().size()), or -1 when the data set has no labels.
   virtual std::int64_t label(std::int64_t index) const = 0;
 
@@ -38,7 +41,7 @@ class Dataset {
 
 /// Which part of a data set is wanted.
 enum class Split {
-  kTrain,  ///< `train/` where there is one, else the folder itself
+  kTrain,  ///< `train/` where there is one, else the folder itself without its test/, val/ and validation/
   kTest,   ///< `test/`, else `val/`, else `validation/`; an error when there is none
 };
 
@@ -50,8 +53,11 @@ enum class Split {
 ///
 /// Without a prefix, DIR is what its files say, in this order; a folder whose name begins like a prefix is written
 /// `./idx:...`. A folder `train` that stands among other folders of images, none of them named test, val or validation,
-/// is a class of that name and not a split (airplane/, car/, train/). Throws UsageError for a folder that is missing,
-/// empty, unreadable or unlike any of them, saying what was looked for.
+/// is a class of that name and not a split (airplane/, car/, train/). Folders named test, val or validation directly in
+/// DIR are never part of its training images, so that no image is both: where nothing else is left, the training split
+/// is an error. To train on them, name them: DIR/test. A folder beside train/ that cannot be read counts as one without
+/// images. Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was
+/// looked for.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
 
 /// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an
@@ -65,7 +71,8 @@ struct ImageSizes {
 };
 
 /// Looks at the headers of at most `samples` images, evenly spaced over the data set, decoding none; the same images
-/// every time. Throws Error, with the first reason, when none of them can be read.
+/// every time. Of a file 256 KiB are read, and the rest only where the size is not in them. Throws Error,
+/// with the first reason, when none of them can be read.
 ImageSizes survey_sizes(const Dataset& dataset, int samples = 256);
 
 }  // namespace unlabel::data

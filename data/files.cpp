@@ -45,13 +45,13 @@ OpenFile open_file(int folder, const char* path, std::string_view name) {
   return file;
 }
 
-void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit,
-               std::vector<std::uint8_t>& out) {
+void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
+               std::uint64_t most) {
   const auto file = open_file(folder, path, name);
   if (file.size == 0) throw Error("cannot read ", name, ": the file is empty");
   if (file.size > limit)
     throw Error("cannot read ", name, ": ", file.size, " bytes, more than the ", limit, " allowed");
-  out.resize(file.size);
+  out.resize(std::min(file.size, most));
   for (std::size_t done = 0; done < out.size();) {
     const auto count = read(file.fd.get(), out.data() + done, out.size() - done);
     if (count < 0 && errno == EINTR) continue;
@@ -81,6 +81,9 @@ void throw_unreadable_folder(const std::string& path, int error) {
       throw UsageError(path, " is not a folder; give the folder that holds the images");
     case EACCES:
       throw UsageError("cannot read the folder ", path, ": ", reason(error), "; check its permissions");
+    case EMFILE:
+    case ENFILE:
+      throw UsageError("cannot read the folder ", path, ": ", reason(error), "; raise the limit (ulimit -n)");
     default:
       throw UsageError("cannot read the folder ", path, ": ", reason(error));
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,10 +50,10 @@ struct OpenFile {
 };
 OpenFile open_file(int folder, const char* path, std::string_view name);
 
-/// Reads a whole file into `out`, reusing its memory. Throws as open_file does, and Error for an empty file, one that
-/// shrinks while it is read, and one larger than `limit` bytes.
-void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit,
-               std::vector<std::uint8_t>& out);
+/// Reads a whole file, or its first `most` bytes, into `out`, reusing its memory. Throws as open_file does, and Error for
+/// an empty file, one that shrinks while it is read, and one larger than `limit` bytes.
+void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
+               std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
 /// True for the extensions of images that we decode, in any case: jpg jpeg png webp bmp tif tiff ppm pgm pbm pnm.
 bool is_image_name(std::string_view name);

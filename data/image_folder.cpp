@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace unlabel::data {
 
@@ -27,7 +29,8 @@ struct Entry {
 
 class Walk {
  public:
-  Walk(const std::string& root, bool first_only) : root_(root), first_only_(first_only) {
+  Walk(const std::string& root, bool first_only, const std::vector<std::string>& left_out)
+      : root_(root), first_only_(first_only), left_out_(left_out) {
     root_fd_ = FileDescriptor(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (root_fd_.get() < 0) throw_unreadable_folder(root, errno);
     visit("");
@@ -46,13 +49,24 @@ class Walk {
   /// `prefix` is the folder's path below the root, empty or ended by a slash.
   void visit(const std::string& prefix) {
     std::vector<std::string> folders;
+    if (!list(prefix, folders)) return;
+    for (const auto& below : folders) {
+      visit(below);
+      if (first_only_ && !entries_.empty()) return;
+    }
+    above_.pop_back();
+  }
+
+  /// Takes the folder's images and names the folders in it; the folder is closed again, since a tree may be deeper than
+  /// a process may have files open. True when there is more to do below: it then stands in above_.
+  bool list(const std::string& prefix, std::vector<std::string>& folders) {
     FileDescriptor fd(
         openat(root_fd_.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd.get() < 0) fail(prefix, errno);
     struct stat status {};
     if (fstat(fd.get(), &status) != 0) fail(prefix, errno);
     const std::pair identity{status.st_dev, status.st_ino};
-    if (std::ranges::find(above_, identity) != above_.end()) return;
+    if (std::ranges::find(above_, identity) != above_.end()) return false;
 
     const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd.get()), closedir);
     if (!folder) fail(prefix, errno);
@@ -64,30 +78,23 @@ class Walk {
       if (name.starts_with('.')) continue;
       const bool is_image = is_image_name(name);
       if (entry->d_type == DT_REG && !is_image) continue;
-      if (entry->d_type == DT_DIR) {
-        folders.push_back(prefix + entry->d_name + "/");
-        continue;
-      }
-      const bool found = fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
-      if (found && S_ISDIR(status.st_mode)) {
-        folders.push_back(prefix + entry->d_name + "/");
+      const bool found = entry->d_type == DT_DIR || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
+      if (entry->d_type == DT_DIR || (found && S_ISDIR(status.st_mode))) {
+        if (!prefix.empty() || std::ranges::find(left_out_, name) == left_out_.end())
+          folders.push_back(prefix + entry->d_name + "/");
       } else if (is_image && (!found || S_ISREG(status.st_mode))) {
         entries_.push_back({paths_.size(), found ? static_cast<std::uint64_t>(status.st_size) : 0});
         paths_.append(prefix).append(name).push_back('\0');
-        if (first_only_) return;
+        if (first_only_) return false;
       }
     }
     if (errno != 0) fail(prefix, errno);
-
     above_.push_back(identity);
-    for (const auto& below : folders) {
-      visit(below);
-      if (first_only_ && !entries_.empty()) return;
-    }
-    above_.pop_back();
+    return true;
   }
 
   bool first_only_;
+  const std::vector<std::string>& left_out_;
   std::vector<std::pair<dev_t, ino_t>> above_;
 };
 
@@ -111,10 +118,12 @@ class ImageFolder : public Dataset {
 
   std::int64_t size() const override { return static_cast<std::int64_t>(offsets_.size()); }
 
-  void read(std::int64_t index, augment::Source& out) const override {
+  void read(std::int64_t index, augment::Source& out) const override { read_start(index, kMaxFileBytes, out); }
+
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
     const auto i = position(index);
     out.pixels.release();
-    read_file(root_fd_.get(), path(i), path(i), kMaxFileBytes, out.bytes);
+    read_file(root_fd_.get(), path(i), path(i), kMaxFileBytes, out.bytes, bytes);
   }
 
   std::int64_t label(std::int64_t index) const override {
@@ -174,8 +183,9 @@ class ImageFolder : public Dataset {
 
 }  // namespace
 
-std::shared_ptr<const Dataset> open_image_folder(const std::string& directory) {
-  Walk walk(directory, false);
+std::shared_ptr<const Dataset> open_image_folder(const std::string& directory,
+                                                 const std::vector<std::string>& left_out) {
+  Walk walk(directory, false, left_out);
   if (walk.entries_.empty()) {
     throw UsageError(
         "no images in ", directory,
@@ -184,6 +194,8 @@ std::shared_ptr<const Dataset> open_image_folder(const std::string& directory) {
   return std::make_shared<ImageFolder>(std::move(walk));
 }
 
-bool contains_image(const std::string& directory) { return !Walk(directory, true).entries_.empty(); }
+bool contains_image(const std::string& directory, const std::vector<std::string>& left_out) {
+  return !Walk(directory, true, left_out).entries_.empty();
+}
 
 }  // namespace unlabel::data

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace unlabel::data {
 
@@ -20,9 +21,12 @@ namespace unlabel::data {
 ///
 /// Files are read relative to the opened folder, so that it may be renamed meanwhile. A file above 1 GiB is refused
 /// when it is read. Throws UsageError for a folder that is missing, unreadable (it or one below) or without images.
-std::shared_ptr<const Dataset> open_image_folder(const std::string& directory);
+///
+/// Folders directly below `directory` that `left_out` names are passed over, as if they were not there.
+std::shared_ptr<const Dataset> open_image_folder(const std::string& directory,
+                                                 const std::vector<std::string>& left_out = {});
 
-/// Whether the folder holds an image at any depth; ends at the first one.
-bool contains_image(const std::string& directory);
+/// Whether the folder holds an image at any depth, outside of folders `left_out` below it; ends at the first one.
+bool contains_image(const std::string& directory, const std::vector<std::string>& left_out = {});
 
 }  // namespace unlabel::data

@@ -12,12 +12,29 @@
 
 set(LIBTORCH_ROOT "" CACHE PATH "LibTorch: the folder that holds include/ and lib/ (site-packages/torch of the wheel, or an unpacked zip)")
 
-set(_libtorch_hints "${LIBTORCH_ROOT}")
+set(_libtorch_named "${LIBTORCH_ROOT}")
 if(NOT LIBTORCH_ROOT)
-  file(GLOB _libtorch_hints "${CMAKE_CURRENT_LIST_DIR}/../../.venv/lib/python3*/site-packages/torch")
-  if(DEFINED ENV{LIBTORCH_ROOT})
-    list(PREPEND _libtorch_hints "$ENV{LIBTORCH_ROOT}")
-  endif()
+  set(_libtorch_named "$ENV{LIBTORCH_ROOT}")
+endif()
+set(_libtorch_hints "${_libtorch_named}")
+if(NOT LIBTORCH_ROOT)
+  file(GLOB _libtorch_venv "${CMAKE_CURRENT_LIST_DIR}/../../.venv/lib/python3*/site-packages/torch")
+  list(APPEND _libtorch_hints ${_libtorch_venv})
+endif()
+
+# What was found stays in the cache, until another root is named or this one is gone. (An environment variable that is merely missing
+# names none: CMake may be started anew by a build in another shell.)
+if((_libtorch_named AND NOT _libtorch_named STREQUAL "$CACHE{_LibTorch_named}")
+    OR NOT "${LIBTORCH_ROOT}" STREQUAL "$CACHE{_LibTorch_option}"
+    OR NOT EXISTS "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include/torch/torch.h")
+  get_cmake_property(_libtorch_cached CACHE_VARIABLES)
+  foreach(_name IN LISTS _libtorch_cached)
+    if(_name MATCHES "^LibTorch_.+_(LIBRARY|DIR)$")
+      unset(${_name} CACHE)
+    endif()
+  endforeach()
+  set(_LibTorch_named "${_libtorch_named}" CACHE INTERNAL "LIBTORCH_ROOT, option or environment, when LibTorch_* were looked for")
+  set(_LibTorch_option "${LIBTORCH_ROOT}" CACHE INTERNAL "LIBTORCH_ROOT, the option, when LibTorch_* were looked for")
 endif()
 
 find_path(LibTorch_INCLUDE_DIR NAMES torch/csrc/api/include/torch/torch.h PATHS ${_libtorch_hints} PATH_SUFFIXES include

@@ -2,6 +2,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_header.h>
 
+#include "golden.h"
 #include <gtest/gtest.h>
 #include <jpeglib.h>
 #include <opencv2/core.hpp>
@@ -94,6 +95,18 @@ std::string refusal(const Bytes& bytes, const DecodeOptions& options = {}) {
 
 double apart(const cv::Mat& a, const cv::Mat& b) {
   return a.size() == b.size() && a.type() == b.type() ? cv::norm(a, b, cv::NORM_INF) : 1e9;
+}
+
+TEST(DecodeGolden, EqualsPillowOnEveryKindOfPixel) {
+  const GoldenFile file(std::string(UNLABEL_SOURCE_DIR) + "/tests/golden/decode.safetensors");
+  ASSERT_GT(file.cases.size(), 40u);
+  for (const auto& item : file.cases) {
+    const cv::Mat bytes = file.image(item["in"]), expected = file.image(item["out"]);
+    const Bytes encoded(bytes.datastart, bytes.dataend);
+    EXPECT_EQ(image_size(encoded), expected.size()) << item["in"];
+    ASSERT_EQ(refusal(encoded), "decoded") << item["in"];
+    EXPECT_EQ(apart(decode(encoded), expected), 0) << item["in"];
+  }
 }
 
 TEST(Decode, ReadsEveryFormatAsRgb) {
@@ -201,6 +214,40 @@ TEST(Decode, RefusesWhatIsNoImage) {
   EXPECT_THROW(image_size(Bytes(text.begin(), text.end())), Error);
   EXPECT_THROW(decode(Source{{}, cv::Mat(2, 2, CV_32FC1)}), UsageError);
   EXPECT_EQ(decode(Source{{}, cv::Mat(2, 2, CV_8UC1, cv::Scalar(9))}).type(), CV_8UC3);
+}
+
+TEST(Decode, RefusesSidesThatAreTooLong) {
+  // A strip of one bit a pixel: a few kilobytes, and gigabytes to resize it.
+  Bytes png = encode(".png", cv::Mat(70000, 1, CV_8UC1, cv::Scalar(0)), {cv::IMWRITE_PNG_BILEVEL, 1});
+  EXPECT_EQ(refusal(png), "image too large: 1 x 70000 pixels, a side longer than 65535");
+  EXPECT_EQ(refusal(encode(".png", cv::Mat(1, 65536, CV_8UC1, cv::Scalar(0)))),
+            "image too large: 65536 x 1 pixels, a side longer than 65535");
+  EXPECT_EQ(decode(encode(".png", cv::Mat(kMaxSide, 1, CV_8UC1, cv::Scalar(7)))).size(), cv::Size(1, kMaxSide));
+}
+
+TEST(Decode, OptionsAreATable) {
+  DecodeOptions a{.exif_orientation = true, .max_pixels = 12345, .strict = true}, b;
+  table(b).from_json(table(a).to_json(), "test");
+  EXPECT_TRUE(b.exif_orientation);
+  EXPECT_TRUE(b.strict);
+  EXPECT_EQ(b.max_pixels, 12345);
+  EXPECT_EQ(table(a).fields().size(), 3u);
+}
+
+TEST(Decode, SaysThatAnimatedWebpIsNotSupported) {
+  const std::string header("RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\x0f\0\0\x0b\0\0", 30);
+  const Bytes bytes(header.begin(), header.end());
+  EXPECT_EQ(image_size(bytes), cv::Size(16, 12));
+  EXPECT_EQ(refusal(bytes), "animated WebP images are not supported; save the frame that is meant");
+}
+
+TEST(Decode, RefusesALosslessWebpWithoutItsSignature) {
+  const cv::Mat image = picture(37, 53);
+  Bytes bytes = encode(".webp", image, {cv::IMWRITE_WEBP_QUALITY, 101});
+  EXPECT_EQ(apart(decode(bytes), image), 0);
+  ASSERT_EQ(bytes[20], 0x2f);
+  bytes[20] = 0x2e;
+  EXPECT_THROW(image_size(bytes), Error);
 }
 
 TEST(Decode, RefusesEveryTruncation) {

@@ -2,6 +2,10 @@
 #include <unlabel/augment/options.h>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 namespace unlabel {
 namespace {
@@ -88,6 +92,38 @@ TEST(OptionTable, RefusesWithTheNameAndTheNearestOne) {
             "'sinkhorn.iterations' takes integer, not 3000000000");
   EXPECT_EQ(message([&] { t.set_text("nam", "x"); }), "unknown option '--nam' (did you mean 'name'?)");
   EXPECT_EQ(message([&] { t.set_text("zzzzzz", "x"); }), "unknown option '--zzzzzz'");
+}
+
+TEST(OptionTable, RefusesAnEmptyObject) {
+  Outer o;
+  auto t = table(o);
+  const auto empty = nlohmann::json::object();
+  EXPECT_EQ(message([&] { t.from_json({{"sinkhorm", empty}}, "r.json"); }), "r.json: unknown option 'sinkhorm'");
+  for (const char* name : {"frozen", "name", "scale", "queue", "seed", "sinkhorn.epsilon"})
+    EXPECT_NE(message([&] {
+                t.from_json({{name, empty}}, "r.json");
+              }).find(std::string("r.json: '") + name + "' takes "),
+              std::string::npos)
+        << name;
+  t.from_json({{"sinkhorn", empty}}, "r.json");  // a section of which nothing is set
+  t.from_json(empty, "r.json");
+}
+
+TEST(JsonFile, IsReadOrRefusedAsWrongUse) {
+  const auto path = std::filesystem::temp_directory_path() / ("unlabel_json_" + std::to_string(getpid()));
+  const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
+  const auto read = [&] { return message([&] { read_json_file(path.string()); }); };
+  write("{\"a\": \"" + std::string(10000, 'x') + "\"}");
+  EXPECT_EQ(read_json_file(path.string())["a"].get<std::string>().size(), 10000u);
+  write("{\n\"a\": 1,\n}");
+  EXPECT_NE(read().find(": line 3 is not valid JSON"), std::string::npos) << read();
+  write("{\"a\": 1e999}");
+  EXPECT_NE(read().find(": not valid JSON: "), std::string::npos) << read();
+  std::filesystem::remove(path);
+  EXPECT_NE(read().find("cannot read "), std::string::npos) << read();
+  std::filesystem::create_directory(path);
+  EXPECT_NE(read().find("it is a folder"), std::string::npos) << read();
+  std::filesystem::remove(path);
 }
 
 TEST(OptionTable, ChangesNothingWhenOneValueIsRefused) {

@@ -3,6 +3,7 @@
 #include <unlabel/augment/presets.h>
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <opencv2/core.hpp>
 
 #include <cmath>
@@ -210,6 +211,17 @@ TEST(Pipeline, RefusesImagesThatAreTooLong) {
   std::vector<float> out(whole.shape(0).size());
   EXPECT_THROW(whole.pipeline(0)(strip, {}, out.data()), Error);
   EXPECT_NO_THROW(random.pipeline(0)(strip, {}, out.data()));
+}
+
+TEST(Pipeline, KeepsNoHugeBuffers) {
+  // One pixel high: its short side at 256 has 96 MB a buffer. Allocations of that size are mapped, and counted apart.
+  const auto mapped = [] { return mallinfo2().hblkhd; };
+  const cv::Mat strip(1, 500, CV_8UC3, cv::Scalar::all(3));
+  const MultiCrop whole = preset("eval");
+  std::vector<float> out(whole.shape(0).size());
+  const auto before = mapped();
+  whole.pipeline(0)(strip, {}, out.data());
+  EXPECT_LT(mapped(), before + (std::size_t{32} << 20));
 }
 
 TEST(Presets, AreAsPublished) {

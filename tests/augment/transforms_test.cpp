@@ -1,6 +1,7 @@
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
+#include <unlabel/augment/planar.h>
 #include <unlabel/augment/transforms.h>
 
 #include "golden.h"
@@ -105,6 +106,16 @@ TEST(Resize, RefusesWhatWouldFillTheMemory) {
   EXPECT_THROW(resize(thin, {1 << 20, 200}, Interpolation::kBilinear, out), Error);
   EXPECT_THROW(short_side_size({1, 1 << 28}, 256), Error);
   EXPECT_THROW(resize(cv::Mat(), {4, 4}, Interpolation::kBilinear, out), UsageError);
+}
+
+TEST(Normalize, RefusesMissingMeans) {
+  const cv::Mat image(2, 2, CV_32FC3, cv::Scalar::all(0.5));
+  cv::Mat out;
+  const std::vector<double> one{0.5}, three{0.5, 0.5, 0.5};
+  EXPECT_THROW(normalize(image, {}, {}, out), UsageError);
+  EXPECT_THROW(normalize(image, one, one, out), UsageError);
+  EXPECT_THROW(normalize(image, three, {}, out), UsageError);
+  EXPECT_NO_THROW(normalize(image, three, three, out));
 }
 
 TEST(RandomResizedCropBox, FollowsItsDistribution) {

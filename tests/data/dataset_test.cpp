@@ -3,8 +3,13 @@
 
 #include "temp_folder.h"
 #include <gtest/gtest.h>
+#include <sys/fsuid.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace unlabel::data {
 namespace {
@@ -41,6 +46,42 @@ TEST(OpenDataset, TellsAClassNamedTrainFromASplit) {
   EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
 }
 
+TEST(OpenDataset, PassesOverAnUnreadableFolderBesideTrain) {
+  const TempFolder folder;
+  folder.write("train/1.jpg", "x");
+  folder.write("lost+found/1.jpg", "x");
+  std::filesystem::permissions(folder / "lost+found", std::filesystem::perms::none);
+  std::filesystem::permissions(folder.path(), static_cast<std::filesystem::perms>(0755));
+  const bool root = geteuid() == 0;
+  if (root) setfsuid(65534);  // root reads everything, so be somebody else for this thread's files
+  EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
+  if (root) setfsuid(0);
+  std::filesystem::permissions(folder / "lost+found", std::filesystem::perms::owner_all);
+}
+
+TEST(OpenDataset, KeepsTestImagesOutOfTheTrainingImages) {
+  const TempFolder folder;
+  folder.write("test/x/1.jpg", "x");
+  folder.write("test/y/1.jpg", "x");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "has test/ but no train/");
+  EXPECT_EQ(open_dataset(folder / "test", Split::kTrain)->size(), 2);
+  folder.write("val/x/2.jpg", "x");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "has test/ but no train/");
+  std::filesystem::create_directory_symlink(folder / "test", folder / "validation");
+  folder.write("photos/1.jpg", "x");
+  folder.write("photos/test/1.jpg", "x");  // only the top folders are splits
+  const auto photos = open_dataset(folder.path(), Split::kTrain);
+  EXPECT_EQ(photos->description(), "image folder " + folder.path() + ": 2 images, no labels");
+  EXPECT_EQ(photos->name(1), "photos/test/1.jpg");
+  folder.write("trips/1.jpg", "x");
+  EXPECT_EQ(open_dataset(folder.path(), Split::kTrain)->class_names(), (std::vector<std::string>{"photos", "trips"}));
+  EXPECT_EQ(open_dataset(folder.path(), Split::kTest)->size(), 2);
+
+  const TempFolder empty;
+  std::filesystem::create_directory(empty / "val");
+  EXPECT_THROWS_WITH(open_dataset(empty.path(), Split::kTrain), UsageError, "has val/ but no train/");
+}
+
 TEST(OpenDataset, DetectsTheFormatUnlessAPrefixSaysIt) {
   const TempFolder cifar, idx;
   cifar.write("data_batch_1.bin", std::string(3073, '\1'));
@@ -68,6 +109,44 @@ TEST(OpenDataset, SaysWhatIsWrong) {
   EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "no test images");
   folder.write("x.jpg", "x");
   EXPECT_THROWS_WITH(open_dataset(folder / "x.jpg", Split::kTrain), UsageError, "is not a folder");
+}
+
+/// Counts what is read of an image folder.
+class Watched : public Dataset {
+ public:
+  explicit Watched(std::shared_ptr<const Dataset> dataset) : dataset_(std::move(dataset)) {}
+  std::int64_t size() const override { return dataset_->size(); }
+  void read(std::int64_t index, augment::Source& out) const override {
+    dataset_->read(index, out);
+    bytes_read += out.bytes.size();
+  }
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
+    dataset_->read_start(index, bytes, out);
+    bytes_read += out.bytes.size();
+  }
+  std::int64_t label(std::int64_t index) const override { return dataset_->label(index); }
+  const std::vector<std::string>& class_names() const override { return dataset_->class_names(); }
+  std::string name(std::int64_t index) const override { return dataset_->name(index); }
+  std::uint64_t fingerprint() const override { return dataset_->fingerprint(); }
+  std::string description() const override { return dataset_->description(); }
+
+  mutable std::size_t bytes_read = 0;
+
+ private:
+  std::shared_ptr<const Dataset> dataset_;
+};
+
+TEST(SurveySizes, ReadsTheStartOfLargeFilesWhereThatIsEnough) {
+  const TempFolder folder;
+  folder.write_image("1.png", 30, 20);
+  std::filesystem::resize_file(folder / "1.png", 5 << 20);
+  Watched watched(open_dataset(folder.path(), Split::kTrain));
+  EXPECT_EQ(survey_sizes(watched).median_short_side, 20);
+  EXPECT_EQ(watched.bytes_read, std::size_t{256} << 10);
+
+  folder.write_image("1.tiff", 500, 400);  // of noise, which does not pack; its directory stands at the end
+  ASSERT_GT(std::filesystem::file_size(folder / "1.tiff"), 300000u);
+  EXPECT_EQ(survey_sizes(*open_dataset(folder.path(), Split::kTrain)).max_short_side, 400);
 }
 
 TEST(SurveySizes, ReadsHeadersOfAnEvenSample) {

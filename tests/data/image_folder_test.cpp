@@ -138,6 +138,27 @@ TEST(ImageFolder, ThrowsUsageErrorWhenTheFaultIsTheProcesss) {
   EXPECT_EQ(source.bytes.size(), 5u);
 }
 
+TEST(ImageFolder, MayBeDeeperThanAProcessMayHaveFilesOpen) {
+  const TempFolder folder;
+  std::string deep;
+  for (int i = 0; i < 60; ++i) deep += "d/";
+  folder.write(deep + "1.jpg", "x");
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit few{40, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::exception_ptr thrown;
+  std::int64_t size = 0;
+  try {
+    size = open_image_folder(folder.path())->size();
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_FALSE(thrown);
+  EXPECT_EQ(size, 1);
+}
+
 TEST(ImageFolder, RefusesAFileAboveTheLimitBeforeReadingIt) {
   const TempFolder folder;
   folder.write("1.jpg", "first");

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <set>
 #include <thread>
 
 namespace unlabel::data {
@@ -286,6 +287,27 @@ TEST(Loader, ReadsAheadNoFurtherThanAsked) {
     EXPECT_EQ(dataset->reads, most);
     loader.next();
   }
+}
+
+TEST(Loader, UsesAgainTheMemoryOfADroppedBatch) {
+  Loader loader(std::make_shared<FakeDataset>(64), crops(), with_threads(0));
+  loader.start(Sampler(64, 4, 1), 0, 0, 16);
+  std::set<const float*> seen;
+  // What the loader would give back to the system is taken here and held, so that it cannot come again by chance.
+  std::vector<std::shared_ptr<void>> taken;
+  while (auto batch = loader.next()) {
+    std::vector<std::size_t> sizes;
+    for (std::size_t v = 0; v < batch->views.size(); ++v) {
+      seen.insert(batch->views[v].get());
+      sizes.push_back(batch->indices.size() * batch->shapes[v].size() * sizeof(float));
+    }
+    batch.reset();
+    for (const auto size : sizes)
+      taken.emplace_back(::operator new (size, std::align_val_t{64}),
+                         [](void* memory) { ::operator delete (memory, std::align_val_t{64}); });
+  }
+  EXPECT_EQ(taken.size(), 48u);
+  EXPECT_LE(seen.size(), 6u);
 }
 
 TEST(Loader, MemoryIsUsedAgainAndOutlivesTheLoader) {

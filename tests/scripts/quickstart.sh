@@ -11,6 +11,13 @@ cat >"$work/build/release/unlabel" <<'END'
 #!/bin/bash
 set -e
 echo "$*" >>calls
+if [[ $1 == pretrain && ! -e runs/quickstart/encoder.safetensors ]]; then
+  sleep 1.1
+  [[ -e stop ]] && exit 75
+  touch runs/quickstart/encoder.safetensors
+elif [[ $1 == linear && -e stop ]]; then
+  exit 75
+fi
 while (($# > 0)); do
   case $1 in
     --json) printf '{"metric": "accuracy", "value": 0.8125}' >"$2" ;;
@@ -30,8 +37,9 @@ if QUICKSTART_DATA=$work/nowhere scripts/quickstart >out 2>&1; then fail "no dat
 grep -q "no data set in $work/nowhere" out || fail "does not say that the data set is missing"
 [[ ! -e runs ]] || fail "left a run though there are no data"
 
+mkdir elsewhere
+(cd elsewhere && QUICKSTART_DATA=../images ../scripts/quickstart --epochs 2 --precision bf16 >../out) || fail "a relative folder of data is not found"
 export QUICKSTART_DATA=$work/images
-scripts/quickstart --epochs 2 --precision bf16 >out
 diff - calls <<END
 pretrain swav --data idx:$work/images --recipe fashion_mnist --out runs/quickstart --epochs 2 --precision bf16
 knn --protocol dino --data idx:$work/images --json runs/quickstart/learned-knn.json --checkpoint runs/quickstart
@@ -47,6 +55,18 @@ grep -q 'pretrain swav --data ~/photos' out || fail "does not say what to run ne
 scripts/quickstart >again
 (($(wc -l <calls) == 7)) || fail "a second start ran something"
 grep -q 'learned by SwAV' again && grep -q 'rm -r runs/quickstart' again || fail "a second start does not show the table and how to start anew"
+
+rm -r runs
+touch stop # while training
+code=0 && scripts/quickstart >out 2>&1 || code=$?
+((code == 75)) || fail "a stop while training ended with $code"
+before=$(cat runs/quickstart/trained-seconds)
+((before >= 1)) || fail "forgot how long it trained before it was stopped"
+touch runs/quickstart/encoder.safetensors # and while measuring
+if scripts/quickstart >out 2>&1; then fail "stopped while measuring, and it went on"; fi
+rm stop
+scripts/quickstart >out
+grep -q "(trained for $before s, " out || fail "forgot how long it trained: $(cat out)"
 
 rm -r runs calls
 if scripts/quickstart --fail >out 2>&1; then fail "training failed, and it went on"; fi
