@@ -58,6 +58,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   ssl::together(group, [&] {
     data::LoaderOptions loading;
     loading.threads = options.threads;
+    loading.decode = options.decode;
     data::Loader loader(dataset, view, loading);
     if (begin < end) loader.start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
     std::int64_t row = 0;

@@ -37,6 +37,7 @@ struct FeatureOptions {
   std::string precision = "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic (autocast)
   std::string device = "cpu";         ///< cpu, cuda or cuda:N; the encoder must be there
   std::string broken = "fail";        ///< an image that cannot be read: fail, or skip (left out and counted)
+  augment::DecodeOptions decode;      ///< how files become pixels; not in the table
 };
 
 OptionTable table(FeatureOptions& options);

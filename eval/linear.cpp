@@ -134,6 +134,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   data::LoaderOptions loading;
   loading.seed = options.seed;
   loading.threads = options.threads;
+  loading.decode = options.decode;
   data::Loader loader(train, train_view, loading);
   const auto steps = (n + result.batch_size - 1) / result.batch_size;
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {

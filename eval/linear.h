@@ -24,6 +24,7 @@ struct LinearProbeOptions {
   int threads = 2;                    ///< decoding threads on each rank
   std::string precision = "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic
   std::string device = "cpu";         ///< cpu, cuda or cuda:N; the encoder must be there
+  augment::DecodeOptions decode;      ///< how files become pixels; not in the table
 };
 
 OptionTable table(LinearProbeOptions& options);

@@ -56,6 +56,7 @@ int command_linear(const std::vector<std::string>& arguments) {
     probe.seed = options.seed;
     probe.threads = options.features.threads;
     probe.precision = options.features.precision;
+    probe.decode = subject.decode;
     const auto view = subject.view();
     const auto result = eval::linear_probe(
         *subject.encoder, train, test, eval::linear_train_view(view), view, probe, *group, [&](const auto& epoch) {

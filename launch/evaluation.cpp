@@ -92,6 +92,8 @@ OptionTable table(EvaluationOptions& o) {
   t.add("size", o.size, "side of the images that the encoder sees; without: the checkpoint's");
   t.add("mean", o.mean, "of the normalisation, one a channel; without: the checkpoint's");
   t.add("std", o.std, "of the normalisation, one a channel; without: the checkpoint's");
+  t.add("exif_orientation", o.exif_orientation,
+        "turn JPEGs upright by their EXIF orientation; without: as the checkpoint was trained");
   t.add("seed", o.seed, "of untrained weights and of the probe");
   t.add("device", o.device, "auto, cpu, cuda or cuda:N");
   t.add("backend", o.backend, "between ranks: auto, nccl or gloo");
@@ -148,6 +150,8 @@ Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::D
   if (subject.size < 1 || subject.size > 4096) throw UsageError("--size must be from 1 to 4096, and is ", subject.size);
   subject.mean = options.mean.value_or(numbers(metadata, "mean").value_or(kImageNetMean));
   subject.std = options.std.value_or(numbers(metadata, "std").value_or(kImageNetStd));
+  subject.decode.exif_orientation = options.exif_orientation.value_or(metadata.contains("exif_orientation") &&
+                                                                      metadata["exif_orientation"] == "true");
   if (options.pixels) subject.mean = {0, 0, 0}, subject.std = {1, 1, 1};
   if (subject.encoder) subject.encoder->to(device);
   return subject;
@@ -185,6 +189,7 @@ eval::Features subject_features(const Subject& subject, std::shared_ptr<const da
                                 const EvaluationOptions& options, at::Device device, const ssl::Group& group) {
   auto features = options.features;
   features.device = device.str();
+  features.decode = subject.decode;
   return subject.encoder ? eval::extract_features(*subject.encoder, std::move(dataset), subject.view(), features, group)
                          : eval::pixel_features(std::move(dataset), subject.view(), features, group);
 }

@@ -28,6 +28,7 @@ struct EvaluationOptions {
   std::string test;                              ///< the test split, instead of the one of `data`
   std::optional<std::int64_t> size;              ///< side of the images that the encoder sees
   std::optional<std::vector<double>> mean, std;  ///< of the normalisation
+  std::optional<bool> exif_orientation;          ///< turn JPEGs upright
   std::uint64_t seed = 0;                        ///< of untrained weights and of the probe
   std::string device = "auto";
   std::string backend = "auto";
@@ -44,6 +45,7 @@ struct Subject {
   std::string description;                ///< "runs/first/encoder.safetensors (resnet18, width 16)"
   std::int64_t size = 0;
   std::vector<double> mean, std;
+  augment::DecodeOptions decode;
 
   /// The one view that evaluation takes of an image.
   augment::MultiCrop view() const;

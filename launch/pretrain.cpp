@@ -106,6 +106,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.knn.protocol = options.knn.protocol;
   online.knn.device = online.features.device = device.str();
   online.features.precision = options.precision == "float64" ? "float32" : options.precision;
+  online.features.decode = options.decode;
   online.features.broken = "skip";  // training goes on without broken images, and so does this
   return std::make_unique<eval::OnlineKnn>(std::move(train), data::open_dataset(options.data, data::Split::kTest),
                                            evaluation_view(options), online);
@@ -134,6 +135,7 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   data::LoaderOptions loading;
   loading.seed = options.seed;
   loading.threads = options.threads >= 0 ? options.threads : default_threads(environment);
+  loading.decode = options.decode;
   const auto multi_crop = make_views(options);
   data::Loader loader(dataset, multi_crop, loading);
   const auto online_knn = make_online_knn(options, dataset, device);

@@ -44,6 +44,7 @@ OptionTable table(PretrainOptions& o) {
   t.append(ssl::table(o.methods));
   t.section("optimizer", ssl::table(o.optimizer));
   t.section("schedule", ssl::table(o.schedule));
+  t.section("decode", augment::table(o.decode));
   OptionTable preset;
   preset.add("preset", o.augment_preset, "swav, simclr, byol, deepcluster, deepcluster_v2");
   t.section("augment", preset);

@@ -55,6 +55,7 @@ struct PretrainOptions {
   ssl::MethodOptions methods;  ///< one section a method: `swav.*`
   ssl::OptimizerOptions optimizer;
   ssl::ScheduleOptions schedule;
+  augment::DecodeOptions decode;
   std::string augment_preset = "swav";
   augment::PresetOptions augment;
 };

@@ -2,7 +2,11 @@
 
 #include "program.h"
 #include <gtest/gtest.h>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 #include <torch/types.h>
+
+#include <fstream>
 
 namespace unlabel::launch {
 namespace {
@@ -134,6 +138,41 @@ TEST_F(CiEvaluation, TestImagesAreNeverTheTrainingOnes) {
   outcome = unlabel({"knn", "--checkpoint", run_, "--train", data(), "--test", *folder_ / "only"});
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   EXPECT_NE(outcome.err.find("no test/ or val/"), std::string::npos) << outcome.err;
+}
+
+TEST_F(CiEvaluation, TurnsPhotosAsTheRunDid) {
+  // One photo stored on its side, with EXIF orientation 6, and the same one stored upright.
+  cv::Mat upright(24, 16, CV_8UC3, cv::Scalar(30, 60, 90)), lying;
+  cv::rectangle(upright, {0, 0, 16, 12}, {200, 150, 20}, cv::FILLED);
+  cv::rotate(upright, lying, cv::ROTATE_90_COUNTERCLOCKWISE);
+  const auto write = [&](const std::string& name, const cv::Mat& image, bool turned) {
+    std::vector<unsigned char> bytes;
+    cv::imencode(".jpg", image, bytes, {cv::IMWRITE_JPEG_QUALITY, 100});
+    const std::string exif(
+        "\xff\xe1\x00\x22"
+        "Exif\0\0"
+        "MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
+        36);
+    std::string file(bytes.begin(), bytes.end());
+    if (turned) file.insert(2, exif);
+    fs::create_directories(fs::path(name).parent_path());
+    std::ofstream(name, std::ios::binary) << file;
+  };
+  write(*folder_ / "phone/lying.jpg", lying, true);
+  write(*folder_ / "phone/upright.jpg", upright, false);
+  const auto distance = [&](const Arguments& more) {
+    const std::string out = *folder_ / "phone.safetensors";
+    Arguments arguments{"embed", "--checkpoint", run_, "--data", *folder_ / "phone", "--out", out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto outcome = unlabel(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    for (const auto& [name, tensor] : ssl::read_safetensors(out).tensors)
+      if (name == "features") return (tensor[0] - tensor[1]).norm().item<double>() / tensor[1].norm().item<double>();
+    return -1.0;
+  };
+  const double as_stored = distance({}), turned = distance({"--exif-orientation", "true"});
+  EXPECT_GT(as_stored, 0.02);
+  EXPECT_LT(turned, as_stored / 5);
 }
 
 TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
