@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/command_output.h>
 #include <unlabel/ssl/safetensors.h>
 
 #include <torch/types.h>
@@ -92,11 +93,10 @@ void write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, i
     ssl::write_safetensors((temporary / kTensors).string(), {checkpoint.tensors, {}});
     auto training = checkpoint.training;
     training["iteration"] = checkpoint.iteration;
-    data::write_file((temporary / kTraining).string(),
-                     training.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    data::write_file((temporary / kTraining).string(), json_text(training));
     nlohmann::json manifest = {{"format", kFormat}, {"files", nlohmann::json::object()}};
     for (const char* file : {kTensors, kTraining}) manifest["files"][file] = size_and_crc(temporary / file);
-    data::write_file((temporary / kManifest).string(), manifest.dump(2) + "\n");
+    data::write_file((temporary / kManifest).string(), json_text(manifest));
     fs::remove_all(final_place, ignored);
     fs::rename(temporary, final_place);
     data::flush_folder(folder);

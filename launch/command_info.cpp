@@ -62,7 +62,7 @@ int command_info(const std::vector<std::string>& arguments) {
     info["finished"] = fs::exists(encoder, error);
     if (info["finished"].get<bool>()) info["encoder"] = weights_info(encoder, list);
   }
-  if (json != "-") print_line(json, info.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  if (json != "-") write_result("-", info);
   write_result(json, info);
   return 0;
 }

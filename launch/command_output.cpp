@@ -5,9 +5,13 @@
 
 namespace unlabel::launch {
 
+std::string json_text(const nlohmann::json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 void write_result(const std::string& place, const nlohmann::json& result) {
   if (place.empty()) return;
-  const std::string text = result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const auto text = json_text(result);
   if (place != "-") {
     data::write_file(place, text);
     return;

@@ -6,6 +6,9 @@
 
 namespace unlabel::launch {
 
+/// JSON as our files hold it: indented, ended by a newline; bytes that are no UTF-8 (in paths) are replaced.
+std::string json_text(const nlohmann::json& json);
+
 /// Where a command's JSON goes, by `--json`: nowhere when it is empty, stdout for "-", else a file (written atomically).
 void write_result(const std::string& place, const nlohmann::json& result);
 

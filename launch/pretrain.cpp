@@ -5,6 +5,7 @@
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/report.h>
 #include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/data_parallel.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain.h>
@@ -150,7 +151,8 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   method->check_views(multi_crop);
   const std::string checkpoints = options.out + "/checkpoints";
   ssl::LoadReport init_report;
-  const bool initialised = !options.init.empty() && !newest_checkpoint(checkpoints);
+  const auto newest = newest_checkpoint(checkpoints);
+  const bool initialised = !options.init.empty() && !newest;
   ssl::together(*group, [&] {
     if (initialised) init_report = ssl::load_state(*encoder, ssl::read_weights(options.init).tensors);
   });
@@ -171,7 +173,7 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   std::unique_ptr<JsonLines> metrics, replaced;
   std::int64_t iteration = 0;
   std::vector<std::string> passed_over;
-  const bool finished_before = newest_checkpoint(checkpoints).value_or(0) >= last;
+  const bool finished_before = newest.value_or(0) >= last;
   ssl::together(*group, [&] {
     if (!lead) return;
     folder = std::make_unique<RunFolder>(options.out, finished_before ? 0 : 3 * state.bytes());

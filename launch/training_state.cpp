@@ -116,10 +116,6 @@ nlohmann::json config_json(const PretrainOptions& options) {
   return table(copy).to_json();
 }
 
-std::string json_text(const nlohmann::json& json) {
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
   const auto views = make_views(options);
   std::map<std::string, std::string> metadata{{"method", options.method},

@@ -36,9 +36,6 @@ struct TrainingState {
 /// The options as config.json holds them.
 nlohmann::json config_json(const PretrainOptions& options);
 
-/// A text of JSON; bytes that are no UTF-8 (in paths) are replaced.
-std::string json_text(const nlohmann::json& json);
-
 /// What evaluation needs to know of an encoder's input, for its file: size, mean, std, whether JPEGs were turned upright.
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options);
 

@@ -188,9 +188,7 @@ TEST_F(CiPretrain, LoaderThreadsChangeNothing) {
   std::string first;
   for (const char* threads : {"0", "1", "4"}) {
     const std::string name = out(std::string("threads-") + threads);
-    auto arguments = small_run(data(), name);
-    *(std::find(arguments.begin(), arguments.end(), "--threads") + 1) = threads;
-    const auto outcome = unlabel(arguments + Arguments{"--max-steps", "10"});
+    const auto outcome = unlabel(with(small_run(data(), name), {{"--threads", threads}, {"--max-steps", "10"}}));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     const auto bytes = read_bytes(name + "/encoder.safetensors");
     if (first.empty()) first = bytes;
@@ -402,9 +400,7 @@ TEST_F(CiPretrain, PathsNeedNotBeUtf8) {
 }
 
 TEST_F(CiPretrain, RefusesABatchThatTheRanksCannotShare) {
-  auto arguments = small_run(data(), out("odd"));
-  *(std::find(arguments.begin(), arguments.end(), "--batch-size") + 1) = "15";
-  for (const auto& outcome : unlabel_ranks(2, arguments)) {
+  for (const auto& outcome : unlabel_ranks(2, with(small_run(data(), out("odd")), {{"--batch-size", "15"}}))) {
     EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
     EXPECT_TRUE(outcome.one_line()) << outcome.err;
   }
