@@ -7,11 +7,14 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace unlabel::data {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -96,6 +99,18 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
   return split == Split::kTrain ? open_train_folder(directory) : open_image_folder(test_folder(directory));
+}
+
+std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
+  const auto directory = spec.starts_with("folder:") ? spec.substr(7) : spec;
+  std::error_code error;
+  const bool is_folder =
+      fs::is_directory(directory, error) && !looks_like_cifar10(directory) && !looks_like_idx(directory);
+  const auto holds = [&](std::string_view name) { return fs::is_directory(fs::path(directory) / name, error); };
+  if (!is_folder || std::ranges::any_of(kTestNames, holds)) return open_dataset(spec, Split::kTest);
+  if (holds("train"))
+    throw UsageError(spec, " has train/ but no test/ or val/ inside; name the folder of the test images");
+  return open_dataset(spec, Split::kTrain);
 }
 
 ImageSizes survey_sizes(const Dataset& dataset, int samples) {

@@ -60,6 +60,11 @@ enum class Split {
 /// looked for.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
 
+/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of
+/// the test images themselves, without test/, val/ or validation/ in it. A folder that has a train/ but no such split is
+/// refused (UsageError), so that training images never pass for test images; else as open_dataset.
+std::shared_ptr<const Dataset> open_test_images(const std::string& spec);
+
 /// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an
 /// image.
 struct ImageSizes {

@@ -7,19 +7,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
-#include <optional>
-
 namespace unlabel::eval {
-namespace {
-
-std::optional<at::ScalarType> autocast_type(const std::string& precision) {
-  if (precision == "float32") return std::nullopt;
-  if (precision == "bf16") return at::kBFloat16;
-  if (precision == "fp16") return at::kHalf;
-  throw UsageError("precision '", precision, "' is not known: use float32, bf16 or fp16");
-}
-
-}  // namespace
 
 EvalMode::EvalMode(torch::nn::Module& module) : module_(module), module_was_training_(module.is_training()) {
   for (auto& child : module.modules(/*include_self=*/false)) was_training_.emplace_back(child, child->is_training());
@@ -36,8 +24,7 @@ at::Tensor encode(ssl::Encoder& encoder, const at::Tensor& images, const std::st
                   const std::string& device) {
   const torch::NoGradGuard no_grad;
   const auto where = parse_device(device);
-  const auto type = autocast_type(precision);
-  const ssl::Autocast autocast(where.type(), type);
+  const ssl::Autocast autocast(where.type(), ssl::autocast_type(precision));
   const auto parameters = encoder.parameters();
   const auto weights = parameters.empty() ? images.scalar_type() : parameters.front().scalar_type();
   const auto input = images.to(where, weights).contiguous(at::MemoryFormat::ChannelsLast);

@@ -7,6 +7,7 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/schedule.h>
 
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
@@ -15,7 +16,6 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <numbers>
 
 namespace unlabel::eval {
 namespace {
@@ -137,10 +137,11 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   loading.decode = options.decode;
   data::Loader loader(train, train_view, loading);
   const auto steps = (n + result.batch_size - 1) / result.batch_size;
+  const ssl::Schedule rate(/*cosine to 0*/ {}, result.lr, /*steps_per_epoch=*/1, options.epochs);
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     LinearProbeEpoch report;
     report.epoch = epoch;
-    report.lr = result.lr * 0.5 * (1 + std::cos(std::numbers::pi * double(epoch) / double(options.epochs)));
+    report.lr = rate(epoch);
     static_cast<torch::optim::SGDOptions&>(sgd.param_groups()[0].options()).lr(report.lr);
     const auto share = share_of_epoch(n, result.batch_size, options.seed, epoch, group);
     if (!share.samples.empty()) loader.start(share.samples, share.batch, epoch);

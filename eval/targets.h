@@ -23,9 +23,9 @@ struct Hits {
   Hits& operator+=(const Hits& other);
 };
 
-/// `scores` is m x classes; `target` m, with -1 for a class that cannot be right. A row with a score that is
-/// not finite is wrong. A row's class comes after all classes
-/// of larger score, and after those of equal score with a smaller number: ties never depend on chance.
+/// `scores` is m x classes; `target` m, with -1 for a class that cannot be right. A row with a score that is not finite
+/// is wrong. A row's class comes after all classes of larger score, and after those of equal score with a smaller
+/// number: ties never depend on chance.
 Hits count_hits(const at::Tensor& scores, const at::Tensor& target);
 
 }  // namespace unlabel::eval

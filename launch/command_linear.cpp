@@ -35,6 +35,9 @@ int command_linear(const std::vector<std::string>& arguments) {
                      "; there are features and swav");
   if (protocol == "swav" && options.pixels)
     throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
+  if (protocol == "swav" && options.features.broken != "fail")
+    throw UsageError("--features.broken ", options.features.broken,
+                     " goes with --protocol features only: swav trains on every image; mend or remove the broken ones");
   const auto environment = read_environment();
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);

@@ -1,7 +1,5 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/presets.h>
-#include <unlabel/data/cifar10.h>
-#include <unlabel/data/idx.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/evaluation.h>
@@ -61,21 +59,6 @@ ssl::LoadedEncoder load(const std::string& path, const std::optional<ssl::Encode
   loaded.metadata = encoder_metadata(options);
   from = concat(checkpoints, " at step ", checkpoint.iteration);
   return loaded;
-}
-
-/// What --train or --test names: a folder of the images themselves, or a data set with the split inside. Never the training images for
-/// the test ones.
-std::shared_ptr<const data::Dataset> open_named(const std::string& spec, data::Split split) {
-  if (split == data::Split::kTrain) return data::open_dataset(spec, split);
-  const std::string directory = spec.starts_with("folder:") ? spec.substr(7) : spec;
-  std::error_code error;
-  const auto holds = [&](const char* name) { return fs::is_directory(fs::path(directory) / name, error); };
-  const bool is_folder =
-      fs::is_directory(directory, error) && !data::looks_like_cifar10(directory) && !data::looks_like_idx(directory);
-  if (!is_folder || holds("test") || holds("val") || holds("validation")) return data::open_dataset(spec, split);
-  if (holds("train"))
-    throw UsageError("--test ", spec, " has train/ but no test/ or val/ inside; name the folder of the test images");
-  return data::open_dataset(spec, data::Split::kTrain);
 }
 
 }  // namespace
@@ -178,7 +161,7 @@ void report(const Subject& subject, const EvaluationOptions& options, const std:
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split) {
   const bool train = split == data::Split::kTrain;
   const std::string& own = train ? options.train : options.test;
-  if (!own.empty()) return open_named(own, split);
+  if (!own.empty()) return train ? data::open_dataset(own, split) : data::open_test_images(own);
   if (options.data.empty())
     throw UsageError(train ? "where are the training images? --data DIR with train inside, or --train DIR"
                            : "where are the test images? --data DIR with test or val inside, or --test DIR");

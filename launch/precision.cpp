@@ -1,5 +1,5 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/launch/precision.h>
+#include <unlabel/ssl/autocast.h>
 
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -7,14 +7,10 @@
 namespace unlabel::launch {
 
 Precision::Precision(const std::string& name) {
-  if (name == "float32") return;
-  if (name == "float64") {
+  if (name == "float64")
     weights_ = at::kDouble;
-  } else if (name == "bf16" || name == "fp16") {
-    autocast_ = name == "bf16" ? at::kBFloat16 : at::kHalf;
-  } else {
-    throw UsageError("no precision '", name, "'; there are float32, bf16, fp16 and float64");
-  }
+  else
+    autocast_ = ssl::autocast_type(name);
 }
 
 LossScaler::LossScaler(bool enabled, c10::Device device) : enabled_(enabled) {

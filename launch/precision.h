@@ -28,8 +28,8 @@ class Precision {
 };
 
 /// Loss scaling for fp16, so that small gradients do not vanish (Micikevicius et al. 2018, arXiv:1710.03740, section
-/// 3.2): the scale doubles
-/// after 2000 good steps and halves after one whose gradients overflow, which is skipped. The same on every rank, since gradients are.
+/// 3.2): the scale doubles after 2000 good steps and halves after one whose gradients overflow, which is skipped. The
+/// same on every rank, since gradients are.
 class LossScaler {
  public:
   explicit LossScaler(bool enabled, c10::Device device);

@@ -7,8 +7,7 @@
 namespace unlabel::launch {
 
 /// Tells a person how a long run goes, on stderr: a line that is rewritten on a terminal; elsewhere a plain line now
-/// and then. Silent unless
-/// `enabled` (rank 0).
+/// and then. Silent unless `enabled` (rank 0).
 class Progress {
  public:
   Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration, std::int64_t steps_per_epoch);

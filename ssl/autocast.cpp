@@ -1,8 +1,18 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
 #include <unlabel/ssl/autocast.h>
 
 #include <ATen/autocast_mode.h>
 
 namespace unlabel::ssl {
+
+std::optional<c10::ScalarType> autocast_type(const std::string& precision) {
+  if (precision == "float32") return std::nullopt;
+  if (precision == "bf16") return at::kBFloat16;
+  if (precision == "fp16") return at::kHalf;
+  throw UsageError("no precision '", precision, "'", did_you_mean(precision, {"float32", "bf16", "fp16"}),
+                   "; there are float32, bf16 and fp16");
+}
 
 Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> type)
     : device_(device),

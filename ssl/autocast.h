@@ -4,8 +4,13 @@
 #include <c10/core/ScalarType.h>
 
 #include <optional>
+#include <string>
 
 namespace unlabel::ssl {
+
+/// The type of a precision's forward passes under autocast: bf16, fp16, or none for float32. Throws UsageError for any
+/// other name.
+std::optional<c10::ScalarType> autocast_type(const std::string& precision);
 
 /// Autocast of a device while it lives: to `type`, or off where there is none. What was set before comes back at the
 /// end, and the cache of 16-bit copies of weights is emptied, because an update makes them stale.

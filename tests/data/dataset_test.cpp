@@ -136,6 +136,17 @@ class Watched : public Dataset {
   std::shared_ptr<const Dataset> dataset_;
 };
 
+TEST(OpenTestImages, NeverOpensTrainingImages) {
+  const TempFolder folder;
+  folder.write("train/cat/1.jpg", "x");
+  EXPECT_THROWS_WITH(open_test_images(folder.path()), UsageError, "has train/ but no test/");
+  EXPECT_THROWS_WITH(open_test_images("folder:" + folder.path()), UsageError, "has train/ but no test/");
+  folder.write("val/cat/2.jpg", "x");
+  EXPECT_EQ(open_test_images(folder.path())->name(0), "cat/2.jpg");
+  EXPECT_EQ(open_test_images(folder / "val")->name(0), "cat/2.jpg") << "the test images themselves";
+  EXPECT_THROWS_WITH(open_test_images(folder / "none"), UsageError, "there is no folder");
+}
+
 TEST(SurveySizes, ReadsTheStartOfLargeFilesWhereThatIsEnough) {
   const TempFolder folder;
   folder.write_image("1.png", 30, 20);

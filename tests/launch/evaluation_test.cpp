@@ -95,6 +95,10 @@ TEST_F(CiEvaluation, LinearByBothProtocols) {
   EXPECT_EQ(swav.at("protocol"), "custom") << "two epochs are not the published protocol";
   EXPECT_EQ(swav.at("epochs"), 2);
   EXPECT_EQ(unlabel({"linear", "--pixels", "--data", data(), "--protocol", "swav"}).exit_code, 2);
+  const auto skipping =
+      unlabel({"linear", "--checkpoint", run_, "--data", data(), "--protocol", "swav", "--features.broken", "skip"});
+  EXPECT_EQ(skipping.exit_code, 2);
+  EXPECT_NE(skipping.err.find("mend or remove"), std::string::npos) << skipping.err;
 }
 
 TEST_F(CiEvaluation, TwoRanksMeasureWhatOneDoes) {

@@ -91,6 +91,12 @@ Arguments with(Arguments arguments, const std::map<std::string, std::string>& va
   return arguments;
 }
 
+/// Waits, at most a minute, until a run has done steps.
+void wait_for_steps(const std::string& metrics) {
+  for (int i = 0; i < 600 && read_bytes(metrics).empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+}
+
 double largest_difference(const std::string& a, const std::string& b, const std::string& prefix = "") {
   const auto first = ssl::read_safetensors(a).tensors, second = ssl::read_safetensors(b).tensors;
   const std::map<std::string, at::Tensor> by_name(second.begin(), second.end());
@@ -222,12 +228,9 @@ TEST_F(CiPretrain, RefusesToGoOnWithOtherSettingsOrData) {
 }
 
 TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
-  auto long_run = small_run(data(), out("signal"));
-  *(std::find(long_run.begin(), long_run.end(), "--epochs") + 1) = "3000";
-  Arguments command{UNLABEL_BINARY_DIR "/unlabel"};
-  Program program(command + long_run);
-  for (int i = 0; i < 600 && read_bytes(out("signal/metrics.jsonl")).empty(); ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} +
+                  with(small_run(data(), out("signal")), {{"--epochs", "3000"}}));
+  wait_for_steps(out("signal/metrics.jsonl"));
   program.signal(SIGTERM);
   const auto outcome = program.wait();
   EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
@@ -236,6 +239,57 @@ TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
   EXPECT_FALSE(fs::exists(out("signal/encoder.safetensors")));
   const auto knn = unlabel({"knn", "--checkpoint", out("signal"), "--train", data(), "--test", data()});
   EXPECT_EQ(knn.exit_code, 0) << knn.err;  // a run that is not finished can be measured
+}
+
+TEST_F(CiPretrain, StopsOnASignalToOneOfTwoRanks) {
+  const auto run = with(small_run(data(), out("signal-two")), {{"--epochs", "3000"}});
+  const auto port = std::to_string(free_port());
+  std::vector<std::unique_ptr<Program>> ranks;
+  for (const char* rank : {"0", "1"})
+    ranks.push_back(std::make_unique<Program>(
+        Arguments{UNLABEL_BINARY_DIR "/unlabel"} + run,
+        Variables{{"RANK", rank}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", port}}));
+  wait_for_steps(out("signal-two/metrics.jsonl"));
+  ranks[1]->signal(SIGTERM);
+  for (const auto& rank : ranks) {
+    const auto outcome = rank->wait();
+    EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
+  }
+  const auto steps = read_lines(out("signal-two/metrics.jsonl")).size();
+  const auto checkpoint = nlohmann::json::parse(read_bytes(out("signal-two/checkpoints/latest/training.json")));
+  EXPECT_EQ(checkpoint.at("iteration"), steps) << "the checkpoint is of the last step that was done";
+}
+
+TEST_F(CiPretrain, MicroBatchesCoverTheBatch) {
+  // Batch statistics and Sinkhorn are of a micro-batch, so the losses differ from one pass; the steps and images do not.
+  const auto run = small_run(data(), out("micro"));
+  const auto outcome = unlabel(with(run, {{"--micro-batch", "4"}, {"--swav.queue-length", "0"}}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto lines = read_lines(out("micro/metrics.jsonl"));
+  ASSERT_EQ(lines.size(), 24u);
+  EXPECT_LT(lines.back().at("loss").get<double>(), lines.front().at("loss").get<double>());
+  const auto refused = unlabel(with(run, {{"--micro-batch", "5"}, {"--out", out("micro-5")}}));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("does not divide"), std::string::npos) << refused.err;
+}
+
+TEST_F(CiPretrain, TrainsInSixteenBits) {
+  ASSERT_EQ(unlabel(small_run(data(), out("start32")) + Arguments{"--max-steps", "0"}).exit_code, 0);
+  ASSERT_EQ(unlabel(small_run(data(), out("float32")) + Arguments{"--max-steps", "1"}).exit_code, 0);
+  const double exact = read_lines(out("float32/metrics.jsonl")).at(0).at("loss").get<double>();
+  for (const std::string precision : {"bf16", "fp16"}) {
+    const Arguments options{"--max-steps", "12", "--precision", precision};
+    const auto outcome = unlabel(small_run(data(), out(precision)) + options);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto lines = read_lines(out(precision + "/metrics.jsonl"));
+    ASSERT_EQ(lines.size(), 12u);
+    // Before the first update, because fp16 then skips steps until its loss scale fits.
+    EXPECT_NEAR(lines[0].at("loss").get<double>(), exact, 0.02) << precision;
+    EXPECT_NE(lines[0].at("loss").get<double>(), exact) << precision << " was computed in it";
+    EXPECT_GT(largest_difference(out(precision + "/encoder.safetensors"), out("start32/encoder.safetensors"), "conv1."),
+              0)
+        << precision << " trained";
+  }
 }
 
 TEST_F(CiPretrain, RunsUnderTorchrun) {
