@@ -3,9 +3,9 @@
 #include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/models/encoder.h>
 
+#include <c10/core/GradMode.h>
 #include <torch/cuda.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 namespace unlabel::eval {
 

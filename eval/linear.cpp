@@ -9,9 +9,9 @@
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/schedule.h>
 
+#include <c10/core/GradMode.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>

@@ -4,8 +4,8 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
+#include <c10/core/GradMode.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>

@@ -1,8 +1,8 @@
 #include <unlabel/launch/precision.h>
 #include <unlabel/ssl/autocast.h>
 
+#include <c10/core/GradMode.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 namespace unlabel::launch {
 

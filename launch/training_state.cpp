@@ -2,8 +2,8 @@
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
+#include <c10/core/GradMode.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <cmath>
 #include <set>

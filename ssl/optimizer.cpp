@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
 
+#include <c10/core/GradMode.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

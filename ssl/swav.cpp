@@ -1,9 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/swav.h>
 
+#include <c10/core/GradMode.h>
 #include <torch/nn/functional/normalization.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <cmath>
 

@@ -2,11 +2,11 @@
 #include <unlabel/launch/data_parallel.h>
 
 #include "rank_threads.h"
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <mutex>
 

@@ -1,9 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
 
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <cmath>
 

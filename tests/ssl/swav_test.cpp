@@ -6,10 +6,10 @@
 
 #include "thread_group.h"
 #include <ATen/autocast_mode.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <cmath>
 
