@@ -79,7 +79,8 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   find_library(LibTorch_c10_cuda_LIBRARY NAMES c10_cuda PATHS "${_libtorch_root}/lib" NO_DEFAULT_PATH)
   mark_as_advanced(LibTorch_torch_cuda_LIBRARY LibTorch_c10_cuda_LIBRARY)
   file(GLOB _libtorch_nvidia_includes "${_libtorch_site}/nvidia/cu*/include" "${_libtorch_site}/nvidia/cuda_runtime/include")
-  find_path(LibTorch_CUDA_INCLUDE_DIR NAMES cuda_runtime_api.h
+  # cuda_runtime.h needs crt/, which is in a package of its own (nvidia-cuda-crt): a folder without it is of no use.
+  find_path(LibTorch_CUDA_INCLUDE_DIR NAMES crt/host_config.h
     PATHS ${_libtorch_nvidia_includes} /usr/local/cuda/include NO_DEFAULT_PATH)
   # Globs apart: one glob sorts its results, and an installed toolkit of another version would come before the wheel's own library.
   file(GLOB _libtorch_cudart "${_libtorch_site}/nvidia/cu*/lib/libcudart.so*" "${_libtorch_site}/nvidia/cuda_runtime/lib/libcudart.so*")
