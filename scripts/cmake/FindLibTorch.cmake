@@ -7,7 +7,7 @@
 # Results: LibTorch_FOUND, LibTorch_VERSION
 #          LibTorch_RPATH       folders of its libraries, for installed programs
 #          LibTorch_WITH_CUDA   ON when libtorch_cuda and the CUDA headers are there
-#          LibTorch_WITH_NCCL   ON when NCCL's header is there too (c10d::ProcessGroupNCCL can be compiled)
+#          LibTorch_WITH_NCCL   ON when NCCL's and CCCL's headers are there too (c10d::ProcessGroupNCCL can be compiled)
 #          LibTorch_WITH_GLOO   ON when Gloo's headers are found (c10d::ProcessGroupGloo can be compiled)
 
 set(LIBTORCH_ROOT "" CACHE PATH "LibTorch: the folder that holds include/ and lib/ (site-packages/torch of the wheel, or an unpacked zip)")
@@ -99,10 +99,12 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   set(LibTorch_WITH_NCCL OFF)
   find_path(LibTorch_NCCL_INCLUDE_DIR NAMES nccl.h PATHS "${_libtorch_site}/nvidia/nccl/include" ${LibTorch_CUDA_INCLUDE_DIR} /usr/include
     NO_DEFAULT_PATH)
-  mark_as_advanced(LibTorch_NCCL_INCLUDE_DIR)
-  if(LibTorch_WITH_CUDA AND LibTorch_NCCL_INCLUDE_DIR)
+  # c10d's NCCL interface includes cuda_fp16.h, and that nv/target, of another package again (nvidia-cuda-cccl).
+  find_path(LibTorch_CCCL_INCLUDE_DIR NAMES nv/target PATHS ${LibTorch_CUDA_INCLUDE_DIR} ${LibTorch_CUDA_INCLUDE_DIR}/cccl NO_DEFAULT_PATH)
+  mark_as_advanced(LibTorch_NCCL_INCLUDE_DIR LibTorch_CCCL_INCLUDE_DIR)
+  if(LibTorch_WITH_CUDA AND LibTorch_NCCL_INCLUDE_DIR AND LibTorch_CCCL_INCLUDE_DIR)
     set(LibTorch_WITH_NCCL ON)
-    list(APPEND _libtorch_includes "${LibTorch_NCCL_INCLUDE_DIR}")
+    list(APPEND _libtorch_includes "${LibTorch_NCCL_INCLUDE_DIR}" "${LibTorch_CCCL_INCLUDE_DIR}")
     list(APPEND _libtorch_definitions USE_C10D_NCCL)
   endif()
 
