@@ -2,6 +2,7 @@
 #include <unlabel/ssl/cast.h>
 
 #include <c10/core/GradMode.h>
+#include <torch/nn/module.h>
 #include <torch/types.h>
 
 namespace unlabel::ssl {
