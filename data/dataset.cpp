@@ -53,7 +53,7 @@ std::string test_folder(const std::string& directory) {
   }
   throw UsageError(directory,
                    " has no test images: looked for test/, val/ and validation/, CIFAR-10's test_batch.bin and IDX's ",
-                   "t10k-images-idx3-ubyte; add one, or name the folder of test images itself");
+                   "t10k-images-idx3-ubyte; add one, or name the folder of the test images (--test, for measuring)");
 }
 
 /// The size of an image, from its header.

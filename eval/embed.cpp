@@ -36,9 +36,12 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   std::vector<std::string> written{path};
   if (suffix == ".npy") {
     write_npy(path, features.values);
-    if (labelled) {
-      write_npy(written.emplace_back(stem + ".labels.npy"), features.labels);
-    }
+    const auto labels = stem + ".labels.npy";
+    std::error_code ignored;
+    if (labelled)
+      write_npy(written.emplace_back(labels), features.labels);
+    else
+      std::filesystem::remove(labels, ignored);  // of other features, written here before
   } else {
     ssl::TensorFile tensors;
     tensors.tensors.emplace_back("features", features.values);

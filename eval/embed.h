@@ -9,7 +9,8 @@ namespace unlabel::eval {
 
 /// Writes features for use elsewhere, by the suffix of `path`:
 ///
-/// - `NAME.npy`: the features (n x d); beside it `NAME.labels.npy` (n, int64) where there are labels
+/// - `NAME.npy`: the features (n x d); beside it `NAME.labels.npy` (n, int64) where there are labels; an older
+///   one is removed where there are none
 /// - `NAME.safetensors`: one file with `features`, and `labels` where there are any
 ///
 /// and in both cases `NAME.jsonl`, one object a row in the same order: {"name": "cat/1.jpg", "label": 0, "class":

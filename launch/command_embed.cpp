@@ -10,7 +10,9 @@ int command_embed(const std::vector<std::string>& arguments) {
   EvaluationOptions options;
   std::string out;
   auto fields = table(options);
-  fields.add("out", out, "where to write: NAME.npy or NAME.safetensors; names and labels go to NAME.jsonl");
+  fields.add(
+      "out", out,
+      "where to write: NAME.npy (labels in NAME.labels.npy) or NAME.safetensors; names and classes go to NAME.jsonl");
   const CommandSpec spec{
       "unlabel embed --checkpoint RUN|FILE --data DIR --out FILE [options]",
       "Writes the encoder's feature vector of every image of a folder, labelled or not. Of a data set with\n"
@@ -24,6 +26,7 @@ int command_embed(const std::vector<std::string>& arguments) {
   if (!options.test.empty() && !(options.train.empty() && options.data.empty()))
     throw UsageError("one folder at a time: give --test alone, or --data or --train");
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
+  require_folder_of("--out", out);
   const auto environment = read_environment();
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);
@@ -36,10 +39,13 @@ int command_embed(const std::vector<std::string>& arguments) {
     if (environment.rank == 0) written = eval::write_embeddings(out, features, *dataset);
   });
   if (environment.rank != 0) return 0;
-  print_line(options.json, concat(features.size(), " x ", features.dim(), " features of ", dataset->description(),
-                                  " by ", subject.description));
+  print_line(options.json,
+             concat(features.size(), " x ", features.dim(), " features of ", dataset->description(), " by ",
+                    subject.description,
+                    features.skipped > 0 ? concat("; ", features.skipped, " broken images left out") : ""));
   for (const auto& path : written) print_line(options.json, "  " + path);
-  nlohmann::json json = {{"images", features.size()}, {"dim", features.dim()}, {"files", written}};
+  nlohmann::json json = {
+      {"images", features.size()}, {"dim", features.dim()}, {"skipped", features.skipped}, {"files", written}};
   describe(subject, options, json);
   write_result(options.json, json);
   return 0;

@@ -56,7 +56,11 @@ int command_info(const std::vector<std::string>& arguments) {
   } else {
     info["run"] = path;
     const std::string config = path + "/config.json", encoder = path + "/encoder.safetensors";
-    if (!fs::exists(config, error)) throw UsageError(path, " is not a run folder: it has no config.json");
+    if (!fs::exists(config, error))
+      throw UsageError(
+          path,
+          " is not a run folder: it has no config.json; name a run (--out of pretrain), one of its checkpoints or a "
+          ".safetensors file");
     info["config"] = read_json_file(config);
     if (const auto newest = newest_checkpoint(path + "/checkpoints")) info["newest_checkpoint"] = *newest;
     info["finished"] = fs::exists(encoder, error);

@@ -11,12 +11,12 @@ namespace unlabel::launch {
 
 namespace po = boost::program_options;
 
-namespace {
-
 std::string with_dashes(std::string name) {
   std::replace(name.begin(), name.end(), '_', '-');
   return name;
 }
+
+namespace {
 
 std::string with_underscores(std::string name) {
   std::replace(name.begin(), name.end(), '-', '_');

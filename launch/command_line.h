@@ -33,6 +33,9 @@ struct CommandLine {
 CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table,
                                const CommandSpec& spec);
 
+/// A field's name as a person writes it: "batch_size" as "batch-size".
+std::string with_dashes(std::string name);
+
 /// Prints the help to stdout when the line asks for it; true: the command is done.
 bool print_help(const CommandLine& line, const OptionTable& table, const CommandSpec& spec);
 

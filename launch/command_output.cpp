@@ -1,12 +1,22 @@
+#include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/command_output.h>
 
 #include <cstdio>
+#include <filesystem>
 
 namespace unlabel::launch {
 
 std::string json_text(const nlohmann::json& json) {
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void require_folder_of(const std::string& option, const std::string& path) {
+  if (path.empty() || path == "-") return;
+  const auto folder = std::filesystem::absolute(path).parent_path();
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored))
+    throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
 }
 
 void write_result(const std::string& place, const nlohmann::json& result) {

@@ -2,6 +2,7 @@
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/pretrain.h>
+#include <unlabel/ssl/recipe.h>
 
 namespace unlabel::launch {
 
@@ -10,13 +11,18 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   std::string json;
   auto options = table(defaults);
   options.add("json", json, "write a summary of the run to this file; -: to stdout");
+  std::string recipes;
+  for (const auto& name : ssl::recipe_names()) recipes += (recipes.empty() ? "" : ", ") + name;
   const CommandSpec spec{
       "unlabel pretrain METHOD --data DIR --out RUN [options]",
       "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
       "are planned from the\n"
-      "number and the size of the images. The same command again goes on where it stopped. Under torchrun --no-python "
-      "it uses all ranks;\n"
-      "--batch-size counts the images of all of them.",
+      "number and the size of the images, and shown; what stands in brackets below is then not used. Recipes: " +
+          recipes +
+          ".\n"
+          "The same command again goes on where it stopped. Under torchrun --no-python "
+          "it uses all ranks;\n"
+          "--batch-size counts the images of all of them.",
       {"method"},
       "examples:\n"
       "  unlabel pretrain swav --data ~/photos --out runs/first\n"
@@ -26,15 +32,17 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   if (print_help(line, options, spec)) return 0;
   json = line.get("json");
   std::erase_if(line.given, [](const auto& item) { return item.first == "json"; });
+  require_folder_of("--json", json);
   const auto environment = read_environment();
   const auto result = pretrain(resolve_options(line), environment);
   if (environment.rank != 0) return result.exit_code;
 
   const auto& summary = result.summary;
+  const double rate = summary.at("images_per_second").get<double>();
   if (result.exit_code == 0)
-    print_line(json, concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (",
-                            summary.at("steps"), " steps, ",
-                            static_cast<std::int64_t>(summary.at("images_per_second").get<double>()), " images/s)"));
+    print_line(json,
+               concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (", summary.at("steps"),
+                      " steps", rate > 0 ? concat(", ", static_cast<std::int64_t>(rate), " images/s)") : ")"));
   write_result(json, summary);
   return result.exit_code;
 }

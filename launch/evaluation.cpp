@@ -96,6 +96,7 @@ augment::MultiCrop Subject::view() const {
 }
 
 Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::Device device) {
+  require_folder_of("--json", options.json);
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
     throw UsageError("what is to be measured? --checkpoint RUN|FILE, or --untrained, or --pixels");

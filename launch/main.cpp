@@ -31,11 +31,12 @@ int run(const std::vector<std::string>& arguments) {
   }
   const std::string& name = arguments.front();
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (name == "help" && !rest.empty()) return run({rest.front(), "--help"});
   if (name == "--help" || name == "-h" || name == "help") {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  if (name == "--version") {
+  if (name == "--version" || name == "version") {
     std::puts(launch::version_text().c_str());
     return 0;
   }

@@ -29,6 +29,8 @@ namespace unlabel::launch {
 
 namespace {
 
+constexpr std::int64_t kWideForCpu = 64;
+
 /// Rows [first, first + size) of a batch's views, on the device.
 ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& indices, std::int64_t first,
                        std::int64_t size, at::ScalarType type, at::Device device, bool channels_last) {
@@ -198,12 +200,18 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   PretrainResult result;
   for (const auto& reason : passed_over) progress.say("warning: a checkpoint is passed over: " + reason);
   if (iteration >= last) {
-    progress.say(concat("finished: all ", iteration, " steps are done in ", options.out,
-                        "; for a new run choose another --out"));
+    progress.say(iteration >= total
+                     ? concat("finished: all ", iteration, " steps are done in ", options.out,
+                              "; for a new run choose another --out")
+                     : concat("the run in ", options.out, " stands at step ", iteration, " of ", total,
+                              " and --max-steps is ", last, ": nothing to do; without --max-steps it goes on"));
   } else {
     progress.say(dataset->description());
     for (const auto& line : resolved.reasons) progress.say("  " + line);
     for (const auto& line : resolved.warnings) progress.say("warning: " + line);
+    if (device.is_cpu() && options.encoder.width >= kWideForCpu)
+      progress.say(concat("warning: a ", options.encoder.arch, " of width ", options.encoder.width,
+                          " takes long on a CPU; --encoder.width 16 is about ten times faster"));
     if (norm_group > 0 && !norm_group_fits && group->world_size() > 1)
       progress.say(concat("warning: groups of ", norm_group, " ranks (--sync-batch-norm-group) do not divide ",
                           group->world_size(), " rank(s): batch statistics span all of them"));
@@ -220,16 +228,20 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   StopSignal stop_signal;
   Throughput throughput(options.batch_size);
   double loss_now = std::nan("");
+  std::int64_t replacements = 0;
 
   if (const auto line = lead && iteration >= last ? JsonLines::last(folder->file("metrics.jsonl")) : nlohmann::json();
       line.is_object())
     loss_now = line.value("loss", loss_now);
 
+  const auto kept = [&] {
+    return newest_checkpoint(checkpoints) ? concat("; checkpoints up to then are in ", checkpoints) : std::string();
+  };
   // Without a checkpoint a run can go on, but not stop.
   const auto save = [&](bool stopping) {
     if (!state.finite())
-      throw MismatchError("weights are not finite after step ", iteration, "; checkpoints up to then are in ",
-                          checkpoints, ". Start anew with a lower --optimizer.lr");
+      throw MismatchError("weights are not finite after step ", iteration, kept(),
+                          ". Start anew with a lower --optimizer.lr");
     ssl::together(*group, [&] {
       if (!lead) return;
       try {
@@ -278,9 +290,9 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
       const Health health = exchange(*group, loss_sum, diagnostics, stop_signal.requested(),
                                      static_cast<std::int64_t>(batch->replacements.size()), micro_steps);
       if (!health.finite)
-        throw MismatchError("the loss is not finite at step ", iteration, " (epoch ", epoch,
-                            "); checkpoints up to then are in ", checkpoints,
-                            ". Start anew with a lower --optimizer.lr, or with --precision float32");
+        throw MismatchError("the loss is not finite at step ", iteration, " (epoch ", epoch, ")", kept(),
+                            ". Start anew with a lower --optimizer.lr",
+                            precision.autocast() ? ", or with --precision float32" : "");
       const double lr = schedule(iteration);
       method->before_update(step);
       if (scaler.unscale(method->parameters())) optimizer.step(lr);
@@ -302,8 +314,13 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
         }
         throughput.resume(loader.seconds_waited());
       }
-      for (const auto& object : gather_replacements(*group, *batch, step.iteration, health.replaced))
+      for (const auto& object : gather_replacements(*group, *batch, step.iteration, health.replaced)) {
         if (lead) replaced->append(object);
+        if (replacements++ == 0)
+          progress.say(concat("warning: ", object.at("name").get<std::string>(), " cannot be read (",
+                              object.at("reason").get<std::string>(),
+                              "); another image takes its place. All such are in ", options.out, "/replaced.jsonl"));
+      }
       if (lead && !metrics->append(line))
         progress.say("warning: metrics.jsonl cannot be written (disk full?); training goes on");
 
@@ -322,6 +339,9 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
     if (result.exit_code != 0) break;
   }
 
+  if (replacements > 0)
+    progress.say(concat("warning: broken images were replaced ", replacements, " times; they are named in ",
+                        options.out, "/replaced.jsonl"));
   ssl::together(*group, [&] {
     if (lead && result.exit_code == 0)
       ssl::write_encoder(folder->file("encoder.safetensors"), *encoder, options.encoder, encoder_metadata(options));

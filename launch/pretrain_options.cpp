@@ -57,7 +57,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   auto& options = resolved.options;
   auto fields = table(options);
   line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
-  if (options.method.empty()) throw UsageError("which method? write unlabel pretrain METHOD");
+  if (options.method.empty()) throw UsageError("which method? write unlabel pretrain swav --data DIR --out RUN");
   ssl::require_method(options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
@@ -86,7 +86,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     const auto plan = ssl::plan_swav(input);
     fields.from_json(plan.recipe, "the plan");
     for (const auto& choice : plan.choices)
-      resolved.reasons.push_back(concat("--", choice.setting, " ", choice.value, ": ", choice.reason));
+      resolved.reasons.push_back(concat("--", with_dashes(choice.setting), " ", choice.value, ": ", choice.reason));
   }
   line.apply(fields);
 
@@ -102,6 +102,15 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   if (options.sync_batch_norm_group < 0)
     throw UsageError("--sync-batch-norm-group must be 0 (all ranks) or a number of ranks, not ",
                      options.sync_batch_norm_group);
+  std::error_code ignored;
+  if (std::filesystem::equivalent(options.out, options.data, ignored))
+    throw UsageError("--out ", options.out, " is the folder of the images: give the run a folder of its own");
+  if (options.threads < -1)
+    throw UsageError("--threads must be -1 (from the number of cores) or more, and is ", options.threads);
+  const auto channels = make_views(options).shape(0).channels;
+  if (options.encoder.in_channels != channels)
+    throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
+                     " channels");
   const bool goes_on = newest_checkpoint(options.out + "/checkpoints").has_value();
   if (!goes_on && !options.init.empty() && !std::filesystem::is_regular_file(options.init))
     throw UsageError("--init ", options.init, ": there is no such file");

@@ -11,7 +11,7 @@ std::optional<c10::ScalarType> autocast_type(const std::string& precision) {
   if (precision == "bf16") return at::kBFloat16;
   if (precision == "fp16") return at::kHalf;
   throw UsageError("no precision '", precision, "'", did_you_mean(precision, {"float32", "bf16", "fp16"}),
-                   "; there are float32, bf16 and fp16");
+                   "; there are float32, bf16 and fp16, and float64 to pretrain");
 }
 
 Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> type)

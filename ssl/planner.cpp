@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <optional>
 
@@ -52,9 +53,12 @@ std::int64_t round_to(double value, std::int64_t step, std::int64_t least) {
   return std::max(least, static_cast<std::int64_t>(std::llround(value / static_cast<double>(step))) * step);
 }
 
+/// The value with two significant digits, as a person would write it (0.00013).
 double two_digits(double value) {
-  const double unit = std::pow(10.0, std::floor(std::log10(value)) - 1);
-  return std::round(value / unit) * unit;
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, 2).ptr;
+  std::from_chars(text, end, value);
+  return value;
 }
 
 }  // namespace
@@ -108,10 +112,11 @@ Plan plan_swav(const PlanInput& input) {
   const auto few =
       static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, images / 16))));
   const auto all = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(images)));
-  const auto batch =
-      plan.choose<std::int64_t>("batch_size", std::min(all, std::clamp<std::int64_t>(few, 32, 256)),
-                                few >= 256 ? "the smaller of the two published sizes" : "at least 16 updates an epoch");
-  if (batch < 1) throw UsageError("batch_size is ", batch, ": it must be at least 1");
+  const auto batch = plan.choose<std::int64_t>("batch_size", std::min(all, std::clamp<std::int64_t>(few, 32, 256)),
+                                               few >= 256  ? "the smaller of the two published sizes"
+                                               : few >= 32 ? "at least 16 updates an epoch"
+                                                           : "less is too little for batch statistics and Sinkhorn");
+  if (batch < 1) throw UsageError("--batch-size must be at least 1, not ", batch);
   const std::int64_t steps = std::max<std::int64_t>(1, images / batch);
   const auto epochs =
       plan.choose<std::int64_t>("epochs",
@@ -131,7 +136,7 @@ Plan plan_swav(const PlanInput& input) {
                       : concat("for a batch of ", batch, ", by the published 0.6 at 256 and 4.8 at 4096"));
   plan.choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
   plan.choose<std::string>("schedule.kind", "cosine", "the paper's");
-  plan.choose<double>("schedule.final_lr", lr / 1000, "a thousandth of the peak, as published");
+  plan.choose<double>("schedule.final_lr", two_digits(lr / 1000), "a thousandth of the peak, as published");
   const double warmup = plan.choose<double>(
       "schedule.warmup_epochs", batch >= 1024 ? std::min(10.0, static_cast<double>(epochs) / 10) : 0.0,
       batch >= 1024 ? "large batches begin slowly, as published" : "published batches of 256 do without");
@@ -141,7 +146,10 @@ Plan plan_swav(const PlanInput& input) {
   const auto prototypes = plan.choose<std::int64_t>(
       "swav.prototypes",
       std::max<std::int64_t>(2, std::min({std::int64_t{3000}, images / 4, std::max<std::int64_t>(64, images / 100)})),
-      images >= 300000 ? "the paper's" : "about one for 100 images, and never more than a quarter of them");
+      images >= 300000 ? "the paper's"
+      : images >= 6400 ? "one for 100 images"
+      : images >= 256  ? "few images: 64 classes to tell apart are still useful"
+                       : "few images: one for four of them");
   const std::int64_t features = (arch == "resnet18" || arch == "resnet34" ? 8 : 32) * width;
   plan.choose<std::int64_t>("swav.hidden_dim", features, "as many as the features of the encoder");
   plan.choose<std::int64_t>("swav.freeze_prototypes_iterations", std::min(steps, steps * epochs / 2),
@@ -149,11 +157,11 @@ Plan plan_swav(const PlanInput& input) {
   const std::int64_t queued =
       static_cast<std::int64_t>(std::ceil(1.28 * static_cast<double>(prototypes) / static_cast<double>(batch)));
   const bool queue = prototypes > 2 * batch && queued * batch <= images;
-  const auto length =
-      plan.choose<std::int64_t>("swav.queue_length", queue ? queued * batch : 0,
-                                queue ? concat(prototypes, " prototypes are many for a batch of ", batch)
-                                : prototypes > 2 * batch ? "there are too few images to fill one"
-                                                         : "the batch is large enough for its prototypes");
+  const auto length = plan.choose<std::int64_t>(
+      "swav.queue_length", queue ? queued * batch : 0,
+      queue                    ? concat(prototypes, " prototypes are many for a batch of ", batch)
+      : prototypes > 2 * batch ? "there are too few images to fill one"
+                               : concat(prototypes, " prototypes are few enough for a batch of ", batch));
   if (length > 0)
     plan.choose<std::int64_t>("swav.queue_start_epoch", std::min<std::int64_t>(15, epochs / 8),
                               "early embeddings are of no use; published: 15 of 200 epochs");
@@ -179,7 +187,7 @@ std::vector<std::string> swav_warnings(const json& settings, std::int64_t images
     warn("a batch of ", *batch, " is larger than the data of ", images, " images: give --batch-size ", images,
          " or less");
   if (usable && *batch < 32)
-    warn("a batch of ", *batch, " is small for batch statistics and Sinkhorn: 64 or more work better");
+    warn("a batch of ", *batch, " is small for batch statistics and Sinkhorn: 32 or more work better");
   if (prototypes && *prototypes > images)
     warn(*prototypes, " prototypes for ", images, " images: give fewer than images, --swav.prototypes ",
          std::max<std::int64_t>(2, images / 4));
@@ -199,10 +207,10 @@ std::vector<std::string> swav_warnings(const json& settings, std::int64_t images
   if (freeze && usable && epochs && *batch <= images && *freeze >= images / *batch * *epochs)
     warn("the prototypes are frozen for ", *freeze, " iterations, the whole run of ", images / *batch * *epochs,
          ": give a smaller --swav.freeze_prototypes_iterations");
-  for (const char* setting : {"augment.global_size", "augment.local_size"})
-    if (const auto size = number(setting); size && *size > median_short_side)
+  for (const char* setting : {"global", "local"})
+    if (const auto size = number(concat("augment.", setting, "_size").c_str()); size && *size > median_short_side)
       warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,
-           " are only enlarged: give --", setting, " ", median_short_side, " or less");
+           " are only enlarged: give --augment.", setting, "-size ", median_short_side, " or less");
   return warnings;
 }
 

@@ -322,6 +322,8 @@ TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
   EXPECT_EQ(lines[0].at("name"), "00007.png");
   EXPECT_EQ(lines[0].at("replacement"), 8);
   EXPECT_FALSE(lines[0].at("reason").get<std::string>().empty());
+  EXPECT_NE(outcome.err.find("warning: 00007.png cannot be read"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("replaced 1 times"), std::string::npos) << outcome.err;
   for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + Arguments{"--max-steps", "2"}))
     ASSERT_EQ(rank.exit_code, 0) << rank.err;
   EXPECT_EQ(read_lines(out("broken-2/replaced.jsonl")), lines);
@@ -383,6 +385,10 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"missing weights", base + Arguments{"--init", out("nowhere.safetensors")}, 2, "nowhere.safetensors"},
       {"GPU that is not there", base + Arguments{"--device", "cuda:77"}, 2, "cuda:77"},
       {"backend that does not fit", base + Arguments{"--backend", "mpi"}, 2, "mpi"},
+      {"a run among the images", {"pretrain", "swav", "--data", data(), "--out", data()}, 2, "a folder of its own"},
+      {"a place for JSON that is not there", base + Arguments{"--json", out("nowhere/x.json")}, 2, "make it first"},
+      {"channels that the views lack", base + Arguments{"--encoder.in-channels", "1"}, 2, "--encoder.in-channels 1"},
+      {"threads below -1", base + Arguments{"--threads", "-3"}, 2, "--threads"},
       {"knn of nothing", {"knn", "--data", data()}, 2, "--checkpoint"},
       {"knn of a missing run", {"knn", "--checkpoint", out("nowhere"), "--data", data()}, 2, "nowhere"},
       {"knn of a folder that is no run",
