@@ -17,7 +17,8 @@ int command_pretrain(const std::vector<std::string>& arguments) {
       "unlabel pretrain METHOD --data DIR --out RUN [options]",
       "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
       "are planned from the\n"
-      "number and the size of the images, and shown; what stands in brackets below is then not used. Recipes: " +
+      "number and the size of the images, and shown; what stands in brackets below is then not used.\n"
+      "Recipes: " +
           recipes +
           ".\n"
           "The same command again goes on where it stopped. Under torchrun --no-python "

@@ -5,7 +5,9 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <optional>
+#include <type_traits>
 
 namespace unlabel::ssl {
 
@@ -22,11 +24,16 @@ template <class T>
 std::optional<T> find(const json& settings, const std::string& setting) {
   const auto place = pointer(setting);
   if (!settings.contains(place) || settings.at(place).is_null()) return std::nullopt;
+  T value;
   try {
-    return settings.at(place).get<T>();
+    value = settings.at(place).get<T>();
   } catch (const json::exception&) {
     throw UsageError("'", setting, "' cannot be ", settings.at(place).dump());
   }
+  if constexpr (std::is_same_v<T, std::int64_t>)  // so that products of two can be counted
+    if (value > std::numeric_limits<std::int32_t>::max() || value < std::numeric_limits<std::int32_t>::min())
+      throw UsageError("--", setting, " cannot be ", value, ": the most is ", std::numeric_limits<std::int32_t>::max());
+  return value;
 }
 
 /// Collects choices; what was given comes first.

@@ -36,14 +36,14 @@ struct Plan {
 /// - The learning rate goes through the two published points of LARC, 0.6 at a batch of 256 and 4.8 at 4096, as a power
 ///   of the batch (0.75; not the linear rule); batches from 1024 on warm up for 10 epochs from a sixteenth of it. It
 ///   ends at a thousandth.
-/// - Prototypes: one for every 100 images, at most the paper's 3000, never more than a quarter of the images.
+/// - Prototypes: one for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images.
 /// - The prototypes are frozen for the first epoch, as in the published scripts (313 iterations of 4096, 5005 of 256,
 ///   on ImageNet).
 /// - A queue when there are more than twice as many prototypes as samples in a batch: 1.28 embeddings a prototype (3840
 ///   for 3000), from epoch 15, or an eighth of the run.
 ///
-/// Throws UsageError for no images, for a given value of the wrong type, and for another optimiser without its learning
-/// rate.
+/// Throws UsageError for no images, for a given value of the wrong type or out of range, and for another optimiser
+/// without its learning rate.
 Plan plan_swav(const PlanInput& input);
 
 /// What cannot work, or is unlikely to, in resolved settings (a recipe's layout; missing ones are not judged): a batch

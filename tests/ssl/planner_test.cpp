@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 namespace unlabel::ssl {
 namespace {
@@ -109,6 +110,8 @@ TEST(Planner, FollowsWhatIsGiven) {
     EXPECT_TRUE(choice.setting != "batch_size" && choice.setting != "epochs" && choice.setting != "swav.prototypes");
   EXPECT_THROW(plan(100, 32, {{"batch_size", "many"}}), UsageError);
   EXPECT_THROW(plan(0, 32), UsageError);
+  for (const char* setting : {"epochs", "batch_size"})
+    EXPECT_THROW(plan(100, 32, {{setting, std::numeric_limits<std::int64_t>::max()}}), UsageError) << setting;
 }
 
 TEST(Planner, WarnsWhereItCannotWork) {
