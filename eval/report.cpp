@@ -29,11 +29,11 @@ std::string counts(const Result& result) {
                 result.classes == 1 ? " class" : " classes");
 }
 
+}  // namespace
+
 std::string left_out(std::int64_t skipped) {
   return skipped > 0 ? concat("; ", skipped, " broken images left out") : "";
 }
-
-}  // namespace
 
 nlohmann::json to_json(const KnnResult& result) {
   auto json = common("knn_accuracy", result);

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <cstdint>
 #include <string>
 
 namespace unlabel::eval {
@@ -24,5 +25,8 @@ std::string describe(const LinearProbeResult& result);
 
 /// A fraction of 1 as "81.30 %".
 std::string percent(double fraction);
+
+/// "; 3 broken images left out", to end such a line with; empty when there are none.
+std::string left_out(std::int64_t skipped);
 
 }  // namespace unlabel::eval

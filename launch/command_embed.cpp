@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/embed.h>
+#include <unlabel/eval/report.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
@@ -39,10 +40,8 @@ int command_embed(const std::vector<std::string>& arguments) {
     if (environment.rank == 0) written = eval::write_embeddings(out, features, *dataset);
   });
   if (environment.rank != 0) return 0;
-  print_line(options.json,
-             concat(features.size(), " x ", features.dim(), " features of ", dataset->description(), " by ",
-                    subject.description,
-                    features.skipped > 0 ? concat("; ", features.skipped, " broken images left out") : ""));
+  print_line(options.json, concat(features.size(), " x ", features.dim(), " features of ", dataset->description(),
+                                  " by ", subject.description, eval::left_out(features.skipped)));
   for (const auto& path : written) print_line(options.json, "  " + path);
   nlohmann::json json = {
       {"images", features.size()}, {"dim", features.dim()}, {"skipped", features.skipped}, {"files", written}};

@@ -242,13 +242,7 @@ TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
 }
 
 TEST_F(CiPretrain, StopsOnASignalToOneOfTwoRanks) {
-  const auto run = with(small_run(data(), out("signal-two")), {{"--epochs", "3000"}});
-  const auto port = std::to_string(free_port());
-  std::vector<std::unique_ptr<Program>> ranks;
-  for (const char* rank : {"0", "1"})
-    ranks.push_back(std::make_unique<Program>(
-        Arguments{UNLABEL_BINARY_DIR "/unlabel"} + run,
-        Variables{{"RANK", rank}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", port}}));
+  const auto ranks = start_ranks(2, with(small_run(data(), out("signal-two")), {{"--epochs", "3000"}}));
   wait_for_steps(out("signal-two/metrics.jsonl"));
   ranks[1]->signal(SIGTERM);
   for (const auto& rank : ranks) {

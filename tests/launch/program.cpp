@@ -87,7 +87,7 @@ Outcome unlabel(const std::vector<std::string>& arguments, const Variables& vari
   return Program(command_of(arguments), variables).wait();
 }
 
-std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments) {
+std::vector<std::unique_ptr<Program>> start_ranks(int world_size, const std::vector<std::string>& arguments) {
   const std::string port = std::to_string(free_port());
   std::vector<std::unique_ptr<Program>> programs;
   for (int rank = 0; rank < world_size; ++rank)
@@ -97,8 +97,12 @@ std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string
                                                                    {"LOCAL_WORLD_SIZE", std::to_string(world_size)},
                                                                    {"MASTER_ADDR", "127.0.0.1"},
                                                                    {"MASTER_PORT", port}}));
+  return programs;
+}
+
+std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments) {
   std::vector<Outcome> outcomes;
-  for (auto& program : programs) outcomes.push_back(program->wait());
+  for (const auto& program : start_ranks(world_size, arguments)) outcomes.push_back(program->wait());
   return outcomes;
 }
 

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,9 @@ class Program {
 
 /// Runs build/.../unlabel with these arguments.
 Outcome unlabel(const std::vector<std::string>& arguments, const Variables& variables = {});
-/// The same on `world_size` processes that find each other by RANK and WORLD_SIZE; the outcomes by rank.
+/// The same on `world_size` processes that find each other by RANK and WORLD_SIZE, still running, by rank.
+std::vector<std::unique_ptr<Program>> start_ranks(int world_size, const std::vector<std::string>& arguments);
+/// Their outcomes by rank, when all have ended.
 std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments);
 
 /// A folder that is removed at the end.
