@@ -56,6 +56,36 @@ std::string test_folder(const std::string& directory) {
                    "t10k-images-idx3-ubyte; add one, or name the folder of the test images (--test, for measuring)");
 }
 
+/// What a spec names: "folder", "cifar10" or "idx", and where.
+struct Place {
+  std::string kind, directory;
+};
+
+Place resolve(const std::string& spec) {
+  const auto colon = spec.find(':');
+  Place place{colon == std::string::npos ? std::string() : spec.substr(0, colon), spec};
+  auto& [kind, directory] = place;
+  if (kind == "folder" || kind == "cifar10" || kind == "idx") {
+    directory = spec.substr(colon + 1);
+  } else {
+    const bool looks_like_kind = !kind.empty() && std::ranges::all_of(kind, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    });
+    kind.clear();
+    try {
+      if (!directory.empty())
+        kind = looks_like_cifar10(directory) ? "cifar10" : looks_like_idx(directory) ? "idx" : "folder";
+    } catch (const UsageError& error) {
+      if (looks_like_kind) throw UsageError(error.what(), " (of prefixes there are folder:, cifar10: and idx:)");
+      throw;
+    }
+  }
+  if (directory.empty())
+    throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
+  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+  return place;
+}
+
 /// The size of an image, from its header.
 cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& source) {
   dataset.read_start(index, kHeaderBytes, source);
@@ -75,42 +105,21 @@ cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& so
 void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out) const { read(index, out); }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
-  const auto colon = spec.find(':');
-  auto kind = colon == std::string::npos ? std::string() : spec.substr(0, colon);
-  auto directory = spec;
-  if (kind == "folder" || kind == "cifar10" || kind == "idx") {
-    directory = spec.substr(colon + 1);
-  } else {
-    const bool looks_like_kind = !kind.empty() && std::ranges::all_of(kind, [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    });
-    kind.clear();
-    try {
-      if (!directory.empty())
-        kind = looks_like_cifar10(directory) ? "cifar10" : looks_like_idx(directory) ? "idx" : "folder";
-    } catch (const UsageError& error) {
-      if (looks_like_kind) throw UsageError(error.what(), " (of prefixes there are folder:, cifar10: and idx:)");
-      throw;
-    }
-  }
-  if (directory.empty())
-    throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
-  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+  const auto [kind, directory] = resolve(spec);
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
   return split == Split::kTrain ? open_train_folder(directory) : open_image_folder(test_folder(directory));
 }
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
-  const auto directory = spec.starts_with("folder:") ? spec.substr(7) : spec;
-  std::error_code error;
-  const bool is_folder =
-      fs::is_directory(directory, error) && !looks_like_cifar10(directory) && !looks_like_idx(directory);
-  const auto holds = [&](std::string_view name) { return fs::is_directory(fs::path(directory) / name, error); };
-  if (!is_folder || std::ranges::any_of(kTestNames, holds)) return open_dataset(spec, Split::kTest);
+  const auto [kind, directory] = resolve(spec);
+  if (kind != "folder") return open_dataset(spec, Split::kTest);
+  const auto folders = list_folder(directory).folders;
+  const auto holds = [&](std::string_view name) { return std::ranges::find(folders, name) != folders.end(); };
+  if (std::ranges::any_of(kTestNames, holds)) return open_image_folder(test_folder(directory));
   if (holds("train"))
     throw UsageError(spec, " has train/ but no test/ or val/ inside; name the folder of the test images");
-  return open_dataset(spec, Split::kTrain);
+  return open_image_folder(directory);
 }
 
 ImageSizes survey_sizes(const Dataset& dataset, int samples) {

@@ -192,7 +192,7 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
     JsonLines::cut(folder->file("replaced.jsonl"), "step", iteration);
     metrics = std::make_unique<JsonLines>(folder->file("metrics.jsonl"));
     replaced = std::make_unique<JsonLines>(folder->file("replaced.jsonl"));
-    data::write_file(folder->file("config.json"), json_text(config_json(options)));
+    if (iteration < last) data::write_file(folder->file("config.json"), json_text(config_json(options)));
   });
   DataParallel parallel(*method, group);  // after the weights are final: it keeps pointers to them
 

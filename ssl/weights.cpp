@@ -179,11 +179,11 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
     }
   }
 
-  if (report.matched.empty() && !state.empty()) {
-    throw Error("no tensor fits: the file has ",
-                tensors.empty() ? "none" : "'" + tensors.front().first + "' and others", ", the model wants '",
-                state.front().first, "' (", shape_text(state.front().second),
-                ") and others; is it the right file, architecture and width?");
+  if (!options.strict && report.matched.empty() && !state.empty()) {
+    throw UsageError("no tensor fits: the file has ",
+                     tensors.empty() ? "none" : "'" + tensors.front().first + "' and others", ", the model wants '",
+                     state.front().first, "' (", shape_text(state.front().second),
+                     ") and others; is it the right file, architecture and width?");
   }
   if (options.strict && !(report.missing.empty() && report.mismatched.empty() && report.unexpected.empty())) {
     const auto& first = !report.missing.empty()      ? report.missing
@@ -213,7 +213,11 @@ TensorFile read_weights(const std::string& path) {
                      " is a PyTorch pickle, which cannot be read yet; convert it in Python: "
                      "safetensors.torch.save_file(torch.load(FILE, map_location='cpu'), 'weights.safetensors')");
   }
-  return read_safetensors(path);
+  try {
+    return read_safetensors(path);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
 }
 
 void write_encoder(const std::string& path, const Encoder& encoder, const EncoderOptions& options,

@@ -44,13 +44,13 @@ struct LoadReport {
 /// strides.
 ///
 /// The names may carry a prefix of `module.`, `backbone.` and `encoder.` in any combination: the one under which most
-/// of the module's tensors are found is taken off, none when that does as well. Throws Error when nothing matches (a
+/// of the module's tensors are found is taken off, none when that does as well. Throws UsageError when nothing matches (a
 /// silent load of nothing is how fine-tuning goes wrong), or, if strict, MismatchError before anything was changed when
 /// not all does.
 LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options = {});
 
-/// Reads weights from a file. For now that is .safetensors; a PyTorch pickle (.pth, .pt, .ckpt ...) is a UsageError
-/// that says how to convert it.
+/// Reads weights from a file that a user named. For now that is .safetensors; a PyTorch pickle (.pth, .pt, .ckpt ...) is
+/// a UsageError that says how to convert it, and so is a file that is damaged or something else.
 TensorFile read_weights(const std::string& path);
 
 /// Writes an encoder for others to use: its tensors under torchvision's names, and as metadata `arch`, `width`, `stem`,
@@ -71,7 +71,7 @@ struct LoadedEncoder {
 };
 
 /// Reads an encoder: one of ours, or any ResNet under torchvision's names, whose architecture then follows from its
-/// shapes (a `fc` is ignored). `options`, when given, is built instead. Throws Error when the file cannot be read,
+/// shapes (a `fc` is ignored). `options`, when given, is built instead. Throws as read_weights does,
 /// UsageError that asks for --encoder.arch when the shapes are no ResNet's, MismatchError when the weights do not fill
 /// the encoder.
 LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderOptions>& options = std::nullopt);

@@ -194,7 +194,7 @@ TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
   fs::copy_file(run_ + "/encoder.safetensors", *folder_ / "cut.safetensors");
   fs::resize_file(*folder_ / "cut.safetensors", 1000);
   outcome = unlabel({"knn", "--checkpoint", *folder_ / "cut.safetensors", "--data", data()});
-  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   EXPECT_NE(outcome.err.find("cut.safetensors"), std::string::npos) << outcome.err;
   EXPECT_TRUE(outcome.one_line()) << outcome.err;
 

@@ -1,3 +1,4 @@
+#include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/run_folder.h>
 #include <unlabel/ssl/safetensors.h>
 
@@ -350,6 +351,7 @@ struct WrongUse {
 
 TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
   fs::create_directories(out("empty"));
+  data::write_file(out("none.safetensors"), "no weights at all");
   const std::string none = out("must-not-appear");
   const Arguments base{"pretrain", "swav", "--data", data(), "--out", none, "--max-steps", "1"};
   const std::vector<WrongUse> cases{
@@ -377,6 +379,7 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"unknown precision", base + Arguments{"--precision", "int8"}, 2, "int8"},
       {"unknown architecture", base + Arguments{"--encoder.arch", "resnet19"}, 2, "resnet18"},
       {"missing weights", base + Arguments{"--init", out("nowhere.safetensors")}, 2, "nowhere.safetensors"},
+      {"weights that are none", base + Arguments{"--init", out("none.safetensors")}, 2, "none.safetensors"},
       {"GPU that is not there", base + Arguments{"--device", "cuda:77"}, 2, "cuda:77"},
       {"backend that does not fit", base + Arguments{"--backend", "mpi"}, 2, "mpi"},
       {"a run among the images", {"pretrain", "swav", "--data", data(), "--out", data()}, 2, "a folder of its own"},
