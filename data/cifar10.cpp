@@ -50,7 +50,6 @@ class Cifar10 : public Dataset {
   Cifar10(const std::string& directory, Split split) {
     const auto folder = batches_folder(directory);
     const auto contents = list_folder(folder);
-    Fingerprint fingerprint;
     std::vector<std::uint8_t> bytes;
     for (const auto& file : contents.files) {
       if (!(split == Split::kTrain ? is_train_name(file) : is_test_name(file))) continue;
@@ -70,9 +69,7 @@ class Cifar10 : public Dataset {
         }
       }
       records_.insert(records_.end(), bytes.begin(), bytes.end());
-      files_.push_back({file, records_.size() / kRecord});
-      fingerprint.add(file);
-      fingerprint.add(bytes.size());
+      files_.push_back({file, bytes.size(), records_.size() / kRecord});
     }
     if (files_.empty()) {
       throw UsageError(
@@ -80,7 +77,6 @@ class Cifar10 : public Dataset {
           split == Split::kTrain ? "data_batch_1.bin ... of CIFAR-10's training" : "test_batch.bin of CIFAR-10's test",
           " images in ", folder, "; unpack cifar-10-binary.tar.gz there");
     }
-    fingerprint_ = fingerprint.value();
     const bool named = std::ranges::find(contents.files, "batches.meta.txt") != contents.files.end();
     class_names_ = named ? read_class_names(folder + "/batches.meta.txt")
                          : std::vector<std::string>{"airplane", "automobile", "bird",  "cat",  "deer",
@@ -112,12 +108,15 @@ class Cifar10 : public Dataset {
     return concat(file->name, "[", file == files_.begin() ? i : i - std::prev(file)->end, "]");
   }
 
-  std::uint64_t fingerprint() const override { return fingerprint_; }
+  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+    for (const auto& file : files_) visit(file.name, file.bytes);
+  }
   std::string description() const override { return description_; }
 
  private:
   struct File {
     std::string name;
+    std::size_t bytes;
     std::size_t end;  ///< samples in this file and those before it
   };
 
@@ -130,7 +129,6 @@ class Cifar10 : public Dataset {
   std::vector<std::uint8_t> records_;
   std::vector<File> files_;
   std::vector<std::string> class_names_;
-  std::uint64_t fingerprint_ = 0;
   std::string description_;
 };
 

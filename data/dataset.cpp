@@ -102,6 +102,16 @@ cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& so
 
 }  // namespace
 
+std::uint64_t Dataset::fingerprint() const {
+  Fingerprint hash;
+  each_file([&](std::string_view file, std::uint64_t size) {
+    hash.add(file);
+    hash.add(std::string_view("", 1));
+    hash.add(size);
+  });
+  return hash.value();
+}
+
 void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out) const { read(index, out); }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {

@@ -3,8 +3,10 @@
 #include <unlabel/augment/decode.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace unlabel::data {
@@ -32,8 +34,11 @@ class Dataset {
   /// What to call a sample in messages: the path below the root, or "train-images-idx3-ubyte.gz[12]".
   virtual std::string name(std::int64_t index) const = 0;
 
-  /// A hash of the names and sizes of all files, so that a changed data set is noticed.
-  virtual std::uint64_t fingerprint() const = 0;
+  /// Visits the files that the data set is made of, in an order of its own: name and size in bytes.
+  virtual void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const = 0;
+
+  /// FNV-1a over the files: each name, a zero byte, and the size; so that a changed data set is noticed.
+  std::uint64_t fingerprint() const;
 
   /// One line for the log: "image folder /data/photos/train: 1281167 images, 1000 classes".
   virtual std::string description() const = 0;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace unlabel::data {
 
@@ -151,9 +152,7 @@ class Idx : public Dataset {
     width_ = static_cast<int>(images.shape[2]);
     pixels_ = std::move(images.bytes);
     size_ = images.shape[0];
-    Fingerprint fingerprint;
-    fingerprint.add(images_name_);
-    fingerprint.add(images.file_size);
+    files_.emplace_back(images_name_, images.file_size);
     if (const auto labels_name = find(contents, stems[0], "labels", '1')) {
       auto labels = read_idx<1>(directory + "/" + *labels_name);
       if (labels.shape[0] != images.shape[0]) {
@@ -162,10 +161,8 @@ class Idx : public Dataset {
       }
       labels_ = std::move(labels.bytes);
       for (int c = 0; c <= *std::ranges::max_element(labels_); ++c) class_names_.push_back(std::to_string(c));
-      fingerprint.add(*labels_name);
-      fingerprint.add(labels.file_size);
+      files_.emplace_back(*labels_name, labels.file_size);
     }
-    fingerprint_ = fingerprint.value();
     description_ = concat("IDX ", directory, "/", images_name_, ": ", size_, " images of ", width_, " x ", height_,
                           ", ", class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
   }
@@ -187,7 +184,9 @@ class Idx : public Dataset {
 
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return concat(images_name_, "[", position(index), "]"); }
-  std::uint64_t fingerprint() const override { return fingerprint_; }
+  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+    for (const auto& [file, bytes] : files_) visit(file, bytes);
+  }
   std::string description() const override { return description_; }
 
  private:
@@ -216,7 +215,7 @@ class Idx : public Dataset {
   std::int64_t size_ = 0;
   int height_ = 0, width_ = 0;
   std::vector<std::string> class_names_;
-  std::uint64_t fingerprint_ = 0;
+  std::vector<std::pair<std::string, std::uint64_t>> files_;
   std::string description_;
 };
 

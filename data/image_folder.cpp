@@ -104,19 +104,11 @@ class ImageFolder : public Dataset {
       : root_(std::move(walk.root_)), root_fd_(std::move(walk.root_fd_)), paths_(std::move(walk.paths_)) {
     auto& entries = walk.entries_;
     std::ranges::sort(entries, {}, [&](const Entry& entry) { return std::string_view(paths_.data() + entry.offset); });
-    Fingerprint fingerprint;
-    offsets_.reserve(entries.size());
-    for (const auto& entry : entries) {
-      offsets_.push_back(entry.offset);
-      const std::string_view relative = paths_.data() + entry.offset;
-      fingerprint.add(std::string_view(relative.data(), relative.size() + 1));
-      fingerprint.add(entry.size);
-    }
-    fingerprint_ = fingerprint.value();
+    entries_ = std::move(entries);
     find_classes();
   }
 
-  std::int64_t size() const override { return static_cast<std::int64_t>(offsets_.size()); }
+  std::int64_t size() const override { return static_cast<std::int64_t>(entries_.size()); }
 
   void read(std::int64_t index, augment::Source& out) const override { read_start(index, kMaxFileBytes, out); }
 
@@ -133,7 +125,9 @@ class ImageFolder : public Dataset {
 
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return path(position(index)); }
-  std::uint64_t fingerprint() const override { return fingerprint_; }
+  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+    for (const auto& entry : entries_) visit(paths_.data() + entry.offset, entry.size);
+  }
 
   std::string description() const override {
     return concat("image folder ", root_, ": ", size(), size() == 1 ? " image, " : " images, ",
@@ -141,7 +135,7 @@ class ImageFolder : public Dataset {
   }
 
  private:
-  const char* path(std::size_t i) const { return paths_.data() + offsets_[i]; }
+  const char* path(std::size_t i) const { return paths_.data() + entries_[i].offset; }
 
   std::size_t position(std::int64_t index) const {
     if (index < 0 || index >= size())
@@ -157,7 +151,7 @@ class ImageFolder : public Dataset {
       return whole.substr(0, whole.find('/'));
     };
     std::string_view last;
-    for (std::size_t i = 0; i < offsets_.size(); ++i) {
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
       const auto name = class_of(i);
       if (path(i)[name.size()] != '/') return;
       if (name != last) classes.emplace(name, 0);
@@ -168,17 +162,16 @@ class ImageFolder : public Dataset {
       label = static_cast<std::int32_t>(class_names_.size());
       class_names_.emplace_back(name);
     }
-    labels_.reserve(offsets_.size());
-    for (std::size_t i = 0; i < offsets_.size(); ++i) labels_.push_back(classes.at(class_of(i)));
+    labels_.reserve(entries_.size());
+    for (std::size_t i = 0; i < entries_.size(); ++i) labels_.push_back(classes.at(class_of(i)));
   }
 
   std::string root_;
   FileDescriptor root_fd_;
   std::string paths_;
-  std::vector<std::uint64_t> offsets_;
+  std::vector<Entry> entries_;
   std::vector<std::int32_t> labels_;
   std::vector<std::string> class_names_;
-  std::uint64_t fingerprint_ = 0;
 };
 
 }  // namespace

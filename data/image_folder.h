@@ -17,7 +17,6 @@ namespace unlabel::data {
 /// - The images are labelled when every one of them lies in (or anywhere below) one of at least two first-level
 ///   folders: those with images are the classes, numbered in byte order of their names. Otherwise none is labelled:
 ///   an image at the top, or one folder only, says that the folders are no classes.
-/// - The fingerprint is FNV-1a over each path, a zero byte, and the file's size.
 ///
 /// Files are read relative to the opened folder, so that it may be renamed meanwhile. A file above 1 GiB is refused
 /// when it is read. Throws UsageError for a folder that is missing, unreadable (it or one below) or without images.

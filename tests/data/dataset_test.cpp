@@ -127,7 +127,9 @@ class Watched : public Dataset {
   std::int64_t label(std::int64_t index) const override { return dataset_->label(index); }
   const std::vector<std::string>& class_names() const override { return dataset_->class_names(); }
   std::string name(std::int64_t index) const override { return dataset_->name(index); }
-  std::uint64_t fingerprint() const override { return dataset_->fingerprint(); }
+  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+    dataset_->each_file(visit);
+  }
   std::string description() const override { return dataset_->description(); }
 
   mutable std::size_t bytes_read = 0;

@@ -40,7 +40,7 @@ class FakeDataset : public Dataset {
   std::int64_t label(std::int64_t index) const override { return index % 7; }
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return concat("fake[", index, "]"); }
-  std::uint64_t fingerprint() const override { return 0; }
+  void each_file(const std::function<void(std::string_view, std::uint64_t)>&) const override {}
   std::string description() const override { return "fake"; }
 
   std::function<void(std::int64_t)> on_read;
