@@ -97,7 +97,7 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
       if (adamw || o.momentum > 0) slot.momentum = at::zeros_like(parameter);
       if (adamw) {
         slot.second = at::zeros_like(parameter);
-        slot.steps = torch::zeros({}, torch::kInt64);
+        slot.steps = torch::zeros({}, torch::TensorOptions(torch::kInt64).device(parameter.device()));
       }
       (o.exclude_bias_and_norm && parameter.dim() <= 1 ? excluded : usual).slots.push_back(std::move(slot));
     }
@@ -110,8 +110,7 @@ void Optimizer::step(double lr) {
   const torch::NoGradGuard no_grad;
   for (auto& bundle : bundles_) {
     const double rate = lr * bundle.lr_scale;
-    Tensors parameters, gradients, first, second;
-    std::vector<at::Scalar> correction1, root_correction2;
+    Tensors parameters, gradients, first, second, steps;
     for (auto& slot : bundle.slots) {
       if (!slot.parameter.grad().defined()) continue;
       parameters.push_back(slot.parameter);
@@ -119,9 +118,7 @@ void Optimizer::step(double lr) {
       if (slot.momentum.defined()) first.push_back(slot.momentum);
       if (!slot.steps.defined()) continue;
       second.push_back(slot.second);
-      const double t = static_cast<double>(slot.steps.add_(1).item<std::int64_t>());
-      correction1.emplace_back(-rate / (1 - std::pow(options_.beta1, t)));
-      root_correction2.emplace_back(std::sqrt(1 - std::pow(options_.beta2, t)));
+      steps.push_back(slot.steps);
     }
     if (parameters.empty()) continue;
 
@@ -130,10 +127,16 @@ void Optimizer::step(double lr) {
       at::_foreach_lerp_(first, gradients, 1 - options_.beta1);
       at::_foreach_mul_(second, options_.beta2);
       at::_foreach_addcmul_(second, gradients, gradients, 1 - options_.beta2);
+      // The counts stay on the device, so that a step can be taken back there.
+      at::_foreach_add_(steps, 1);
+      const at::Tensor t = at::stack(steps).to(at::kDouble);
+      const auto correction = [&](double beta) { return 1 - at::pow(at::Scalar(beta), t); };
       Tensors denominator = at::_foreach_sqrt(second);
-      at::_foreach_div_(denominator, root_correction2);
+      scale(denominator, correction(options_.beta2).rsqrt());
       at::_foreach_add_(denominator, options_.eps);
-      at::_foreach_addcdiv_(parameters, first, denominator, correction1);
+      Tensors direction = at::_foreach_div(first, denominator);
+      scale(direction, correction(options_.beta1).reciprocal());
+      at::_foreach_add_(parameters, direction, -rate);
       continue;
     }
 

@@ -15,7 +15,10 @@ Queue::Queue(std::int64_t crops, std::int64_t length, std::int64_t dim, std::sha
   filled_ = register_buffer("filled", torch::zeros({}, torch::kInt64));
 }
 
-bool Queue::full() const { return filled_.item<std::int64_t>() >= length_; }
+bool Queue::full() const {
+  was_full_ = was_full_ || filled_.item<std::int64_t>() >= length_;
+  return was_full_;
+}
 
 at::Tensor Queue::local() const {
   const std::int64_t rows = length_ / group_->world_size();

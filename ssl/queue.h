@@ -21,7 +21,7 @@ struct Queue : torch::nn::Module {
 
   std::int64_t length() const { return length_; }
 
-  /// True when every row holds an embedding; until then it should not be used. Waits for the device.
+  /// True when every row holds an embedding; until then it should not be used. Waits for the device, but not once it has been full.
   bool full() const;
   /// The rows pushed so far, at most length(), as a tensor on the device: an int64 scalar.
   const at::Tensor& filled() const { return filled_; }
@@ -37,6 +37,7 @@ struct Queue : torch::nn::Module {
   std::int64_t length_;
   std::shared_ptr<const Group> group_;
   at::Tensor embeddings_, filled_;
+  mutable bool was_full_ = false;
 };
 
 }  // namespace unlabel::ssl

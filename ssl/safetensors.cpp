@@ -4,6 +4,7 @@
 #include <unlabel/ssl/safetensors_header.h>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -110,43 +111,69 @@ TensorFile read(const std::string& path, bool with_data) {
 TensorFile read_safetensors(const std::string& path) { return read(path, true); }
 TensorFile read_safetensors_header(const std::string& path) { return read(path, false); }
 
-void write_safetensors(const std::string& path, const TensorFile& file) {
-  struct Item {
-    SafetensorsEntry entry;
-    at::Tensor tensor;
-  };
+namespace {
+
+struct Item {
+  SafetensorsEntry entry;
+  at::Tensor tensor;
+};
+
+/// The tensors in the order of a file, each with its place. `place` is what messages call the file.
+std::vector<Item> lay_out(const TensorFile& file, const std::string& place) {
   std::vector<Item> items;
+  std::vector<std::string> names;
   for (const auto& [name, tensor] : file.tensors) {
     const auto type =
         std::find_if(std::begin(kScalarTypes), std::end(kScalarTypes),
                      [&, &t = tensor](const auto& pair) { return t.defined() && pair.second == t.scalar_type(); });
     if (type == std::end(kScalarTypes) || tensor.layout() != at::kStrided) {
-      throw Error("cannot write tensor '", name, "' to ", path, ": safetensors has no such type");
+      throw Error("cannot write tensor '", name, "' to ", place, ": safetensors has no such type");
     }
-    if (name == "__metadata__") throw Error("cannot write to ", path, ": no tensor may be called __metadata__");
+    if (name == "__metadata__") throw Error("cannot write to ", place, ": no tensor may be called __metadata__");
     items.push_back({{name, type->first, tensor.sizes().vec(), 0, 0}, tensor});
+    names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
+    throw Error("cannot write ", place, ": two tensors are called '", *twice, "'");
   }
   std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
     return std::tie(a.entry.type, a.entry.name) < std::tie(b.entry.type, b.entry.name);
   });
-
-  SafetensorsHeader header;
-  header.metadata = file.metadata;
   std::uint64_t end = 0;
   for (auto& [entry, tensor] : items) {
     entry.begin = end;
     entry.end = end += static_cast<std::uint64_t>(tensor.numel()) * size_of(entry.type);
-    header.entries.push_back(entry);
   }
-  std::vector<std::string> names;
-  for (const auto& entry : header.entries) names.push_back(entry.name);
-  std::sort(names.begin(), names.end());
-  if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
-    throw Error("cannot write ", path, ": two tensors are called '", *twice, "'");
-  }
+  return items;
+}
 
+std::string header_text(const std::vector<Item>& items, const TensorFile& file) {
+  SafetensorsHeader header;
+  header.metadata = file.metadata;
+  for (const auto& item : items) header.entries.push_back(item.entry);
+  return format_safetensors_header(header);
+}
+
+}  // namespace
+
+void format_safetensors(const TensorFile& file, std::vector<char>& out) {
+  const auto items = lay_out(file, "memory");
+  const auto header = header_text(items, file);
+  out.resize(header.size() + (items.empty() ? 0 : items.back().entry.end));
+  std::copy(header.begin(), header.end(), out.begin());
+  for (const auto& [entry, tensor] : items) {
+    // Straight from the device and its strides to the place in the file.
+    auto place = at::from_blob(out.data() + header.size() + entry.begin, tensor.sizes(),
+                               at::TensorOptions().dtype(tensor.scalar_type()));
+    place.copy_(tensor.detach());
+  }
+}
+
+void write_safetensors(const std::string& path, const TensorFile& file) {
+  const auto items = lay_out(file, path);
   data::AtomicFile out(path);
-  out.write(format_safetensors_header(header));
+  out.write(header_text(items, file));
   for (const auto& [entry, tensor] : items) {
     const auto data = tensor.detach().cpu().contiguous();
     out.write(data.const_data_ptr(), entry.end - entry.begin);

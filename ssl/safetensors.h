@@ -33,4 +33,8 @@ TensorFile read_safetensors_header(const std::string& path);
 /// Throws Error (full disk, two tensors of one name, a type that is not in the format) and leaves no temporary file.
 void write_safetensors(const std::string& path, const TensorFile& file);
 
+/// The bytes that write_safetensors would write, into `out` (reusing its memory): a copy at one point in time, which can be
+/// written while the tensors change. Throws Error as write_safetensors does.
+void format_safetensors(const TensorFile& file, std::vector<char>& out);
+
 }  // namespace unlabel::ssl
