@@ -8,9 +8,23 @@
 
 namespace unlabel::launch {
 
+namespace {
+
+/// After its first pass c10d::Reducer sorts its buckets anew, by the order in which gradients came. That changes the order of sums, so
+/// that a run and one that was resumed would no longer agree to the last digit. This one keeps the layout that it was given.
+class FixedReducer : public c10d::Reducer {
+ public:
+  template <class... Arguments>
+  explicit FixedReducer(Arguments&&... arguments) : Reducer(std::forward<Arguments>(arguments)...) {
+    has_rebuilt_bucket_ = true;
+  }
+};
+
+}  // namespace
+
 struct DataParallel::Impl {
   std::shared_ptr<const ssl::Group> group;
-  std::unique_ptr<c10d::Reducer> reducer;
+  std::unique_ptr<FixedReducer> reducer;
   bool synchronize = true;
 };
 
@@ -42,7 +56,7 @@ DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl:
         std::vector<bool>(parameters.size(), false));
     // Gradients are ready last layer first.
     std::reverse(buckets.begin(), buckets.end());
-    impl_->reducer = std::make_unique<c10d::Reducer>(
+    impl_->reducer = std::make_unique<FixedReducer>(
         parameters, std::move(buckets), process_group, std::vector<bool>(parameters.size(), false), cap,
         options.find_unused_parameters, /*gradient_as_bucket_view=*/false, std::move(names), first_cap,
         /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<std::int64_t>{});
@@ -60,7 +74,6 @@ DataParallel::~DataParallel() = default;
 void DataParallel::before_forward(bool synchronize) {
   impl_->synchronize = synchronize;
   if (!impl_->reducer) return;
-  if (synchronize) impl_->reducer->rebuild_buckets();
   impl_->reducer->prepare_for_forward();
 }
 

@@ -28,6 +28,9 @@ struct DataParallelOptions {
 /// The module may be called several times in one forward pass. Construction copies rank 0's parameters and buffers to all ranks.
 /// Parameters must not be replaced afterwards (write them in place), and each rank must reach the same parameters in each step.
 /// With a group of one, backward() is plain `loss.backward()`.
+///
+/// Buckets are fixed from the start, last parameter first, so that every step sums in the same order, in a resumed run too
+/// (DistributedDataParallel sorts them anew after its first step).
 class DataParallel {
  public:
   DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group,
