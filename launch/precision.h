@@ -28,17 +28,19 @@ class Precision {
 };
 
 /// Loss scaling for fp16, so that small gradients do not vanish (Micikevicius et al. 2018, arXiv:1710.03740, section
-/// 3.2): the scale doubles after 2000 good steps and halves after one whose gradients overflow, which is skipped. The
+/// 3.2): the scale doubles after 2000 good steps and halves after one whose gradients overflow, which is left out. The
 /// same on every rank, since gradients are.
 class LossScaler {
  public:
   explicit LossScaler(bool enabled, c10::Device device);
+  bool enabled() const { return enabled_; }
 
   /// loss * scale; the loss itself when not enabled.
   at::Tensor scale(const at::Tensor& loss) const;
 
-  /// Divides the gradients by the scale, in place, and moves the scale. False: they overflowed, and the step must be skipped.
-  bool unscale(const std::vector<at::Tensor>& parameters);
+  /// Divides the gradients by the scale, in place, and moves the scale. Returns whether all of them are finite (with or without
+  /// scaling), a bool scalar on their device; if not, the step must be left out.
+  at::Tensor unscale(const std::vector<at::Tensor>& parameters);
 
   std::vector<std::pair<std::string, at::Tensor>> state() const;
   void load_state(const std::vector<std::pair<std::string, at::Tensor>>& state);

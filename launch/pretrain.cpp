@@ -1,17 +1,23 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/collate.h>
+#include <unlabel/data/file_list.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/report.h>
+#include <unlabel/launch/broken_images.h>
 #include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/checkpoint_writer.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/data_parallel.h>
+#include <unlabel/launch/health.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/launch/process_group.h>
 #include <unlabel/launch/progress.h>
 #include <unlabel/launch/run_folder.h>
+#include <unlabel/launch/run_log.h>
+#include <unlabel/launch/step_guard.h>
 #include <unlabel/launch/stop_signal.h>
 #include <unlabel/launch/throughput.h>
 #include <unlabel/launch/training_state.h>
@@ -22,8 +28,11 @@
 
 #include <torch/types.h>
 
+#include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <set>
+#include <utility>
 
 namespace unlabel::launch {
 
@@ -43,61 +52,28 @@ ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& i
   return views;
 }
 
-/// What the ranks tell each other about a step before they update: one all-reduce.
-struct Health {
-  double loss = 0;            ///< mean over ranks and micro-steps
-  bool finite = true;         ///< on every rank
-  bool stop = false;          ///< a signal on any rank
-  std::int64_t replaced = 0;  ///< broken samples of this step
-  std::vector<std::pair<std::string, double>> diagnostics;
-};
-
-Health exchange(const ssl::Group& group, const at::Tensor& loss,
-                const std::vector<std::pair<std::string, at::Tensor>>& diagnostics, bool stop, std::int64_t replaced,
-                int micro_steps) {
-  const auto number = [&](double value) { return torch::full({}, value, loss.options()); };
-  std::vector<at::Tensor> words{loss, number(stop), number(static_cast<double>(replaced))};
-  for (const auto& [name, value] : diagnostics) words.push_back(value.to(torch::kFloat64) / micro_steps);
-  auto word = torch::stack(words);
-  group.all_reduce_sum(word);
-  const auto values = word.cpu();
-  const auto read = [&](std::int64_t i) { return values[i].item<double>(); };
-  Health health;
-  health.loss = read(0) / group.world_size();
-  health.finite = std::isfinite(health.loss);
-  health.stop = read(1) > 0;
-  health.replaced = static_cast<std::int64_t>(read(2));
-  for (std::size_t i = 0; i < diagnostics.size(); ++i)
-    health.diagnostics.emplace_back(diagnostics[i].first, read(static_cast<std::int64_t>(i) + 3) / group.world_size());
-  return health;
-}
-
-void add(std::vector<std::pair<std::string, at::Tensor>>& sums,
-         const std::vector<std::pair<std::string, at::Tensor>>& more) {
-  if (sums.empty()) {
-    sums = more;
-    return;
+/// Adds a micro-step's part to the means over all of them.
+void add(std::vector<std::pair<std::string, at::Tensor>>& means,
+         const std::vector<std::pair<std::string, at::Tensor>>& more, int micro_steps) {
+  UNLABEL_INVARIANT(means.empty() || means.size() == more.size());
+  for (std::size_t i = 0; i < more.size(); ++i) {
+    const auto part = more[i].second / micro_steps;
+    if (means.size() == i)
+      means.emplace_back(more[i].first, part);
+    else
+      means[i].second = means[i].second + part;
   }
-  UNLABEL_INVARIANT(sums.size() == more.size());
-  for (std::size_t i = 0; i < sums.size(); ++i) sums[i].second = sums[i].second + more[i].second;
 }
 
-/// The broken samples of a step, of all ranks, on every rank. `total` is how many there are: mostly none, and then nothing is sent.
-std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const data::HostBatch& batch,
-                                                std::int64_t step, std::int64_t total) {
-  if (total == 0) return {};
-  nlohmann::json mine = nlohmann::json::array();
-  for (const auto& item : batch.replacements)
-    mine.push_back({{"step", step},
-                    {"index", item.index},
-                    {"name", item.name},
-                    {"reason", item.reason},
-                    {"replacement", item.replacement}});
-  std::vector<nlohmann::json> all;
-  for (const auto& text : ssl::gather_texts(group, mine.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)))
-    for (auto& object : nlohmann::json::parse(text)) all.push_back(std::move(object));
-  return all;
-}
+/// A step whose news are still on the device.
+struct Pending {
+  ssl::Step step;
+  double lr = 0;
+  StepExchange exchange;
+  std::vector<std::int64_t> indices;               ///< this rank's samples
+  std::vector<data::Replacement> replacements;     ///< this rank's
+  nlohmann::json line = nlohmann::json::object();  ///< what else its line in metrics.jsonl says
+};
 
 /// kNN on the labelled splits of the data, when it is asked for.
 std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
@@ -170,35 +146,53 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
   LossScaler scaler(precision.scales_loss(), device);
   TrainingState state{*method, optimizer, scaler, options, *dataset};
 
+  StepGuard guard(*method, optimizer, /*deferred=*/!device.is_cpu());
+  NonFiniteBudget nonfinite(options.health.nonfinite_budget);
+  BrokenImages broken(dataset->size(), options.health.broken_budget);
+
   // The run folder belongs to rank 0; every rank goes on from its newest checkpoint.
   std::unique_ptr<RunFolder> folder;
-  std::unique_ptr<JsonLines> metrics, replaced;
-  std::int64_t iteration = 0;
-  std::vector<std::string> passed_over;
+  std::unique_ptr<RunLog> log;
+  std::unique_ptr<CheckpointWriter> writer;
+  const std::string file_list = options.out + "/data_files.gz";
   const bool finished_before = newest.value_or(0) >= last;
   ssl::together(*group, [&] {
     if (!lead) return;
     folder = std::make_unique<RunFolder>(options.out, finished_before ? 0 : 3 * state.bytes());
     remove_unfinished_checkpoints(checkpoints);
   });
-  ssl::together(*group, [&] { iteration = state.resume(checkpoints, passed_over); });
+  TrainingState::Resumed resumed;
+  ssl::together(*group, [&] { resumed = state.resume(checkpoints, file_list); });
+  std::int64_t iteration = resumed.iteration;
   const auto starts = ssl::gather_texts(*group, std::to_string(iteration));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1)
     throw MismatchError("not every rank sees the same checkpoint in ", checkpoints,
                         "; --out must be one folder that all machines share");
+  if (resumed.health.is_object()) {
+    nonfinite.load_state(resumed.health.at("nonfinite"));
+    broken.load_state(resumed.health.at("broken"));
+  }
+  double loss_now = std::nan("");
   ssl::together(*group, [&] {
     if (!lead) return;
-    JsonLines::cut(folder->file("metrics.jsonl"), "step", iteration);
-    JsonLines::cut(folder->file("replaced.jsonl"), "step", iteration);
-    metrics = std::make_unique<JsonLines>(folder->file("metrics.jsonl"));
-    replaced = std::make_unique<JsonLines>(folder->file("replaced.jsonl"));
-    if (iteration < last) data::write_file(folder->file("config.json"), json_text(config_json(options)));
+    const std::string config = folder->file("config.json");
+    if (iteration < last || !std::filesystem::exists(config)) data::write_file(config, json_text(config_json(options)));
+    if (iteration >= last) {
+      const auto line = JsonLines::last(folder->file("metrics.jsonl"));
+      if (line.is_object() && line.value("loss", nlohmann::json()).is_number())
+        loss_now = line.at("loss").get<double>();
+      return;
+    }
+    log = std::make_unique<RunLog>(*folder, iteration);
+    if (iteration == 0) data::write_file_list(file_list, *dataset);
+    writer = std::make_unique<CheckpointWriter>(checkpoints,
+                                                Retention{options.checkpoint.keep, options.checkpoint.keep_every});
   });
   DataParallel parallel(*method, group);  // after the weights are final: it keeps pointers to them
 
   Progress progress(lead, last, iteration, steps_per_epoch);
   PretrainResult result;
-  for (const auto& reason : passed_over) progress.say("warning: a checkpoint is passed over: " + reason);
+  for (const auto& reason : resumed.skipped) progress.say("warning: a checkpoint is passed over: " + reason);
   if (iteration >= last) {
     progress.say(iteration >= total
                      ? concat("finished: all ", iteration, " steps are done in ", options.out,
@@ -227,33 +221,92 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
 
   StopSignal stop_signal;
   Throughput throughput(options.batch_size);
-  double loss_now = std::nan("");
   std::int64_t replacements = 0;
-
-  if (const auto line = lead && iteration >= last ? JsonLines::last(folder->file("metrics.jsonl")) : nlohmann::json();
-      line.is_object())
-    loss_now = line.value("loss", loss_now);
+  bool stopping = false, save_due = false, log_failed = false;  // agreed on by all ranks, but for the last
+  auto saved_at = std::chrono::steady_clock::now();
 
   const auto kept = [&] {
     return newest_checkpoint(checkpoints) ? concat("; checkpoints up to then are in ", checkpoints) : std::string();
   };
-  // Without a checkpoint a run can go on, but not stop.
-  const auto save = [&](bool stopping) {
+
+  // Takes down a step's news, of all ranks and on all ranks. They are one step old, so that nobody waits for the device.
+  std::optional<Pending> pending;
+  const auto settle = [&] {
+    if (!pending) return;
+    const auto done = *std::exchange(pending, std::nullopt);
+    const StepHealth health = done.exchange.read();
+    const auto step = done.step.iteration;
+    loss_now = health.loss;
+    stopping = stopping || health.stop;
+    save_due = save_due || health.save;
+
+    auto line = done.line;
+    line.update({{"step", step}, {"epoch", done.step.epoch}, {"loss", health.loss}, {"lr", done.lr}});
+    for (const auto& [name, value] : health.diagnostics) line[name] = value;
+    if (!health.finite) line["left_out"] = true;
+    progress.update(step + 1, health.loss, throughput.recent(), throughput.recent_data_wait());
+    if (lead && !log->step(line) && !std::exchange(log_failed, true))
+      progress.say("warning: metrics.jsonl cannot be written (disk full?); training goes on");
+
+    // A gradient that overflows under loss scaling is no fault: the scale is being found.
+    if (!health.finite && !(scaler.enabled() && std::isfinite(health.loss))) {
+      nlohmann::json indices = nlohmann::json::array();
+      for (const auto& text : ssl::gather_texts(*group, nlohmann::json(done.indices).dump()))
+        for (const auto& index : nlohmann::json::parse(text)) indices.push_back(index);
+      if (lead)
+        log->nonfinite({{"step", step}, {"epoch", done.step.epoch}, {"loss", health.loss}, {"indices", indices}});
+      const bool within_budget = nonfinite.take(step);
+      if (nonfinite.in_window() == 1 || !within_budget)
+        progress.say(concat("warning: loss or gradients are not finite at step ", step,
+                            ": the update is left out; its images are in ", options.out, "/nonfinite.jsonl"));
+      if (!within_budget)
+        throw MismatchError("loss or gradients were not finite in ", nonfinite.in_window(), " of the last ",
+                            NonFiniteBudget::kWindow, " steps, up to step ", step, " (epoch ", done.step.epoch, ")",
+                            kept(), ". Start anew with a lower --optimizer.lr",
+                            precision.autocast() ? ", or with --precision float32" : "");
+    }
+    if (health.replaced == 0) return;
+    for (const auto& object : gather_replacements(*group, done.replacements, step)) {
+      const auto name = object.at("name").get<std::string>(), reason = object.at("reason").get<std::string>();
+      if (lead) log->replaced(object);
+      if (replacements++ == 0)
+        progress.say(concat("warning: ", name, " cannot be read (", reason,
+                            "); another image takes its place. All such are in ", options.out, "/replaced.jsonl"));
+      if (!broken.take(object.at("index").get<std::int64_t>()))
+        throw MismatchError("too many broken images: ", broken.count(), " of ", dataset->size(),
+                            ", and --health.broken-budget is ", options.health.broken_budget, "; the last is ", name,
+                            " (", reason, "), all are in ", options.out,
+                            "/replaced.jsonl. Mend or remove them, or allow more", kept());
+    }
+  };
+
+  // Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
+  const auto save = [&] {
     if (!state.finite())
       throw MismatchError("weights are not finite after step ", iteration, kept(),
                           ". Start anew with a lower --optimizer.lr");
     ssl::together(*group, [&] {
       if (!lead) return;
-      try {
-        write_checkpoint(checkpoints, state.take(iteration), options.checkpoint.keep);
-      } catch (const Error& error) {
-        if (stopping) throw;
-        progress.say(concat("warning: ", error.what(), "; training goes on without this checkpoint"));
-      }
+      log->flush();
+      writer->start([&](CheckpointFiles& files) {
+        pack(state.take(iteration, {{"nonfinite", nonfinite.state()}, {"broken", broken.state()}}), files);
+      });
+      if (!stopping && iteration < last) return;
+      writer->wait();
+      if (iteration == last) return;
+      if (const auto failure = writer->failure(); !failure.empty()) throw Error(failure);
     });
+    save_due = false;
+    saved_at = std::chrono::steady_clock::now();
+    throughput.resume(loader.seconds_waited());
+  };
+  const auto& every = options.checkpoint.every;
+  const auto minutes_are_over = [&] {
+    return every.minutes > 0 &&
+           std::chrono::steady_clock::now() - saved_at > std::chrono::duration<double, std::ratio<60>>(every.minutes);
   };
 
-  for (std::int64_t epoch = iteration / steps_per_epoch; iteration < last; ++epoch) {
+  for (std::int64_t epoch = iteration / steps_per_epoch; iteration < last && !stopping; ++epoch) {
     const ssl::Epoch about{epoch, dataset->size()};
     if (iteration % steps_per_epoch == 0) method->before_epoch(about);
     data::Sampler order = sampler;
@@ -268,10 +321,11 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
       const auto indices = data::collate_indices(*batch);
 
       ssl::Step step{iteration, epoch, total, steps_per_epoch, 0, micro_steps};
+      guard.before_forward();
       method->before_step(step);
       optimizer.zero_grad();
-      auto loss_sum = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device));
-      std::vector<std::pair<std::string, at::Tensor>> diagnostics;
+      StepNews news;
+      news.loss = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device));
       for (step.micro_step = 0; step.micro_step < micro_steps; ++step.micro_step) {
         const auto views = micro_batch(crops, indices, step.micro_step * micro_batch_size, micro_batch_size,
                                        precision.weights(), device, options.channels_last);
@@ -283,62 +337,55 @@ PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& envi
         }
         loss.value = loss.value / micro_steps;
         parallel.backward(scaler.scale(loss.value));
-        loss_sum += loss.value.detach();
-        add(diagnostics, loss.diagnostics);
+        news.loss += loss.value.detach();
+        add(news.diagnostics, loss.diagnostics, micro_steps);
       }
+      news.stop = stop_signal.requested();
+      news.save = lead && minutes_are_over();
+      news.replaced = static_cast<std::int64_t>(batch->replacements.size());
 
-      const Health health = exchange(*group, loss_sum, diagnostics, stop_signal.requested(),
-                                     static_cast<std::int64_t>(batch->replacements.size()), micro_steps);
-      if (!health.finite)
-        throw MismatchError("the loss is not finite at step ", iteration, " (epoch ", epoch, ")", kept(),
-                            ". Start anew with a lower --optimizer.lr",
-                            precision.autocast() ? ", or with --precision float32" : "");
+      StepExchange exchange(*group, news);
+      const auto finite = scaler.unscale(method->parameters()).logical_and(exchange.loss().isfinite());
+      exchange.settle(finite);
       const double lr = schedule(iteration);
-      method->before_update(step);
-      if (scaler.unscale(method->parameters())) optimizer.step(lr);
-      method->after_step(step);
+      guard.update(finite, [&] {
+        method->before_update(step);
+        optimizer.step(lr);
+        method->after_step(step);
+      });
 
+      settle();
       ++iteration;
-      loss_now = health.loss;
       throughput.step(loader.seconds_waited());
-      nlohmann::json line = {{"step", step.iteration}, {"epoch", epoch}, {"loss", health.loss}, {"lr", lr}};
-      for (const auto& [name, value] : health.diagnostics) line[name] = value;
-      line["images_per_second"] = throughput.recent();
-      line["data_wait"] = throughput.recent_data_wait();
-      progress.update(iteration, health.loss, throughput.recent(), throughput.recent_data_wait());
+      pending.emplace(
+          Pending{step, lr, std::move(exchange), std::move(batch->indices), std::move(batch->replacements)});
+      pending->line["images_per_second"] = throughput.recent();
+      pending->line["data_wait"] = throughput.recent_data_wait();
       if (iteration % steps_per_epoch == 0) {
         if (online_knn && (epoch + 1) % options.knn.every == 0) {
           const auto knn = (*online_knn)(*encoder, *group);
-          line["knn_accuracy"] = knn.accuracy;
+          pending->line["knn_accuracy"] = knn.accuracy;
           progress.say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
         }
+        settle();
         throughput.resume(loader.seconds_waited());
       }
-      for (const auto& object : gather_replacements(*group, *batch, step.iteration, health.replaced)) {
-        if (lead) replaced->append(object);
-        if (replacements++ == 0)
-          progress.say(concat("warning: ", object.at("name").get<std::string>(), " cannot be read (",
-                              object.at("reason").get<std::string>(),
-                              "); another image takes its place. All such are in ", options.out, "/replaced.jsonl"));
+      if (iteration == last || stopping || save_due || (every.steps > 0 && iteration % every.steps == 0)) {
+        settle();
+        save();
       }
-      if (lead && !metrics->append(line))
-        progress.say("warning: metrics.jsonl cannot be written (disk full?); training goes on");
-
-      const bool stopping = health.stop && iteration < last;
-      if (stopping || iteration == last ||
-          (options.checkpoint.every > 0 && iteration % options.checkpoint.every == 0)) {
-        save(stopping);
-        throughput.resume(loader.seconds_waited());
-      }
-      if (stopping) {
-        progress.say(concat("stopped on request after step ", iteration, "; the same command goes on from there"));
-        result.exit_code = 75;
-        break;
-      }
+      if (lead)
+        if (const auto failure = writer->failure(); !failure.empty())
+          progress.say(concat("warning: ", failure, "; training goes on without this checkpoint"));
+      if (stopping) break;
     }
-    if (result.exit_code != 0) break;
   }
 
+  stopping = stopping && iteration < last;
+  if (stopping) {
+    progress.say(concat("stopped on request after step ", iteration, "; the same command goes on from there"));
+    result.exit_code = 75;
+  }
   if (replacements > 0)
     progress.say(concat("warning: broken images were replaced ", replacements, " times; they are named in ",
                         options.out, "/replaced.jsonl"));

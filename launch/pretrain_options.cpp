@@ -31,9 +31,16 @@ OptionTable table(PretrainOptions& o) {
   t.add("timeout", o.timeout, "seconds that ranks wait for each other");
   t.add("sync_batch_norm_group", o.sync_batch_norm_group, "ranks that share batch statistics; 0: all; 1: each its own");
   OptionTable checkpoint;
-  checkpoint.add("every", o.checkpoint.every, "steps between checkpoints; 0: only at the end");
-  checkpoint.add("keep", o.checkpoint.keep, "checkpoints kept");
+  checkpoint.add("every", o.checkpoint.every, "between checkpoints; 0: only at the end");
+  checkpoint.add("keep", o.checkpoint.keep, "the newest so many checkpoints are kept");
+  checkpoint.add("keep_every", o.checkpoint.keep_every, "those of every so many steps are kept for good; 0: none");
   t.section("checkpoint", checkpoint);
+  OptionTable health;
+  health.add("nonfinite_budget", o.health.nonfinite_budget,
+             "of 100 steps, so many may be left out because their loss or gradients are not finite");
+  health.add("broken_budget", o.health.broken_budget,
+             "the run ends when this share of the images is broken; fewer are replaced");
+  t.section("health", health);
   OptionTable knn;
   knn.add("every", o.knn.every, "epochs between kNN measurements on the labelled data; 0: none");
   knn.add("protocol", o.knn.protocol, "dino, instdisc or lightly");
@@ -117,8 +124,12 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   if (options.max_steps && *options.max_steps < 0)
     throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
   if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
-  if (options.checkpoint.every < 0)
-    throw UsageError("--checkpoint.every must not be negative, and is ", options.checkpoint.every);
+  if (options.checkpoint.keep_every < 0)
+    throw UsageError("--checkpoint.keep-every must not be negative, and is ", options.checkpoint.keep_every);
+  if (options.health.nonfinite_budget < 0)
+    throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
+  if (!(options.health.broken_budget > 0))
+    throw UsageError("--health.broken-budget must be a share above 0, and is ", options.health.broken_budget);
   resolved.warnings = ssl::swav_warnings(fields.to_json(), resolved.dataset->size(), short_side);
   return resolved;
 }

@@ -3,6 +3,7 @@
 #include <unlabel/augment/presets.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/launch/command_line.h>
+#include <unlabel/launch/save_interval.h>
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optimizer.h>
@@ -18,8 +19,15 @@ namespace unlabel::launch {
 
 /// When state is saved.
 struct CheckpointOptions {
-  std::int64_t every = 1000;  ///< iterations between checkpoints; 0: only at the end and when asked to stop
-  int keep = 2;               ///< checkpoints kept
+  SaveInterval every;
+  int keep = 2;                 ///< the newest so many are kept
+  std::int64_t keep_every = 0;  ///< and those of every so many iterations, for good; 0: none
+};
+
+/// When a run gives up.
+struct HealthOptions {
+  std::int64_t nonfinite_budget = 10;  ///< of 100 iterations in a row, so many may be left out as not finite
+  double broken_budget = 0.01;         ///< share of the data set's images that ends the run when they are broken
 };
 
 /// kNN accuracy while pretraining, on a labelled data set with a test split.
@@ -50,6 +58,7 @@ struct PretrainOptions {
   int timeout = 600;                  ///< seconds that ranks wait for each other
   int sync_batch_norm_group = 0;      ///< ranks whose batch statistics are shared; 0: all; 1: each its own
   CheckpointOptions checkpoint;
+  HealthOptions health;
   OnlineKnnOptions knn;
   ssl::EncoderOptions encoder;
   ssl::MethodOptions methods;  ///< one section a method: `swav.*`

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/launch/append_whole.h>
 #include <unlabel/launch/run_folder.h>
 
 #include <fcntl.h>
@@ -68,21 +69,10 @@ JsonLines::~JsonLines() {
 }
 
 bool JsonLines::append(const nlohmann::json& object) {
-  const std::string line = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  const off_t before = ::lseek(descriptor_, 0, SEEK_END);
-  std::size_t done = 0;
-  while (done < line.size()) {
-    const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      // Should this fail too, the line stays torn until the next resume cuts it.
-      [[maybe_unused]] const int ignored = ::ftruncate(descriptor_, before);
-      return false;
-    }
-    done += static_cast<std::size_t>(written);
-  }
-  return true;
+  return append_whole(descriptor_, object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
+
+void JsonLines::flush() { ::fsync(descriptor_); }
 
 nlohmann::json JsonLines::last(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);

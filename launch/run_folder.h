@@ -11,7 +11,10 @@ namespace unlabel::launch {
 ///
 ///     config.json           the resolved options, from which the run can be repeated
 ///     metrics.jsonl         one object an iteration
+///     events.out.tfevents.* the same for TensorBoard
 ///     replaced.jsonl        broken samples and what took their place
+///     nonfinite.jsonl       iterations that were left out because loss or gradients were not finite, with their samples
+///     data_files.gz         names and sizes of the data's files (data/file_list.h)
 ///     checkpoints/          step-00001200/ ..., latest -> step-00001200
 ///     encoder.safetensors   the learned encoder, at the end
 class RunFolder {
@@ -42,6 +45,9 @@ class JsonLines {
 
   /// Appends a line. A write that fails (a full disk) returns false and leaves no part of the line.
   bool append(const nlohmann::json& object);
+
+  /// Waits until what was appended is on the disk, as far as that can be had.
+  void flush();
 
   /// Drops the lines from the first whose integer field `key` is at least `limit`, and an unfinished last line: what a run that stopped
   /// wrote after its checkpoint.

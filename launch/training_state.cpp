@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/file_list.h>
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
@@ -6,6 +7,7 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <filesystem>
 #include <set>
 
 namespace unlabel::launch {
@@ -24,6 +26,9 @@ const std::set<std::string> kFree{"data",
                                   "timeout",
                                   "checkpoint.every",
                                   "checkpoint.keep",
+                                  "checkpoint.keep_every",
+                                  "health.nonfinite_budget",
+                                  "health.broken_budget",
                                   "knn.every",
                                   "knn.protocol",
                                   "knn.train_images",
@@ -69,7 +74,7 @@ std::int64_t TrainingState::bytes() const {
   return sum;
 }
 
-Checkpoint TrainingState::take(std::int64_t iteration) const {
+Checkpoint TrainingState::take(std::int64_t iteration, nlohmann::json health) const {
   Checkpoint checkpoint;
   checkpoint.iteration = iteration;
   const auto append = [&](const std::string& prefix, const ssl::NamedTensors& tensors) {
@@ -78,11 +83,10 @@ Checkpoint TrainingState::take(std::int64_t iteration) const {
   append("method.", ssl::state_of(method));
   append("optimizer.", optimizer.state());
   append("scaler.", scaler.state());
-  checkpoint.training = {{"options", config_json(options)},
-                         {"data",
-                          {{"description", dataset.description()},
-                           {"images", dataset.size()},
-                           {"fingerprint", hex(dataset.fingerprint())}}}};
+  checkpoint.training = {
+      {"options", config_json(options)},
+      {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(fingerprint)}}},
+      {"health", std::move(health)}};
   return checkpoint;
 }
 
@@ -95,20 +99,27 @@ bool TrainingState::finite() const {
   return at::stack(at::_foreach_norm(numbers, INFINITY)).to(at::kDouble).isfinite().all().item<bool>();
 }
 
-std::int64_t TrainingState::resume(const std::string& folder, std::vector<std::string>& skipped) {
-  if (!newest_checkpoint(folder)) return 0;
-  const auto checkpoint = read_checkpoint(folder, &skipped);
+TrainingState::Resumed TrainingState::resume(const std::string& folder, const std::string& file_list) {
+  Resumed resumed;
+  if (!newest_checkpoint(folder)) return resumed;
+  const auto checkpoint = read_checkpoint(folder, &resumed.skipped);
   const auto& data = checkpoint.training.at("data");
-  if (data.at("images") != dataset.size() || data.at("fingerprint") != hex(dataset.fingerprint()))
-    throw MismatchError("the data has changed since the checkpoint in ", folder, ": it was ",
-                        data.at("description").get<std::string>(), ", and is ", dataset.description(),
-                        "; use the same data, or another --out");
+  if (data.at("images") != dataset.size() || data.at("fingerprint") != hex(fingerprint)) {
+    std::error_code error;
+    const std::string changes = std::filesystem::exists(file_list, error)
+                                    ? concat(": ", data::changes_since(file_list, dataset))
+                                    : concat(": it was ", data.at("description").get<std::string>());
+    throw MismatchError("the data has changed since the checkpoint in ", folder, changes, ". It is now ",
+                        dataset.description(), "; use the same data, or another --out");
+  }
   if (const auto text = differences(checkpoint.training.at("options"), options); !text.empty())
     throw MismatchError("the run in ", options.out, " has other settings: ", text, "; use those, or another --out");
   ssl::load_state(method, below(checkpoint.tensors, "method."), {"", /*strict=*/true});
   optimizer.load_state(below(checkpoint.tensors, "optimizer."));
   scaler.load_state(below(checkpoint.tensors, "scaler."));
-  return checkpoint.iteration;
+  resumed.iteration = checkpoint.iteration;
+  resumed.health = checkpoint.training.value("health", nlohmann::json());
+  return resumed;
 }
 
 nlohmann::json config_json(const PretrainOptions& options) {

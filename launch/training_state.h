@@ -18,16 +18,24 @@ struct TrainingState {
   LossScaler& scaler;
   const PretrainOptions& options;
   const data::Dataset& dataset;
+  std::uint64_t fingerprint = dataset.fingerprint();  // of a million files it takes a moment
 
   /// Size of a checkpoint's tensors.
   std::int64_t bytes() const;
 
-  /// The state after `iteration` updates. Refers to the live tensors: write it before the next step.
-  Checkpoint take(std::int64_t iteration) const;
+  /// The state after `iteration` updates, and `health`, which is no tensor. Refers to the live tensors: pack it before the next step.
+  Checkpoint take(std::int64_t iteration, nlohmann::json health = {}) const;
 
-  /// Loads the newest checkpoint in `folder` that is whole and returns its iteration; 0 when there is none. Those passed over are told in
-  /// `skipped`, with reasons. Throws MismatchError when it belongs to other data or other settings, naming what differs.
-  std::int64_t resume(const std::string& folder, std::vector<std::string>& skipped);
+  /// Where a run goes on.
+  struct Resumed {
+    std::int64_t iteration = 0;        ///< 0: there was no checkpoint
+    nlohmann::json health;             ///< as given to take; null when there was none
+    std::vector<std::string> skipped;  ///< why newer checkpoints were passed over
+  };
+
+  /// Loads the newest checkpoint in `folder` that is whole. Throws MismatchError when it belongs to other data or other settings, naming
+  /// what differs (of the data, when `file_list` is there, which data::write_file_list made), or when none of those there can be read.
+  Resumed resume(const std::string& folder, const std::string& file_list);
 
   /// Whether all weights, statistics and queues are finite.
   bool finite() const;

@@ -12,86 +12,13 @@
 #include <algorithm>
 #include <csignal>
 #include <map>
+#include <set>
 #include <thread>
 
 namespace unlabel::launch {
 namespace {
 
 namespace fs = std::filesystem;
-using Arguments = std::vector<std::string>;
-
-Arguments operator+(Arguments a, const Arguments& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-/// A run of 2 + 2 crops of two sizes, 4 steps an epoch, with a queue that begins to fill in epoch 0 and is full after two steps, and
-/// prototypes that are frozen for five.
-Arguments small_run(const std::string& data, const std::string& out) {
-  return {"pretrain",
-          "swav",
-          "--data",
-          data,
-          "--out",
-          out,
-          "--epochs",
-          "6",
-          "--batch-size",
-          "16",
-          "--encoder.arch",
-          "resnet18",
-          "--encoder.width",
-          "4",
-          "--encoder.stem",
-          "small",
-          "--swav.prototypes",
-          "12",
-          "--swav.projection-dim",
-          "8",
-          "--swav.hidden-dim",
-          "16",
-          "--swav.freeze-prototypes-iterations",
-          "5",
-          "--swav.queue-length",
-          "32",
-          "--swav.queue-start-epoch",
-          "0",
-          "--optimizer.kind",
-          "larc",
-          "--optimizer.lr",
-          "0.02",
-          "--schedule.warmup-epochs",
-          "1",
-          "--augment.preset",
-          "swav",
-          "--augment.global-size",
-          "16",
-          "--augment.global-count",
-          "2",
-          "--augment.local-size",
-          "8",
-          "--augment.local-count",
-          "2",
-          "--augment.blur",
-          "false",
-          "--threads",
-          "1",
-          "--seed",
-          "3"};
-}
-
-/// The arguments with other values of these options.
-Arguments with(Arguments arguments, const std::map<std::string, std::string>& values) {
-  for (const auto& [name, value] : values) {
-    const auto place = std::find(arguments.begin(), arguments.end(), name);
-    if (place == arguments.end())
-      arguments.insert(arguments.end(), {name, value});
-    else
-      *(place + 1) = value;
-  }
-  return arguments;
-}
-
 /// Waits, at most a minute, until a run has done steps.
 void wait_for_steps(const std::string& metrics) {
   for (int i = 0; i < 600 && read_bytes(metrics).empty(); ++i)
@@ -225,14 +152,15 @@ TEST_F(CiPretrain, RefusesToGoOnWithOtherSettingsOrData) {
   make_images(out("fewer"), 60, 20, 4);
   outcome = unlabel(small_run(out("fewer"), out("other")) + Arguments{"--max-steps", "4"});
   EXPECT_EQ(outcome.exit_code, 93);
-  EXPECT_NE(outcome.err.find("the data has changed"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("the data has changed since the checkpoint"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("4 files are gone (class0/00060.png ...)"), std::string::npos) << outcome.err;
 }
 
 TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
   Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} +
                   with(small_run(data(), out("signal")), {{"--epochs", "3000"}}));
   wait_for_steps(out("signal/metrics.jsonl"));
-  program.signal(SIGTERM);
+  program.signal(SIGUSR1);
   const auto outcome = program.wait();
   EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
   EXPECT_NE(outcome.err.find("stopped on request"), std::string::npos) << outcome.err;
@@ -310,7 +238,8 @@ TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
   const std::string images = out("broken-images");
   make_images(images, 32, 20, 0);
   fs::resize_file(images + "/00007.png", 100);
-  auto outcome = unlabel(small_run(images, out("broken")) + Arguments{"--max-steps", "2"});
+  const Arguments some{"--max-steps", "2", "--health.broken-budget", "0.1"};
+  auto outcome = unlabel(small_run(images, out("broken")) + some);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto lines = read_lines(out("broken/replaced.jsonl"));
   ASSERT_EQ(lines.size(), 1u);
@@ -319,9 +248,59 @@ TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
   EXPECT_FALSE(lines[0].at("reason").get<std::string>().empty());
   EXPECT_NE(outcome.err.find("warning: 00007.png cannot be read"), std::string::npos) << outcome.err;
   EXPECT_NE(outcome.err.find("replaced 1 times"), std::string::npos) << outcome.err;
-  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + Arguments{"--max-steps", "2"}))
+  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-2")) + some))
     ASSERT_EQ(rank.exit_code, 0) << rank.err;
   EXPECT_EQ(read_lines(out("broken-2/replaced.jsonl")), lines);
+  // One of 32 is more than the hundredth that is allowed by default.
+  for (const auto& rank : unlabel_ranks(2, small_run(images, out("broken-3")) + Arguments{"--max-steps", "2"})) {
+    EXPECT_EQ(rank.exit_code, 93) << rank.err;
+    EXPECT_NE(rank.err.find("too many broken images: 1 of 32"), std::string::npos) << rank.err;
+  }
+  EXPECT_EQ(read_lines(out("broken-3/replaced.jsonl")), lines) << "what ended the run is named";
+}
+
+TEST_F(CiPretrain, LeavesOutWhatIsNotFiniteUntilTheBudgetIsSpent) {
+  // The first update throws the weights to where nothing is finite.
+  const auto diverging = with(small_run(data(), out("nan")), {{"--optimizer.kind", "sgd"},
+                                                              {"--optimizer.lr", "1e30"},
+                                                              {"--schedule.warmup-epochs", "0"},
+                                                              {"--health.nonfinite-budget", "3"}});
+  for (const auto& rank : unlabel_ranks(2, diverging)) {
+    EXPECT_EQ(rank.exit_code, 93) << rank.err;
+    EXPECT_NE(rank.err.find("not finite in 4 of the last 100 steps"), std::string::npos) << rank.err;
+  }
+  const auto left_out = read_lines(out("nan/nonfinite.jsonl"));
+  ASSERT_EQ(left_out.size(), 4u);
+  for (const auto& line : left_out) {
+    const auto indices = line.at("indices").get<std::set<int>>();
+    EXPECT_EQ(indices.size(), 16u) << "the whole batch, of both ranks";
+    EXPECT_GE(*indices.begin(), 0);
+    EXPECT_LT(*indices.rbegin(), 64);
+    const auto step = read_lines(out("nan/metrics.jsonl")).at(line.at("step").get<std::size_t>());
+    EXPECT_TRUE(step.at("left_out").get<bool>());
+  }
+  EXPECT_FALSE(fs::exists(out("nan/encoder.safetensors")));
+}
+
+TEST_F(CiPretrain, KeepsTheCheckpointsThatItIsToldTo) {
+  const auto steps_kept = [&](const std::string& run) {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(out(run) + "/checkpoints")) names.insert(entry.path().filename());
+    return names;
+  };
+  auto outcome = unlabel(small_run(data(), out("kept")) + Arguments{"--checkpoint.every", "2", "--checkpoint.keep", "1",
+                                                                    "--checkpoint.keep-every", "8"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(steps_kept("kept"), (std::set<std::string>{"latest", "step-00000008", "step-00000016", "step-00000024"}));
+  // Every 60 ms; the run takes some tenths of a second.
+  outcome = unlabel(with(small_run(data(), out("clock")), {{"--epochs", "20"}}) +
+                    Arguments{"--checkpoint.every", "0.001min", "--checkpoint.keep", "1000"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_GT(steps_kept("clock").size(), 3u);
+  EXPECT_LT(steps_kept("clock").size(), 60u);
+  outcome = unlabel(small_run(data(), out("clock")) + Arguments{"--checkpoint.every", "soon"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.err.find("minutes as in 20min"), std::string::npos) << outcome.err;
 }
 
 TEST_F(CiPretrain, WarnsOfWhatCannotWorkWithARecipeToo) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <fstream>
@@ -19,6 +20,75 @@ extern char** environ;
 namespace unlabel::launch {
 
 namespace fs = std::filesystem;
+
+Arguments operator+(Arguments a, const Arguments& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+Arguments small_run(const std::string& data, const std::string& out) {
+  return {"pretrain",
+          "swav",
+          "--data",
+          data,
+          "--out",
+          out,
+          "--epochs",
+          "6",
+          "--batch-size",
+          "16",
+          "--encoder.arch",
+          "resnet18",
+          "--encoder.width",
+          "4",
+          "--encoder.stem",
+          "small",
+          "--swav.prototypes",
+          "12",
+          "--swav.projection-dim",
+          "8",
+          "--swav.hidden-dim",
+          "16",
+          "--swav.freeze-prototypes-iterations",
+          "5",
+          "--swav.queue-length",
+          "32",
+          "--swav.queue-start-epoch",
+          "0",
+          "--optimizer.kind",
+          "larc",
+          "--optimizer.lr",
+          "0.02",
+          "--schedule.warmup-epochs",
+          "1",
+          "--augment.preset",
+          "swav",
+          "--augment.global-size",
+          "16",
+          "--augment.global-count",
+          "2",
+          "--augment.local-size",
+          "8",
+          "--augment.local-count",
+          "2",
+          "--augment.blur",
+          "false",
+          "--threads",
+          "1",
+          "--seed",
+          "3"};
+}
+
+Arguments with(Arguments arguments, const std::map<std::string, std::string>& values) {
+  for (const auto& [name, value] : values) {
+    const auto place = std::find(arguments.begin(), arguments.end(), name);
+    if (place == arguments.end())
+      arguments.insert(arguments.end(), {name, value});
+    else
+      *(place + 1) = value;
+  }
+  return arguments;
+}
 
 bool Outcome::one_line() const { return !err.empty() && err.back() == '\n' && err.find('\n') == err.size() - 1; }
 
@@ -58,6 +128,11 @@ Program::~Program() {
     ::waitpid(process_, nullptr, 0);
   }
   fs::remove_all(folder_);
+}
+
+bool Program::running() const {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(process_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
 }
 
 void Program::signal(int number) const { ::kill(process_, number); }

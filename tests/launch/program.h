@@ -12,6 +12,16 @@
 
 namespace unlabel::launch {
 
+using Arguments = std::vector<std::string>;
+Arguments operator+(Arguments a, const Arguments& b);
+
+/// `pretrain swav` of 2 + 2 crops of two sizes, six epochs of 4 steps (of 64 images), with a queue that begins to fill in epoch 0 and is
+/// full after two steps, and prototypes that are frozen for five.
+Arguments small_run(const std::string& data, const std::string& out);
+
+/// The arguments with other values of these options.
+Arguments with(Arguments arguments, const std::map<std::string, std::string>& values);
+
 struct Outcome {
   int exit_code = -1;  ///< -N: ended by signal N
   std::string out, err;
@@ -30,6 +40,7 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   void signal(int number) const;
+  bool running() const;
   Outcome wait();
   std::string errors_so_far() const;
 

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <unlabel/data/loader.h>
+#include <unlabel/ssl/group.h>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+namespace unlabel::launch {
+
+/// Which images of a data set have turned out to be broken: the same on every rank, and kept over resumes, so that all stop together.
+class BrokenImages {
+ public:
+  /// The run is to end when this share of `images` is broken; at least one.
+  BrokenImages(std::int64_t images, double budget);
+
+  /// Takes down one of these. False when it is one too many.
+  bool take(std::int64_t index);
+  std::int64_t count() const { return static_cast<std::int64_t>(indices_.size()); }
+
+  /// For the checkpoint.
+  nlohmann::json state() const { return indices_; }
+  void load_state(const nlohmann::json& state) { indices_ = state.get<std::set<std::int64_t>>(); }
+
+ private:
+  double most_;
+  std::set<std::int64_t> indices_;
+};
+
+/// The broken samples of a step on all ranks, as replaced.jsonl has them: step, index, name, reason, replacement. All ranks must call it
+/// together.
+std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const std::vector<data::Replacement>& mine,
+                                                std::int64_t step);
+
+}  // namespace unlabel::launch

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace unlabel::launch {
+
+/// A checkpoint as bytes, so that it can be written while training goes on.
+struct CheckpointFiles {
+  std::int64_t iteration = 0;  ///< updates done
+  std::vector<char> state;     ///< state.safetensors
+  nlohmann::json training;     ///< training.json; `iteration` is added in the file
+};
+
+/// Which checkpoints stay.
+struct Retention {
+  int last = 2;            ///< the newest so many
+  std::int64_t every = 0;  ///< and those of every so many iterations, for good; 0: none
+};
+
+/// Writes `folder`/step-00001200 (state.safetensors, training.json, manifest.json with sizes and CRC-32s): into a
+/// temporary folder, each file flushed and read back, then renamed; then swaps `folder`/latest and removes those that
+/// `keep` does not name, of those up to this one. A reader finds the old one or the new one whole, whenever the process
+/// or the machine stops. Throws Error when it cannot be written (disk full); what was there stays.
+void write_checkpoint_files(const std::string& folder, const CheckpointFiles& files, const Retention& keep);
+
+/// Removes what a killed write has left in `folder`. Nobody may be writing there.
+void remove_unfinished_checkpoints(const std::string& folder);
+
+/// The iteration of the newest complete checkpoint in `folder`, or nullopt. Reads no tensors.
+std::optional<std::int64_t> newest_checkpoint(const std::string& folder);
+
+/// The checkpoints in `folder`, newest first: iteration and path. Nothing in them is read.
+std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& folder);
+
+/// Whether `path` is the folder of one checkpoint, rather than one of several.
+bool is_checkpoint(const std::string& path);
+
+/// Checks one checkpoint's files against its manifest and gives what training.json holds. Throws Error that names what
+/// is damaged.
+nlohmann::json verify_checkpoint(const std::string& path);
+
+/// Where a checkpoint's tensors are.
+std::string state_file(const std::string& path);
+
+}  // namespace unlabel::launch

@@ -1,0 +1,69 @@
+#include <unlabel/launch/checkpoint_writer.h>
+
+#include <pthread.h>
+
+#include <csignal>
+#include <exception>
+#include <utility>
+
+namespace unlabel::launch {
+
+CheckpointWriter::CheckpointWriter(std::string folder, const Retention& keep)
+    : folder_(std::move(folder)), keep_(keep) {
+  // Signals are the main thread's.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  thread_ = std::thread([this] { work(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void CheckpointWriter::start(const std::function<void(CheckpointFiles&)>& fill) {
+  wait();
+  fill(files_);
+  {
+    const std::lock_guard lock(mutex_);
+    busy_ = true;
+  }
+  changed_.notify_all();
+}
+
+void CheckpointWriter::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return !busy_; });
+}
+
+std::string CheckpointWriter::failure() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(failure_, {});
+}
+
+void CheckpointWriter::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return busy_ || stop_; });
+    if (!busy_) return;
+    lock.unlock();
+    std::string failure;
+    try {
+      write_checkpoint_files(folder_, files_, keep_);
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    lock.lock();
+    failure_ = std::move(failure);
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace unlabel::launch

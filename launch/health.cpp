@@ -1,0 +1,69 @@
+#include <unlabel/launch/health.h>
+
+#include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/types.h>
+
+namespace unlabel::launch {
+
+namespace {
+/// What stands in the word before the diagnostics.
+enum : std::int64_t { kLoss, kStop, kSave, kReplaced, kFirstDiagnostic };
+}  // namespace
+
+StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine) {
+  const torch::NoGradGuard no_grad;
+  const double world = group.world_size();
+  const auto options = mine.loss.options();
+  const auto number = [&](double value) { return torch::full({}, value, options); };
+  std::vector<at::Tensor> words{mine.loss / world, number(mine.stop), number(mine.save),
+                                number(static_cast<double>(mine.replaced))};
+  for (const auto& [name, value] : mine.diagnostics) {
+    names_.push_back(name);
+    words.push_back(value.to(torch::kFloat64) / world);
+  }
+  word_ = torch::stack(words);
+  group.all_reduce_sum(word_);
+}
+
+at::Tensor StepExchange::loss() const { return word_[kLoss]; }
+
+void StepExchange::settle(const at::Tensor& finite) {
+  const torch::NoGradGuard no_grad;
+  const auto all = at::cat({word_, finite.to(word_.options()).unsqueeze(0)});
+  if (all.device().is_cpu()) {
+    word_ = all;
+    return;
+  }
+  word_ = torch::empty(all.sizes(), torch::TensorOptions().dtype(all.dtype()).pinned_memory(true));
+  word_.copy_(all, /*non_blocking=*/true);
+  ready_.emplace(all.device().type());
+  ready_->record(c10::impl::VirtualGuardImpl(all.device().type()).getStream(all.device()));
+}
+
+StepHealth StepExchange::read() const {
+  if (ready_) ready_->synchronize();
+  const auto value = [&](std::int64_t i) { return word_[i].item<double>(); };
+  StepHealth health;
+  health.loss = value(kLoss);
+  health.stop = value(kStop) > 0;
+  health.save = value(kSave) > 0;
+  health.replaced = static_cast<std::int64_t>(value(kReplaced));
+  std::int64_t place = kFirstDiagnostic;
+  for (const auto& name : names_) health.diagnostics.emplace_back(name, value(place++));
+  health.finite = value(place) > 0;
+  return health;
+}
+
+bool NonFiniteBudget::take(std::int64_t iteration) {
+  steps_.push_back(iteration);
+  while (steps_.front() <= iteration - kWindow) steps_.pop_front();
+  return in_window() <= budget_;
+}
+
+void NonFiniteBudget::load_state(const nlohmann::json& state) {
+  steps_.clear();
+  for (const auto& step : state) steps_.push_back(step.get<std::int64_t>());
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <unlabel/ssl/method.h>
+#include <unlabel/ssl/optimizer.h>
+
+#include <functional>
+#include <vector>
+
+namespace unlabel::launch {
+
+/// Leaves a step out whose loss or gradients are not finite: afterwards all is as it was before the step (weights, optimiser,
+/// batch-norm statistics, queues, targets). Every rank must come to the same verdict; see exchange() in health.h.
+///
+///     guard.before_forward();
+///     ... forward, backward ...
+///     guard.update(finite, [&] { optimizer.step(lr); method.after_step(step); });
+class StepGuard {
+ public:
+  /// `deferred`: the verdict stays on the device, which takes or drops the update without the host waiting for it. This costs a copy
+  /// of weights and optimiser state a step, and their memory. Otherwise the host reads the verdict, as is best on a CPU, and makes no
+  /// update at all; the copy is then of the buffers only. Refers to method and optimiser, whose tensors must stay in place.
+  StepGuard(ssl::Method& method, const ssl::Optimizer& optimizer, bool deferred);
+
+  /// Before anything changes a buffer.
+  void before_forward();
+
+  /// `finite`: a bool scalar on the device. Updates by `update`, unless it is false.
+  void update(const at::Tensor& finite, const std::function<void()>& update);
+
+ private:
+  bool deferred_;
+  std::vector<at::Tensor> buffers_, saved_buffers_;  ///< what a forward pass changes
+  std::vector<at::Tensor> state_, saved_state_;      ///< what an update changes; saved only when deferred
+};
+
+}  // namespace unlabel::launch

@@ -1,0 +1,174 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/atomic_file.h>
+#include <unlabel/launch/checkpoint_files.h>
+#include <unlabel/launch/checkpoint_writer.h>
+
+#include "../data/temp_folder.h"
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace unlabel::launch {
+namespace {
+
+namespace fs = std::filesystem;
+using data::TempFolder;
+
+CheckpointFiles files_at(std::int64_t iteration, std::size_t size = 100) {
+  return {iteration, std::vector<char>(size, static_cast<char>('a' + iteration % 26)), {{"seed", 7}}};
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(CheckpointFiles, KeepsTheLastOnesAndEveryMthAndLeavesNothingElse) {
+  const TempFolder folder;
+  for (int i = 1; i <= 7; ++i) write_checkpoint_files(folder.path(), files_at(i), {.last = 2, .every = 3});
+  EXPECT_EQ(names_in(folder.path()),
+            (std::vector<std::string>{"latest", "step-00000003", "step-00000006", "step-00000007"}));
+  EXPECT_EQ(fs::read_symlink(folder / "latest"), "step-00000007");
+  EXPECT_EQ(newest_checkpoint(folder.path()), 7);
+  const auto training = verify_checkpoint(folder / "latest");
+  EXPECT_EQ(training.at("iteration"), 7);
+  EXPECT_EQ(training.at("seed"), 7);
+  EXPECT_EQ(data::read_text_file(state_file(folder / "latest")), std::string(100, 'h'));
+}
+
+TEST(CheckpointFiles, NeverRemovesTheOneJustWritten) {
+  const TempFolder folder;
+  const Retention one{.last = 1};
+  for (const int step : {4, 9}) write_checkpoint_files(folder.path(), files_at(step), {});
+  fs::resize_file(folder / "step-00000009/state.safetensors", 5);  // damaged: the run goes on from 4
+  EXPECT_THROW(verify_checkpoint(folder / "step-00000009"), Error);
+  write_checkpoint_files(folder.path(), files_at(5), one);
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000005", "step-00000009"}));
+  write_checkpoint_files(folder.path(), files_at(9), one);
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000009"}));
+  EXPECT_EQ(verify_checkpoint(folder / "latest").at("iteration"), 9);
+}
+
+TEST(CheckpointFiles, WhatIsDamagedIsNamed) {
+  struct Damage {
+    const char* file;
+    const char* bytes;
+    const char* says;
+  };
+  for (const Damage& damage :
+       {Damage{"manifest.json", "{", "not a checkpoint's manifest"},
+        Damage{"manifest.json", R"({"files": 3})", "manifest"},
+        Damage{"manifest.json", R"({"files": {}, "format": 2})", "format 2; this program reads 1"},
+        Damage{"manifest.json", R"({"files": {}, "format": "x"})", "format \"x\""},
+        Damage{"manifest.json", R"({"files": {}, "format": 1})", "state.safetensors is damaged"},
+        Damage{"state.safetensors", "", "state.safetensors is damaged"},
+        Damage{"training.json", "{}", "training.json is damaged"}}) {
+    const TempFolder folder;
+    write_checkpoint_files(folder.path(), files_at(3), {});
+    folder.write(std::string("step-00000003/") + damage.file, std::string_view(damage.bytes));
+    EXPECT_THROWS_WITH(verify_checkpoint(folder / "step-00000003"), Error, damage.says);
+  }
+  const TempFolder folder;
+  write_checkpoint_files(folder.path(), files_at(3), {});
+  fs::remove(folder / "step-00000003/training.json");
+  EXPECT_THROWS_WITH(verify_checkpoint(folder / "step-00000003"), Error, "training.json");
+}
+
+TEST(CheckpointFiles, WhatAKilledWriteLeftIsRemoved) {
+  const TempFolder folder;
+  write_checkpoint_files(folder.path(), files_at(1), {});
+  folder.write(".step-00000002.tmp-123/state.safetensors", std::string_view("half"));
+  fs::create_symlink("step-00000002", folder / ".latest.tmp-123");
+  EXPECT_EQ(newest_checkpoint(folder.path()), 1);
+  remove_unfinished_checkpoints(folder.path());
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000001"}));
+  remove_unfinished_checkpoints(folder / "nowhere");
+  EXPECT_EQ(newest_checkpoint(folder / "nowhere"), std::nullopt);
+}
+
+TEST(CheckpointWriter, WritesWhileTheCallerGoesOn) {
+  const TempFolder folder;
+  CheckpointWriter writer(folder.path(), {.last = 3});
+  const void* memory = nullptr;
+  for (int i = 1; i <= 5; ++i) {
+    writer.start([&](CheckpointFiles& files) {
+      if (i > 1) {
+        EXPECT_EQ(newest_checkpoint(folder.path()), i - 1) << "one at a time";
+        EXPECT_EQ(files.state.data(), memory) << "the memory is used again";
+        EXPECT_EQ(files.state.size(), 1u << 20);
+      }
+      files.iteration = i;
+      files.state.resize(1 << 20);
+      std::fill(files.state.begin(), files.state.end(), static_cast<char>(i));
+      files.training = {{"step", i}};
+      memory = files.state.data();
+    });
+  }
+  writer.wait();
+  EXPECT_EQ(writer.failure(), "");
+  EXPECT_EQ(names_in(folder.path()),
+            (std::vector<std::string>{"latest", "step-00000003", "step-00000004", "step-00000005"}));
+  for (const auto& [step, path] : list_checkpoints(folder.path())) EXPECT_EQ(verify_checkpoint(path).at("step"), step);
+}
+
+TEST(CheckpointWriter, TheEndWaitsForAWrite) {
+  const TempFolder folder;
+  {
+    CheckpointWriter writer(folder.path(), {});
+    writer.start([](CheckpointFiles& files) { files = files_at(8, 1 << 22); });
+  }
+  EXPECT_EQ(verify_checkpoint(folder / "latest").at("iteration"), 8);
+}
+
+TEST(CheckpointWriter, AFailureIsToldOnceAndTheNextGoesOn) {
+  const TempFolder folder;
+  folder.write("checkpoints", std::string_view("a file where the folder should be"));
+  CheckpointWriter writer(folder / "checkpoints", {});
+  writer.start([](CheckpointFiles& files) { files = files_at(1); });
+  writer.wait();
+  EXPECT_NE(writer.failure().find("cannot write checkpoint"), std::string::npos);
+  EXPECT_EQ(writer.failure(), "");
+  fs::remove(folder / "checkpoints");
+  writer.start([](CheckpointFiles& files) { files = files_at(2); });
+  writer.wait();
+  EXPECT_EQ(writer.failure(), "");
+  EXPECT_EQ(newest_checkpoint(folder / "checkpoints"), 2);
+  EXPECT_THROW(writer.start([](CheckpointFiles&) { throw Error("no tensors"); }), Error);
+  writer.wait();
+  EXPECT_EQ(newest_checkpoint(folder / "checkpoints"), 2) << "nothing was written";
+}
+
+TEST(CheckpointWriter, AReaderAlwaysFindsAWholeOne) {
+  const TempFolder folder;
+  write_checkpoint_files(folder.path(), files_at(0, 1 << 16), {.last = 1});
+  std::atomic<bool> done = false;
+  std::thread reader([&] {
+    std::int64_t seen = 0;
+    while (!done) {
+      try {
+        const auto step = verify_checkpoint(folder / "latest").at("iteration").get<std::int64_t>();
+        EXPECT_GE(step, seen);
+        seen = step;
+      } catch (const Error& error) {
+        // Between the link's being read and the files' being opened the old one may have gone: never a half one.
+        EXPECT_EQ(std::string(error.what()).find("format"), std::string::npos) << error.what();
+      }
+    }
+  });
+  CheckpointWriter writer(folder.path(), {.last = 2});
+  for (int i = 1; i <= 50; ++i) writer.start([&](CheckpointFiles& files) { files = files_at(i, 1 << 16); });
+  writer.wait();
+  done = true;
+  reader.join();
+  EXPECT_EQ(verify_checkpoint(folder / "latest").at("iteration"), 50);
+}
+
+}  // namespace
+}  // namespace unlabel::launch
