@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::uint64_t kHeaderBytes = std::uint64_t{1} << 18;
+constexpr char kEndOfName = 0;
 constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 
 std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
@@ -106,7 +107,7 @@ std::uint64_t Dataset::fingerprint() const {
   Fingerprint hash;
   each_file([&](std::string_view file, std::uint64_t size) {
     hash.add(file);
-    hash.add(std::string_view("", 1));
+    hash.add(std::string_view(&kEndOfName, 1));
     hash.add(size);
   });
   return hash.value();

@@ -4,7 +4,7 @@ namespace unlabel::launch {
 
 namespace {
 std::string cut(const RunFolder& folder, const std::string& name, std::int64_t iteration) {
-  const auto path = folder.file(name);
+  auto path = folder.file(name);
   JsonLines::cut(path, "step", iteration);
   return path;
 }
