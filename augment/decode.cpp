@@ -23,7 +23,7 @@ std::pair<ImageFormat, cv::Size> identify(Bytes bytes) {
   if (bytes.empty()) throw Error("not an image: the file is empty");
   const ImageFormat format = image_format(bytes);
   if (format == ImageFormat::kUnknown)
-    throw Error("not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
+    throw RefusedImage("not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
   const cv::Size size = header_size(bytes, format);
   if (size.width < 1 || size.height < 1) throw Error("broken image: its header gives no size");
   return {format, size};
@@ -70,13 +70,13 @@ OptionTable table(DecodeOptions& o) {
 
 cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
   const auto [format, size] = identify(bytes);
-  if (bytes.size() > 0x7FFFFFFF) throw Error("image too large: a file of ", bytes.size(), " bytes");
+  if (bytes.size() > 0x7FFFFFFF) throw RefusedImage("image too large: a file of ", bytes.size(), " bytes");
   if (std::int64_t{size.width} * size.height > options.max_pixels)
-    throw Error("image too large: ", size.width, " x ", size.height, " pixels, more than ", options.max_pixels);
+    throw RefusedImage("image too large: ", size.width, " x ", size.height, " pixels, more than ", options.max_pixels);
   if (std::max(size.width, size.height) > kMaxSide)
-    throw Error("image too large: ", size.width, " x ", size.height, " pixels, a side longer than ", kMaxSide);
+    throw RefusedImage("image too large: ", size.width, " x ", size.height, " pixels, a side longer than ", kMaxSide);
   if (format == ImageFormat::kWebp && is_animated_webp(bytes))
-    throw Error("animated WebP images are not supported; save the frame that is meant");
+    throw RefusedImage("animated WebP images are not supported; save the frame that is meant");
   try {
     if (format == ImageFormat::kJpeg) {
       const cv::Mat image = decode_jpeg(bytes, options.max_pixels, options.strict);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
 
 #include <opencv2/core/mat.hpp>
@@ -23,6 +24,12 @@ struct Source {
 /// The longest side of an image that is decoded, as JPEG has it: a strip one pixel wide costs far more than its pixels.
 constexpr int kMaxSide = 65535;
 
+/// An image that may be sound, but is not taken: too large, animated, of a format that we do not decode.
+class RefusedImage : public Error {
+ public:
+  using Error::Error;
+};
+
 /// How encoded images become pixels.
 struct DecodeOptions {
   /// Turn a JPEG upright by its EXIF orientation (other formats stay as they are stored). Off by default, as PIL,
@@ -44,8 +51,8 @@ OptionTable table(DecodeOptions& options);
 ///   multiplied by it (decode_tiff.h).
 /// - Of a TIFF with several pages the first; of an animated PNG its default image. An animated WebP is refused.
 ///
-/// Throws Error that says why: not an image, truncated, corrupt, too large (more pixels than `max_pixels`, or a side
-/// above kMaxSide). Thread-safe.
+/// Throws Error that says why: truncated, corrupt; or RefusedImage: no image that we know, too large (more pixels than
+/// `max_pixels`, or a side above kMaxSide). Thread-safe.
 cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options = {});
 
 /// `source.pixels` as three-channel RGB, or `source.bytes` decoded.

@@ -12,7 +12,7 @@ namespace unlabel::data {
 namespace {
 
 constexpr std::size_t kSide = 32, kPlane = kSide * kSide, kRecord = 1 + 3 * kPlane, kClasses = 10;
-constexpr std::uint64_t kMaxFileBytes = std::uint64_t{16} << 30;
+constexpr std::uint64_t kMaxBatchBytes = std::uint64_t{16} << 30;
 
 bool is_train_name(const std::string& name) { return name.starts_with("data_batch_") && name.ends_with(".bin"); }
 bool is_test_name(const std::string& name) { return name == "test_batch.bin"; }
@@ -55,7 +55,7 @@ class Cifar10 : public Dataset {
       if (!(split == Split::kTrain ? is_train_name(file) : is_test_name(file))) continue;
       const auto path = folder + "/" + file;
       try {
-        read_file(AT_FDCWD, path.c_str(), path, kMaxFileBytes, bytes);
+        read_file(AT_FDCWD, path.c_str(), path, kMaxBatchBytes, bytes);
       } catch (const Error& error) {
         throw UsageError(error.what(), "; fetch the file again");
       }
@@ -138,6 +138,9 @@ std::shared_ptr<const Dataset> open_cifar10(const std::string& directory, Split 
   return std::make_shared<Cifar10>(directory, split);
 }
 
-bool looks_like_cifar10(const std::string& directory) { return has_batches(list_folder(batches_folder(directory))); }
+bool has_cifar10(const std::string& directory, Split split) {
+  return std::ranges::any_of(list_folder(batches_folder(directory)).files,
+                             split == Split::kTrain ? is_train_name : is_test_name);
+}
 
 }  // namespace unlabel::data

@@ -16,7 +16,7 @@ namespace unlabel::data {
 /// Throws UsageError when the files are missing, their size is no multiple of a record, or a label is none of the ten.
 std::shared_ptr<const Dataset> open_cifar10(const std::string& directory, Split split);
 
-/// Whether the folder holds files named like these.
-bool looks_like_cifar10(const std::string& directory);
+/// Whether the folder holds files named like those of a split.
+bool has_cifar10(const std::string& directory, Split split);
 
 }  // namespace unlabel::data

@@ -4,6 +4,7 @@
 #include <unlabel/data/files.h>
 #include <unlabel/data/idx.h>
 #include <unlabel/data/image_folder.h>
+#include <unlabel/data/place.h>
 
 #include <algorithm>
 #include <array>
@@ -57,34 +58,8 @@ std::string test_folder(const std::string& directory) {
                    "t10k-images-idx3-ubyte; add one, or name the folder of the test images (--test, for measuring)");
 }
 
-/// What a spec names: "folder", "cifar10" or "idx", and where.
-struct Place {
-  std::string kind, directory;
-};
-
-Place resolve(const std::string& spec) {
-  const auto colon = spec.find(':');
-  Place place{colon == std::string::npos ? std::string() : spec.substr(0, colon), spec};
-  auto& [kind, directory] = place;
-  if (kind == "folder" || kind == "cifar10" || kind == "idx") {
-    directory = spec.substr(colon + 1);
-  } else {
-    const bool looks_like_kind = !kind.empty() && std::ranges::all_of(kind, [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    });
-    kind.clear();
-    try {
-      if (!directory.empty())
-        kind = looks_like_cifar10(directory) ? "cifar10" : looks_like_idx(directory) ? "idx" : "folder";
-    } catch (const UsageError& error) {
-      if (looks_like_kind) throw UsageError(error.what(), " (of prefixes there are folder:, cifar10: and idx:)");
-      throw;
-    }
-  }
-  if (directory.empty())
-    throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
-  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
-  return place;
+bool has_any(bool (*has)(const std::string&, Split), const std::string& directory) {
+  return has(directory, Split::kTrain) || has(directory, Split::kTest);
 }
 
 /// The size of an image, from its header.
@@ -115,15 +90,40 @@ std::uint64_t Dataset::fingerprint() const {
 
 void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out) const { read(index, out); }
 
+Place resolve_place(const std::string& spec) {
+  const auto colon = spec.find(':');
+  Place place{colon == std::string::npos ? std::string() : spec.substr(0, colon), spec};
+  auto& [kind, directory] = place;
+  if (kind == "folder" || kind == "cifar10" || kind == "idx") {
+    directory = spec.substr(colon + 1);
+  } else {
+    const bool looks_like_kind = !kind.empty() && std::ranges::all_of(kind, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    });
+    kind.clear();
+    try {
+      if (!directory.empty())
+        kind = has_any(has_cifar10, directory) ? "cifar10" : has_any(has_idx, directory) ? "idx" : "folder";
+    } catch (const UsageError& error) {
+      if (looks_like_kind) throw UsageError(error.what(), " (of prefixes there are folder:, cifar10: and idx:)");
+      throw;
+    }
+  }
+  if (directory.empty())
+    throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
+  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+  return place;
+}
+
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
-  const auto [kind, directory] = resolve(spec);
+  const auto [kind, directory] = resolve_place(spec);
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
   return split == Split::kTrain ? open_train_folder(directory) : open_image_folder(test_folder(directory));
 }
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
-  const auto [kind, directory] = resolve(spec);
+  const auto [kind, directory] = resolve_place(spec);
   if (kind != "folder") return open_dataset(spec, Split::kTest);
   const auto folders = list_folder(directory).folders;
   const auto holds = [&](std::string_view name) { return std::ranges::find(folders, name) != folders.end(); };

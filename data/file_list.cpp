@@ -47,7 +47,7 @@ class GzipWriter {
 };
 
 std::unordered_map<std::string, std::uint64_t> read_file_list(const std::string& path) {
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose_r);
+  std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose_r);
   if (!file) throw Error("cannot read ", path);
   std::unordered_map<std::string, std::uint64_t> sizes;
   std::string text;
@@ -66,7 +66,8 @@ std::unordered_map<std::string, std::uint64_t> read_file_list(const std::string&
     text.erase(0, begin);
     if (text.size() > kLongestEntry) throw Error(path, " is damaged");
   }
-  if (count < 0 || !text.empty()) throw Error(path, " is damaged");
+  // That the file was cut off is told when it is closed.
+  if (count < 0 || !text.empty() || gzclose_r(file.release()) != Z_OK) throw Error(path, " is damaged");
   return sizes;
 }
 

@@ -24,6 +24,9 @@ class Fingerprint {
   std::uint64_t hash_ = 0xcbf29ce484222325;
 };
 
+/// Larger files are not read as images.
+inline constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30;
+
 /// An open file or folder, closed at the end.
 class FileDescriptor {
  public:

@@ -225,11 +225,10 @@ std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split spli
   return std::make_shared<Idx>(directory, split);
 }
 
-bool looks_like_idx(const std::string& directory) {
-  const auto contents = list_folder(directory);
-  return std::ranges::any_of(contents.files, [](const auto& name) {
+bool has_idx(const std::string& directory, Split split) {
+  return std::ranges::any_of(list_folder(directory).files, [&](const auto& name) {
     const auto parsed = parse(name, "images", '3');
-    return parsed && (is_of(parsed->stem, Split::kTrain) || is_of(parsed->stem, Split::kTest));
+    return parsed && is_of(parsed->stem, split);
   });
 }
 

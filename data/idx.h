@@ -20,7 +20,7 @@ namespace unlabel::data {
 /// files' names and sizes. Throws UsageError that names the file.
 std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split split);
 
-/// Whether the folder holds files of images named like these.
-bool looks_like_idx(const std::string& directory);
+/// Whether the folder holds a file of images named like that of a split.
+bool has_idx(const std::string& directory, Split split);
 
 }  // namespace unlabel::data

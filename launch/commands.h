@@ -12,5 +12,6 @@ int command_knn(const std::vector<std::string>& arguments);
 int command_linear(const std::vector<std::string>& arguments);
 int command_embed(const std::vector<std::string>& arguments);
 int command_info(const std::vector<std::string>& arguments);
+int command_check(const std::vector<std::string>& arguments);
 
 }  // namespace unlabel::launch

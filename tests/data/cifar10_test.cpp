@@ -57,7 +57,8 @@ TEST(BinaryCifar10, ReadsRecords) {
 TEST(BinaryCifar10, TakesTheNamesAndTheArchivesFolder) {
   const TempFolder folder;
   folder.write("cifar-10-batches-bin/data_batch_1.bin", records(0, 1));
-  EXPECT_TRUE(looks_like_cifar10(folder.path()));
+  EXPECT_TRUE(has_cifar10(folder.path(), Split::kTrain));
+  EXPECT_FALSE(has_cifar10(folder.path(), Split::kTest));
   folder.write("cifar-10-batches-bin/batches.meta.txt", "a\nb\r\nc\nd\ne\nf\ng\nh\ni\nj\n\n");
   const auto dataset = open_cifar10(folder.path(), Split::kTrain);
   EXPECT_EQ(dataset->class_names(), (std::vector<std::string>{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}));
@@ -67,7 +68,7 @@ TEST(BinaryCifar10, TakesTheNamesAndTheArchivesFolder) {
 
 TEST(BinaryCifar10, RefusesWhatIsNoSetOfRecords) {
   const TempFolder folder;
-  EXPECT_FALSE(looks_like_cifar10(folder.path()));
+  EXPECT_FALSE(has_cifar10(folder.path(), Split::kTrain));
   EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "data_batch_1.bin");
   EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTest), UsageError, "test_batch.bin");
   auto bytes = records(0, 2);

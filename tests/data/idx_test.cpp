@@ -67,7 +67,8 @@ TEST(Idx, ReadsPlainAndCompressedFilesUnderAllTheirNames) {
         const TempFolder folder;
         folder.write(stem + "images" + separator + "idx3-ubyte" + end, end.empty() ? images : gzip(images));
         folder.write(stem + "labels" + separator + "idx1-ubyte" + end, end.empty() ? labels : gzip(labels));
-        EXPECT_TRUE(looks_like_idx(folder.path()));
+        EXPECT_TRUE(has_idx(folder.path(), Split::kTrain));
+        EXPECT_FALSE(has_idx(folder.path(), Split::kTest));
         const auto dataset = open_idx(folder.path(), Split::kTrain);
         expect_the_small_set(*dataset);
         EXPECT_EQ(dataset->name(3), stem + "images" + separator + "idx3-ubyte" + end + "[3]");

@@ -1,0 +1,111 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/image_header.h>
+#include <unlabel/data/check.h>
+#include <unlabel/data/cifar10.h>
+#include <unlabel/data/dataset.h>
+#include <unlabel/data/files.h>
+#include <unlabel/data/folder_walk.h>
+#include <unlabel/data/idx.h>
+#include <unlabel/data/place.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace unlabel::data {
+
+namespace {
+
+enum class Verdict { kOk, kRefused, kBroken };
+
+struct Outcome {
+  Verdict verdict = Verdict::kOk;
+  std::string reason;
+};
+
+Outcome check_file(const FolderWalk& walk, const FolderWalk::Entry& entry, const augment::DecodeOptions& options,
+                   std::vector<std::uint8_t>& bytes) {
+  const char* path = walk.paths.data() + entry.offset;
+  const bool named_image = is_image_name(path);
+  if (entry.size > kMaxFileBytes) return {Verdict::kRefused, concat(entry.size, " bytes")};
+  if (entry.size == 0 && !named_image) return {Verdict::kRefused, "no image: it is empty"};
+  try {
+    read_file(walk.root_fd.get(), path, path, kMaxFileBytes, bytes);
+    augment::decode(bytes, options);
+    return {};
+  } catch (const UsageError&) {
+    throw;
+  } catch (const augment::RefusedImage& error) {
+    // A file that calls itself an image and is none that anybody knows is a broken one.
+    const bool nothing_known = augment::image_format(bytes) == augment::ImageFormat::kUnknown;
+    return {named_image && nothing_known ? Verdict::kBroken : Verdict::kRefused, error.what()};
+  } catch (const Error& error) {
+    return {Verdict::kBroken, error.what()};
+  }
+}
+
+CheckReport check_folder(const std::string& directory, const CheckOptions& options) {
+  FolderWalk walk(directory, {.images_only = false, .hidden_too = true});
+  auto& entries = walk.entries;
+  std::ranges::sort(entries, {}, [&](const auto& entry) { return std::string_view(walk.paths.data() + entry.offset); });
+  CheckReport report;
+  report.files = static_cast<std::int64_t>(entries.size());
+  std::vector<std::pair<std::size_t, Outcome>> bad;
+  std::exception_ptr fault;
+  std::mutex mutex;  // guards both
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    std::vector<std::uint8_t> bytes;
+    try {
+      for (std::size_t i; (i = next++) < entries.size();) {
+        auto outcome = check_file(walk, entries[i], options.decode, bytes);
+        if (outcome.verdict == Verdict::kOk) continue;
+        const std::lock_guard lock(mutex);
+        bad.emplace_back(i, std::move(outcome));
+      }
+    } catch (...) {
+      next = entries.size();
+      const std::lock_guard lock(mutex);
+      fault = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 1; i < options.threads; ++i) threads.emplace_back(work);
+  work();
+  for (auto& thread : threads) thread.join();
+  if (fault) std::rethrow_exception(fault);
+
+  report.ok = report.files - static_cast<std::int64_t>(bad.size());
+  std::ranges::sort(bad, {}, [](const auto& item) { return item.first; });
+  for (auto& [i, outcome] : bad)
+    (outcome.verdict == Verdict::kBroken ? report.broken : report.refused)
+        .push_back({walk.paths.data() + entries[i].offset, std::move(outcome.reason)});
+  return report;
+}
+
+}  // namespace
+
+CheckReport check_data(const std::string& spec, const CheckOptions& options) {
+  if (options.threads < 1) throw UsageError("check with ", options.threads, " threads; use at least 1");
+  const auto [kind, directory] = resolve_place(spec);
+  if (kind == "folder") return check_folder(directory, options);
+  // These are read whole, and checked, when they are opened.
+  CheckReport report;
+  for (const auto split : {Split::kTrain, Split::kTest}) {
+    if (!(kind == "idx" ? has_idx : has_cifar10)(directory, split)) continue;
+    try {
+      open_dataset(spec, split)->each_file([&](std::string_view, std::uint64_t) { ++report.files; });
+    } catch (const UsageError& error) {
+      ++report.files;
+      report.broken.push_back({directory, error.what()});
+    }
+  }
+  report.ok = report.files - static_cast<std::int64_t>(report.broken.size());
+  return report;
+}
+
+}  // namespace unlabel::data

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+namespace unlabel::data {
+
+/// What a spec of a data set names, see open_dataset.
+struct Place {
+  std::string kind;  ///< "folder", "cifar10" or "idx"
+  std::string directory;
+};
+
+/// By its prefix, or by its content. Throws UsageError when nothing is named, or a folder cannot be read.
+Place resolve_place(const std::string& spec);
+
+}  // namespace unlabel::data

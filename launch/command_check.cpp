@@ -1,0 +1,57 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/check.h>
+#include <unlabel/launch/command_line.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace unlabel::launch {
+
+namespace {
+nlohmann::json list(const std::vector<data::CheckedFile>& files) {
+  auto json = nlohmann::json::array();
+  for (const auto& file : files) json.push_back({{"path", file.path}, {"reason", file.reason}});
+  return json;
+}
+}  // namespace
+
+int command_check(const std::vector<std::string>& arguments) {
+  std::string data, json;
+  data::CheckOptions options;
+  options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  OptionTable fields;
+  fields.add("data", data, "a folder, whose files are all looked at, or cifar10:DIR, idx:DIR");
+  fields.add("threads", options.threads, "threads that decode");
+  fields.add("json", json, "write the result to this file; -: to stdout");
+  fields.section("decode", augment::table(options.decode));
+  const CommandSpec spec{
+      "unlabel check DATA [options]",
+      "Decodes every file of a data set and lists those that are broken, and those that are not taken "
+      "(no images,\nor beyond the limits). Ends with 1 when any is broken.",
+      {"data"},
+      "examples:\n"
+      "  unlabel check ~/photos"};
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (print_help(line, fields, spec)) return 0;
+  line.apply(fields);
+  if (data.empty()) throw UsageError("what is to be checked? unlabel check DATA");
+  require_folder_of("--json", json);
+  const auto report = data::check_data(data, options);
+
+  for (const auto& file : report.broken) print_line(json, concat("broken   ", file.path, ": ", file.reason));
+  for (const auto& file : report.refused) print_line(json, concat("refused  ", file.path, ": ", file.reason));
+  print_line(json, concat(report.files, report.files == 1 ? " file: " : " files: ", report.ok, " can be used, ",
+                          report.broken.size(), report.broken.size() == 1 ? " is broken, " : " are broken, ",
+                          report.refused.size(), " not taken"));
+  write_result(json, {{"data", data},
+                      {"files", report.files},
+                      {"ok", report.ok},
+                      {"refused", report.refused.size()},
+                      {"broken", list(report.broken)},
+                      {"refused_files", list(report.refused)}});
+  return report.broken.empty() ? 0 : 1;
+}
+
+}  // namespace unlabel::launch

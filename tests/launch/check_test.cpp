@@ -1,0 +1,31 @@
+#include "program.h"
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace unlabel::launch {
+namespace {
+
+TEST(CiCheck, ListsWhatIsBrokenAndEndsWithOne) {
+  const TemporaryFolder folder;
+  make_images(folder / "images", 12, 10, 2);
+  auto outcome = unlabel({"check", folder / "images", "--json", folder / "check.json"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "12 files: 12 can be used, 0 are broken, 0 not taken\n");
+  std::filesystem::resize_file(folder / "images/class1/00003.png", 70);
+  outcome = unlabel({"check", folder / "images", "--json", "-"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  const auto json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json.at("files"), 12);
+  EXPECT_EQ(json.at("ok"), 11);
+  EXPECT_EQ(json.at("refused"), 0);
+  ASSERT_EQ(json.at("broken").size(), 1u);
+  EXPECT_EQ(json.at("broken")[0].at("path"), "class1/00003.png");
+  EXPECT_FALSE(json.at("broken")[0].at("reason").get<std::string>().empty());
+  EXPECT_NE(outcome.err.find("broken   class1/00003.png: "), std::string::npos) << outcome.err;
+  EXPECT_EQ(unlabel({"check"}).exit_code, 2);
+  EXPECT_EQ(unlabel({"check", folder / "nowhere"}).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace unlabel::launch
