@@ -1,0 +1,58 @@
+// The bare loop that pretraining is measured against: forward, loss, backward and optimiser of SwAV on one batch in memory, nothing else.
+//
+// usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS    prints images a second, the first tenth of the steps left out
+#include <unlabel/launch/main_setup.h>
+#include <unlabel/launch/precision.h>
+#include <unlabel/ssl/autocast.h>
+#include <unlabel/ssl/cast.h>
+#include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/swav.h>
+
+#include <torch/types.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+int main(int count, char** values) {
+  using namespace unlabel;
+  using Clock = std::chrono::steady_clock;
+  if (count != 8) {
+    std::fputs("usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS\n", stderr);
+    return 2;
+  }
+  launch::quiet_libraries();
+  const std::int64_t batch = std::atoll(values[1]), crops = std::atoll(values[2]), size = std::atoll(values[3]);
+  const launch::Precision precision(values[6]);
+  const std::int64_t steps = std::atoll(values[7]), warm_up = steps / 10;
+  torch::manual_seed(0);
+  ssl::SwavOptions options;
+  options.prototypes = std::atoll(values[5]);
+  options.hidden_dim = 8 * std::atoll(values[4]);
+  ssl::Swav method(ssl::make_encoder({.arch = "resnet18", .width = std::atoll(values[4]), .stem = "small"}), options,
+                   batch, ssl::single_process());
+  ssl::to_channels_last(method);
+  method.train();
+  ssl::Optimizer optimizer(method.parameter_groups(), {});
+  ssl::Views views;
+  for (std::int64_t i = 0; i < crops; ++i)
+    views.crops.push_back(torch::randn({batch, 3, size, size}).contiguous(at::MemoryFormat::ChannelsLast));
+  views.indices = torch::arange(batch);
+  Clock::time_point begin;
+  for (std::int64_t i = 0; i < steps; ++i) {
+    if (i == warm_up) begin = Clock::now();
+    const ssl::Step step{i, 0, steps, steps, 0, 1};
+    method.before_step(step);
+    optimizer.zero_grad();
+    ssl::Loss loss;
+    {
+      const ssl::Autocast autocast(torch::kCPU, precision.autocast());
+      loss = method.loss(views, step);
+    }
+    loss.value.backward();
+    method.before_update(step);
+    optimizer.step(0.01);
+  }
+  const std::chrono::duration<double> seconds = Clock::now() - begin;
+  std::printf("%.1f\n", static_cast<double>((steps - warm_up) * batch) / seconds.count());
+}
