@@ -7,10 +7,12 @@
 #include <unlabel/data/folder_walk.h>
 #include <unlabel/data/idx.h>
 #include <unlabel/data/place.h>
+#include <unlabel/data/shards.h>
 
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <iterator>
 #include <mutex>
 #include <string_view>
 #include <thread>
@@ -48,33 +50,33 @@ Outcome check_file(const FolderWalk& walk, const FolderWalk::Entry& entry, const
   }
 }
 
-CheckReport check_folder(const std::string& directory, const CheckOptions& options) {
-  FolderWalk walk(directory, {.images_only = false, .hidden_too = true});
-  auto& entries = walk.entries;
-  std::ranges::sort(entries, {}, [&](const auto& entry) { return std::string_view(walk.paths.data() + entry.offset); });
+/// Judges `count` items on several threads. `judge(i, scratch)` gives the outcome of one, with memory of the thread's to
+/// use; `name(i)` its path.
+template <class Judge, class Name>
+CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, const Name& name) {
   CheckReport report;
-  report.files = static_cast<std::int64_t>(entries.size());
+  report.files = static_cast<std::int64_t>(count);
   std::vector<std::pair<std::size_t, Outcome>> bad;
   std::exception_ptr fault;
   std::mutex mutex;  // guards both
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
-    std::vector<std::uint8_t> bytes;
+    augment::Source scratch;
     try {
-      for (std::size_t i; (i = next++) < entries.size();) {
-        auto outcome = check_file(walk, entries[i], options.decode, bytes);
+      for (std::size_t i; (i = next++) < count;) {
+        auto outcome = judge(i, scratch);
         if (outcome.verdict == Verdict::kOk) continue;
         const std::lock_guard lock(mutex);
         bad.emplace_back(i, std::move(outcome));
       }
     } catch (...) {
-      next = entries.size();
+      next = count;
       const std::lock_guard lock(mutex);
       fault = std::current_exception();
     }
   };
   std::vector<std::thread> threads;
-  for (int i = 1; i < options.threads; ++i) threads.emplace_back(work);
+  for (int i = 1; i < thread_count; ++i) threads.emplace_back(work);
   work();
   for (auto& thread : threads) thread.join();
   if (fault) std::rethrow_exception(fault);
@@ -83,8 +85,47 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
   std::ranges::sort(bad, {}, [](const auto& item) { return item.first; });
   for (auto& [i, outcome] : bad)
     (outcome.verdict == Verdict::kBroken ? report.broken : report.refused)
-        .push_back({walk.paths.data() + entries[i].offset, std::move(outcome.reason)});
+        .push_back({name(i), std::move(outcome.reason)});
   return report;
+}
+
+CheckReport check_folder(const std::string& directory, const CheckOptions& options) {
+  FolderWalk walk(directory, {.images_only = false, .hidden_too = true});
+  auto& entries = walk.entries;
+  std::ranges::sort(entries, {}, [&](const auto& entry) { return std::string_view(walk.paths.data() + entry.offset); });
+  return check_all(
+      entries.size(), options.threads,
+      [&](std::size_t i, augment::Source& scratch) {
+        return check_file(walk, entries[i], options.decode, scratch.bytes);
+      },
+      [&](std::size_t i) { return std::string(walk.paths.data() + entries[i].offset); });
+}
+
+/// Decodes every sample of a data set whose files hold many.
+CheckReport check_samples(const Dataset& dataset, const CheckOptions& options) {
+  return check_all(
+      static_cast<std::size_t>(dataset.size()), options.threads,
+      [&](std::size_t i, augment::Source& scratch) -> Outcome {
+        try {
+          dataset.read(static_cast<std::int64_t>(i), scratch);
+          augment::decode(scratch, options.decode);
+          return {};
+        } catch (const UsageError&) {
+          throw;
+        } catch (const augment::RefusedImage& error) {
+          return {Verdict::kRefused, error.what()};
+        } catch (const Error& error) {
+          return {Verdict::kBroken, error.what()};
+        }
+      },
+      [&](std::size_t i) { return dataset.name(static_cast<std::int64_t>(i)); });
+}
+
+void append(CheckReport& report, CheckReport more) {
+  report.files += more.files;
+  report.ok += more.ok;
+  for (auto [to, from] : {std::pair(&report.refused, &more.refused), std::pair(&report.broken, &more.broken)})
+    to->insert(to->end(), std::make_move_iterator(from->begin()), std::make_move_iterator(from->end()));
 }
 
 }  // namespace
@@ -93,8 +134,14 @@ CheckReport check_data(const std::string& spec, const CheckOptions& options) {
   if (options.threads < 1) throw UsageError("check with ", options.threads, " threads; use at least 1");
   const auto [kind, directory] = resolve_place(spec);
   if (kind == "folder") return check_folder(directory, options);
-  // These are read whole, and checked, when they are opened.
   CheckReport report;
+  if (kind == "shards") {
+    for (const auto split : {Split::kTrain, Split::kTest})
+      if (has_shards(directory, split)) append(report, check_samples(*open_shards(directory, split), options));
+    if (report.files == 0) open_shards(directory, Split::kTrain);  // says what was looked for
+    return report;
+  }
+  // These are read whole, and checked, when they are opened.
   for (const auto split : {Split::kTrain, Split::kTest}) {
     if (!(kind == "idx" ? has_idx : has_cifar10)(directory, split)) continue;
     try {

@@ -5,6 +5,7 @@
 #include <unlabel/data/idx.h>
 #include <unlabel/data/image_folder.h>
 #include <unlabel/data/place.h>
+#include <unlabel/data/shards.h>
 
 #include <algorithm>
 #include <array>
@@ -58,6 +59,11 @@ std::string test_folder(const std::string& directory) {
                    "t10k-images-idx3-ubyte; add one, or name the folder of the test images (--test, for measuring)");
 }
 
+bool holds_test_folder(const std::vector<std::string>& folders) {
+  return std::ranges::any_of(kTestNames,
+                             [&](std::string_view name) { return std::ranges::find(folders, name) != folders.end(); });
+}
+
 bool has_any(bool (*has)(const std::string&, Split), const std::string& directory) {
   return has(directory, Split::kTrain) || has(directory, Split::kTest);
 }
@@ -94,7 +100,7 @@ Place resolve_place(const std::string& spec) {
   const auto colon = spec.find(':');
   Place place{colon == std::string::npos ? std::string() : spec.substr(0, colon), spec};
   auto& [kind, directory] = place;
-  if (kind == "folder" || kind == "cifar10" || kind == "idx") {
+  if (kind == "folder" || kind == "cifar10" || kind == "idx" || kind == "shards") {
     directory = spec.substr(colon + 1);
   } else {
     const bool looks_like_kind = !kind.empty() && std::ranges::all_of(kind, [](char c) {
@@ -105,12 +111,14 @@ Place resolve_place(const std::string& spec) {
       if (!directory.empty())
         kind = has_any(has_cifar10, directory) ? "cifar10" : has_any(has_idx, directory) ? "idx" : "folder";
     } catch (const UsageError& error) {
-      if (looks_like_kind) throw UsageError(error.what(), " (of prefixes there are folder:, cifar10: and idx:)");
+      if (looks_like_kind)
+        throw UsageError(error.what(), " (of prefixes there are folder:, cifar10:, idx: and shards:)");
       throw;
     }
   }
   if (directory.empty())
-    throw UsageError("no data set named: '", spec, "'; give a folder, or folder:DIR, cifar10:DIR or idx:DIR");
+    throw UsageError("no data set named: '", spec,
+                     "'; give a folder, or folder:DIR, cifar10:DIR, idx:DIR or shards:DIR");
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   return place;
 }
@@ -119,16 +127,24 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split
   const auto [kind, directory] = resolve_place(spec);
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
+  if (kind == "shards") return open_shards(directory, split);
   return split == Split::kTrain ? open_train_folder(directory) : open_image_folder(test_folder(directory));
+}
+
+bool has_test_images(const std::string& spec) {
+  const auto [kind, directory] = resolve_place(spec);
+  if (kind == "cifar10") return has_cifar10(directory, Split::kTest);
+  if (kind == "idx") return has_idx(directory, Split::kTest);
+  if (kind == "shards") return has_shards(directory, Split::kTest);
+  return holds_test_folder(list_folder(directory).folders);
 }
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   const auto [kind, directory] = resolve_place(spec);
   if (kind != "folder") return open_dataset(spec, Split::kTest);
   const auto folders = list_folder(directory).folders;
-  const auto holds = [&](std::string_view name) { return std::ranges::find(folders, name) != folders.end(); };
-  if (std::ranges::any_of(kTestNames, holds)) return open_image_folder(test_folder(directory));
-  if (holds("train"))
+  if (holds_test_folder(folders)) return open_image_folder(test_folder(directory));
+  if (std::ranges::find(folders, "train") != folders.end())
     throw UsageError(spec, " has train/ but no test/ or val/ inside; name the folder of the test images");
   return open_image_folder(directory);
 }

@@ -54,9 +54,10 @@ enum class Split {
 ///
 /// - `cifar10:DIR`: data_batch_*.bin for training, test_batch.bin for testing (cifar10.h)
 /// - `idx:DIR`: train-images-idx3-ubyte for training, t10k-images-idx3-ubyte for testing, plain or .gz (idx.h)
+/// - `shards:DIR`: tar archives by WebDataset's convention (shards.h)
 /// - `folder:DIR`: the image folder that `split` names in DIR, see above (image_folder.h)
 ///
-/// Without a prefix, DIR is what its files say, in this order; a folder whose name begins like a prefix is written
+/// Without a prefix, DIR is what its files say: CIFAR-10, IDX, else a folder of images; a folder whose name begins like a prefix is written
 /// `./idx:...`. A folder `train` that stands among other folders of images, none of them named test, val or validation,
 /// is a class of that name and not a split (airplane/, car/, train/). Folders named test, val or validation directly in
 /// DIR are never part of its training images, so that no image is both: where nothing else is left, the training split
@@ -64,6 +65,9 @@ enum class Split {
 /// images. Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was
 /// looked for.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
+
+/// Whether there are test images: whether open_dataset(spec, Split::kTest) finds any. Throws UsageError when the folder cannot be read.
+bool has_test_images(const std::string& spec);
 
 /// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of
 /// the test images themselves, without test/, val/ or validation/ in it. A folder that has a train/ but no such split is

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <unlabel/data/files.h>
+#include <unlabel/data/listing_cache.h>
 
 #include <sys/types.h>
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@ class FolderWalk {
     bool images_only = true;              ///< files named as images; links to nowhere are among them, with size 0
     bool hidden_too = false;              ///< files and folders whose names begin with a dot
     bool first_only = false;              ///< end at the first file
+    ListingCache* cache = nullptr;        ///< of a walk for all images
     std::vector<std::string> left_out{};  ///< folders directly below the root that are passed over
   };
   struct Entry {
@@ -39,6 +42,8 @@ class FolderWalk {
   [[noreturn]] void fail(const std::string& prefix, int error) const;
   void visit(const std::string& prefix);
   bool list(const std::string& prefix, std::vector<std::string>& folders);
+  const ListedFolder* cached(int folder, const std::string& prefix, std::uint64_t inode, std::int64_t changed) const;
+  void take(const std::string& prefix, std::string_view name, std::uint64_t size);
 
   Options options_;
   std::vector<std::pair<dev_t, ino_t>> above_;

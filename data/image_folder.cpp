@@ -95,7 +95,9 @@ class ImageFolder : public Dataset {
 
 std::shared_ptr<const Dataset> open_image_folder(const std::string& directory,
                                                  const std::vector<std::string>& left_out) {
-  FolderWalk walk(directory, {.left_out = left_out});
+  ListingCache cache(directory);
+  FolderWalk walk(directory, {.cache = &cache, .left_out = left_out});
+  cache.save();
   if (walk.entries.empty()) {
     throw UsageError(
         "no images in ", directory,

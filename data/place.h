@@ -6,7 +6,7 @@ namespace unlabel::data {
 
 /// What a spec of a data set names, see open_dataset.
 struct Place {
-  std::string kind;  ///< "folder", "cifar10" or "idx"
+  std::string kind;  ///< "folder", "cifar10", "idx" or "shards"
   std::string directory;
 };
 

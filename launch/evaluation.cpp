@@ -69,7 +69,8 @@ OptionTable table(EvaluationOptions& o) {
   t.add("untrained", o.untrained,
         "measure random weights instead (of --encoder.arch, or of the checkpoint's architecture)");
   t.add("pixels", o.pixels, "measure the raw pixels instead, centred");
-  t.add("data", o.data, "labelled images: a folder with train and test (or val) inside, or cifar10:DIR, idx:DIR");
+  t.add("data", o.data,
+        "labelled images: a folder with train and test (or val) inside, or cifar10:DIR, idx:DIR, shards:DIR");
   t.add("train", o.train, "the training images, instead of those in --data");
   t.add("test", o.test, "the test images, instead of those in --data");
   t.add("size", o.size, "side of the images that the encoder sees; without: the checkpoint's");

@@ -21,6 +21,7 @@ constexpr const char* kUsage =
     "  embed            write an encoder's features to a file\n"
     "  info             what a run, a checkpoint or a file of weights holds\n"
     "  check DATA       which files of a data set cannot be used, and why\n"
+    "  pack DATA        a data set as tar archives, for fast reading from shared disks\n"
     "\n"
     "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again "
     "cannot help, 1 the rest.\n";
@@ -47,9 +48,11 @@ int run(const std::vector<std::string>& arguments) {
   if (name == "embed") return launch::command_embed(rest);
   if (name == "info") return launch::command_info(rest);
   if (name == "check") return launch::command_check(rest);
-  throw unlabel::UsageError("no command '", name, "'",
-                            unlabel::did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info", "check"}),
-                            "; see unlabel --help");
+  if (name == "pack") return launch::command_pack(rest);
+  throw unlabel::UsageError(
+      "no command '", name, "'",
+      unlabel::did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info", "check", "pack"}),
+      "; see unlabel --help");
 }
 
 }  // namespace

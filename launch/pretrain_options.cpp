@@ -13,7 +13,7 @@ namespace unlabel::launch {
 OptionTable table(PretrainOptions& o) {
   OptionTable t;
   t.add("method", o.method, "how to learn: swav");
-  t.add("data", o.data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR");
+  t.add("data", o.data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR");
   t.add("out", o.out, "run folder; an interrupted run in it goes on");
   t.add("recipe", o.recipe,
         "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");

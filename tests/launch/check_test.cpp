@@ -27,5 +27,30 @@ TEST(CiCheck, ListsWhatIsBrokenAndEndsWithOne) {
   EXPECT_EQ(unlabel({"check", folder / "nowhere"}).exit_code, 2);
 }
 
+TEST(CiPack, PackedImagesTrainAndMeasure) {
+  const TemporaryFolder folder;
+  make_images(folder / "photos/train", 40, 16, 4);
+  make_images(folder / "photos/test", 20, 16, 4, 1);
+  auto outcome = unlabel({"pack", folder / "photos", "--out", folder / "packed", "--json", folder / "pack.json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "60 images in 2 archives; --data shards:" + (folder / "packed") + " reads them\n");
+  const std::string data = "shards:" + (folder / "packed");
+  outcome = unlabel({"check", data});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.out, "60 files: 60 can be used, 0 are broken, 0 not taken\n");
+  outcome = unlabel({"pretrain", "swav", "--data", data, "--out", folder / "run", "--epochs", "2", "--batch-size", "20",
+                     "--encoder.width", "4", "--threads", "1"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("1 shard in "), std::string::npos) << outcome.err;
+  outcome = unlabel({"knn", "--checkpoint", folder / "run", "--data", data, "--json", "-"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto packed = nlohmann::json::parse(outcome.out).at("value");
+  outcome = unlabel({"knn", "--checkpoint", folder / "run", "--data", folder / "photos", "--json", "-"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out).at("value"), packed) << "the same images and classes";
+  EXPECT_EQ(unlabel({"pack", folder / "photos", "--out", folder / "packed"}).exit_code, 2) << "not an empty folder";
+  EXPECT_EQ(unlabel({"pack", folder / "photos"}).exit_code, 2);
+}
+
 }  // namespace
 }  // namespace unlabel::launch

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <unlabel/data/dataset.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace unlabel::data {
+
+/// Images in tar archives, by WebDataset's convention (https://github.com/webdataset/webdataset): files one after another whose names are
+/// equal up to the first dot of their last part belong to one sample.
+///
+/// - The image is the member with an extension that we decode; a sample without one is passed over. `.cls` holds its class, a decimal
+///   number. All other members are passed over.
+/// - Training takes train/*.tar where there is a folder train/, else the archives in `directory` itself; testing takes
+///   those of test/, val/ or validation/. Without such folders the archives' names decide: one with the word test, val
+///   or validation (imagenet-val-0003.tar) is for testing. They come in byte order of their names, and samples in the
+///   order of the archive.
+/// - Samples are labelled when every one has a class. classes.txt beside the archives names the classes, a line each; without it they
+///   are called "0", "1", ... up to the largest.
+///
+/// Samples are read by index, in any order: opening reads the archives' headers, on several threads, and remembers where each image is. An
+/// archive is opened anew for every sample, so that there may be any number of them. Throws UsageError for a folder without archives, and
+/// for an archive that is damaged, naming it.
+std::shared_ptr<const Dataset> open_shards(const std::string& directory, Split split);
+
+/// Whether the folder holds archives of a split.
+bool has_shards(const std::string& directory, Split split);
+
+struct PackOptions {
+  std::uint64_t shard_bytes = std::uint64_t{1}
+                              << 30;  ///< an archive is closed when the next sample would make it larger
+  bool shuffle =
+      true;  ///< in the order of a keyed permutation, for readers that go through archives from front to back
+  std::uint64_t seed = 0;  ///< of that permutation
+};
+
+/// Writes a data set as archives `directory`/PREFIX-000000.tar ... for open_shards and WebDataset: a sample has
+/// 00000012.jpg (the file as it is; pixels become PNG), 00000012.json (its name in the data set) and, when there are
+/// labels, 00000012.cls. The same data set gives the same
+/// bytes. With labels, classes.txt too. Returns the paths. Throws Error when something cannot be read or written; archives that were
+/// finished stay.
+std::vector<std::string> write_shards(const Dataset& dataset, const std::string& directory, const std::string& prefix,
+                                      const PackOptions& options = {});
+
+}  // namespace unlabel::data

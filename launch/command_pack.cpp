@@ -1,0 +1,63 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/shards.h>
+#include <unlabel/launch/command_line.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+
+#include <filesystem>
+
+namespace unlabel::launch {
+
+namespace {
+constexpr std::int64_t kMegabyte = 1'000'000;
+}
+
+int command_pack(const std::vector<std::string>& arguments) {
+  std::string data, out, json;
+  std::int64_t megabytes = 1000;
+  data::PackOptions options;
+  OptionTable fields;
+  fields.add("data", data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR");
+  fields.add("out", out, "the folder for the archives; it must be empty, or not there yet");
+  fields.add("shard_megabytes", megabytes, "size of an archive, in millions of bytes");
+  fields.add("shuffle", options.shuffle, "in a random order, for readers that go through archives from front to back");
+  fields.add("seed", options.seed, "of that order");
+  fields.add("json", json, "write the result to this file; -: to stdout");
+  const CommandSpec spec{
+      "unlabel pack DATA --out DIR [options]",
+      "Packs a data set into tar archives by WebDataset's convention, which --data shards:DIR reads by "
+      "index. A few\nlarge files are much faster than a million small ones on most shared disks.",
+      {"data"},
+      "examples:\n"
+      "  unlabel pack ~/photos --out ~/packed\n"
+      "  unlabel pretrain swav --data shards:~/packed --out runs/first"};
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (print_help(line, fields, spec)) return 0;
+  line.apply(fields);
+  if (data.empty()) throw UsageError("what is to be packed? unlabel pack DATA --out DIR");
+  if (out.empty()) throw UsageError("--out is missing: the folder for the archives");
+  if (megabytes < 1 || megabytes > 1'000'000'000)
+    throw UsageError("--shard-megabytes must be from 1 to 1000000000, and is ", megabytes);
+  require_folder_of("--json", json);
+  std::error_code error;
+  if (std::filesystem::exists(out, error) && !std::filesystem::is_empty(out, error))
+    throw UsageError("--out ", out, " is not an empty folder; choose another place");
+  options.shard_bytes = static_cast<std::uint64_t>(megabytes * kMegabyte);
+
+  const auto train = data::open_dataset(data, data::Split::kTrain);
+  auto archives = data::write_shards(*train, out, "train", options);
+  std::int64_t images = train->size();
+  if (data::has_test_images(data)) {
+    const auto test = data::open_dataset(data, data::Split::kTest);
+    if (test->class_names() != train->class_names())
+      throw UsageError("the test images of ", data, " have other classes than the training images; pack them apart");
+    for (auto& path : data::write_shards(*test, out, "test", options)) archives.push_back(std::move(path));
+    images += test->size();
+  }
+  print_line(json, concat(images, images == 1 ? " image in " : " images in ", archives.size(),
+                          archives.size() == 1 ? " archive" : " archives", "; --data shards:", out, " reads them"));
+  write_result(json, {{"data", data}, {"images", images}, {"archives", archives}});
+  return 0;
+}
+
+}  // namespace unlabel::launch
