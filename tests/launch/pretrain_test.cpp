@@ -1,4 +1,5 @@
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/run_folder.h>
 #include <unlabel/ssl/safetensors.h>
 
@@ -11,6 +12,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
+#include <functional>
 #include <map>
 #include <set>
 #include <thread>
@@ -450,6 +453,41 @@ TEST_F(CiPretrain, RefusesAFolderInUse) {
   EXPECT_NE(outcome.err.find("in use by another run"), std::string::npos) << outcome.err;
   EXPECT_TRUE(outcome.one_line()) << outcome.err;
   EXPECT_FALSE(fs::exists(out("held/metrics.jsonl")));
+}
+
+TEST_F(CiPretrain, GoesOnWhileTheDiskIsFull) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to mount a small disk";
+  const std::string disk = out("filling"), run = disk + "/run";
+  fs::create_directories(disk);
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=8m") != 0) GTEST_SKIP() << "cannot mount a small disk here";
+  {
+    Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} +
+                    with(small_run(data(), run), {{"--epochs", "30000"}, {"--checkpoint.every", "5"}}));
+    const auto until = [&](const std::function<bool()>& there) {
+      for (int i = 0; i < 600 && !there(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      return there();
+    };
+    const auto complete = [&] { return newest_checkpoint(run + "/checkpoints").has_value(); };
+    const auto says = [&](const char* text) { return program.errors_so_far().find(text) != std::string::npos; };
+    EXPECT_TRUE(until(complete)) << program.errors_so_far();
+    std::ofstream filler(disk + "/filler", std::ios::binary);
+    while (filler.write(std::string(4096, 'x').data(), 4096).flush()) {
+    }
+    EXPECT_TRUE(until([&] { return says("training goes on without this checkpoint"); })) << program.errors_so_far();
+    EXPECT_TRUE(until([&] { return says("metrics.jsonl cannot be written"); })) << program.errors_so_far();
+    EXPECT_TRUE(program.running());
+    EXPECT_NO_THROW(verify_checkpoint(list_checkpoints(run + "/checkpoints").front().second))
+        << "the one before is whole";
+    filler.close();
+    fs::remove(disk + "/filler");
+    program.signal(SIGTERM);
+    const auto outcome = program.wait();
+    EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
+    EXPECT_NO_THROW(verify_checkpoint(run + "/checkpoints/latest"));
+    for (const auto& line : read_lines(run + "/metrics.jsonl"))
+      EXPECT_TRUE(line.contains("loss")) << "whole lines only";
+  }
+  ::umount(disk.c_str());
 }
 
 TEST_F(CiPretrain, RefusesADiskThatIsFull) {
