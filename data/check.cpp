@@ -6,16 +6,14 @@
 #include <unlabel/data/files.h>
 #include <unlabel/data/folder_walk.h>
 #include <unlabel/data/idx.h>
+#include <unlabel/data/parallel_for.h>
 #include <unlabel/data/place.h>
 #include <unlabel/data/shards.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <iterator>
 #include <mutex>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 namespace unlabel::data {
@@ -57,29 +55,15 @@ CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, c
   CheckReport report;
   report.files = static_cast<std::int64_t>(count);
   std::vector<std::pair<std::size_t, Outcome>> bad;
-  std::exception_ptr fault;
-  std::mutex mutex;  // guards both
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&] {
-    augment::Source scratch;
-    try {
-      for (std::size_t i; (i = next++) < count;) {
-        auto outcome = judge(i, scratch);
-        if (outcome.verdict == Verdict::kOk) continue;
-        const std::lock_guard lock(mutex);
-        bad.emplace_back(i, std::move(outcome));
-      }
-    } catch (...) {
-      next = count;
+  std::mutex mutex;  // guards bad
+  parallel_for(count, static_cast<std::size_t>(thread_count), [&] {
+    return [&, scratch = augment::Source()](std::size_t i) mutable {
+      auto outcome = judge(i, scratch);
+      if (outcome.verdict == Verdict::kOk) return;
       const std::lock_guard lock(mutex);
-      fault = std::current_exception();
-    }
-  };
-  std::vector<std::thread> threads;
-  for (int i = 1; i < thread_count; ++i) threads.emplace_back(work);
-  work();
-  for (auto& thread : threads) thread.join();
-  if (fault) std::rethrow_exception(fault);
+      bad.emplace_back(i, std::move(outcome));
+    };
+  });
 
   report.ok = report.files - static_cast<std::int64_t>(bad.size());
   std::ranges::sort(bad, {}, [](const auto& item) { return item.first; });

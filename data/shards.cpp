@@ -3,6 +3,7 @@
 #include <unlabel/augment/image_header.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
+#include <unlabel/data/parallel_for.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
@@ -13,14 +14,11 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <limits>
-#include <mutex>
 #include <optional>
 #include <sstream>
 #include <string_view>
@@ -173,26 +171,13 @@ class Shards : public Dataset {
     if (folder_fd_.get() < 0) throw_unreadable_folder(archives_.folder, errno);
     sizes_.resize(names.size());
     std::vector<std::vector<Sample>> found(names.size());
-    std::atomic<std::size_t> next = 0;
-    std::exception_ptr fault;
-    std::mutex mutex;  // guards fault
-    const auto work = [&] {
-      try {
-        for (std::size_t i; (i = next++) < names.size();)
-          found[i] = scan(archives_.folder, names[i], static_cast<std::uint32_t>(i), sizes_[i]);
-      } catch (...) {
-        next = names.size();
-        const std::lock_guard lock(mutex);
-        fault = std::current_exception();
-      }
-    };
-    std::vector<std::thread> threads;
-    const auto wanted = std::min<std::size_t>({names.size(), std::thread::hardware_concurrency(), kMaxThreads});
-    for (std::size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
-    work();
-    for (auto& thread : threads) thread.join();
+    const auto threads = std::min<std::size_t>({names.size(), std::thread::hardware_concurrency(), kMaxThreads});
     try {
-      if (fault) std::rethrow_exception(fault);
+      parallel_for(names.size(), threads, [&] {
+        return [&](std::size_t i) {
+          found[i] = scan(archives_.folder, names[i], static_cast<std::uint32_t>(i), sizes_[i]);
+        };
+      });
     } catch (const UsageError&) {
       throw;
     } catch (const Error& error) {

@@ -22,7 +22,7 @@ int command_check(const std::vector<std::string>& arguments) {
   data::CheckOptions options;
   options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   OptionTable fields;
-  fields.add("data", data, "a folder, whose files are all looked at, or cifar10:DIR, idx:DIR");
+  fields.add("data", data, "a folder, whose files are all looked at, or cifar10:DIR, idx:DIR, shards:DIR");
   fields.add("threads", options.threads, "threads that decode");
   fields.add("json", json, "write the result to this file; -: to stdout");
   fields.section("decode", augment::table(options.decode));

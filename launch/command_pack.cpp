@@ -45,12 +45,12 @@ int command_pack(const std::vector<std::string>& arguments) {
   options.shard_bytes = static_cast<std::uint64_t>(megabytes * kMegabyte);
 
   const auto train = data::open_dataset(data, data::Split::kTrain);
+  const auto test = data::has_test_images(data) ? data::open_dataset(data, data::Split::kTest) : nullptr;
+  if (test && test->class_names() != train->class_names())
+    throw UsageError("the test images of ", data, " have other classes than the training images; pack them apart");
   auto archives = data::write_shards(*train, out, "train", options);
   std::int64_t images = train->size();
-  if (data::has_test_images(data)) {
-    const auto test = data::open_dataset(data, data::Split::kTest);
-    if (test->class_names() != train->class_names())
-      throw UsageError("the test images of ", data, " have other classes than the training images; pack them apart");
+  if (test) {
     for (auto& path : data::write_shards(*test, out, "test", options)) archives.push_back(std::move(path));
     images += test->size();
   }

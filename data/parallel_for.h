@@ -1,0 +1,37 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace unlabel::data {
+
+/// Runs `make_worker()(i)` for i = 0, ..., count - 1 on `threads` threads, this one among them. Each thread makes a
+/// worker of its own, which may hold memory. When one throws, no further item is begun, and the last exception is
+/// rethrown.
+template <class MakeWorker>
+void parallel_for(std::size_t count, std::size_t threads, const MakeWorker& make_worker) {
+  std::exception_ptr fault;
+  std::mutex mutex;  // guards fault
+  std::atomic<std::size_t> next = 0;
+  const auto run = [&] {
+    try {
+      auto worker = make_worker();
+      for (std::size_t i; (i = next++) < count;) worker(i);
+    } catch (...) {
+      next = count;
+      const std::lock_guard lock(mutex);
+      fault = std::current_exception();
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t i = 1; i < threads; ++i) others.emplace_back(run);
+  run();
+  for (auto& thread : others) thread.join();
+  if (fault) std::rethrow_exception(fault);
+}
+
+}  // namespace unlabel::data
