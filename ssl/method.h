@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/multi_crop.h>
+#include <unlabel/ssl/collapse.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
 
@@ -41,6 +42,7 @@ struct Loss {
   at::Tensor value;  ///< scalar: the mean over this rank's samples
   std::vector<std::pair<std::string, at::Tensor>>
       diagnostics;  ///< detached scalars by name, averaged over ranks before they are logged
+  at::Tensor embeddings;  ///< n x d, detached: those of the first views, which are watched for collapse; may be undefined
 };
 
 /// Parameters that share optimiser settings. What is unset is the run's.
@@ -79,6 +81,10 @@ struct Method : torch::nn::Module {
 
   /// An order of samples of the method's own for this epoch; nullopt: the keyed permutation.
   virtual std::optional<std::vector<std::int64_t>> order(const Epoch&) { return std::nullopt; }
+
+  /// What tells that the method has stopped learning, by the names of diagnostics, "loss", "feature_spread" and "effective_rank"
+  /// (spread.h). By default nothing.
+  virtual std::vector<CollapseSign> collapse_signs() const { return {}; }
 
   /// What evaluation and export take.
   virtual Encoder& encoder() = 0;

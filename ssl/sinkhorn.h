@@ -7,7 +7,7 @@ namespace unlabel::ssl {
 /// How sharply, and how exactly, samples are spread over prototypes.
 struct SinkhornOptions {
   double epsilon = 0.05;  ///< weight of the entropy: small gives hard assignments, large gives uniform ones
-  int iterations = 3;     ///< normalisations of prototypes and samples, in turn
+  int iterations = 3;     ///< normalisations of prototypes and samples, in turn; 0: of samples alone (a softmax), which lets SwAV collapse
 };
 
 /// Soft assignments that use all prototypes alike: the Sinkhorn-Knopp iteration of SwAV.
@@ -28,7 +28,7 @@ struct SinkhornOptions {
 /// scores: this rank's rows, n x K; or A x n x K for A independent problems at once, which share their collectives.
 /// float16 and bfloat16 are computed in float32; float32 and float64 stay what they are. Collectives: a maximum and a
 /// sum of A x K numbers an iteration. Returns assignments of the shape of `scores`, without a gradient. Throws
-/// UsageError for epsilon <= 0 or iterations < 1.
+/// UsageError for epsilon <= 0 or iterations < 0.
 at::Tensor sinkhorn(const at::Tensor& scores, const SinkhornOptions& options, const Group& group);
 
 }  // namespace unlabel::ssl

@@ -16,7 +16,7 @@ OptionTable table(SwavOptions& options) {
   t.add("crops_for_assign", options.crops_for_assign, "the first crops, which give the targets (the global ones)");
   t.add("temperature", options.temperature, "temperature of the predictions (paper: 0.1)");
   t.add("epsilon", options.epsilon, "entropy in the assignments: smaller is harder (paper: 0.05)");
-  t.add("sinkhorn_iterations", options.sinkhorn_iterations, "Sinkhorn iterations (paper: 3)");
+  t.add("sinkhorn_iterations", options.sinkhorn_iterations, "Sinkhorn iterations (paper: 3); 0: a plain softmax, which collapses");
   t.add("prototypes", options.prototypes, "number of prototypes K");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
   t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
@@ -38,7 +38,7 @@ void check(const SwavOptions& o) {
   at_least("prototypes", o.prototypes, 2);
   at_least("projection_dim", o.projection_dim, 1);
   at_least("hidden_dim", o.hidden_dim, 0);
-  at_least("sinkhorn_iterations", o.sinkhorn_iterations, 1);
+  at_least("sinkhorn_iterations", o.sinkhorn_iterations, 0);
   at_least("freeze_prototypes_iterations", o.freeze_prototypes_iterations, 0);
   at_least("queue_length", o.queue_length, 0);
   at_least("queue_start_epoch", o.queue_start_epoch, 0);
@@ -137,8 +137,26 @@ Loss Swav::loss(const Views& views, const Step& step) {
   loss.diagnostics = {{"assignment_entropy", relative_entropy(q).mean()},
                       {"mean_assignment_entropy", relative_entropy(usage[0] / group_->world_size())},
                       {"prototypes_used", (usage[1] > 0).sum().to(type)}};
+  loss.embeddings = z.detach().narrow(0, 0, samples);
   if (queue_) loss.diagnostics.emplace_back("queue_full", (queue_->filled() >= queue_->length()).to(type));
   return loss;
+}
+
+// The limits were fixed on Fashion-MNIST and checked on CIFAR-10: docs/results.md.
+std::vector<CollapseSign> Swav::collapse_signs() const {
+  const double chance = std::log(static_cast<double>(options_.prototypes));
+  return {{"loss", 0.99 * chance, /*above=*/true,
+           "it stays at ln K, as if every prototype were as likely as any other, so nothing is learned",
+           "Try a lower --optimizer.lr, a smaller --swav.epsilon (0.03), or a longer "
+           "--swav.freeze-prototypes-iterations"},
+          {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
+           "Try a lower --optimizer.lr, fewer --swav.prototypes, or a larger --batch-size"},
+          {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
+           "Try a lower --optimizer.lr, or a larger --batch-size"},
+          {"assignment_entropy", 0.98, /*above=*/true, "every image belongs to all prototypes alike",
+           "Try a smaller --swav.epsilon (0.03)"},
+          {"mean_assignment_entropy", 0.9, /*above=*/false, "few prototypes take all images",
+           "Try more --swav.sinkhorn-iterations (3), or a larger --swav.epsilon (0.05)"}};
 }
 
 void Swav::before_step(const Step&) {

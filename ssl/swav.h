@@ -67,6 +67,7 @@ struct Swav : Method {
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
   Loss loss(const Views& views, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
+  std::vector<CollapseSign> collapse_signs() const override;
   void before_step(const Step& step) override;
   void before_update(const Step& step) override;
   Encoder& encoder() override { return *backbone_; }

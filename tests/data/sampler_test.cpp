@@ -159,6 +159,19 @@ TEST(Sampler, AnEpochTakesEachSampleAtMostOnceWhateverTheBatch) {
   EXPECT_NE(Sampler(103, 10, 1).indices(0, 0), Sampler(103, 10, 2).indices(0, 0));
 }
 
+TEST(Sampler, OfABillionSamplesNeedsNoList) {
+  constexpr std::int64_t kSamples = 1'000'000'000;
+  const Sampler sampler(kSamples, 4096, 3, 63, 64);
+  EXPECT_EQ(sampler.steps_per_epoch(), kSamples / 4096);
+  std::set<std::int64_t> seen;
+  for (const std::int64_t step : {std::int64_t{0}, std::int64_t{1}, sampler.steps_per_epoch() - 1})
+    for (const auto index : sampler.indices(12, step)) {
+      ASSERT_TRUE(index >= 0 && index < kSamples) << index;
+      seen.insert(index);
+    }
+  EXPECT_EQ(seen.size(), 3u * 64);
+}
+
 TEST(Sampler, TakesAnOrderOfOnesOwnAndGoesBack) {
   Sampler sampler(10, 4, 1, 1, 2);
   const auto before = sampler.indices(0, 1);

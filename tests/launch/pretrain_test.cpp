@@ -186,6 +186,35 @@ TEST_F(CiPretrain, StopsOnASignalToOneOfTwoRanks) {
   EXPECT_EQ(checkpoint.at("iteration"), steps) << "the checkpoint is of the last step that was done";
 }
 
+TEST_F(CiPretrain, TellsWhenItHasCollapsed) {
+  // 160 steps at settings that do learn these textures, which colour jitter would hide.
+  const std::map<std::string, std::string> longer{
+      {"--epochs", "80"},           {"--batch-size", "32"},
+      {"--swav.prototypes", "8"},   {"--swav.freeze-prototypes-iterations", "40"},
+      {"--swav.queue-length", "0"}, {"--optimizer.kind", "sgd"},
+      {"--optimizer.lr", "0.05"},   {"--augment.local-count", "0"},
+      {"--augment.jitter", "0"},    {"--augment.global-scale", "[0.6, 1.0]"}};
+  auto outcome = unlabel(with(small_run(data(), out("healthy")), longer));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  auto lines = read_lines(out("healthy/metrics.jsonl"));
+  for (const auto& line : lines) {
+    EXPECT_FALSE(line.contains("warnings")) << line;
+    EXPECT_FALSE(line.contains("collapse")) << line;
+    EXPECT_TRUE(line.at("feature_spread").is_number() && line.at("effective_rank").is_number()) << line;
+  }
+
+  outcome = unlabel(with(small_run(data(), out("collapsed")) + Arguments{"--swav.sinkhorn-iterations", "0"}, longer));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("warning: mean_assignment_entropy is "), std::string::npos) << outcome.err;
+  lines = read_lines(out("collapsed/metrics.jsonl"));
+  const auto signs = lines.back().at("collapse");
+  EXPECT_NE(std::find(signs.begin(), signs.end(), "mean_assignment_entropy"), signs.end()) << signs;
+  const auto said =
+      std::find_if(lines.begin(), lines.end(), [](const auto& line) { return line.contains("warnings"); });
+  ASSERT_NE(said, lines.end());
+  EXPECT_NE(outcome.err.find((*said).at("warnings").at(0).get<std::string>()), std::string::npos);
+}
+
 TEST_F(CiPretrain, MicroBatchesCoverTheBatch) {
   // Batch statistics and Sinkhorn are of a micro-batch, so the losses differ from one pass; the steps and images do not.
   const auto run = small_run(data(), out("micro"));

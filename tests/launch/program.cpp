@@ -148,6 +148,13 @@ Outcome Program::wait() {
   return outcome;
 }
 
+std::int64_t Program::resident_bytes() const {
+  std::ifstream statm("/proc/" + std::to_string(process_) + "/statm");
+  std::int64_t pages = 0, resident = 0;
+  statm >> pages >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
 std::string Program::errors_so_far() const { return read_bytes((folder_ / "err").string()); }
 
 namespace {

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -41,6 +42,8 @@ class Program {
 
   void signal(int number) const;
   bool running() const;
+  /// Bytes of memory that it has in RAM; 0 when it has ended.
+  std::int64_t resident_bytes() const;
   Outcome wait();
   std::string errors_so_far() const;
 

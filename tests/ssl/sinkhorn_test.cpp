@@ -76,6 +76,12 @@ TEST(Sinkhorn, TakesTheBatchOfTheWholeWorld) {
   }
 }
 
+TEST(Sinkhorn, WithoutIterationsIsASoftmaxOfEachSample) {
+  const auto scores = cosines(6, 3);
+  const auto q = sinkhorn(scores, {0.2, 0}, *single_process());
+  EXPECT_LT((q - (scores / 0.2).exp() / (scores / 0.2).exp().sum(1, true)).abs().max().item<double>(), 1e-12);
+}
+
 TEST(Sinkhorn, KeepsProblemsApart) {
   const auto a = cosines(10, 4), b = cosines(10, 4).flip(1) * 0.3;
   const auto both = sinkhorn(torch::stack({a, b}), {}, *single_process());
@@ -93,7 +99,7 @@ TEST(Sinkhorn, LeavesScoresAloneAndGivesNoGradient) {
 TEST(Sinkhorn, RefusesWhatCannotBe) {
   EXPECT_THROW(sinkhorn(cosines(3, 2), {0, 3}, *single_process()), UsageError);
   EXPECT_THROW(sinkhorn(cosines(3, 2), {-1, 3}, *single_process()), UsageError);
-  EXPECT_THROW(sinkhorn(cosines(3, 2), {0.05, 0}, *single_process()), UsageError);
+  EXPECT_THROW(sinkhorn(cosines(3, 2), {0.05, -1}, *single_process()), UsageError);
 }
 
 }  // namespace

@@ -1,0 +1,116 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/checkpoint_files.h>
+#include <unlabel/launch/step_journal.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+namespace unlabel::launch {
+
+namespace {
+
+// Collapse is looked for ten times in each twenty-fifth of a run, every ten steps at least, and judged from the first of them on (not
+// before 50 steps, at 5,000 at the latest): what is bad is told within a tenth of the run.
+std::int64_t watch_every(std::int64_t total) { return std::clamp<std::int64_t>(total / 250, 1, 10); }
+std::int64_t judged_from(std::int64_t total) { return std::clamp<std::int64_t>(total / 25, 50, 5000); }
+
+}  // namespace
+
+StepJournal::StepJournal(Setting setting)
+    : setting_(std::move(setting)),
+      nonfinite_(setting_.options.health.nonfinite_budget),
+      broken_(setting_.images, setting_.options.health.broken_budget),
+      watch_every_(watch_every(setting_.total_iterations)),
+      collapse_(setting_.signs, judged_from(setting_.total_iterations)) {}
+
+void StepJournal::load_state(const nlohmann::json& state) {
+  nonfinite_.load_state(state.at("nonfinite"));
+  broken_.load_state(state.at("broken"));
+}
+
+std::string StepJournal::kept() const {
+  const auto folder = setting_.options.out + "/checkpoints";
+  return newest_checkpoint(folder) ? concat("; checkpoints up to then are in ", folder) : std::string();
+}
+
+void StepJournal::add(MadeStep made) {
+  settle();
+  pending_.emplace(std::move(made));
+}
+
+void StepJournal::settle() {
+  if (!pending_) return;
+  const auto made = *std::exchange(pending_, std::nullopt);
+  const StepHealth health = made.exchange.read();
+  loss_ = health.loss;
+  stop_ = stop_ || health.stop;
+  save_due_ = save_due_ || health.save;
+  write_line(made, health);
+  // A gradient that overflows under loss scaling is no fault: the scale is being found.
+  if (!health.finite && !(setting_.scales_loss && std::isfinite(health.loss))) take_nonfinite(made, health.loss);
+  if (health.replaced > 0) take_replacements(made);
+}
+
+void StepJournal::write_line(const MadeStep& made, const StepHealth& health) {
+  const auto iteration = made.step.iteration;
+  auto line = made.line;
+  line.update({{"step", iteration}, {"epoch", made.step.epoch}, {"loss", health.loss}, {"lr", made.lr}});
+  for (const auto& [name, value] : health.diagnostics) line[name] = value;
+  if (!health.finite) line["left_out"] = true;
+  setting_.progress.update(iteration + 1, health.loss, made.line.value("images_per_second", 0.0),
+                           made.line.value("data_wait", 0.0));
+
+  if (health.finite && watches(iteration)) {
+    std::map<std::string, double> values(health.diagnostics.begin(), health.diagnostics.end());
+    values["loss"] = health.loss;
+    for (const auto& warning : collapse_.see(iteration, values)) {
+      setting_.progress.say("warning: " + warning);
+      line["warnings"].push_back(warning);
+    }
+  }
+  if (const auto bad = collapse_.bad(); !bad.empty()) line["collapse"] = bad;
+  if (setting_.log != nullptr && !setting_.log->step(line) && !std::exchange(log_failed_, true))
+    setting_.progress.say("warning: metrics.jsonl cannot be written (disk full?); training goes on");
+}
+
+void StepJournal::take_nonfinite(const MadeStep& made, double loss) {
+  const auto& options = setting_.options;
+  const auto iteration = made.step.iteration;
+  nlohmann::json indices = nlohmann::json::array();
+  for (const auto& text : ssl::gather_texts(setting_.group, nlohmann::json(made.indices).dump()))
+    for (const auto& index : nlohmann::json::parse(text)) indices.push_back(index);
+  if (setting_.log != nullptr)
+    setting_.log->nonfinite({{"step", iteration}, {"epoch", made.step.epoch}, {"loss", loss}, {"indices", indices}});
+
+  const bool within_budget = nonfinite_.take(iteration);
+  if (nonfinite_.in_window() == 1 || !within_budget)
+    setting_.progress.say(concat("warning: loss or gradients are not finite at step ", iteration,
+                                 ": the update is left out; its images are in ", options.out, "/nonfinite.jsonl"));
+  if (!within_budget)
+    throw MismatchError(
+        "loss or gradients were not finite in ", nonfinite_.in_window(), " of the last ", NonFiniteBudget::kWindow,
+        " steps, up to step ", iteration, " (epoch ", made.step.epoch, ")", kept(),
+        ". Start anew with a lower --optimizer.lr",
+        options.precision == "bf16" || options.precision == "fp16" ? ", or with --precision float32" : "");
+}
+
+void StepJournal::take_replacements(const MadeStep& made) {
+  const auto& options = setting_.options;
+  for (const auto& object : gather_replacements(setting_.group, made.replacements, made.step.iteration)) {
+    const auto name = object.at("name").get<std::string>(), reason = object.at("reason").get<std::string>();
+    if (setting_.log != nullptr) setting_.log->replaced(object);
+    if (replacements_++ == 0)
+      setting_.progress.say(concat("warning: ", name, " cannot be read (", reason,
+                                   "); another image takes its place. All such are in ", options.out,
+                                   "/replaced.jsonl"));
+    if (!broken_.take(object.at("index").get<std::int64_t>()))
+      throw MismatchError("too many broken images: ", broken_.count(), " of ", setting_.images,
+                          ", and --health.broken-budget is ", options.health.broken_budget, "; the last is ", name,
+                          " (", reason, "), all are in ", options.out,
+                          "/replaced.jsonl. Mend or remove them, or allow more", kept());
+  }
+}
+
+}  // namespace unlabel::launch

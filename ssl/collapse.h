@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace unlabel::ssl {
+
+/// What a method's numbers must not look like for long. A sign is bad when its value is on the wrong side of its limit in each of the
+/// last kPatience measurements.
+struct CollapseSign {
+  std::string name;     ///< in metrics.jsonl: "loss", "feature_spread" ...
+  double limit = 0;     ///< the last healthy value
+  bool above = false;   ///< bad above the limit; else below
+  std::string meaning;  ///< what it says when it is bad
+  std::string advice;   ///< what to try
+};
+
+/// Watches a run for collapse: all images becoming one. Silent while all is well; it says each sign once.
+class CollapseMonitor {
+ public:
+  static constexpr int kPatience = 5;
+
+  /// Measurements before `first_iteration` are not judged: at its start every network looks collapsed.
+  CollapseMonitor(std::vector<CollapseSign> signs, std::int64_t first_iteration);
+
+  /// Takes the values of one iteration by name; those of signs that are missing are passed over. Returns what has just turned bad, a line
+  /// each: the value, what it means, and what to try.
+  std::vector<std::string> see(std::int64_t iteration, const std::map<std::string, double>& values);
+
+  /// The names of the signs that are bad now.
+  std::vector<std::string> bad() const;
+
+ private:
+  struct Watched {
+    CollapseSign sign;
+    int in_a_row = 0;
+    bool said = false;
+    double mean = 0;  ///< of those in a row
+  };
+  std::vector<Watched> watched_;
+  std::int64_t first_;
+};
+
+}  // namespace unlabel::ssl

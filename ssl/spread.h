@@ -1,0 +1,21 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace unlabel::ssl {
+
+/// How far embeddings are from having all become one, as two scalars on their device.
+struct Spread {
+  /// sqrt(d) times the mean over the d dimensions of the deviation over samples of z / |z|: 1 when directions are
+  /// spread evenly, 0 when all are the same (Chen & He 2021, arXiv:2011.10566, section 4.1).
+  at::Tensor deviation;
+  /// exp(- sum_k p_k ln p_k), p_k = s_k / sum s, with the singular values s of the n x d matrix of z / |z|: how many
+  /// directions the embeddings use, from 1 to min(n, d) (Roy & Vetterli 2007; RankMe, Garrido et al. 2023,
+  /// arXiv:2210.02885, eq. 1).
+  at::Tensor effective_rank;
+};
+
+/// Of n x d embeddings, one a sample. What is not finite counts as 0. No gradient flows.
+Spread measure_spread(const at::Tensor& embeddings);
+
+}  // namespace unlabel::ssl
