@@ -42,7 +42,8 @@ struct Loss {
   at::Tensor value;  ///< scalar: the mean over this rank's samples
   std::vector<std::pair<std::string, at::Tensor>>
       diagnostics;  ///< detached scalars by name, averaged over ranks before they are logged
-  at::Tensor embeddings;  ///< n x d, detached: those of the first views, which are watched for collapse; may be undefined
+  at::Tensor
+      embeddings;  ///< n x d, detached: those of the first views, which are watched for collapse; may be undefined
 };
 
 /// Parameters that share optimiser settings. What is unset is the run's.

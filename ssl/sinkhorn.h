@@ -7,7 +7,8 @@ namespace unlabel::ssl {
 /// How sharply, and how exactly, samples are spread over prototypes.
 struct SinkhornOptions {
   double epsilon = 0.05;  ///< weight of the entropy: small gives hard assignments, large gives uniform ones
-  int iterations = 3;     ///< normalisations of prototypes and samples, in turn; 0: of samples alone (a softmax), which lets SwAV collapse
+  int iterations =
+      3;  ///< normalisations of prototypes and samples, in turn; 0: of samples alone (a softmax), which lets SwAV collapse
 };
 
 /// Soft assignments that use all prototypes alike: the Sinkhorn-Knopp iteration of SwAV.

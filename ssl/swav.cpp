@@ -16,7 +16,8 @@ OptionTable table(SwavOptions& options) {
   t.add("crops_for_assign", options.crops_for_assign, "the first crops, which give the targets (the global ones)");
   t.add("temperature", options.temperature, "temperature of the predictions (paper: 0.1)");
   t.add("epsilon", options.epsilon, "entropy in the assignments: smaller is harder (paper: 0.05)");
-  t.add("sinkhorn_iterations", options.sinkhorn_iterations, "Sinkhorn iterations (paper: 3); 0: a plain softmax, which collapses");
+  t.add("sinkhorn_iterations", options.sinkhorn_iterations,
+        "Sinkhorn iterations (paper: 3); 0: a plain softmax, which collapses");
   t.add("prototypes", options.prototypes, "number of prototypes K");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
   t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
