@@ -146,7 +146,7 @@ Loss Swav::loss(const Views& views, const Step& step) {
 // The limits were fixed on Fashion-MNIST and checked on CIFAR-10: docs/results.md.
 std::vector<CollapseSign> Swav::collapse_signs() const {
   const double chance = std::log(static_cast<double>(options_.prototypes));
-  return {{"loss", 0.99 * chance, /*above=*/true,
+  return {{"loss", 0.995 * chance, /*above=*/true,
            "it stays at ln K, as if every prototype were as likely as any other, so nothing is learned",
            "Try a lower --optimizer.lr, a smaller --swav.epsilon (0.03), or a longer "
            "--swav.freeze-prototypes-iterations"},
