@@ -27,25 +27,36 @@ struct Outcome {
   std::string reason;
 };
 
+/// What reading and decoding came to. A mistake in the options is thrown on.
+template <class Action>
+Outcome outcome_of(const Action& action) {
+  try {
+    action();
+    return {};
+  } catch (const UsageError&) {
+    throw;
+  } catch (const augment::RefusedImage& error) {
+    return {Verdict::kRefused, error.what()};
+  } catch (const Error& error) {
+    return {Verdict::kBroken, error.what()};
+  }
+}
+
 Outcome check_file(const FolderWalk& walk, const FolderWalk::Entry& entry, const augment::DecodeOptions& options,
                    std::vector<std::uint8_t>& bytes) {
   const char* path = walk.paths.data() + entry.offset;
   const bool named_image = is_image_name(path);
   if (entry.size > kMaxFileBytes) return {Verdict::kRefused, concat(entry.size, " bytes")};
   if (entry.size == 0 && !named_image) return {Verdict::kRefused, "no image: it is empty"};
-  try {
+  auto outcome = outcome_of([&] {
     read_file(walk.root_fd.get(), path, path, kMaxFileBytes, bytes);
     augment::decode(bytes, options);
-    return {};
-  } catch (const UsageError&) {
-    throw;
-  } catch (const augment::RefusedImage& error) {
-    // A file that calls itself an image and is none that anybody knows is a broken one.
-    const bool nothing_known = augment::image_format(bytes) == augment::ImageFormat::kUnknown;
-    return {named_image && nothing_known ? Verdict::kBroken : Verdict::kRefused, error.what()};
-  } catch (const Error& error) {
-    return {Verdict::kBroken, error.what()};
-  }
+  });
+  // A file that calls itself an image and is none that anybody knows is a broken one.
+  if (outcome.verdict == Verdict::kRefused && named_image &&
+      augment::image_format(bytes) == augment::ImageFormat::kUnknown)
+    outcome.verdict = Verdict::kBroken;
+  return outcome;
 }
 
 /// Judges `count` items on several threads. `judge(i, scratch)` gives the outcome of one, with memory of the thread's to
@@ -89,18 +100,11 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
 CheckReport check_samples(const Dataset& dataset, const CheckOptions& options) {
   return check_all(
       static_cast<std::size_t>(dataset.size()), options.threads,
-      [&](std::size_t i, augment::Source& scratch) -> Outcome {
-        try {
+      [&](std::size_t i, augment::Source& scratch) {
+        return outcome_of([&] {
           dataset.read(static_cast<std::int64_t>(i), scratch);
           augment::decode(scratch, options.decode);
-          return {};
-        } catch (const UsageError&) {
-          throw;
-        } catch (const augment::RefusedImage& error) {
-          return {Verdict::kRefused, error.what()};
-        } catch (const Error& error) {
-          return {Verdict::kBroken, error.what()};
-        }
+        });
       },
       [&](std::size_t i) { return dataset.name(static_cast<std::int64_t>(i)); });
 }
