@@ -24,7 +24,7 @@ constexpr std::uint64_t kHeaderBytes = std::uint64_t{1} << 18;
 constexpr char kEndOfName = 0;
 constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 
-std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
+std::shared_ptr<const Dataset> open_train_folder(const std::string& directory, Listing listing) {
   const auto folders = list_folder(directory).folders;
   const auto holds_images = [&](const std::string& name) {
     try {
@@ -40,13 +40,13 @@ std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
     const bool is_class = tests.empty() && std::ranges::any_of(folders, [&](const auto& name) {
                             return name != "train" && holds_images(name);
                           });
-    return open_image_folder(is_class ? directory : directory + "/train");
+    return open_image_folder(is_class ? directory : directory + "/train", {}, listing);
   }
   if (!tests.empty() && !contains_image(directory, tests)) {
     throw UsageError(directory, " has ", tests.front(), "/ but no train/, and no images beside it; ",
                      "name the training images with --train or, to pretrain, with --data");
   }
-  return open_image_folder(directory, tests);
+  return open_image_folder(directory, tests, listing);
 }
 
 std::string test_folder(const std::string& directory) {
@@ -123,12 +123,13 @@ Place resolve_place(const std::string& spec) {
   return place;
 }
 
-std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
+std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split, Listing listing) {
   const auto [kind, directory] = resolve_place(spec);
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
   if (kind == "shards") return open_shards(directory, split);
-  return split == Split::kTrain ? open_train_folder(directory) : open_image_folder(test_folder(directory));
+  return split == Split::kTrain ? open_train_folder(directory, listing)
+                                : open_image_folder(test_folder(directory), {}, listing);
 }
 
 bool has_test_images(const std::string& spec) {

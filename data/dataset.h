@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/decode.h>
+#include <unlabel/data/listing.h>
 
 #include <cstdint>
 #include <functional>
@@ -64,7 +65,7 @@ enum class Split {
 /// is an error. To train on them, name them: DIR/test. A folder beside train/ that cannot be read counts as one without
 /// images. Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was
 /// looked for.
-std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
+std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split, Listing listing = Listing::kKept);
 
 /// Whether there are test images: whether open_dataset(spec, Split::kTest) finds any. Throws UsageError when the folder cannot be read.
 bool has_test_images(const std::string& spec);

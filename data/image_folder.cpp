@@ -93,9 +93,9 @@ class ImageFolder : public Dataset {
 
 }  // namespace
 
-std::shared_ptr<const Dataset> open_image_folder(const std::string& directory,
-                                                 const std::vector<std::string>& left_out) {
-  ListingCache cache(directory);
+std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, const std::vector<std::string>& left_out,
+                                                 Listing listing) {
+  ListingCache cache(directory, listing);
   FolderWalk walk(directory, {.cache = &cache, .left_out = left_out});
   cache.save();
   if (walk.entries.empty()) {

@@ -73,7 +73,7 @@ std::optional<std::string> cache_folder() {
   return std::nullopt;
 }
 
-ListingCache::ListingCache(const std::string& root) {
+ListingCache::ListingCache(const std::string& root, Listing listing) {
   const auto folder = cache_folder();
   std::error_code error;
   root_ = fs::canonical(root, error).string();
@@ -84,7 +84,7 @@ ListingCache::ListingCache(const std::string& root) {
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(name.value()));
   file_ = *folder + "/listing-" + digits;
   try {
-    if (fs::is_regular_file(file_, error)) before_ = parse(read_text_file(file_), root_);
+    if (listing == Listing::kKept && fs::is_regular_file(file_, error)) before_ = parse(read_text_file(file_), root_);
   } catch (const std::exception&) {
     before_.clear();
   }

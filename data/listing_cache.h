@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/data/listing.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -26,7 +28,7 @@ class ListingCache {
   static constexpr std::size_t kLeastFiles = 20'000;
 
   /// The listing of `root` that an earlier start left, or an empty one; what cannot be read, or is malformed, counts as absent.
-  explicit ListingCache(const std::string& root);
+  explicit ListingCache(const std::string& root, Listing listing = Listing::kKept);
 
   /// What stood in a folder, if its number and time are still the same. `path` is below the root, empty or ended by a slash.
   const ListedFolder* find(const std::string& path, std::uint64_t inode, std::int64_t changed) const;

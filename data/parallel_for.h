@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -28,7 +30,10 @@ void parallel_for(std::size_t count, std::size_t threads, const MakeWorker& make
     }
   };
   std::vector<std::thread> others;
-  for (std::size_t i = 1; i < threads; ++i) others.emplace_back(run);
+  try {
+    for (std::size_t i = 1; i < std::min(threads, count); ++i) others.emplace_back(run);
+  } catch (const std::system_error&) {  // no more threads are to be had: those there are will do
+  }
   run();
   for (auto& thread : others) thread.join();
   if (fault) std::rethrow_exception(fault);

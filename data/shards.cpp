@@ -34,7 +34,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 constexpr std::uint64_t kLongestClass = 32;
-constexpr int kMaxClasses = 1 << 24, kMaxThreads = 8;
+constexpr int kMaxClasses = 1'000'000, kMaxThreads = 8;
 
 /// Reads within a file; false when it does not hold so much.
 bool read_at(int descriptor, std::uint64_t offset, char* out, std::size_t size) {

@@ -4,6 +4,8 @@
 
 #include <torch/types.h>
 
+#include <filesystem>
+
 namespace unlabel::launch {
 
 namespace {
@@ -25,7 +27,9 @@ void pack(const Checkpoint& checkpoint, CheckpointFiles& files) {
 }
 
 Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped) {
-  if (is_checkpoint(path)) return read_one(path);
+  // The link to the newest may be swapped between two of its files.
+  std::error_code unreadable;
+  if (is_checkpoint(path)) return read_one(std::filesystem::canonical(path, unreadable).string());
   std::string reasons;
   for (const auto& [step, folder] : list_checkpoints(path)) {
     try {

@@ -82,7 +82,7 @@ void remove_old(const std::string& folder, std::int64_t written, const Retention
   std::error_code ignored;
   int place = 0;
   for (const auto& [step, path] : list_checkpoints(folder)) {
-    // One of a later step is damaged, else the run would have gone on from it: leave it to be looked at.
+    // One of a later step is none of this run's: leave it to be looked at.
     if (step > written || place++ < keep.last) continue;
     if (keep.every > 0 && step % keep.every == 0) continue;
     fs::remove_all(path, ignored);
@@ -139,8 +139,12 @@ void remove_unfinished_checkpoints(const std::string& folder) {
 std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& folder) {
   std::vector<std::pair<std::int64_t, std::string>> found;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (const auto step = step_of(entry.path().filename().string())) found.emplace_back(*step, entry.path().string());
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
+    if (const auto step = step_of(entry->path().filename().string())) found.emplace_back(*step, entry->path().string());
+  // A folder that cannot be read must not pass for one without checkpoints: the run would start over.
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw Error("cannot read ", folder, ": ", error.message());
   std::sort(found.rbegin(), found.rend());
   return found;
 }
@@ -151,7 +155,30 @@ std::optional<std::int64_t> newest_checkpoint(const std::string& folder) {
   return std::nullopt;
 }
 
-bool is_checkpoint(const std::string& path) { return fs::exists(fs::path(path) / kManifest); }
+std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
+  for (const auto& [step, path] : list_checkpoints(folder)) {
+    std::ifstream file(fs::path(path) / kTraining);
+    const auto training = nlohmann::json::parse(file, nullptr, false);
+    if (is_checkpoint(path) && training.is_object() && training.value("options", nlohmann::json()).is_object())
+      return training.at("options");
+  }
+  return std::nullopt;
+}
+
+void set_damaged_aside(const std::string& folder, std::int64_t resumed) {
+  std::error_code ignored;
+  for (const auto& [step, path] : list_checkpoints(folder)) {
+    if (step <= resumed) break;
+    const auto aside = fs::path(folder) / ("damaged-" + step_name(step));
+    fs::remove_all(aside, ignored);
+    fs::rename(path, aside, ignored);
+  }
+}
+
+bool is_checkpoint(const std::string& path) {
+  std::error_code error;
+  return fs::exists(fs::path(path) / kManifest, error);
+}
 
 nlohmann::json verify_checkpoint(const std::string& path) {
   const std::string manifest_path = (fs::path(path) / kManifest).string();

@@ -35,7 +35,15 @@ void remove_unfinished_checkpoints(const std::string& folder);
 /// The iteration of the newest complete checkpoint in `folder`, or nullopt. Reads no tensors.
 std::optional<std::int64_t> newest_checkpoint(const std::string& folder);
 
-/// The checkpoints in `folder`, newest first: iteration and path. Nothing in them is read.
+/// The options of the newest complete checkpoint in `folder`, as its training.json has them; nullopt when there is none. Reads no tensors.
+std::optional<nlohmann::json> checkpoint_options(const std::string& folder);
+
+/// Renames the checkpoints of later steps than `resumed` to damaged-step-*: a run has passed them over, and will come to those steps again.
+/// They stay to be looked at.
+void set_damaged_aside(const std::string& folder, std::int64_t resumed);
+
+/// The checkpoints in `folder`, newest first: iteration and path. Nothing in them is read. None when there is no such folder; throws Error
+/// when it cannot be read.
 std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& folder);
 
 /// Whether `path` is the folder of one checkpoint, rather than one of several.

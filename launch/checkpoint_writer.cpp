@@ -8,8 +8,8 @@
 
 namespace unlabel::launch {
 
-CheckpointWriter::CheckpointWriter(std::string folder, const Retention& keep)
-    : folder_(std::move(folder)), keep_(keep) {
+CheckpointWriter::CheckpointWriter(std::string folder, const Retention& keep, std::function<void()> before_each)
+    : folder_(std::move(folder)), keep_(keep), before_each_(std::move(before_each)) {
   // Signals are the main thread's.
   sigset_t all, before;
   sigfillset(&all);
@@ -42,6 +42,11 @@ void CheckpointWriter::wait() {
   changed_.wait(lock, [&] { return !busy_; });
 }
 
+bool CheckpointWriter::wait_for(std::chrono::milliseconds time) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, time, [&] { return !busy_; });
+}
+
 std::string CheckpointWriter::failure() {
   const std::lock_guard lock(mutex_);
   return std::exchange(failure_, {});
@@ -55,6 +60,7 @@ void CheckpointWriter::work() {
     lock.unlock();
     std::string failure;
     try {
+      if (before_each_) before_each_();
       write_checkpoint_files(folder_, files_, keep_);
     } catch (const std::exception& error) {
       failure = error.what();

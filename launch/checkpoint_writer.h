@@ -2,6 +2,7 @@
 
 #include <unlabel/launch/checkpoint_files.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -14,7 +15,9 @@ namespace unlabel::launch {
 /// One thread at a time may call it.
 class CheckpointWriter {
  public:
-  CheckpointWriter(std::string folder, const Retention& keep);
+  /// `before_each` runs on the thread before each checkpoint is written: it brings to the disk what the checkpoint relies on. It must outlive
+  /// the writer, and must not throw.
+  CheckpointWriter(std::string folder, const Retention& keep, std::function<void()> before_each = {});
   /// Waits for the write under way.
   ~CheckpointWriter();
   CheckpointWriter(const CheckpointWriter&) = delete;
@@ -26,6 +29,8 @@ class CheckpointWriter {
 
   /// Waits until nothing is being written.
   void wait();
+  /// The same for so long at most; false when it is still being written then.
+  bool wait_for(std::chrono::milliseconds time);
 
   /// Why the last write that has ended failed; empty when it did not. Told once.
   std::string failure();
@@ -35,6 +40,7 @@ class CheckpointWriter {
 
   const std::string folder_;
   const Retention keep_;
+  const std::function<void()> before_each_;
   std::mutex mutex_;  ///< guards what follows; but files_ are the thread's while busy_
   std::condition_variable changed_;
   CheckpointFiles files_;

@@ -40,8 +40,9 @@ int command_check(const std::vector<std::string>& arguments) {
   require_folder_of("--json", json);
   const auto report = data::check_data(data, options);
 
-  for (const auto& file : report.broken) print_line(json, concat("broken   ", file.path, ": ", file.reason));
-  for (const auto& file : report.refused) print_line(json, concat("refused  ", file.path, ": ", file.reason));
+  for (const auto& file : report.broken) print_line(json, printable(concat("broken   ", file.path, ": ", file.reason)));
+  for (const auto& file : report.refused)
+    print_line(json, printable(concat("refused  ", file.path, ": ", file.reason)));
   print_line(json, concat(report.files, report.files == 1 ? " file: " : " files: ", report.ok, " can be used, ",
                           report.broken.size(), report.broken.size() == 1 ? " is broken, " : " are broken, ",
                           report.refused.size(), " not taken"));

@@ -11,6 +11,12 @@ std::string json_text(const nlohmann::json& json) {
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+std::string printable(std::string text) {
+  for (char& c : text)
+    if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7f) c = '?';
+  return text;
+}
+
 void require_folder_of(const std::string& option, const std::string& path) {
   if (path.empty() || path == "-") return;
   const auto folder = std::filesystem::absolute(path).parent_path();

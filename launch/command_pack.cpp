@@ -5,6 +5,7 @@
 #include <unlabel/launch/commands.h>
 
 #include <filesystem>
+#include <utility>
 
 namespace unlabel::launch {
 
@@ -48,11 +49,24 @@ int command_pack(const std::vector<std::string>& arguments) {
   const auto test = data::has_test_images(data) ? data::open_dataset(data, data::Split::kTest) : nullptr;
   if (test && test->class_names() != train->class_names())
     throw UsageError("the test images of ", data, " have other classes than the training images; pack them apart");
-  auto archives = data::write_shards(*train, out, "train", options);
-  std::int64_t images = train->size();
-  if (test) {
-    for (auto& path : data::write_shards(*test, out, "test", options)) archives.push_back(std::move(path));
-    images += test->size();
+  // Under its name when it is whole: half a data set must not pass for one.
+  while (out.size() > 1 && out.back() == '/') out.pop_back();
+  const std::string unfinished = out + ".unfinished";
+  if (std::filesystem::exists(unfinished, error))
+    throw UsageError(unfinished, " is there, left by a pack that was killed (or still at work): remove it first");
+  std::vector<std::string> archives;
+  std::int64_t images = 0;
+  try {
+    for (const auto& [dataset, prefix] : {std::pair(train, "train"), std::pair(test, "test")}) {
+      if (!dataset) continue;
+      for (const auto& path : data::write_shards(*dataset, unfinished, prefix, options))
+        archives.push_back(concat(out, "/", std::filesystem::path(path).filename().string()));
+      images += dataset->size();
+    }
+    std::filesystem::rename(unfinished, out);
+  } catch (...) {
+    std::filesystem::remove_all(unfinished, error);
+    throw;
   }
   print_line(json, concat(images, images == 1 ? " image in " : " images in ", archives.size(),
                           archives.size() == 1 ? " archive" : " archives", "; --data shards:", out, " reads them"));

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
+#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/main_setup.h>
 
@@ -61,7 +62,7 @@ int main(int count, char** values) {
   launch::quiet_libraries();
   const std::vector<std::string> arguments(values + 1, values + count);
   const auto fail = [](const char* message, int code) {
-    std::fprintf(stderr, "unlabel: %s\n", message);
+    std::fprintf(stderr, "unlabel: %s\n", launch::printable(message).c_str());
     return code;
   };
   try {

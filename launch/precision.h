@@ -35,6 +35,9 @@ class LossScaler {
   explicit LossScaler(bool enabled, c10::Device device);
   bool enabled() const { return enabled_; }
 
+  /// The scale in use: one number on the device.
+  const at::Tensor& factor() const { return scale_; }
+
   /// loss * scale; the loss itself when not enabled.
   at::Tensor scale(const at::Tensor& loss) const;
 

@@ -26,6 +26,7 @@
 #include <unlabel/ssl/spread.h>
 #include <unlabel/ssl/weights.h>
 
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <chrono>
@@ -109,6 +110,7 @@ class Run {
   PretrainResult go();
 
  private:
+  std::optional<std::int64_t> agree() const;
   std::shared_ptr<ssl::Method> make_method();
   std::unique_ptr<RunFolder> open_folder();
   TrainingState::Resumed resume();
@@ -118,6 +120,7 @@ class Run {
   void train_epoch(std::int64_t epoch);
   StepNews forward_and_backward(const data::HostBatch& batch, ssl::Step step);
   MadeStep make_step(data::HostBatch batch, const ssl::Step& step);
+  void measure_knn(std::int64_t epoch, nlohmann::json& line);
   bool saving_minutes_are_over() const;
   void save();
   double logged_loss() const;
@@ -144,7 +147,8 @@ class Run {
   const bool lead_ = group_->rank() == 0;
   const std::string checkpoints_ = options_.out + "/checkpoints";
   const std::string file_list_ = options_.out + "/data_files.gz";
-  const std::optional<std::int64_t> newest_ = newest_checkpoint(checkpoints_);
+  const std::uint64_t fingerprint_ = dataset_->fingerprint();  ///< of a million files it takes a moment
+  const std::optional<std::int64_t> newest_ = agree();
 
   std::optional<ssl::LoadReport> init_report_;  ///< of --init, when the run starts from it
   const std::shared_ptr<ssl::Method> method_ = make_method();
@@ -153,15 +157,14 @@ class Run {
   StepGuard guard_{*method_, optimizer_, /*deferred=*/!device_.is_cpu()};
 
   // The folder, the log and the writer are rank 0's alone.
-  TrainingState state_{*method_, optimizer_, scaler_, options_, *dataset_};
+  TrainingState state_{*method_, optimizer_, scaler_, options_, *dataset_, fingerprint_};
   const std::unique_ptr<RunFolder> folder_ = open_folder();
   const TrainingState::Resumed resumed_ = resume();
   std::int64_t iteration_ = resumed_.iteration;  ///< updates made
   const std::unique_ptr<RunLog> log_ = open_log();
   const std::unique_ptr<CheckpointWriter> writer_ = make_writer();
   Progress progress_{lead_, last_, iteration_, steps_per_epoch_};
-  StepJournal journal_{{*group_, options_, dataset_->size(), scaler_.enabled(), total_, method_->collapse_signs(),
-                        progress_, log_.get()}};
+  StepJournal journal_{{*group_, options_, dataset_->size(), total_, method_->collapse_signs(), progress_, log_.get()}};
   DataParallel parallel_{*method_, group_};  ///< after the weights are final: it keeps pointers to them
 
   StopSignal stop_signal_;
@@ -172,6 +175,49 @@ class Run {
 /// The group of ranks that shares batch statistics. A recipe's may be larger than this world, or not divide it: then it is the whole world.
 bool norm_group_fits(const PretrainOptions& options, const ssl::Group& group) {
   return options.sync_batch_norm_group > 0 && group.world_size() % options.sync_batch_norm_group == 0;
+}
+
+/// "swav.epsilon 0.03 and not 0.05, ...", of two objects with the same fields.
+std::string differences(const nlohmann::json& expected, const nlohmann::json& given) {
+  const auto before = expected.flatten(), now = given.flatten();
+  std::string text;
+  for (const auto& [path, value] : now.items()) {
+    if (before.value(path, nlohmann::json()) == value) continue;
+    std::string name = path.substr(1);
+    std::ranges::replace(name, '/', '.');
+    text += concat(text.empty() ? "" : ", ", name, " ", value.dump(), " and not ",
+                   before.value(path, nlohmann::json()).dump());
+  }
+  return text;
+}
+
+/// The newest checkpoint, when every rank sees the same one, the same data and the same settings; without that they would drift apart
+/// unseen, or wait for each other for ever.
+std::optional<std::int64_t> Run::agree() const {
+  std::optional<std::int64_t> newest;
+  ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+  auto settings = config_json(options_);
+  for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
+  const nlohmann::json mine{{"images", dataset_->size()},
+                            {"fingerprint", fingerprint_},
+                            {"checkpoint", newest.value_or(-1)},
+                            {"settings", settings}};
+  const auto texts = ssl::gather_texts(*group_, mine.dump());
+  const auto first = nlohmann::json::parse(texts[0]);
+  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
+    const auto other = nlohmann::json::parse(texts[rank]);
+    if (other == first) continue;
+    if (other["checkpoint"] != first["checkpoint"])
+      throw MismatchError("not every rank sees the same checkpoint in ", checkpoints_,
+                          "; --out must be one folder that all machines share");
+    if (other["settings"] != first["settings"])
+      throw MismatchError("rank ", rank,
+                          " has other settings than rank 0: ", differences(first["settings"], other["settings"]),
+                          "; start all ranks with the same command, recipe and data");
+    throw MismatchError("rank ", rank, " has other data than rank 0: ", other["images"].dump(), " images and ",
+                        first["images"].dump(), ", or files of other names or sizes; give all machines the same");
+  }
+  return newest;
 }
 
 std::shared_ptr<ssl::Method> Run::make_method() {
@@ -197,8 +243,11 @@ std::unique_ptr<RunFolder> Run::open_folder() {
   std::unique_ptr<RunFolder> folder;
   ssl::together(*group_, [&] {
     if (!lead_) return;
+    // Room for the checkpoints that are kept and for one more while it is written, less those that are there.
+    const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
+    const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
     const bool finished = newest_.value_or(0) >= last_;
-    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : 3 * state_.bytes());
+    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_.bytes());
     remove_unfinished_checkpoints(checkpoints_);
   });
   return folder;
@@ -211,6 +260,7 @@ TrainingState::Resumed Run::resume() {
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1)
     throw MismatchError("not every rank sees the same checkpoint in ", checkpoints_,
                         "; --out must be one folder that all machines share");
+  if (lead_ && !resumed.skipped.empty()) set_damaged_aside(checkpoints_, resumed.iteration);
   return resumed;
 }
 
@@ -222,6 +272,7 @@ std::unique_ptr<RunLog> Run::open_log() {
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));
     if (iteration_ >= last_) return;
+    std::filesystem::remove(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
     log = std::make_unique<RunLog>(*folder_, iteration_);
     if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
   });
@@ -230,8 +281,9 @@ std::unique_ptr<RunLog> Run::open_log() {
 
 std::unique_ptr<CheckpointWriter> Run::make_writer() {
   if (!lead_ || iteration_ >= last_) return nullptr;
-  return std::make_unique<CheckpointWriter>(checkpoints_,
-                                            Retention{options_.checkpoint.keep, options_.checkpoint.keep_every});
+  // A checkpoint says that the steps before it are done, so the log of them comes first.
+  return std::make_unique<CheckpointWriter>(
+      checkpoints_, Retention{options_.checkpoint.keep, options_.checkpoint.keep_every}, [this] { log_->flush(); });
 }
 
 void Run::announce() {
@@ -258,7 +310,13 @@ void Run::announce() {
     progress_.say(concat(init_report_->complete() ? "" : "warning: ", options_.init, ": ", init_report_->summary()));
     if (const auto detail = init_report_->detail(); !detail.empty()) progress_.say(detail);
   }
-  if (iteration_ > 0) progress_.say(concat("going on from step ", iteration_, " in ", options_.out));
+  if (iteration_ > 0) {
+    progress_.say(concat("going on from step ", iteration_, " in ", options_.out));
+    if (device_.is_cpu() && resumed_.arithmetic_threads != at::get_num_threads())
+      progress_.say(concat("warning: the run before computed on ", resumed_.arithmetic_threads,
+                           " thread(s) and this one does on ", at::get_num_threads(),
+                           " (OMP_NUM_THREADS): from here on the last digits differ from an undisturbed run's"));
+  }
   progress_.say(concat(options_.method, ", ", options_.encoder.arch, " on ", environment_.world_size, " rank(s), ",
                        device_.str(), ", ", options_.precision, ": ", last_, " steps of ", options_.batch_size,
                        " images, ", steps_per_epoch_, " an epoch"));
@@ -293,11 +351,25 @@ StepNews Run::forward_and_backward(const data::HostBatch& batch, ssl::Step step)
   return news;
 }
 
+/// A run does not end because it could not be measured.
+void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
+  std::string said;
+  try {
+    const auto knn = (*online_knn_)(method_->encoder(), *group_);
+    line["knn_accuracy"] = knn.accuracy;
+    said = eval::describe(knn);
+  } catch (const Error& error) {  // on all ranks alike
+    said = concat("warning: no kNN accuracy: ", error.what());
+  }
+  progress_.say(concat("epoch ", epoch + 1, ": ", said));
+}
+
 MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   guard_.before_forward();
   method_->before_step(step);
   optimizer_.zero_grad();
   StepNews news = forward_and_backward(batch, step);
+  if (scaler_.enabled()) news.diagnostics.emplace_back("loss_scale", scaler_.factor().reshape({}).clone());
   news.stop = stop_signal_.requested();
   news.save = lead_ && saving_minutes_are_over();
   news.replaced = static_cast<std::int64_t>(batch.replacements.size());
@@ -335,9 +407,7 @@ void Run::train_epoch(std::int64_t epoch) {
     made.line["data_wait"] = throughput_.recent_data_wait();
 
     if (iteration_ % steps_per_epoch_ == 0 && online_knn_ && (epoch + 1) % options_.knn.every == 0) {
-      const auto knn = (*online_knn_)(method_->encoder(), *group_);
-      made.line["knn_accuracy"] = knn.accuracy;
-      progress_.say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
+      measure_knn(epoch, made.line);
       throughput_.resume(loader_.seconds_waited());
     }
     journal_.add(std::move(made));
@@ -361,14 +431,20 @@ bool Run::saving_minutes_are_over() const {
 
 // Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
 void Run::save() {
-  if (!state_.finite())
-    throw MismatchError("weights are not finite after step ", iteration_, journal_.kept(),
-                        ". Start anew with a lower --optimizer.lr");
   ssl::together(*group_, [&] {
+    // Statistics of batches may differ between groups of ranks.
+    if (!state_.finite())
+      throw MismatchError("weights are not finite after step ", iteration_, journal_.kept(),
+                          ". Start anew with a lower --optimizer.lr");
     if (!lead_) return;
-    log_->flush();
+    // The other ranks wait meanwhile, and give up after --timeout.
+    const bool needed = journal_.stop() || iteration_ == last_;
+    if (!needed && !writer_->wait_for(std::chrono::seconds(options_.timeout) / 4)) {
+      progress_.say("warning: the last checkpoint is still being written (a slow disk?); this one is left out");
+      return;
+    }
     writer_->start([&](CheckpointFiles& files) { pack(state_.take(iteration_, journal_.state()), files); });
-    if (!journal_.stop() && iteration_ < last_) return;
+    if (!needed) return;
     writer_->wait();
     if (iteration_ == last_) return;
     if (const auto failure = writer_->failure(); !failure.empty()) throw Error(failure);
@@ -385,6 +461,7 @@ double Run::logged_loss() const {
 }
 
 PretrainResult Run::go() {
+  if (resumed_.health.is_object()) journal_.load_state(resumed_.health);
   announce();
   const bool had_finished = iteration_ >= last_;
   for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !journal_.stop(); ++epoch) train_epoch(epoch);

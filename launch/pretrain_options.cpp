@@ -59,6 +59,20 @@ OptionTable table(PretrainOptions& o) {
   return t;
 }
 
+namespace {
+
+/// What was planned when the run began stands, whatever a newer planner or a changed survey of the images would say.
+void keep_planned(ssl::Plan& plan, const nlohmann::json& saved) {
+  const auto before = saved.flatten();
+  auto recipe = plan.recipe.flatten();
+  for (auto& [name, value] : recipe.items())
+    if (before.contains(name)) value = before.at(name);
+  plan.recipe = recipe.unflatten();
+  plan.choices.clear();
+}
+
+}  // namespace
+
 ResolvedOptions resolve_options(const CommandLine& line) {
   ResolvedOptions resolved;
   auto& options = resolved.options;
@@ -68,7 +82,10 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   ssl::require_method(options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
-  resolved.dataset = data::open_dataset(options.data, data::Split::kTrain);
+  const auto saved = checkpoint_options(options.out + "/checkpoints");
+  const bool goes_on = saved.has_value();
+  resolved.dataset =
+      data::open_dataset(options.data, data::Split::kTrain, goes_on ? data::Listing::kFresh : data::Listing::kKept);
 
   const auto short_side = data::survey_sizes(*resolved.dataset).median_short_side;
 
@@ -90,7 +107,8 @@ ResolvedOptions resolve_options(const CommandLine& line) {
       const nlohmann::json::json_pointer place(path);
       input.given[place] = all.at(place);
     }
-    const auto plan = ssl::plan_swav(input);
+    auto plan = ssl::plan_swav(input);
+    if (goes_on) keep_planned(plan, *saved);
     fields.from_json(plan.recipe, "the plan");
     for (const auto& choice : plan.choices)
       resolved.reasons.push_back(concat("--", with_dashes(choice.setting), " ", choice.value, ": ", choice.reason));
@@ -118,7 +136,6 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   if (options.encoder.in_channels != channels)
     throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
                      " channels");
-  const bool goes_on = newest_checkpoint(options.out + "/checkpoints").has_value();
   if (!goes_on && !options.init.empty() && !std::filesystem::is_regular_file(options.init))
     throw UsageError("--init ", options.init, ": there is no such file");
   if (options.max_steps && *options.max_steps < 0)

@@ -52,12 +52,15 @@ void run(const char* what, const Collective& collective) {
 
 class ProcessGroup : public ssl::Group {
  public:
-  ProcessGroup(std::shared_ptr<const Joined> joined, Pointer pointer, int first)
-      : joined_(std::move(joined)), pointer_(std::move(pointer)), first_(first) {}
+  ProcessGroup(std::shared_ptr<const Joined> joined, Pointer pointer, int first,
+               std::shared_ptr<const ssl::Group> host = nullptr)
+      : joined_(std::move(joined)), pointer_(std::move(pointer)), first_(first), host_(std::move(host)) {}
 
   int rank() const override { return pointer_->getRank(); }
   int world_size() const override { return pointer_->getSize(); }
   at::Device device() const override { return joined_->device; }
+
+  const ssl::Group& host() const override { return host_ ? *host_ : *this; }
 
   void all_reduce_sum(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::SUM); }
   void all_reduce_max(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::MAX); }
@@ -87,7 +90,7 @@ class ProcessGroup : public ssl::Group {
   }
 
   std::shared_ptr<const ssl::Group> subgroup(int size) const override {
-    if (size == 0 || size == world_size()) return std::make_shared<ProcessGroup>(joined_, pointer_, first_);
+    if (size == 0 || size == world_size()) return std::make_shared<ProcessGroup>(joined_, pointer_, first_, host_);
     if (size < 0 || world_size() % size != 0)
       throw UsageError("groups of ", size, " ranks do not divide a world of ", world_size());
     if (size == 1) return ssl::single_process();
@@ -111,6 +114,7 @@ class ProcessGroup : public ssl::Group {
   std::shared_ptr<const Joined> joined_;
   Pointer pointer_;
   int first_;
+  std::shared_ptr<const ssl::Group> host_;  ///< beside NCCL, the same ranks over Gloo; null where there is no need
 };
 
 c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, std::chrono::milliseconds timeout) {
@@ -194,19 +198,32 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
                                           const ConnectOptions& options) {
   const auto backend = choose_backend(options.backend, device);
   if (environment.world_size == 1) return ssl::single_process();
-  auto joined = std::make_shared<Joined>();
-  joined->environment = environment;
-  joined->device = device;
-  joined->backend = backend;
-  joined->timeout = std::chrono::seconds(options.timeout_seconds);
+  const auto make_joined = [&](c10::Device place, const std::string& transport) {
+    auto joined = std::make_shared<Joined>();
+    joined->environment = environment;
+    joined->device = place;
+    joined->backend = transport;
+    joined->timeout = std::chrono::seconds(options.timeout_seconds);
+    return joined;
+  };
+  const auto joined = make_joined(device, backend);
   joined->store = open_store(environment, joined->timeout);
   // torchrun keeps its store when it starts the ranks again: each attempt has keys of its own.
   if (environment.agent_store)
     joined->store = c10::make_intrusive<c10d::PrefixStore>(concat("attempt/", environment.attempt), joined->store);
   wait_for_all(*joined->store, environment, joined->timeout);
-  Pointer pointer;
-  run("rendezvous", [&] { pointer = make_process_group(*joined, "world", environment.rank, environment.world_size); });
-  return std::make_shared<ProcessGroup>(joined, std::move(pointer), 0);
+  const auto world = [&](const auto& of, const char* name) {
+    Pointer pointer;
+    run("rendezvous", [&] { pointer = make_process_group(*of, name, environment.rank, environment.world_size); });
+    return pointer;
+  };
+  std::shared_ptr<const ssl::Group> host;
+  if (backend == "nccl" && gloo::available()) {
+    const auto on_host = make_joined(c10::kCPU, "gloo");
+    on_host->store = joined->store;
+    host = std::make_shared<ProcessGroup>(on_host, world(on_host, "host"), 0);
+  }
+  return std::make_shared<ProcessGroup>(joined, world(joined, "world"), 0, std::move(host));
 }
 
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group) {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -87,21 +88,37 @@ nlohmann::json JsonLines::last(const std::string& path) {
 }
 
 void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return;
-  const std::string text = data::read_text_file(path);
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    const std::size_t end = text.find('\n', begin);
-    if (end == std::string::npos) break;
-    const auto object = nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!object.is_object() || !object.contains(key) || !object[key].is_number_integer() ||
-        object[key].get<std::int64_t>() >= limit)
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return;
+  // From the end, so that a log of millions of steps costs no more than what is dropped of it.
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::int64_t end = file.tellg();
+  const std::int64_t size = end;
+  std::string tail;  // of the file, from `begin` to `end`
+  for (std::int64_t begin = end; end > 0;) {
+    // The last line that is whole: from after the newline before it.
+    const auto before = tail.size() < 2 ? std::string::npos : tail.rfind('\n', tail.size() - 2);
+    if (before == std::string::npos && begin > 0) {
+      const auto piece = std::min(kPiece, begin);
+      std::string more(static_cast<std::size_t>(piece), '\0');
+      file.seekg(begin - piece);
+      if (!file.read(more.data(), piece)) throw Error("cannot read ", path);
+      begin -= piece;
+      tail = more + tail;
+      continue;
+    }
+    const std::size_t start = before == std::string::npos ? 0 : before + 1;
+    const auto object =
+        nlohmann::json::parse(tail.begin() + static_cast<std::ptrdiff_t>(start), tail.end(), nullptr, false);
+    if (tail.back() == '\n' && object.is_object() && object.value(key, nlohmann::json()).is_number_integer() &&
+        object.at(key).get<std::int64_t>() < limit)
       break;
-    begin = end + 1;
+    tail.resize(start);
+    end = begin + static_cast<std::int64_t>(start);
   }
-  if (begin < text.size()) data::write_file(path, std::string_view(text).substr(0, begin));
+  std::error_code error;
+  if (end < size) fs::resize_file(path, static_cast<std::uintmax_t>(end), error);
+  if (error) throw Error("cannot shorten ", path, ": ", error.message());
 }
 
 }  // namespace unlabel::launch

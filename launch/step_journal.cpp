@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/checkpoint_files.h>
+#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/step_journal.h>
 
 #include <algorithm>
@@ -11,8 +12,8 @@ namespace unlabel::launch {
 
 namespace {
 
-// Collapse is looked for ten times in each twenty-fifth of a run, every ten steps at least, and judged from the first of them on (not
-// before 50 steps, at 5,000 at the latest): what is bad is told within a tenth of the run.
+// Collapse is looked for ten times in each twenty-fifth of a run, every ten steps at least, and judged from the first of them on, so that
+// what is bad is told within a tenth of the run. No network has learned anything in fewer than 50 steps; and 5,000 are enough.
 std::int64_t watch_every(std::int64_t total) { return std::clamp<std::int64_t>(total / 250, 1, 10); }
 std::int64_t judged_from(std::int64_t total) { return std::clamp<std::int64_t>(total / 25, 50, 5000); }
 
@@ -25,9 +26,14 @@ StepJournal::StepJournal(Setting setting)
       watch_every_(watch_every(setting_.total_iterations)),
       collapse_(setting_.signs, judged_from(setting_.total_iterations)) {}
 
+nlohmann::json StepJournal::state() const {
+  return {{"nonfinite", nonfinite_.state()}, {"broken", broken_.state()}, {"collapse", collapse_.state()}};
+}
+
 void StepJournal::load_state(const nlohmann::json& state) {
   nonfinite_.load_state(state.at("nonfinite"));
   broken_.load_state(state.at("broken"));
+  if (state.contains("collapse")) collapse_.load_state(state.at("collapse"));
 }
 
 std::string StepJournal::kept() const {
@@ -48,8 +54,10 @@ void StepJournal::settle() {
   stop_ = stop_ || health.stop;
   save_due_ = save_due_ || health.save;
   write_line(made, health);
-  // A gradient that overflows under loss scaling is no fault: the scale is being found.
-  if (!health.finite && !(setting_.scales_loss && std::isfinite(health.loss))) take_nonfinite(made, health.loss);
+  // A gradient that overflows under loss scaling is no fault while the scale is being found.
+  const auto scale = std::ranges::find(health.diagnostics, "loss_scale", &std::pair<std::string, double>::first);
+  const bool overflow = scale != health.diagnostics.end() && scale->second >= 1 && std::isfinite(health.loss);
+  if (!health.finite && !overflow) take_nonfinite(made, health.loss);
   if (health.replaced > 0) take_replacements(made);
 }
 
@@ -99,7 +107,8 @@ void StepJournal::take_nonfinite(const MadeStep& made, double loss) {
 void StepJournal::take_replacements(const MadeStep& made) {
   const auto& options = setting_.options;
   for (const auto& object : gather_replacements(setting_.group, made.replacements, made.step.iteration)) {
-    const auto name = object.at("name").get<std::string>(), reason = object.at("reason").get<std::string>();
+    const auto name = printable(object.at("name").get<std::string>());
+    const auto reason = printable(object.at("reason").get<std::string>());
     if (setting_.log != nullptr) setting_.log->replaced(object);
     if (replacements_++ == 0)
       setting_.progress.say(concat("warning: ", name, " cannot be read (", reason,

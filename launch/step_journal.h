@@ -36,8 +36,7 @@ class StepJournal {
   struct Setting {
     const ssl::Group& group;
     const PretrainOptions& options;
-    std::int64_t images = 0;   ///< in the data set
-    bool scales_loss = false;  ///< gradients may overflow while the scale is found
+    std::int64_t images = 0;  ///< in the data set
     std::int64_t total_iterations = 0;
     std::vector<ssl::CollapseSign> signs;  ///< the method's
     Progress& progress;
@@ -61,8 +60,8 @@ class StepJournal {
   void saved() { save_due_ = false; }
   std::int64_t replacements() const { return replacements_; }  ///< broken samples since the start
 
-  /// For the checkpoint: what the budgets count. The collapse monitor begins anew.
-  nlohmann::json state() const { return {{"nonfinite", nonfinite_.state()}, {"broken", broken_.state()}}; }
+  /// For the checkpoint: what the budgets and the collapse monitor count.
+  nlohmann::json state() const;
   void load_state(const nlohmann::json& state);
 
   /// "; checkpoints up to then are in ..." when there are any.

@@ -1,27 +1,40 @@
 #include <unlabel/launch/stop_signal.h>
 
+#include <time.h>
+
 #include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <initializer_list>
 
 namespace unlabel::launch {
 
 namespace {
+
 std::atomic<bool> stop_requested{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch it");
+std::atomic<std::int64_t> interrupted_at{0};  ///< milliseconds of the monotonic clock, of the first SIGINT; 0: none yet
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free,
+              "a signal handler may touch them");
 
 void on_signal(int number) {
-  if (stop_requested.exchange(true)) {
-    std::signal(number, SIG_DFL);
-    std::raise(number);
-  }
+  stop_requested = true;
+  if (number != SIGINT) return;
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const std::int64_t milliseconds = std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000 + 1;
+  std::int64_t first = 0;
+  if (interrupted_at.compare_exchange_strong(first, milliseconds) || milliseconds - first < 1000) return;
+  std::signal(number, SIG_DFL);
+  std::raise(number);
 }
 
-constexpr std::initializer_list<int> kSignals{SIGTERM, SIGINT, SIGUSR1};
+constexpr std::initializer_list<int> kSignals{SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+
 }  // namespace
 
 StopSignal::StopSignal() {
   stop_requested = false;
+  interrupted_at = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;

@@ -3,6 +3,7 @@
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
+#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
 
@@ -86,7 +87,8 @@ Checkpoint TrainingState::take(std::int64_t iteration, nlohmann::json health) co
   checkpoint.training = {
       {"options", config_json(options)},
       {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(fingerprint)}}},
-      {"health", std::move(health)}};
+      {"health", std::move(health)},
+      {"arithmetic_threads", at::get_num_threads()}};
   return checkpoint;
 }
 
@@ -101,15 +103,17 @@ bool TrainingState::finite() const {
 
 TrainingState::Resumed TrainingState::resume(const std::string& folder, const std::string& file_list) {
   Resumed resumed;
-  if (!newest_checkpoint(folder)) return resumed;
+  if (list_checkpoints(folder).empty()) return resumed;
   const auto checkpoint = read_checkpoint(folder, &resumed.skipped);
   const auto& data = checkpoint.training.at("data");
   if (data.at("images") != dataset.size() || data.at("fingerprint") != hex(fingerprint)) {
-    std::error_code error;
-    const std::string changes = std::filesystem::exists(file_list, error)
-                                    ? concat(": ", data::changes_since(file_list, dataset))
-                                    : concat(": it was ", data.at("description").get<std::string>());
-    throw MismatchError("the data has changed since the checkpoint in ", folder, changes, ". It is now ",
+    std::string changes;
+    try {
+      changes = data::changes_since(file_list, dataset);
+    } catch (const Error&) {  // without a list that can be read
+      changes = concat("it was ", data.at("description").get<std::string>());
+    }
+    throw MismatchError("the data has changed since the checkpoint in ", folder, ": ", changes, ". It is now ",
                         dataset.description(), "; use the same data, or another --out");
   }
   if (const auto text = differences(checkpoint.training.at("options"), options); !text.empty())
@@ -119,6 +123,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   scaler.load_state(below(checkpoint.tensors, "scaler."));
   resumed.iteration = checkpoint.iteration;
   resumed.health = checkpoint.training.value("health", nlohmann::json());
+  resumed.arithmetic_threads = checkpoint.training.value("arithmetic_threads", at::get_num_threads());
   return resumed;
 }
 

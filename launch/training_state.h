@@ -18,7 +18,7 @@ struct TrainingState {
   LossScaler& scaler;
   const PretrainOptions& options;
   const data::Dataset& dataset;
-  std::uint64_t fingerprint = dataset.fingerprint();  // of a million files it takes a moment
+  std::uint64_t fingerprint = 0;  ///< the data set's
 
   /// Size of a checkpoint's tensors.
   std::int64_t bytes() const;
@@ -30,6 +30,7 @@ struct TrainingState {
   struct Resumed {
     std::int64_t iteration = 0;        ///< 0: there was no checkpoint
     nlohmann::json health;             ///< as given to take; null when there was none
+    int arithmetic_threads = 0;        ///< of the run before: sums depend on their number
     std::vector<std::string> skipped;  ///< why newer checkpoints were passed over
   };
 

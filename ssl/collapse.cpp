@@ -22,7 +22,7 @@ CollapseMonitor::CollapseMonitor(std::vector<CollapseSign> signs, std::int64_t f
 std::vector<std::string> CollapseMonitor::see(std::int64_t iteration, const std::map<std::string, double>& values) {
   std::vector<std::string> said;
   if (iteration < first_) return said;
-  for (auto& [sign, in_a_row, said_before, mean] : watched_) {
+  for (auto& [sign, in_a_row, said_before] : watched_) {
     const auto found = values.find(sign.name);
     if (found == values.end()) continue;
     const double value = found->second;
@@ -32,9 +32,8 @@ std::vector<std::string> CollapseMonitor::see(std::int64_t iteration, const std:
       in_a_row = 0;
       continue;
     }
-    mean = in_a_row == 0 ? value : mean + (value - mean) / (in_a_row + 1);
     if (++in_a_row >= kPatience && !std::exchange(said_before, true))
-      said.push_back(concat(sign.name, " is ", shown(mean), " (", sign.above ? "above " : "below ", shown(sign.limit),
+      said.push_back(concat(sign.name, " is ", shown(value), " (", sign.above ? "above " : "below ", shown(sign.limit),
                             ") at step ", iteration, ": ", sign.meaning, ". ", sign.advice));
   }
   return said;
@@ -45,6 +44,16 @@ std::vector<std::string> CollapseMonitor::bad() const {
   for (const auto& item : watched_)
     if (item.in_a_row >= kPatience) names.push_back(item.sign.name);
   return names;
+}
+
+nlohmann::json CollapseMonitor::state() const {
+  auto counts = nlohmann::json::object();
+  for (const auto& item : watched_) counts[item.sign.name] = item.in_a_row;
+  return counts;
+}
+
+void CollapseMonitor::load_state(const nlohmann::json& state) {
+  for (auto& item : watched_) item.in_a_row = state.value(item.sign.name, 0);
 }
 
 }  // namespace unlabel::ssl

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <cstdint>
 #include <map>
 #include <string>
@@ -32,12 +34,15 @@ class CollapseMonitor {
   /// The names of the signs that are bad now.
   std::vector<std::string> bad() const;
 
+  /// For the checkpoint. A run that goes on says again what is bad.
+  nlohmann::json state() const;
+  void load_state(const nlohmann::json& state);
+
  private:
   struct Watched {
     CollapseSign sign;
     int in_a_row = 0;
     bool said = false;
-    double mean = 0;  ///< of those in a row
   };
   std::vector<Watched> watched_;
   std::int64_t first_;

@@ -23,7 +23,8 @@ std::shared_ptr<const Group> single_process() {
   return group;
 }
 
-void together(const Group& group, const std::function<void()>& action) {
+void together(const Group& ranks, const std::function<void()>& action) {
+  const Group& group = ranks.host();
   enum Outcome : char { kFine = 'f', kError = 'e', kUsage = 'u', kMismatch = 'm' };
   std::string outcome(1, kFine);
   std::exception_ptr mine;
@@ -55,7 +56,8 @@ void together(const Group& group, const std::function<void()>& action) {
   }
 }
 
-std::vector<std::string> gather_texts(const Group& group, const std::string& text) {
+std::vector<std::string> gather_texts(const Group& ranks, const std::string& text) {
+  const Group& group = ranks.host();
   const auto options = torch::TensorOptions(torch::kUInt8);
   const auto sizes = group.all_gather(torch::tensor({static_cast<std::int64_t>(text.size())}).to(group.device())).cpu();
   const auto longest = std::max<std::int64_t>(1, sizes.max().item<std::int64_t>());

@@ -37,6 +37,10 @@ class Group {
   /// Returns when every rank has come here.
   virtual void barrier() const;
 
+  /// The same ranks for what the host has to say (together, gather_texts): over tensors in its memory, so that it need not wait for the
+  /// device. By default this group.
+  virtual const Group& host() const { return *this; }
+
   /// A group of the `size` consecutive ranks that hold this one ({0..size-1}, {size..2size-1}, ...). All ranks must call it together.
   /// Throws UsageError when `size` does not divide the world size. size 0 or world_size(): this group's whole world.
   virtual std::shared_ptr<const Group> subgroup(int size) const;

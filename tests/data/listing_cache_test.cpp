@@ -1,3 +1,4 @@
+#include <unlabel/data/dataset.h>
 #include <unlabel/data/folder_walk.h>
 #include <unlabel/data/image_folder.h>
 #include <unlabel/data/listing_cache.h>
@@ -88,6 +89,17 @@ TEST_F(CiListingCache, SeesEveryFolderThatChanged) {
   for (int i = 0; i < 1000; ++i) fs::resize_file(root + "/c9/" + std::to_string(i) + ".jpg", 5);
   settle(root);
   EXPECT_NE(open_image_folder(root)->fingerprint(), fingerprint);
+}
+
+TEST_F(CiListingCache, AFreshListingLooksAtEveryFile) {
+  const auto fingerprint = open_dataset(root, Split::kTrain)->fingerprint();
+  std::string last;  // as the system lists them: not the first
+  for (const auto& entry : fs::directory_iterator(root + "/c3")) last = entry.path();
+  fs::resize_file(last, 7);
+  EXPECT_EQ(open_dataset(root, Split::kTrain)->fingerprint(), fingerprint) << "what a kept listing cannot tell";
+  EXPECT_NE(open_dataset(root, Split::kTrain, Listing::kFresh)->fingerprint(), fingerprint);
+  fs::resize_file(last, 0);
+  EXPECT_EQ(open_dataset(root, Split::kTrain, Listing::kFresh)->fingerprint(), fingerprint);
 }
 
 TEST_F(CiListingCache, DoesNotTrustWhatIsInIt) {

@@ -87,7 +87,7 @@ TEST(Shards, DamageIsNamed) {
   folder.write("0.tar", std::string_view(good).substr(0, 3000));
   EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError,
                      "0.tar: a file is longer than what is left");
-  for (const char* wrong : {"x", "-1", "1.5", "99999999999", ""}) {
+  for (const char* wrong : {"x", "-1", "1.5", "99999999999", "1000000", ""}) {
     folder.write("0.tar", archive_of({{"a.jpg", "a"}, {"a.cls", wrong}}));
     EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError, "which is no class");
   }

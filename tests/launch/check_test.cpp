@@ -50,6 +50,15 @@ TEST(CiPack, PackedImagesTrainAndMeasure) {
   EXPECT_EQ(nlohmann::json::parse(outcome.out).at("value"), packed) << "the same images and classes";
   EXPECT_EQ(unlabel({"pack", folder / "photos", "--out", folder / "packed"}).exit_code, 2) << "not an empty folder";
   EXPECT_EQ(unlabel({"pack", folder / "photos"}).exit_code, 2);
+
+  // What is not whole does not stand under the name that was asked for.
+  std::filesystem::resize_file(folder / "photos/train/class0/00000.png", 0);
+  std::filesystem::remove(folder / "photos/train/class1/00001.png");
+  std::filesystem::create_symlink("nowhere", folder / "photos/train/class1/00001.png");
+  outcome = unlabel({"pack", folder / "photos", "--out", folder / "half/"});
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "half"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "half.unfinished"));
 }
 
 }  // namespace

@@ -49,10 +49,11 @@ TEST(CheckpointFiles, NeverRemovesTheOneJustWritten) {
   for (const int step : {4, 9}) write_checkpoint_files(folder.path(), files_at(step), {});
   fs::resize_file(folder / "step-00000009/state.safetensors", 5);  // damaged: the run goes on from 4
   EXPECT_THROW(verify_checkpoint(folder / "step-00000009"), Error);
+  set_damaged_aside(folder.path(), 4);
   write_checkpoint_files(folder.path(), files_at(5), one);
-  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000005", "step-00000009"}));
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"damaged-step-00000009", "latest", "step-00000005"}));
   write_checkpoint_files(folder.path(), files_at(9), one);
-  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000009"}));
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"damaged-step-00000009", "latest", "step-00000009"}));
   EXPECT_EQ(verify_checkpoint(folder / "latest").at("iteration"), 9);
 }
 
@@ -91,6 +92,26 @@ TEST(CheckpointFiles, WhatAKilledWriteLeftIsRemoved) {
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000001"}));
   remove_unfinished_checkpoints(folder / "nowhere");
   EXPECT_EQ(newest_checkpoint(folder / "nowhere"), std::nullopt);
+  folder.write("file", std::string_view("no folder"));
+  EXPECT_THROWS_WITH(newest_checkpoint(folder / "file"), Error, "cannot read ");
+}
+
+TEST(CheckpointWriter, DoesItsErrandBeforeEachWriteAndWaitsNoLongerThanAsked) {
+  const TempFolder folder;
+  std::atomic<bool> go = false;
+  std::atomic<int> errands = 0;
+  CheckpointWriter writer(folder.path(), {}, [&] {
+    ++errands;
+    while (!go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  writer.start([](CheckpointFiles& files) { files = files_at(1); });
+  EXPECT_FALSE(writer.wait_for(std::chrono::milliseconds(50)));
+  EXPECT_EQ(newest_checkpoint(folder.path()), std::nullopt) << "not before the errand is done";
+  go = true;
+  writer.wait();
+  EXPECT_TRUE(writer.wait_for(std::chrono::milliseconds(0)));
+  EXPECT_EQ(newest_checkpoint(folder.path()), 1);
+  EXPECT_EQ(errands, 1);
 }
 
 TEST(CheckpointWriter, WritesWhileTheCallerGoesOn) {
@@ -153,12 +174,17 @@ TEST(CheckpointWriter, AReaderAlwaysFindsAWholeOne) {
     std::int64_t seen = 0;
     while (!done) {
       try {
-        const auto step = verify_checkpoint(folder / "latest").at("iteration").get<std::int64_t>();
+        // The link once: between two files of one reading it may be swapped.
+        std::error_code error;
+        const auto newest = fs::canonical(folder / "latest", error).string();
+        const auto step = verify_checkpoint(newest).at("iteration").get<std::int64_t>();
         EXPECT_GE(step, seen);
         seen = step;
       } catch (const Error& error) {
-        // Between the link's being read and the files' being opened the old one may have gone: never a half one.
-        EXPECT_EQ(std::string(error.what()).find("format"), std::string::npos) << error.what();
+        // By then the old one may have gone: its files are missing, never damaged.
+        EXPECT_FALSE(fs::exists(folder / "latest/manifest.json") &&
+                     std::string(error.what()).find("cannot") == std::string::npos)
+            << error.what();
       }
     }
   });

@@ -3,6 +3,7 @@
 #include <unlabel/launch/health.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/step_guard.h>
+#include <unlabel/launch/step_journal.h>
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/swav.h>
 #include <unlabel/ssl/weights.h>
@@ -140,6 +141,39 @@ TEST(NonFiniteBudget, CountsInAWindow) {
   resumed.load_state(budget.state());
   EXPECT_FALSE(resumed.take(119)) << "20, 110, 119";
   EXPECT_FALSE(NonFiniteBudget(0).take(0));
+}
+
+TEST(StepJournal, AnOverflowIsNoFaultWhileTheScaleIsFound) {
+  PretrainOptions options;
+  options.health.nonfinite_budget = 2;
+  Progress silent(/*enabled=*/false, 100, 0, 10);
+  const auto group = ssl::single_process();
+  // The loss is finite, the gradients are not.
+  const auto step = [&](StepJournal& journal, std::int64_t iteration, double scale) {
+    StepNews news;
+    news.loss = torch::full({}, 1.5, torch::kFloat64);
+    if (scale > 0) news.diagnostics.emplace_back("loss_scale", torch::full({}, scale));
+    StepExchange exchange(*group, news);
+    exchange.settle(torch::tensor(false));
+    journal.add({{iteration}, 0.1, std::move(exchange), {1, 2}, {}});
+    journal.settle();
+  };
+  StepJournal scaled({*group, options, 100, 100, {}, silent});
+  for (int i = 0; i < 20; ++i) step(scaled, i, 65536.0 / (1 << std::min(i, 16)));
+  step(scaled, 20, 0.5);
+  step(scaled, 21, 0.25);
+  EXPECT_THROW(step(scaled, 22, 0.125), MismatchError) << "a scale below 1 is no scale";
+  StepJournal plain({*group, options, 100, 100, {}, silent});
+  step(plain, 0, 0);
+  step(plain, 1, 0);
+  EXPECT_THROW(step(plain, 2, 0), MismatchError);
+
+  StepJournal first({*group, options, 100, 100, {}, silent});
+  step(first, 0, 0);
+  step(first, 1, 0);
+  StepJournal resumed({*group, options, 100, 100, {}, silent});
+  resumed.load_state(nlohmann::json::parse(first.state().dump()));
+  EXPECT_THROW(step(resumed, 2, 0), MismatchError) << "the budget is counted over a resume";
 }
 
 TEST(BrokenImages, EndAtTheirShare) {

@@ -1,5 +1,7 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint_files.h>
+#include <unlabel/launch/command_line.h>
+#include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/run_folder.h>
 #include <unlabel/ssl/safetensors.h>
 
@@ -173,6 +175,16 @@ TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
   EXPECT_EQ(knn.exit_code, 0) << knn.err;  // a run that is not finished can be measured
 }
 
+TEST_F(CiPretrain, ASchedulersAndALaunchersSignalAreOne) {
+  Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} +
+                  with(small_run(data(), out("signals")), {{"--epochs", "3000"}}));
+  wait_for_steps(out("signals/metrics.jsonl"));
+  for (const int number : {SIGUSR2, SIGTERM, SIGTERM, SIGINT, SIGINT}) program.signal(number);
+  const auto outcome = program.wait();
+  EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
+  EXPECT_TRUE(fs::exists(out("signals/checkpoints/latest/manifest.json")));
+}
+
 TEST_F(CiPretrain, StopsOnASignalToOneOfTwoRanks) {
   const auto ranks = start_ranks(2, with(small_run(data(), out("signal-two")), {{"--epochs", "3000"}}));
   wait_for_steps(out("signal-two/metrics.jsonl"));
@@ -291,6 +303,77 @@ TEST_F(CiPretrain, ReplacesAndNamesBrokenImages) {
   EXPECT_EQ(read_lines(out("broken-3/replaced.jsonl")), lines) << "what ended the run is named";
 }
 
+TEST_F(CiPretrain, CountsBrokenImagesOverAResume) {
+  // Four steps see each of the 64 images once. Four are broken, which is the budget; they must not all come in one half.
+  const std::string images = out("broken-over-a-resume"), run = out("broken-resumed");
+  make_images(images, 64, 20, 0);
+  for (const char* name : {"/00003.png", "/00017.png", "/00038.png", "/00059.png"}) fs::resize_file(images + name, 100);
+  const auto arguments = with(small_run(images, run), {{"--health.broken-budget", "0.0625"}});
+  auto outcome = unlabel(arguments + Arguments{"--max-steps", "2"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto before = read_lines(run + "/replaced.jsonl").size();
+  ASSERT_TRUE(before > 0 && before < 4) << before;
+  outcome = unlabel(arguments + Arguments{"--max-steps", "4"});
+  EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+  EXPECT_NE(outcome.err.find("too many broken images: 4 of 64"), std::string::npos) << outcome.err;
+}
+
+TEST_F(CiPretrain, RanksMustHaveTheSameDataAndSettings) {
+  make_images(out("other-node"), 64, 20, 4);
+  fs::remove(out("other-node/class3/00063.png"));
+  const auto refused = [&](const std::string& name, const Arguments& second, const std::string& says) {
+    for (const auto& rank : start_ranks({small_run(data(), out(name)), second})) {
+      const auto outcome = rank->wait();
+      EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+      EXPECT_NE(outcome.err.find(says), std::string::npos) << outcome.err;
+      EXPECT_TRUE(outcome.one_line()) << outcome.err;
+    }
+    EXPECT_FALSE(fs::exists(out(name) + "/config.json")) << "nothing is left behind";
+  };
+  refused("ranks-data", small_run(out("other-node"), out("ranks-data")),
+          "rank 1 has other data than rank 0: 63 images and 64");
+  refused("ranks-settings", with(small_run(data(), out("ranks-settings")), {{"--swav.epsilon", "0.03"}}),
+          "rank 1 has other settings than rank 0: swav.epsilon 0.03 and not 0.05");
+}
+
+TEST_F(CiPretrain, AFolderOfCheckpointsThatCannotBeReadIsNoFreshStart) {
+  const std::string run = out("unreadable");
+  ASSERT_EQ(unlabel(small_run(data(), run) + Arguments{"--max-steps", "2"}).exit_code, 0);
+  fs::rename(run + "/checkpoints", run + "/elsewhere");
+  std::ofstream(run + "/checkpoints") << "a file";
+  const auto metrics = read_bytes(run + "/metrics.jsonl");
+  const auto outcome = unlabel(small_run(data(), run) + Arguments{"--max-steps", "4"});
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_NE(outcome.err.find("cannot read " + run + "/checkpoints"), std::string::npos) << outcome.err;
+  EXPECT_EQ(read_bytes(run + "/metrics.jsonl"), metrics);
+}
+
+TEST_F(CiPretrain, SetsADamagedCheckpointAside) {
+  const std::string run = out("damaged");
+  const auto arguments = small_run(data(), run) + Arguments{"--checkpoint.every", "2"};
+  ASSERT_EQ(unlabel(arguments + Arguments{"--max-steps", "4"}).exit_code, 0);
+  fs::resize_file(run + "/checkpoints/step-00000004/state.safetensors", 1000);
+  const auto outcome = unlabel(arguments + Arguments{"--max-steps", "5"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("a checkpoint is passed over"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("going on from step 2"), std::string::npos) << outcome.err;
+  for (const char* name : {"damaged-step-00000004", "step-00000004", "step-00000005"})
+    EXPECT_TRUE(fs::exists(run + "/checkpoints/" + name)) << name;
+}
+
+TEST_F(CiPretrain, AnEncoderOfAShorterRunIsNotMistakenForTheNewest) {
+  const std::string run = out("longer");
+  const auto stopped = with(small_run(data(), run), {{"--epochs", "3000"}});
+  ASSERT_EQ(unlabel(stopped + Arguments{"--max-steps", "1"}).exit_code, 0);
+  ASSERT_TRUE(fs::exists(run + "/encoder.safetensors"));
+  fs::remove(run + "/metrics.jsonl");
+  Program second(Arguments{UNLABEL_BINARY_DIR "/unlabel"} + stopped);
+  wait_for_steps(run + "/metrics.jsonl");
+  second.signal(SIGTERM);
+  EXPECT_EQ(second.wait().exit_code, 75);
+  EXPECT_FALSE(fs::exists(run + "/encoder.safetensors"));
+}
+
 TEST_F(CiPretrain, LeavesOutWhatIsNotFiniteUntilTheBudgetIsSpent) {
   // The first update throws the weights to where nothing is finite.
   const auto diverging = with(small_run(data(), out("nan")), {{"--optimizer.kind", "sgd"},
@@ -359,6 +442,25 @@ struct WrongUse {
   int code;
   const char* says;
 };
+
+TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
+  // As if an older planner had chosen 77 prototypes.
+  const std::string step = out("planned-before") + "/checkpoints/step-00000001";
+  fs::create_directories(step);
+  std::ofstream(step + "/manifest.json") << "{}";
+  std::ofstream(step + "/training.json") << R"({"options": {"swav": {"prototypes": 77}, "epochs": 5}})";
+  const auto resolve = [&](const Arguments& more) {
+    PretrainOptions defaults;
+    const CommandSpec spec{"", "", {"method"}, ""};
+    return resolve_options(parse_command_line(
+        Arguments{"swav", "--data", data(), "--out", out("planned-before")} + more, table(defaults), spec));
+  };
+  const auto kept = resolve({});
+  EXPECT_EQ(kept.options.methods.swav.prototypes, 77);
+  EXPECT_EQ(kept.options.epochs, 5);
+  EXPECT_TRUE(kept.reasons.empty());
+  EXPECT_EQ(resolve({"--swav.prototypes", "9"}).options.methods.swav.prototypes, 9) << "then the checkpoint refuses";
+}
 
 TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
   fs::create_directories(out("empty"));

@@ -170,15 +170,18 @@ Outcome unlabel(const std::vector<std::string>& arguments, const Variables& vari
 }
 
 std::vector<std::unique_ptr<Program>> start_ranks(int world_size, const std::vector<std::string>& arguments) {
-  const std::string port = std::to_string(free_port());
+  return start_ranks(std::vector<Arguments>(world_size, arguments));
+}
+
+std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& arguments) {
+  const std::string port = std::to_string(free_port()), size = std::to_string(arguments.size());
   std::vector<std::unique_ptr<Program>> programs;
-  for (int rank = 0; rank < world_size; ++rank)
-    programs.push_back(
-        std::make_unique<Program>(command_of(arguments), Variables{{"RANK", std::to_string(rank)},
-                                                                   {"WORLD_SIZE", std::to_string(world_size)},
-                                                                   {"LOCAL_WORLD_SIZE", std::to_string(world_size)},
-                                                                   {"MASTER_ADDR", "127.0.0.1"},
-                                                                   {"MASTER_PORT", port}}));
+  for (std::size_t rank = 0; rank < arguments.size(); ++rank)
+    programs.push_back(std::make_unique<Program>(command_of(arguments[rank]), Variables{{"RANK", std::to_string(rank)},
+                                                                                        {"WORLD_SIZE", size},
+                                                                                        {"LOCAL_WORLD_SIZE", size},
+                                                                                        {"MASTER_ADDR", "127.0.0.1"},
+                                                                                        {"MASTER_PORT", port}}));
   return programs;
 }
 

@@ -7,6 +7,8 @@
 
 #include "../data/temp_folder.h"
 #include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <limits>
@@ -59,6 +61,29 @@ TEST(JsonLines, CutsWhatCameAfterACheckpoint) {
   EXPECT_EQ(lines_of(path).back().at("step"), 4);
 }
 
+TEST(JsonLines, CutsALongLogFromItsEnd) {
+  const TempFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  {
+    JsonLines lines(path);
+    // Lines of all lengths up to two pieces of those in which the file is read.
+    for (int i = 0; i < 300; ++i)
+      ASSERT_TRUE(lines.append({{"step", i}, {"text", std::string(static_cast<std::size_t>(i) * 450, 'x')}}));
+  }
+  for (const int limit : {300, 299, 150, 3, 1}) {
+    JsonLines::cut(path, "step", limit);
+    const auto lines = lines_of(path);
+    ASSERT_EQ(lines.size(), static_cast<std::size_t>(limit));
+    EXPECT_EQ(lines.back().at("step"), limit - 1);
+  }
+  // What is damaged long before the end costs nothing but itself.
+  data::write_file(path, "{\"step\": 0}\ngarbage\n{\"step\": 2}\n{\"step\": 3}\n\n");
+  JsonLines::cut(path, "step", 3);
+  EXPECT_EQ(JsonLines::last(path).at("step"), 2);
+  JsonLines::cut(path, "step", 0);
+  EXPECT_EQ(fs::file_size(path), 0u);
+}
+
 TEST(RunLog, GoesOnFromAnIteration) {
   const TempFolder folder;
   const RunFolder run(folder / "run", 0);
@@ -89,6 +114,30 @@ TEST(EventFile, ChecksumIsThatOfTheRfc) {
 }
 
 TEST(EventFile, AFullDiskLeavesWholeRecords) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to mount a small disk";
+  const TempFolder folder;
+  fs::create_directories(folder / "disk");
+  if (::mount("tmpfs", (folder / "disk").c_str(), "tmpfs", 0, "size=64k") != 0)
+    GTEST_SKIP() << "cannot mount a small disk here";
+  {
+    EventFile events(folder / "disk", 0);
+    const auto path = fs::directory_iterator(folder / "disk")->path();
+    const auto empty = fs::file_size(path);
+    ASSERT_TRUE(events.append(0, {{"loss", 0.25}}));
+    const auto record = fs::file_size(path) - empty;
+    std::int64_t step = 1;
+    while (step < 10000 && events.append(step, {{"loss", 0.25}})) ++step;
+    ASSERT_LT(step, 10000) << "the disk was full";
+    // Steps above 127 take a byte more.
+    EXPECT_GE(fs::file_size(path), empty + record * static_cast<std::uintmax_t>(step));
+    const auto before = fs::file_size(path);
+    EXPECT_FALSE(events.append(step, {{"loss", 0.25}}));
+    EXPECT_EQ(fs::file_size(path), before) << "no part of it";
+  }
+  ::umount((folder / "disk").c_str());
+}
+
+TEST(EventFile, HoldsScalarsByName) {
   EXPECT_THROW(EventFile("/nowhere/at/all", 0), Error);
   const TempFolder folder;
   EventFile events(folder.path(), 12);

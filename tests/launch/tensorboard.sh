@@ -49,8 +49,9 @@ names = reader.Tags()["scalars"]
 assert set(names) == {name for name in lines[0] if name != "step"}, names
 for name in names:
     events = reader.Scalars(name)
-    assert [event.step for event in events] == list(range(9)), (name, [event.step for event in events])
-    for event, line in zip(events, lines):
+    with_name = [line for line in lines if name in line]  # some are measured now and then
+    assert [event.step for event in events] == [line["step"] for line in with_name], (name, [event.step for event in events])
+    for event, line in zip(events, with_name):
         assert abs(event.value - line[name]) <= 1e-6 * abs(line[name]), (name, event, line)
 print("TensorBoard shows", len(names), "curves of 9 steps")
 END

@@ -68,7 +68,7 @@ TEST(CollapseMonitor, SpeaksAfterFiveInARowAndOnce) {
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(monitor.see(i, {{"loss", 6}, {"feature_spread", 0.5}}).empty()) << i;
   EXPECT_TRUE(monitor.bad().empty());
   const auto said = monitor.see(40, {{"loss", 7}, {"feature_spread", 0.5}});
-  EXPECT_EQ(said, std::vector<std::string>{"loss is 6.2 (above 5) at step 40: nothing is learned. Try less"});
+  EXPECT_EQ(said, std::vector<std::string>{"loss is 7 (above 5) at step 40: nothing is learned. Try less"});
   EXPECT_EQ(monitor.bad(), std::vector<std::string>{"loss"});
   for (int i = 5; i < 30; ++i) EXPECT_TRUE(monitor.see(i, {{"loss", 6}, {"feature_spread", 0.5}}).empty()) << i;
   EXPECT_EQ(monitor.bad(), std::vector<std::string>{"loss"});
@@ -92,6 +92,16 @@ TEST(CollapseMonitor, LeavesTheStartOfARunAlone) {
   for (int i = 0; i < 120 && said_at < 0; ++i)
     if (!monitor.see(i, {{"loss", 6}}).empty()) said_at = i;
   EXPECT_EQ(said_at, 104);
+}
+
+TEST(CollapseMonitor, CountsOnAfterAResumeAndSaysItAgain) {
+  CollapseMonitor before(signs(), 0);
+  for (int i = 0; i < 7; ++i) before.see(i, {{"loss", 6}, {"feature_spread", 0.5}});
+  CollapseMonitor monitor(signs(), 0);
+  monitor.load_state(nlohmann::json::parse(before.state().dump()));
+  EXPECT_EQ(monitor.bad(), std::vector<std::string>{"loss"});
+  EXPECT_EQ(monitor.see(7, {{"loss", 6}, {"feature_spread", 0.5}}).size(), 1u);
+  EXPECT_TRUE(monitor.see(8, {{"loss", 6}, {"feature_spread", 0.5}}).empty());
 }
 
 TEST(CollapseMonitor, PassesOverWhatIsMissingAndNotWhatIsNoNumber) {
