@@ -19,7 +19,6 @@ RUNS = {  # name: (broken, options)
     "LARC .6": (False, "--optimizer.kind larc --optimizer.lr 0.6 --optimizer.weight-decay 1e-6"),
     "two more crops of 14 px, area from .14": (
         False, "--augment.local-count 2 --augment.local-size 14 --augment.global-scale [0.14,1]"),
-    "learning rate x 10": (True, "--optimizer.lr 4"),
     "learning rate x 100": (True, "--optimizer.lr 40"),
     "no Sinkhorn": (True, "--swav.sinkhorn-iterations 0"),
     "epsilon 1": (True, "--swav.epsilon 1"),

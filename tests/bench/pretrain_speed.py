@@ -2,12 +2,13 @@
 """Images a second of SwAV pretraining beside lightly's and beside the bare loop: the same model, batch and views, on CIFAR-10 as files.
 
 usage: pretrain_speed.py --data DIR/train --unlabel build/release/unlabel --bare build/release/bin/unlabel_bare_step --peers PYTHON
-                         [--rounds 5] [--steps 60]
-Every contender runs once a round, in turn, so that a busy neighbour meets all of them; what counts are ratios of medians.
+                         [--rounds 5] [--steps 60] [--only PATTERN]
+Every contender (or those whose names match) runs once a round, in turn, so that a busy neighbour meets all of them; what counts are ratios of medians.
 PYTHON is that of an environment with torch, torchvision and lightly. Two views of 32 px, ResNet-18 of width 16, batch 256.
 """
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ parser.add_argument("--bare", required=True)
 parser.add_argument("--peers", required=True)
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=60)
+parser.add_argument("--only", default="", help="a regular expression")
 options = parser.parse_args()
 here = __file__.rsplit("/", 1)[0]
 
@@ -65,6 +67,7 @@ contenders = {
     "unlabel, float32": ours("float32"),
     "unlabel, bf16": ours("bf16"),
 }
+contenders = {name: run for name, run in contenders.items() if re.search(options.only, name)}
 rates = {name: [] for name in contenders}
 for round_number in range(options.rounds):
     for name, run in contenders.items():
@@ -72,12 +75,20 @@ for round_number in range(options.rounds):
         print(f"round {round_number + 1}: {name}: {rates[name][-1]:.0f}", file=sys.stderr, flush=True)
 
 median = {name: statistics.median(values) for name, values in rates.items()}
-default = median["lightly, default"]
-print("| | images/s, median | least to most | of lightly's default |\n|---|---|---|---|")
+print("| | images/s, median | least to most |\n|---|---|---|")
 for name, values in rates.items():
-    print(f"| {name} | {median[name]:.0f} | {min(values):.0f} to {max(values):.0f} | {median[name] / default:.2f} |")
-best = max(value for name, value in median.items() if name.startswith("lightly"))
-print(f"\nunlabel in bf16: {median['unlabel, bf16'] / default:.2f} x lightly's default, {median['unlabel, bf16'] / best:.2f} x its best; "
-      f"{100 * median['unlabel, bf16'] / median['bare loop, bf16']:.0f} % of the bare loop (float32: "
-      f"{100 * median['unlabel, float32'] / median['bare loop, float32']:.0f} %); waited for data "
-      f"{100 * statistics.median(waits['bf16']):.1f} % (float32: {100 * statistics.median(waits['float32']):.1f} %)")
+    print(f"| {name} | {median[name]:.0f} | {min(values):.0f} to {max(values):.0f} |")
+peers = [value for name, value in median.items() if name.startswith("lightly")]
+print()
+for precision in ("bf16", "float32"):
+    name, loop = f"unlabel, {precision}", f"bare loop, {precision}"
+    if name not in median:
+        continue
+    said = [f"waited for data {100 * statistics.median(waits[precision]):.1f} %"]
+    if "lightly, default" in median:
+        said.append(f"{median[name] / median['lightly, default']:.2f} x lightly's default")
+    if peers:
+        said.append(f"{median[name] / max(peers):.2f} x the best of lightly's")
+    if loop in median:
+        said.append(f"{100 * median[name] / median[loop]:.0f} % of the bare loop")
+    print(f"{name}: {', '.join(said)}")
