@@ -18,8 +18,8 @@ namespace unlabel::data {
 ///   folders: those with images are the classes, numbered in byte order of their names. Otherwise none is labelled:
 ///   an image at the top, or one folder only, says that the folders are no classes.
 ///
-/// The listing of a tree of 20,000 images or more is kept for the next start (listing_cache.h); it does not tell a file that was written anew
-/// in its place, unless it is the first of its folder.
+/// The listing of a tree of 20,000 images or more is kept for the next start (listing_cache.h); it does not tell a file
+/// that was written anew in its place, unless it is the first of its folder.
 ///
 /// Files are read relative to the opened folder, so that it may be renamed meanwhile. A file above 1 GiB is refused
 /// when it is read. Throws UsageError for a folder that is missing, unreadable (it or one below) or without images.

@@ -15,8 +15,8 @@ namespace unlabel::launch {
 /// One thread at a time may call it.
 class CheckpointWriter {
  public:
-  /// `before_each` runs on the thread before each checkpoint is written: it brings to the disk what the checkpoint relies on. It must outlive
-  /// the writer, and must not throw.
+  /// `before_each` runs on the thread before each checkpoint is written: it brings to the disk what the checkpoint relies on.
+  /// What it throws counts as a failed write.
   CheckpointWriter(std::string folder, const Retention& keep, std::function<void()> before_each = {});
   /// Waits for the write under way.
   ~CheckpointWriter();
