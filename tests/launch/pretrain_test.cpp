@@ -562,6 +562,26 @@ TEST_F(CiPretrain, MeasuresInFloat64AndDespiteABrokenImage) {
   EXPECT_NE(outcome.err.find("1 broken images left out"), std::string::npos) << outcome.err;
 }
 
+TEST_F(CiPretrain, GoesOnWhenItCannotBeMeasured) {
+  make_images(out("measurable/train"), 32, 16, 2);
+  make_images(out("measurable/test"), 16, 16, 2);
+  const Arguments run{
+      "pretrain", "swav",        "--data", out("measurable"), "--epochs", "1", "--batch-size", "16", "--encoder.width",
+      "4",        "--knn.every", "1",      "--threads",       "1"};
+  ASSERT_EQ(unlabel(run + Arguments{"--out", out("finite")}).exit_code, 0);
+  // Features beyond what 16 bits hold. The steps are left out as well, which is within their budget.
+  auto weights = ssl::read_safetensors(out("finite/encoder.safetensors"));
+  for (auto& [name, tensor] : weights.tensors)
+    if (name == "layer4.1.bn2.weight") tensor.fill_(1e8);
+  ssl::write_safetensors(out("huge.safetensors"), weights);
+  const auto outcome =
+      unlabel(run + Arguments{"--out", out("huge"), "--init", out("huge.safetensors"), "--precision", "fp16"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("epoch 1: warning: no kNN accuracy: features of 32 of 32"), std::string::npos)
+      << outcome.err;
+  EXPECT_FALSE(read_lines(out("huge/metrics.jsonl")).back().contains("knn_accuracy"));
+}
+
 TEST_F(CiPretrain, PathsNeedNotBeUtf8) {
   const auto odd = out("caf\xe9");
   const auto outcome = unlabel(small_run(data(), odd) + Arguments{"--max-steps", "1"});
