@@ -8,7 +8,6 @@
 #include <unlabel/data/shards.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -22,7 +21,6 @@ namespace {
 
 constexpr std::uint64_t kHeaderBytes = std::uint64_t{1} << 18;
 constexpr char kEndOfName = 0;
-constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 
 std::shared_ptr<const Dataset> open_train_folder(const std::string& directory, Listing listing) {
   const auto folders = list_folder(directory).folders;

@@ -4,6 +4,7 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/parallel_for.h>
+#include <unlabel/data/place.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
@@ -32,7 +33,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kTestNames{"test", "val", "validation"};
 constexpr std::uint64_t kLongestClass = 32;
 constexpr int kMaxClasses = 1'000'000, kMaxThreads = 8;
 

@@ -29,7 +29,7 @@ void pack(const Checkpoint& checkpoint, CheckpointFiles& files) {
 Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped) {
   // The link to the newest may be swapped between two of its files.
   std::error_code unreadable;
-  if (is_checkpoint(path)) return read_one(std::filesystem::canonical(path, unreadable).string());
+  if (is_checkpoint(path)) return read_one(std::filesystem::weakly_canonical(path, unreadable).string());
   std::string reasons;
   for (const auto& [step, folder] : list_checkpoints(path)) {
     try {

@@ -191,6 +191,11 @@ std::string differences(const nlohmann::json& expected, const nlohmann::json& gi
   return text;
 }
 
+[[noreturn]] void refuse_different_checkpoints(const std::string& folder) {
+  throw MismatchError("not every rank sees the same checkpoint in ", folder,
+                      "; --out must be one folder that all machines share");
+}
+
 /// The newest checkpoint, when every rank sees the same one, the same data and the same settings; without that they would drift apart
 /// unseen, or wait for each other for ever.
 std::optional<std::int64_t> Run::agree() const {
@@ -207,9 +212,7 @@ std::optional<std::int64_t> Run::agree() const {
   for (std::size_t rank = 1; rank < texts.size(); ++rank) {
     const auto other = nlohmann::json::parse(texts[rank]);
     if (other == first) continue;
-    if (other["checkpoint"] != first["checkpoint"])
-      throw MismatchError("not every rank sees the same checkpoint in ", checkpoints_,
-                          "; --out must be one folder that all machines share");
+    if (other["checkpoint"] != first["checkpoint"]) refuse_different_checkpoints(checkpoints_);
     if (other["settings"] != first["settings"])
       throw MismatchError("rank ", rank,
                           " has other settings than rank 0: ", differences(first["settings"], other["settings"]),
@@ -257,9 +260,7 @@ TrainingState::Resumed Run::resume() {
   TrainingState::Resumed resumed;
   ssl::together(*group_, [&] { resumed = state_.resume(checkpoints_, file_list_); });
   const auto starts = ssl::gather_texts(*group_, std::to_string(resumed.iteration));
-  if (std::set<std::string>(starts.begin(), starts.end()).size() > 1)
-    throw MismatchError("not every rank sees the same checkpoint in ", checkpoints_,
-                        "; --out must be one folder that all machines share");
+  if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
   if (lead_ && !resumed.skipped.empty()) set_damaged_aside(checkpoints_, resumed.iteration);
   return resumed;
 }

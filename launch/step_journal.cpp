@@ -24,7 +24,7 @@ StepJournal::StepJournal(Setting setting)
       nonfinite_(setting_.options.health.nonfinite_budget),
       broken_(setting_.images, setting_.options.health.broken_budget),
       watch_every_(watch_every(setting_.total_iterations)),
-      collapse_(setting_.signs, judged_from(setting_.total_iterations)) {}
+      collapse_(std::move(setting_.signs), judged_from(setting_.total_iterations)) {}
 
 nlohmann::json StepJournal::state() const {
   return {{"nonfinite", nonfinite_.state()}, {"broken", broken_.state()}, {"collapse", collapse_.state()}};

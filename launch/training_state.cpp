@@ -8,7 +8,6 @@
 #include <torch/types.h>
 
 #include <cmath>
-#include <filesystem>
 #include <set>
 
 namespace unlabel::launch {
