@@ -148,11 +148,18 @@ Outcome Program::wait() {
   return outcome;
 }
 
-std::int64_t Program::resident_bytes() const {
-  std::ifstream statm("/proc/" + std::to_string(process_) + "/statm");
-  std::int64_t pages = 0, resident = 0;
-  statm >> pages >> resident;
-  return resident * ::sysconf(_SC_PAGESIZE);
+Program::Memory Program::memory() const {
+  std::ifstream status("/proc/" + std::to_string(process_) + "/status");
+  Memory memory;
+  for (std::string line; std::getline(status, line);) {
+    std::istringstream fields(line);
+    std::string name;
+    std::int64_t kibibytes = 0;
+    fields >> name >> kibibytes;
+    if (name == "VmRSS:") memory.resident = kibibytes * 1024;
+    if (name == "VmHWM:") memory.peak = kibibytes * 1024;
+  }
+  return memory;
 }
 
 std::string Program::errors_so_far() const { return read_bytes((folder_ / "err").string()); }

@@ -42,8 +42,11 @@ class Program {
 
   void signal(int number) const;
   bool running() const;
-  /// Bytes of memory that it has in RAM; 0 when it has ended.
-  std::int64_t resident_bytes() const;
+  struct Memory {
+    std::int64_t resident = 0, peak = 0;
+  };
+  /// Bytes that it has in RAM now, and the most that it ever had there; 0 when it has ended.
+  Memory memory() const;
   Outcome wait();
   std::string errors_so_far() const;
 
