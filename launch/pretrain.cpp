@@ -226,8 +226,8 @@ std::optional<std::int64_t> Run::agree() const {
 
 std::shared_ptr<ssl::Method> Run::make_method() {
   torch::manual_seed(options_.seed);
-  auto method = ssl::make_method(options_.method, options_.methods, ssl::make_encoder(options_.encoder),
-                                 options_.batch_size, group_);
+  auto method = ssl::make_method(options_.method, options_.methods,
+                                 {options_.encoder, options_.batch_size, options_.seed, group_});
   method->check_views(views_);
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();

@@ -12,7 +12,7 @@ namespace unlabel::launch {
 
 OptionTable table(PretrainOptions& o) {
   OptionTable t;
-  t.add("method", o.method, "how to learn: swav");
+  t.add("method", o.method, concat("how to learn: ", ssl::method_list()));
   t.add("data", o.data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR");
   t.add("out", o.out, "run folder; an interrupted run in it goes on");
   t.add("recipe", o.recipe,
@@ -78,7 +78,9 @@ ResolvedOptions resolve_options(const CommandLine& line) {
   auto& options = resolved.options;
   auto fields = table(options);
   line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
-  if (options.method.empty()) throw UsageError("which method? write unlabel pretrain swav --data DIR --out RUN");
+  if (options.method.empty())
+    throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
+                     ssl::method_list());
   ssl::require_method(options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
@@ -100,6 +102,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     ssl::PlanInput input;
     input.images = resolved.dataset->size();
     input.median_short_side = short_side;
+    input.given["method"] = options.method;
     const auto all = fields.to_json();
     for (const auto& [name, text] : line.given) {
       std::string path = concat("/", name);
@@ -107,7 +110,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
       const nlohmann::json::json_pointer place(path);
       input.given[place] = all.at(place);
     }
-    auto plan = ssl::plan_swav(input);
+    auto plan = ssl::make_plan(input);
     if (goes_on) keep_planned(plan, *saved);
     fields.from_json(plan.recipe, "the plan");
     for (const auto& choice : plan.choices)
@@ -147,7 +150,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
   if (!(options.health.broken_budget > 0))
     throw UsageError("--health.broken-budget must be a share above 0, and is ", options.health.broken_budget);
-  resolved.warnings = ssl::swav_warnings(fields.to_json(), resolved.dataset->size(), short_side);
+  resolved.warnings = ssl::plan_warnings(fields.to_json(), resolved.dataset->size(), short_side);
   return resolved;
 }
 

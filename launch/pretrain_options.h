@@ -40,7 +40,7 @@ struct OnlineKnnOptions {
 
 /// Everything that decides a pretraining run. Sections come from a recipe, from the planner, or from the command line.
 struct PretrainOptions {
-  std::string method;                     ///< swav
+  std::string method;                     ///< one of ssl::method_names()
   std::string data;                       ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR
   std::string out;                        ///< the run folder
   std::string recipe;                     ///< a recipe's name or file; none: settings are planned from the data
@@ -61,7 +61,7 @@ struct PretrainOptions {
   HealthOptions health;
   OnlineKnnOptions knn;
   ssl::EncoderOptions encoder;
-  ssl::MethodOptions methods;  ///< one section a method: `swav.*`
+  ssl::MethodOptions methods;  ///< a section for each method
   ssl::OptimizerOptions optimizer;
   ssl::ScheduleOptions schedule;
   augment::DecodeOptions decode;

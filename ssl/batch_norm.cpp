@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/group_holder.h>
 
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
@@ -67,12 +68,6 @@ Statistics gather_statistics(const at::Tensor& x, const BatchNormImpl& layer) {
   return {global_mean.to(type), (global_variance + eps).rsqrt().to(type), count};
 }
 
-// Lets autograd keep the group alive until backward.
-struct GroupHolder : torch::CustomClassHolder {
-  explicit GroupHolder(std::shared_ptr<const Group> the_group) : group(std::move(the_group)) {}
-  std::shared_ptr<const Group> group;
-};
-
 // With xhat = (x - mean) * s, s = 1 / sqrt(var + eps), N values a channel over all ranks:
 //     y  = weight * xhat + bias
 //     dx = weight * s * (dy - sum(dy) / N - xhat * sum(dy * xhat) / N),   sums over all ranks
@@ -82,7 +77,7 @@ struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> 
     const auto x = input.contiguous(input.suggest_memory_format());
     const auto [mean, s, count] = gather_statistics(x, *layer);
     context->save_for_backward({x, weight, mean, s});
-    context->saved_data["group"] = c10::IValue::make_capsule(c10::make_intrusive<GroupHolder>(layer->group));
+    context->saved_data["group"] = hold(layer->group);
     context->saved_data["count"] = count;
     if (x.is_cuda()) return at::batch_norm_elemt(x, weight, bias, mean, s, layer->options.eps);
     const auto scale = weight * s;
@@ -96,8 +91,7 @@ struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> 
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &mean = saved[2], &s = saved[3];
     const double count = context->saved_data["count"].toDouble();
-    const auto holder = context->saved_data["group"].toCapsule();
-    const auto& group = static_cast<const GroupHolder&>(*holder).group;
+    const auto group = held(context->saved_data["group"]);
     const auto dy = gradients[0].contiguous(x.suggest_memory_format());
 
     if (x.is_cuda()) {

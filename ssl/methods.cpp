@@ -7,28 +7,40 @@ namespace unlabel::ssl {
 
 OptionTable table(MethodOptions& options) {
   OptionTable t;
+  t.section("byol", table(options.byol));
+  t.section("moco", table(options.moco));
+  t.section("simclr", table(options.simclr));
   t.section("swav", table(options.swav));
   return t;
 }
 
 const std::vector<std::string>& method_names() {
-  static const std::vector<std::string> names{"swav"};
+  static const std::vector<std::string> names{"byol", "moco", "simclr", "swav"};
   return names;
+}
+
+std::string method_list() {
+  std::string all;
+  for (const auto& name : method_names()) all += (all.empty() ? "" : ", ") + name;
+  return all;
 }
 
 void require_method(const std::string& name) {
   const auto& names = method_names();
   if (std::find(names.begin(), names.end(), name) != names.end()) return;
-  std::string all;
-  for (const auto& known : names) all += (all.empty() ? "" : ", ") + known;
-  throw UsageError("there is no method '", name, "'", did_you_mean(name, names), "; there are: ", all);
+  throw UsageError("there is no method '", name, "'", did_you_mean(name, names), "; there are: ", method_list());
 }
 
-std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options,
-                                    std::shared_ptr<Encoder> encoder, std::int64_t global_batch,
-                                    std::shared_ptr<const Group> group) {
+std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options, const MethodScene& scene) {
   require_method(name);
-  if (name == "swav") return std::make_shared<Swav>(std::move(encoder), options.swav, global_batch, std::move(group));
+  auto encoder = make_encoder(scene.encoder);
+  if (name == "byol") return std::make_shared<Byol>(std::move(encoder), make_encoder(scene.encoder), options.byol);
+  if (name == "moco")
+    return std::make_shared<Moco>(std::move(encoder), make_encoder(scene.encoder), options.moco, scene.seed,
+                                  scene.group);
+  if (name == "simclr")
+    return std::make_shared<Simclr>(std::move(encoder), options.simclr, scene.global_batch, scene.group);
+  if (name == "swav") return std::make_shared<Swav>(std::move(encoder), options.swav, scene.global_batch, scene.group);
   UNLABEL_INVARIANT(false);  // a name in method_names() without its line above
   return nullptr;
 }

@@ -10,7 +10,7 @@ namespace unlabel::ssl {
 
 Queue::Queue(std::int64_t crops, std::int64_t length, std::int64_t dim, std::shared_ptr<const Group> group)
     : length_(length), group_(std::move(group)) {
-  UNLABEL_INVARIANT(length_ > 0 && length_ % group_->world_size() == 0);
+  UNLABEL_INVARIANT(length_ > 0);
   embeddings_ = register_buffer("embeddings", torch::zeros({crops, length, dim}));
   filled_ = register_buffer("filled", torch::zeros({}, torch::kInt64));
 }
@@ -20,7 +20,14 @@ bool Queue::full() const {
   return was_full_;
 }
 
+void Queue::fill_with_random_directions() {
+  const torch::NoGradGuard no_grad;
+  embeddings_.normal_();
+  embeddings_.div_(embeddings_.norm(2, -1, /*keepdim=*/true));
+}
+
 at::Tensor Queue::local() const {
+  UNLABEL_INVARIANT(length_ % group_->world_size() == 0);
   const std::int64_t rows = length_ / group_->world_size();
   return embeddings_.narrow(1, group_->rank() * rows, rows);
 }

@@ -12,6 +12,8 @@ OptionTable table(ScheduleOptions& options) {
   t.add("kind", options.kind, "course of the learning rate: cosine, constant or step");
   t.add("warmup_epochs", options.warmup_epochs, "epochs of linear warm-up");
   t.add("warmup_start_lr", options.warmup_start_lr, "learning rate at the start of the warm-up");
+  t.add("warmup_reaches_peak", options.warmup_reaches_peak,
+        "the last warm-up step has the peak rate (SwAV); false: the first one after it (BYOL, SimCLR)");
   t.add("final_lr", options.final_lr, "learning rate at the end of the cosine");
   t.add("milestones", options.milestones, "step: epochs at which the rate falls");
   t.add("gamma", options.gamma, "step: factor at each milestone");
@@ -41,9 +43,10 @@ Schedule::Schedule(ScheduleOptions options, double lr, std::int64_t steps_per_ep
 
 double Schedule::operator()(std::int64_t iteration) const {
   if (iteration < warmup_) {
-    if (warmup_ == 1) return options_.warmup_start_lr;
-    if (iteration == warmup_ - 1) return lr_;
-    const double step = (lr_ - options_.warmup_start_lr) / static_cast<double>(warmup_ - 1);
+    const auto last = options_.warmup_reaches_peak ? warmup_ - 1 : warmup_;
+    if (iteration == 0) return options_.warmup_start_lr;
+    if (iteration == last) return lr_;
+    const double step = (lr_ - options_.warmup_start_lr) / static_cast<double>(last);
     return options_.warmup_start_lr + static_cast<double>(iteration) * step;
   }
   if (options_.by_epoch) iteration = std::max(warmup_, iteration - iteration % steps_per_epoch_);

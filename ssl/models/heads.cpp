@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include <string>
+
 namespace unlabel::ssl {
 
 ProjectorImpl::ProjectorImpl(const ProjectorOptions& the_options) : options(the_options) {
@@ -10,20 +12,29 @@ ProjectorImpl::ProjectorImpl(const ProjectorOptions& the_options) : options(the_
     throw UsageError("a projector from ", options.in, " over ", options.hidden, " to ", options.out,
                      " dimensions cannot be built; sizes must be positive (hidden 0: no hidden layer)");
   }
-  const bool hidden = options.hidden > 0;
-  if (hidden) {
-    first_ = register_module("0", torch::nn::Linear(options.in, options.hidden));
-    hidden_norm_ = register_module("1", BatchNorm(options.hidden));
+  int place = 0;  // in the Sequential
+  const auto next = [&] { return std::to_string(place++); };
+  auto inputs = options.in;
+  if (options.hidden > 0) {
+    first_ = register_module(next(), torch::nn::Linear(options.in, options.hidden));
+    if (options.hidden_norm) hidden_norm_ = register_module(next(), BatchNorm(options.hidden));
+    next();  // ReLU
+    inputs = options.hidden;
   }
-  last_ = register_module(
-      hidden ? "3" : "0",
-      torch::nn::Linear(
-          torch::nn::LinearOptions(hidden ? options.hidden : options.in, options.out).bias(options.last_bias)));
-  if (options.last_norm) last_norm_ = register_module(hidden ? "4" : "1", BatchNorm(options.out));
+  last_ =
+      register_module(next(), torch::nn::Linear(torch::nn::LinearOptions(inputs, options.out).bias(options.last_bias)));
+  if (!options.last_norm) return;
+  last_norm_ = register_module(next(), BatchNorm(options.out));
+  last_norm_->bias.set_requires_grad(options.last_norm_bias);
 }
 
 at::Tensor ProjectorImpl::forward(const at::Tensor& features) {
-  auto x = first_ ? hidden_norm_(first_(features)).relu_() : features;
+  auto x = features;
+  if (first_) {
+    x = first_(x);
+    if (hidden_norm_) x = hidden_norm_(x);
+    x = x.relu_();
+  }
   x = last_(x);
   return last_norm_ ? last_norm_(x) : x;
 }

@@ -32,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto crops = augment::MultiCrop::from_json(json);
     if (augment::MultiCrop::from_json(crops.to_json()).to_json() != crops.to_json()) std::abort();
   });
-  tried([&] { ssl::plan_swav({.images = 1000, .median_short_side = 64, .given = json}); });
-  tried([&] { ssl::swav_warnings(json, 1000, 64); });
+  tried([&] { ssl::make_plan({.images = 1000, .median_short_side = 64, .given = json}); });
+  tried([&] { ssl::plan_warnings(json, 1000, 64); });
   return 0;
 }

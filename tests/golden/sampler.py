@@ -40,8 +40,13 @@ def element(i, n, seed, epoch):
             return i
 
 
-cases = []
-for n, seed, epoch in [(1, 0, 0), (2, 7, 1), (10, 0, 0), (17, 3, 2**40), (1000, 2**63 + 5, 4), (60000, 0, 99), (2**31, 1, 1), (2**62, 2**64 - 1, 3)]:
-    positions = sorted({0, 1, n // 3, n // 2, n - 1} & set(range(n)) if n < 10**6 else {0, 1, n // 3, n // 2, n - 1})
-    cases.append({"n": n, "seed": seed, "epoch": epoch, "positions": positions, "elements": [element(i, n, seed, epoch) for i in positions]})
-print(json.dumps({"cases": cases}, indent=1))
+def main():
+    cases = []
+    for n, seed, epoch in [(1, 0, 0), (2, 7, 1), (10, 0, 0), (17, 3, 2**40), (1000, 2**63 + 5, 4), (60000, 0, 99), (2**31, 1, 1), (2**62, 2**64 - 1, 3)]:
+        positions = sorted({0, 1, n // 3, n // 2, n - 1} & set(range(n)) if n < 10**6 else {0, 1, n // 3, n // 2, n - 1})
+        cases.append({"n": n, "seed": seed, "epoch": epoch, "positions": positions, "elements": [element(i, n, seed, epoch) for i in positions]})
+    print(json.dumps({"cases": cases}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

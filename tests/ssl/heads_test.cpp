@@ -38,6 +38,7 @@ TEST(Projector, NamesFollowTheLayers) {
   EXPECT_EQ(names_of({.in = 4, .hidden = 3, .out = 2, .last_bias = false}), hidden + "3.weight ");
   EXPECT_EQ(names_of({.in = 4, .hidden = 3, .out = 2, .last_bias = false, .last_norm = true}),
             hidden + "3.weight 4.weight 4.bias 4.running_mean 4.running_var 4.num_batches_tracked ");
+  EXPECT_EQ(names_of({.in = 4, .hidden = 3, .out = 2, .hidden_norm = false}), "0.weight 0.bias 2.weight 2.bias ");
   EXPECT_EQ(names_of({.in = 4, .hidden = 0, .out = 2}), "0.weight 0.bias ");
 }
 

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 namespace unlabel::ssl {
 namespace {
@@ -13,7 +14,8 @@ namespace {
 using nlohmann::json;
 
 Plan plan(std::int64_t images, int side, json given = json::object()) {
-  return plan_swav({images, side, std::move(given)});
+  if (!given.contains("method")) given["method"] = "swav";
+  return make_plan({images, side, std::move(given)});
 }
 
 bool warns(const Plan& plan, const std::string& text) {
@@ -129,10 +131,44 @@ TEST(Planner, WarnsWhereItCannotWork) {
   EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 8}}), "small for batch statistics"));
 }
 
+TEST(Planner, ComesToByolsPublishedSettingsOnImageNet) {
+  for (const auto& [epochs, base, momentum] : {std::tuple{40, 0.45, 0.97}, std::tuple{1000, 0.2, 0.996}}) {
+    const auto r =
+        plan(1281167, 375, {{"method", "byol"}, {"batch_size", 4096}, {"epochs", epochs}, {"encoder", {{"width", 64}}}})
+            .recipe;
+    EXPECT_EQ(r["encoder"]["arch"], "resnet50");
+    EXPECT_EQ(r["augment"]["preset"], "byol");
+    EXPECT_EQ(r["augment"]["global_size"], 224);
+    EXPECT_EQ(r["optimizer"]["kind"], "lars");
+    EXPECT_TRUE(r["optimizer"]["exclude_bias_and_norm"]);
+    EXPECT_NEAR(r["optimizer"]["lr"].get<double>(), base * 16, 1e-12);
+    EXPECT_EQ(r["optimizer"]["weight_decay"], epochs == 1000 ? 1.5e-6 : 1e-6);
+    EXPECT_EQ(r["schedule"]["warmup_epochs"], std::min(10.0, epochs / 10.0));
+    EXPECT_EQ(r["byol"]["hidden_dim"], 4096);
+    EXPECT_EQ(r["byol"]["projection_dim"], 256);
+    EXPECT_NEAR(r["byol"]["base_momentum"].get<double>(), momentum, 0.001);
+  }
+}
+
+TEST(Planner, MakesByolPlansThatWork) {
+  for (const std::int64_t images : {2, 100, 10000, 60000, 1281167, 20000000})
+    for (const int side : {28, 64, 120, 400}) {
+      const auto p = plan(images, side, {{"method", "byol"}});
+      const double momentum = p.recipe["byol"]["base_momentum"];
+      EXPECT_GE(momentum, 0.9);
+      EXPECT_LT(momentum, 1);
+      EXPECT_LE(p.recipe["augment"]["global_size"], side);
+      EXPECT_FALSE(p.recipe.contains("swav"));
+      EXPECT_EQ(p.warnings.size(), images < 1000 ? (images < 32 ? 2 : 1) : 0) << images << " of " << side;
+    }
+  EXPECT_THROW(plan(10000, 32, {{"method", "byol"}, {"optimizer", {{"kind", "sgd"}}}}), UsageError);
+  EXPECT_THROW(plan(10000, 32, {{"method", "none"}}), UsageError);
+}
+
 TEST(Planner, FindsNoFaultWithRecipes) {
   for (const auto& name : recipe_names()) {
-    const bool imagenet = name.starts_with("swav_");
-    const auto warnings = swav_warnings(find_recipe(name), imagenet ? 1281167 : 50000,
+    const bool imagenet = name != "cifar10_small" && name != "fashion_mnist";
+    const auto warnings = plan_warnings(find_recipe(name), imagenet ? 1281167 : 50000,
                                         imagenet ? 375 : 28 + 4 * (name == "cifar10_small"));
     EXPECT_TRUE(warnings.empty()) << name << ": " << warnings[0];
   }

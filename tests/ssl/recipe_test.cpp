@@ -26,30 +26,34 @@ struct Read {
 
   explicit Read(const json& recipe) {
     table(encoder).from_json(recipe.at("encoder"), "encoder");
-    table(method).from_json({{"swav", recipe.at("swav")}}, "recipe");
+    const std::string own = recipe.at("method");
+    table(method).from_json({{own, recipe.at(own)}}, "recipe");
     table(optimizer).from_json(recipe.at("optimizer"), "optimizer");
     table(schedule).from_json(recipe.at("schedule"), "schedule");
   }
 };
 
 TEST(Recipe, AllAreReadable) {
-  const std::set<std::string> keys{
-      "method",  "description", "source",    "epochs",   "batch_size", "precision", "sync_batch_norm_group",
-      "encoder", "swav",        "optimizer", "schedule", "augment"};
-  ASSERT_EQ(recipe_names().size(), 12u);
+  ASSERT_EQ(recipe_names().size(), 20u);
   EXPECT_TRUE(std::is_sorted(recipe_names().begin(), recipe_names().end()));
   for (const auto& name : recipe_names()) {
     const auto recipe = find_recipe(name);
     SCOPED_TRACE(name);
+    const std::string method = recipe["method"];
+    const std::set<std::string> keys{
+        "method",  "description", "source",    "epochs",   "batch_size", "precision", "sync_batch_norm_group",
+        "encoder", method,        "optimizer", "schedule", "augment"};
     for (const auto& [key, value] : recipe.items()) EXPECT_TRUE(keys.contains(key)) << key;
     for (const auto& key : keys) EXPECT_TRUE(recipe.contains(key)) << key;
-    EXPECT_EQ(recipe["augment"]["preset"], "swav");
+    EXPECT_EQ(recipe["augment"]["preset"], method == "moco" ? "simclr" : method);
     const Read read(recipe);
     Optimizer({}, read.optimizer);
     const std::int64_t epochs = recipe["epochs"];
     Schedule(read.schedule, read.optimizer.lr, 100, 100 * epochs);
-    EXPECT_EQ(read.method.swav.queue_length % recipe["batch_size"].get<std::int64_t>(), 0);
-    EXPECT_EQ(read.method.swav.crops_for_assign, recipe["augment"]["global_count"]);
+    if (method == "swav") {
+      EXPECT_EQ(read.method.swav.queue_length % recipe["batch_size"].get<std::int64_t>(), 0);
+      EXPECT_EQ(read.method.swav.crops_for_assign, recipe["augment"]["global_count"]);
+    }
     const auto on_disk = read_json_file(std::string(UNLABEL_SOURCE_DIR "/ssl/recipes/") + name + ".json");
     EXPECT_EQ(on_disk, recipe);
   }
@@ -119,6 +123,76 @@ TEST(Recipe, HasTheTenPublishedScripts) {
   }
 }
 
+TEST(Recipe, HasByolsFourPresets) {
+  struct Published {
+    const char* name;
+    int epochs;
+    double lr, weight_decay, momentum;
+  };
+  const Published published[] = {{"byol_40ep", 40, 0.45, 1e-6, 0.97},
+                                 {"byol_100ep", 100, 0.45, 1e-6, 0.99},
+                                 {"byol_300ep", 300, 0.3, 1e-6, 0.99},
+                                 {"byol_1000ep", 1000, 0.2, 1.5e-6, 0.996}};
+  for (const auto& p : published) {
+    SCOPED_TRACE(p.name);
+    const auto recipe = find_recipe(p.name);
+    const Read read(recipe);
+    EXPECT_EQ(recipe["epochs"], p.epochs);
+    EXPECT_EQ(recipe["batch_size"], 4096);
+    EXPECT_EQ(recipe["sync_batch_norm_group"], 0);
+    EXPECT_EQ(recipe["augment"], json({{"preset", "byol"}, {"global_size", 224}}));
+    EXPECT_TRUE(read.encoder.zero_init_residual);
+    EXPECT_EQ(read.encoder.arch, "resnet50");
+    EXPECT_EQ(read.method.byol.hidden_dim, 4096);
+    EXPECT_EQ(read.method.byol.projection_dim, 256);
+    EXPECT_EQ(read.method.byol.base_momentum, p.momentum);
+    EXPECT_EQ(read.optimizer.kind, "lars");
+    EXPECT_DOUBLE_EQ(read.optimizer.lr, p.lr * 4096 / 256);
+    EXPECT_EQ(read.optimizer.weight_decay, p.weight_decay);
+    EXPECT_EQ(read.optimizer.momentum, 0.9);
+    EXPECT_EQ(read.optimizer.trust_coefficient, 0.001);
+    EXPECT_TRUE(read.optimizer.exclude_bias_and_norm);
+    EXPECT_EQ(read.schedule.kind, "cosine");
+    EXPECT_EQ(read.schedule.warmup_epochs, 10);
+    EXPECT_EQ(read.schedule.warmup_start_lr, 0);
+    EXPECT_FALSE(read.schedule.warmup_reaches_peak);
+    EXPECT_EQ(read.schedule.final_lr, 0);
+  }
+}
+
+TEST(Recipe, HasTheContrastiveOnes) {
+  for (const auto& [name, epochs] : {std::pair{"simclr_100ep", 100}, std::pair{"simclr_1000ep", 1000}}) {
+    SCOPED_TRACE(name);
+    const auto recipe = find_recipe(name);
+    const Read read(recipe);
+    EXPECT_EQ(recipe["epochs"], epochs);
+    EXPECT_EQ(recipe["batch_size"], 4096);
+    EXPECT_DOUBLE_EQ(read.optimizer.lr, 0.3 * 4096 / 256);
+    EXPECT_EQ(read.optimizer.kind, "lars");
+    EXPECT_EQ(read.optimizer.weight_decay, 1e-6);
+    EXPECT_TRUE(read.optimizer.exclude_bias_and_norm);
+    EXPECT_FALSE(read.schedule.warmup_reaches_peak);
+    EXPECT_EQ(read.method.simclr.temperature, 0.1);
+    EXPECT_EQ(read.method.simclr.hidden_dim, 2048);
+    EXPECT_EQ(read.method.simclr.projection_dim, 128);
+  }
+  for (const auto& [name, epochs] : {std::pair{"moco_v2_200ep", 200}, std::pair{"moco_v2_800ep", 800}}) {
+    SCOPED_TRACE(name);
+    const auto recipe = find_recipe(name);
+    const Read read(recipe);
+    EXPECT_EQ(recipe["epochs"], epochs);
+    EXPECT_EQ(recipe["batch_size"], 256);
+    EXPECT_EQ(read.optimizer.kind, "sgd");
+    EXPECT_EQ(read.optimizer.lr, 0.03);
+    EXPECT_EQ(read.optimizer.weight_decay, 1e-4);
+    EXPECT_TRUE(read.schedule.by_epoch);
+    EXPECT_EQ(read.method.moco.temperature, 0.2);
+    EXPECT_EQ(read.method.moco.momentum, 0.999);
+    EXPECT_EQ(read.method.moco.queue_length, 65536);
+    EXPECT_EQ(recipe["augment"]["jitter"], 0.5);
+  }
+}
+
 TEST(Recipe, IsFoundByNameOrFile) {
   const auto path = std::filesystem::temp_directory_path() / "unlabel_recipe_test.json";
   std::ofstream(path) << R"({"epochs": 3})";
@@ -137,22 +211,17 @@ TEST(Recipe, IsFoundByNameOrFile) {
   }
 }
 
-struct NoEncoder : Encoder {
-  at::Tensor forward(const at::Tensor& images) override { return images; }
-  std::int64_t feature_dim() const override { return 4; }
-};
-
 TEST(Methods, AreMadeByName) {
   MethodOptions options;
   table(options).set_text("swav.prototypes", "10");
-  for (const auto& name : method_names())
-    EXPECT_NE(make_method(name, options, std::make_shared<NoEncoder>(), 8, single_process()), nullptr);
-  const auto method = make_method("swav", options, std::make_shared<NoEncoder>(), 8, single_process());
+  const MethodScene scene{.encoder = {.arch = "resnet18", .width = 2, .stem = "small"}, .global_batch = 8};
+  for (const auto& name : method_names()) EXPECT_NE(make_method(name, options, scene), nullptr) << name;
+  const auto method = make_method("swav", options, scene);
   EXPECT_EQ(method->named_parameters()["prototypes.weight"].size(0), 10);
   const auto groups = method->parameter_groups();
   ASSERT_EQ(groups.size(), 1u);
   EXPECT_EQ(groups[0].names.size(), method->parameters().size());
-  EXPECT_THROW(make_method("swaw", options, std::make_shared<NoEncoder>(), 8, single_process()), UsageError);
+  EXPECT_THROW(make_method("swaw", options, scene), UsageError);
 }
 
 }  // namespace

@@ -1,15 +1,11 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/optimizer.h>
 #include <unlabel/ssl/swav.h>
 
 #include "thread_group.h"
+#include "tiny_method.h"
 #include <ATen/autocast_mode.h>
-#include <c10/core/GradMode.h>
-#include <gtest/gtest.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/types.h>
 
 #include <cmath>
 
@@ -17,51 +13,18 @@ namespace unlabel::ssl {
 namespace {
 
 using nlohmann::json;
+using testing::diagnostic;
+using testing::distance;
+using testing::NoEncoder;
+using testing::TinyEncoder;
 
 const json& golden() {
   static const json value = read_json_file(UNLABEL_SOURCE_DIR "/tests/golden/swav.json");
   return value;
 }
 
-/// The backbone of tests/golden/swav.py.
-struct TinyEncoder : Encoder {
-  TinyEncoder() {
-    conv =
-        register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 6, 3).stride(2).padding(1).bias(false)));
-    norm = register_module("norm", BatchNorm(6));
-  }
-  at::Tensor forward(const at::Tensor& images) override {
-    ++passes;
-    return norm->forward(conv->forward(images)).relu().mean({2, 3});
-  }
-  std::int64_t feature_dim() const override { return 6; }
-
-  torch::nn::Conv2d conv{nullptr};
-  BatchNorm norm{nullptr};
-  int passes = 0;
-};
-
-/// Images are features already.
-struct NoEncoder : Encoder {
-  explicit NoEncoder(std::int64_t dim) : dim_(dim) {}
-  at::Tensor forward(const at::Tensor& images) override { return images.flatten(1); }
-  std::int64_t feature_dim() const override { return dim_; }
-  std::int64_t dim_;
-};
-
-/// The crops of tests/golden/swav.py, for any batch.
-at::Tensor crop(std::int64_t batch, int step, int view, int size) {
-  const auto i = torch::arange(batch * 3 * size * size, torch::kDouble);
-  return torch::sin(0.9 * i + 0.001 * i * i + 1.7 * view + 0.6 * step).view({batch, 3, size, size});
-}
-
 Views crops(std::int64_t batch, int step, int rank = 0, int world = 1) {
-  Views views;
-  const int sizes[] = {12, 12, 8, 8};
-  const std::int64_t rows = batch / world;
-  for (int v = 0; v < 4; ++v)
-    views.crops.push_back(crop(batch, step, v, sizes[v]).narrow(0, rank * rows, rows).clone());
-  return views;
+  return testing::chirps({12, 12, 8, 8}, batch, step, rank, world);
 }
 
 SwavOptions golden_options() {
@@ -75,27 +38,13 @@ SwavOptions golden_options() {
   return options;
 }
 
-void set_parameters(Swav& swav, const json& values) {
-  const torch::NoGradGuard no_grad;
-  const auto parameters = swav.named_parameters();
-  ASSERT_EQ(parameters.size(), values.size());
-  for (const auto& item : parameters)
-    item.value().copy_(
-        torch::tensor(values.at(item.key()).get<std::vector<double>>(), torch::kDouble).view(item.value().sizes()));
-}
-
 std::shared_ptr<Swav> golden_swav(const SwavOptions& options, std::int64_t batch,
                                   std::shared_ptr<const Group> group = single_process()) {
   auto swav = std::make_shared<Swav>(std::make_shared<TinyEncoder>(), options, batch, group);
   to_float_dtype(*swav, torch::kDouble);
   set_batch_norm_group(*swav, group);
-  set_parameters(*swav, golden()["start"]);
+  testing::set_parameters(*swav, golden()["start"]);
   return swav;
-}
-
-double distance(const at::Tensor& actual, const json& expected) {
-  const auto values = torch::tensor(expected.get<std::vector<double>>(), torch::kDouble);
-  return (actual.detach().flatten() - values).abs().max().item<double>();
 }
 
 OptimizerOptions sgd() {
@@ -111,13 +60,6 @@ Step step_at(int iteration) {
   step.steps_per_epoch = 3;
   step.epoch = iteration / 3;
   return step;
-}
-
-double diagnostic(const Loss& loss, const std::string& name) {
-  for (const auto& [key, value] : loss.diagnostics)
-    if (key == name) return value.item<double>();
-  ADD_FAILURE() << "no diagnostic " << name;
-  return -1;
 }
 
 TEST(Swav, FollowsTheReleasedCodeOverFreezeAndQueue) {
@@ -185,11 +127,7 @@ Trace train(const std::shared_ptr<const Group>& group, int steps, std::int64_t b
     for (auto& view : views.crops) view = view.to(type);
     const auto loss = swav->loss(views, step);
     loss.value.backward();
-    for (const auto& p : swav->parameters()) {
-      auto gradient = p.grad();
-      group->all_reduce_sum(gradient);
-      gradient.div_(group->world_size());
-    }
+    testing::average_gradients(*swav, *group);
     swav->before_update(step);
     optimizer.step(0.5);
     auto report = torch::stack({loss.value.detach(), loss.diagnostics[0].second, loss.diagnostics[2].second});
@@ -267,22 +205,7 @@ TEST(Swav, HasTheGradientOfItsParameters) {
   options.epsilon = 1e12;
   const auto swav = golden_swav(options, 6);
   const auto views = crops(6, 2);
-  swav->loss(views, {}).value.backward();
-  const double h = 1e-5;
-  for (const auto& item : swav->named_parameters()) {
-    const torch::NoGradGuard no_grad;
-    const auto values = item.value().view({-1});
-    for (const std::int64_t i : {std::int64_t{0}, values.size(0) / 2, values.size(0) - 1}) {
-      const double x = values[i].item<double>();
-      values[i] = x + h;
-      const double above = swav->loss(views, {}).value.item<double>();
-      values[i] = x - h;
-      const double below = swav->loss(views, {}).value.item<double>();
-      values[i] = x;
-      EXPECT_NEAR(item.value().grad().view({-1})[i].item<double>(), (above - below) / (2 * h), 1e-7)
-          << item.key() << " " << i;
-    }
-  }
+  testing::expect_gradients(*swav, [&] { return swav->loss(views, {}).value; });
 }
 
 TEST(Swav, GoesOnFromItsTensorsBitForBit) {

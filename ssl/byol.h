@@ -1,0 +1,62 @@
+#pragma once
+
+#include <unlabel/ssl/method.h>
+#include <unlabel/ssl/models/heads.h>
+
+#include <cstdint>
+#include <memory>
+
+namespace unlabel::ssl {
+
+/// The defaults are the paper's for 1000 epochs of ImageNet.
+struct ByolOptions {
+  std::int64_t hidden_dim = 4096;     ///< hidden layer of projector and predictor
+  std::int64_t projection_dim = 256;  ///< dimensions of the embedding
+  double base_momentum = 0.996;       ///< of the target at the start; it rises to 1
+  bool predictor = true;              ///< false: the embedding predicts by itself, which collapses
+  bool head_norm = true;              ///< BatchNorm in projector and predictor; false: none, which learns little
+};
+OptionTable table(ByolOptions& options);
+
+/// BYOL: bootstrap your own latent (Grill et al. 2020, arXiv:2006.07733), as its released code has it.
+///
+/// An online network (backbone f, projector g, predictor q) sees one view of an image and predicts what a target network (f', g'),
+/// a slow copy of it, makes of the other view; both ways (eq. 2):
+///
+///     p_v = q(g(f(view_v))),  z_v = g'(f'(view_v)) without gradient
+///     loss = mean over samples of  | p_1/|p_1| - z_2/|z_2| |^2  +  | p_2/|p_2| - z_1/|z_1| |^2        (in [0, 8])
+///
+/// After each update of the online network, target <- tau target + (1 - tau) online for its parameters, with tau rising from
+/// `base_momentum` to 1 by a cosine over the run (ema.h). With accumulation this is once an update too.
+///
+/// - Each view has a forward pass of its own, so batch statistics are those of one kind of view. The target normalises by
+///   the statistics of its batch, as in training, and keeps running ones of its own.
+/// - Projector and predictor are Linear with bias, BatchNorm, ReLU, Linear without bias.
+/// - The target begins as a copy of the online network. The released code begins it from other random numbers; its authors
+///   saw no difference.
+/// - Norms, predictions and loss are in float32 (or float64) even under autocast to 16 bits; |x|^2 is at least 1e-12.
+///
+/// Views: exactly two of one size, such as preset `byol`. Train with LARS, `exclude_bias_and_norm`.
+///
+/// Names: `backbone.*`, `projector.{0,1,3}.*`, `predictor.{0,1,3}.*`, `target_backbone.*`, `target_projector.*`.
+struct Byol : Method {
+  /// `target_encoder`: another network like `encoder`, whose weights do not matter. Throws UsageError for an option out of range.
+  Byol(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> target_encoder, const ByolOptions& options);
+
+  /// Throws UsageError unless there are two views.
+  Loss loss(const Views& views, const Step& step) override;
+  void check_views(const augment::MultiCrop& views) const override;
+  void before_step(const Step& step) override;
+  void after_step(const Step& step) override;
+  std::vector<CollapseSign> collapse_signs() const override;
+  Encoder& encoder() override { return *backbone_; }
+
+ private:
+  void move_target(double momentum);
+
+  ByolOptions options_;
+  std::shared_ptr<Encoder> backbone_, target_backbone_;
+  Projector projector_{nullptr}, predictor_{nullptr}, target_projector_{nullptr};
+};
+
+}  // namespace unlabel::ssl

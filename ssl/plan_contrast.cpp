@@ -1,0 +1,91 @@
+#include <unlabel/ssl/planner_parts.h>
+
+#include <bit>
+#include <cmath>
+
+namespace unlabel::ssl {
+
+namespace {
+
+/// Two views, the network and the length of the run, as both methods have them. Returns the dimensions of the features.
+std::int64_t choose_views_and_network(Planner& plan, double jitter, std::vector<double> scale) {
+  plan.global_size();
+  plan.choose<std::string>("augment.preset", "simclr", "two views: flip, colour jitter, grey and blur");
+  if (plan.small()) {
+    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
+                                     "small images: crops of less than a fifth show too little");
+    plan.choose<bool>("augment.blur", false, "small images are blurred enough");
+    plan.choose<double>("augment.jitter", 0.5, "half of SimCLR's, as published for CIFAR");
+  } else {
+    plan.choose<std::vector<double>>("augment.global_scale", std::move(scale), "the paper's");
+    plan.choose<double>("augment.jitter", jitter, "the paper's");
+  }
+  return plan.encoder();
+}
+
+}  // namespace
+
+// - The learning rate of LARS is the paper's root rule, 0.075 sqrt(batch) (appendix B.1), which is its 4.8 at a batch of 4096
+//   and better than the linear one below; a tenth of the run, at most 10 epochs, warms up from 0.
+// - The temperature is 0.1, and 0.5 for small images, as published for CIFAR-10.
+Plan plan_simclr(const PlanInput& input) {
+  Planner plan(input);
+  const auto features = choose_views_and_network(plan, 1, {0.08, 1.0});
+  const auto batch = plan.batch_size();
+  const auto epochs = plan.epochs();
+  plan.optimizer("lars");
+  plan.choose<double>("optimizer.lr", two_digits(0.075 * std::sqrt(static_cast<double>(batch))),
+                      "the paper's root rule, 0.075 times the root of the batch");
+  plan.choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
+  plan.choose<bool>("optimizer.exclude_bias_and_norm", true, "as released");
+  plan.choose<std::string>("schedule.kind", "cosine", "the paper's");
+  plan.choose<double>("schedule.warmup_epochs", std::min(10.0, static_cast<double>(epochs) / 10),
+                      "the paper's, at most a tenth of the run");
+  plan.choose<bool>("schedule.warmup_reaches_peak", false, "as released: the first step after it has the peak");
+  plan.choose<std::int64_t>("simclr.hidden_dim", features, "as many as the features of the encoder");
+  plan.choose<double>("simclr.temperature", plan.small() ? 0.5 : 0.1,
+                      plan.small() ? "as published for CIFAR-10" : "the paper's");
+  return plan.take();
+}
+
+// - SGD at 0.03 times batch / 256.
+// - The queue holds an eighth of the images, a power of two, at most the paper's 65,536; the authors' notebook for CIFAR-10
+//   has 4096.
+// - The key network's momentum goes through theirs, 0.99 for 19,400 updates (CIFAR-10) and 0.999 for a million (ImageNet),
+//   as a power of the number of updates.
+Plan plan_moco(const PlanInput& input) {
+  Planner plan(input);
+  const auto features = choose_views_and_network(plan, 0.5, {0.2, 1.0});
+  const auto batch = plan.batch_size();
+  const auto epochs = plan.epochs();
+  const std::int64_t updates = std::max<std::int64_t>(1, plan.images() / batch) * epochs;
+  plan.optimizer("sgd");
+  plan.choose<double>("optimizer.lr", two_digits(0.03 * static_cast<double>(batch) / 256),
+                      "published: 0.03 for a batch of 256, in proportion");
+  plan.choose<double>("optimizer.weight_decay", plan.small() ? 5e-4 : 1e-4,
+                      plan.small() ? "the authors' for CIFAR-10" : "the paper's");
+  plan.choose<std::string>("schedule.kind", "cosine", "v2's");
+  plan.choose<std::int64_t>("moco.hidden_dim", features, "as many as the features of the encoder");
+  plan.choose<double>("moco.temperature", plan.small() ? 0.1 : 0.2,
+                      plan.small() ? "the authors' for CIFAR-10" : "v2's");
+  const auto eighth = static_cast<std::int64_t>(
+      std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(16, plan.images() / 8))));
+  plan.choose<std::int64_t>("moco.queue_length", std::min<std::int64_t>(65536, eighth),
+                            eighth >= 65536 ? "the paper's" : "about an eighth of the images");
+  const double gap = 0.01 * std::pow(static_cast<double>(updates) / 19400, -0.584);
+  plan.choose<double>("moco.momentum", 1 - two_digits(std::clamp(gap, 0.001, 0.1)),
+                      concat("for ", updates, " updates; published: 0.99 for 19400 and 0.999 for a million"));
+  plan.choose<std::int64_t>("moco.norm_group", std::min<std::int64_t>(32, batch), "released: 256 images on 8 GPUs");
+  return plan.take();
+}
+
+void warn_moco(const nlohmann::json& settings, std::int64_t images, Warnings& warnings) {
+  const auto queue = find_setting<std::int64_t>(settings, "moco.queue_length");
+  if (queue && *queue > images)
+    warnings.push_back(concat("a queue of ", *queue, " is longer than the data of ", images,
+                              " images, so that a query's own image is among its negatives: give a smaller "
+                              "--moco.queue-length, such as ",
+                              std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(16, images / 8)))));
+}
+
+}  // namespace unlabel::ssl

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/planner.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <type_traits>
+
+namespace unlabel::ssl {
+
+nlohmann::json::json_pointer setting_pointer(std::string setting);
+
+/// A setting by its dotted name; nullopt when there is none. Throws UsageError for a value of another type, and for a count of 2^31 or
+/// more, so that products of two can be counted.
+template <class T>
+std::optional<T> find_setting(const nlohmann::json& settings, const std::string& setting) {
+  const auto place = setting_pointer(setting);
+  if (!settings.contains(place) || settings.at(place).is_null()) return std::nullopt;
+  T value;
+  try {
+    value = settings.at(place).get<T>();
+  } catch (const nlohmann::json::exception&) {
+    throw UsageError("'", setting, "' cannot be ", settings.at(place).dump());
+  }
+  if constexpr (std::is_same_v<T, std::int64_t>)
+    if (value > std::numeric_limits<std::int32_t>::max() || value < std::numeric_limits<std::int32_t>::min())
+      throw UsageError("--", setting, " cannot be ", value, ": the most is ", std::numeric_limits<std::int32_t>::max());
+  return value;
+}
+
+std::int64_t round_to(double value, std::int64_t step, std::int64_t least);
+
+/// The value with two significant digits, as a person would write it (0.00013).
+double two_digits(double value);
+
+/// Collects choices; what was given comes first. The functions named after settings make the choices that all methods share.
+class Planner {
+ public:
+  /// Throws UsageError for no images.
+  explicit Planner(const PlanInput& input);
+
+  template <class T>
+  T choose(const std::string& setting, T value, const std::string& reason) {
+    if (const auto fixed = find_setting<T>(input_.given, setting)) return *fixed;
+    plan_.recipe[setting_pointer(setting)] = value;
+    plan_.choices.push_back({setting, plan_.recipe[setting_pointer(setting)], reason});
+    return value;
+  }
+
+  std::int64_t images() const { return input_.images; }
+  /// Up to 64 pixels, where published recipes for CIFAR hold.
+  bool small() const { return input_.median_short_side <= 64; }
+
+  std::int64_t global_size();  ///< augment.global_size
+  std::int64_t encoder();      ///< encoder.arch and encoder.stem; returns the dimensions of its features
+  std::int64_t batch_size();
+  std::int64_t epochs();
+  /// The method's optimiser; another one that is given needs its learning rate given too.
+  void optimizer(const std::string& kind);
+
+  /// The plan with its warnings.
+  Plan take();
+
+ private:
+  PlanInput input_;
+  Plan plan_;
+};
+
+using Warnings = std::vector<std::string>;
+
+Plan plan_byol(const PlanInput& input);
+Plan plan_moco(const PlanInput& input);
+Plan plan_simclr(const PlanInput& input);
+Plan plan_swav(const PlanInput& input);
+
+/// The method's own warnings, beside those that all share.
+void warn_moco(const nlohmann::json& settings, std::int64_t images, Warnings& warnings);
+void warn_swav(const nlohmann::json& settings, std::int64_t images, Warnings& warnings);
+
+}  // namespace unlabel::ssl

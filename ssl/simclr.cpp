@@ -1,0 +1,78 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/gather.h>
+#include <unlabel/ssl/info_nce.h>
+#include <unlabel/ssl/simclr.h>
+#include <unlabel/ssl/two_views.h>
+
+#include <torch/nn/functional/normalization.h>
+#include <torch/types.h>
+
+#include <cmath>
+#include <limits>
+
+namespace unlabel::ssl {
+
+namespace F = torch::nn::functional;
+
+OptionTable table(SimclrOptions& options) {
+  OptionTable t;
+  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projector (paper: as wide as the features)");
+  t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 128)");
+  t.add("temperature", options.temperature, "temperature of the similarities (paper: 0.1)");
+  return t;
+}
+
+Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, std::int64_t global_batch,
+               std::shared_ptr<const Group> group)
+    : options_(options), global_batch_(global_batch), group_(std::move(group)) {
+  require_positive("simclr.hidden_dim", options_.hidden_dim);
+  require_positive("simclr.projection_dim", options_.projection_dim);
+  require_positive("simclr.temperature", options_.temperature);
+  backbone_ = register_module("backbone", std::move(encoder));
+  projector_ = register_module("projector", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
+                                                                       .hidden = options_.hidden_dim,
+                                                                       .out = options_.projection_dim,
+                                                                       .last_bias = false,
+                                                                       .last_norm = true,
+                                                                       .last_norm_bias = false}));
+}
+
+void Simclr::check_views(const augment::MultiCrop& views) const { require_two_views("SimCLR", views); }
+
+Loss Simclr::loss(const Views& views, const Step&) {
+  require_two_views("SimCLR", views.crops.size());
+  const auto samples = views.crops[0].size(0);
+  const auto projected = projector_->forward(backbone_->forward(at::cat(views.crops)));
+
+  // No autocast from here on: 16 bits are too few for similarities over a temperature of 0.1.
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto z = F::normalize(projected.to(at::promote_types(projected.scalar_type(), at::kFloat)),
+                              F::NormalizeFuncOptions().dim(1));
+  // Ranks are joined sample by sample, so that a sample's two embeddings lie at 2i and 2i + 1 on any number of ranks.
+  const auto mine = z.view({2, samples, -1}).transpose(0, 1).reshape({2 * samples, -1});
+  const auto all = gather_with_gradient(mine, group_);
+  const auto self =
+      torch::arange(2 * samples, views.crops[0].options().dtype(at::kLong)) + group_->rank() * 2 * samples;
+  const auto other_view = self.bitwise_xor(1);
+  const auto similarity = mine.matmul(all.t()).scatter(1, self.unsqueeze(1), -std::numeric_limits<double>::infinity());
+  const auto contrast = info_nce(similarity, other_view, options_.temperature);
+
+  Loss loss;
+  loss.value = contrast.loss;
+  loss.diagnostics = {{"contrast_accuracy", contrast.accuracy}};
+  loss.embeddings = z.detach().narrow(0, 0, samples);
+  return loss;
+}
+
+std::vector<CollapseSign> Simclr::collapse_signs() const {
+  const double chance = std::log(static_cast<double>(2 * global_batch_ - 1));
+  return {
+      {"loss", 0.995 * chance, /*above=*/true, "it stays at ln(2B - 1), as if every image were as near as any other",
+       "Try a lower --optimizer.lr, or a --simclr.temperature of 0.1 to 0.5"},
+      {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
+       "Try a lower --optimizer.lr, or a larger --batch-size"},
+      {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
+       "Try a lower --optimizer.lr, or a larger --batch-size"}};
+}
+
+}  // namespace unlabel::ssl

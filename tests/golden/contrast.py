@@ -1,0 +1,128 @@
+"""Golden runs of SimCLR and MoCo v2 in float64. Writes contrast.json beside this file.
+
+Run by hand with PyTorch 2.11: python contrast.py
+The arithmetic is that of the released codes on one device, written anew around a tiny network. SimCLR: both views in one pass, similarities
+view against view with an image's own masked, the mean of the two sums of cross entropies (the released code adds them up). MoCo: a key
+network that moves before each forward pass, keys of a shuffled batch normalised in groups, a queue that begins with random directions,
+with the newest keys in front; it is filled more than once.
+"""
+import json
+import math
+import pathlib
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sampler import element
+
+torch.set_default_dtype(torch.float64)
+
+SIZE, BATCH, STEPS = 12, 8, 9
+FEATURES, HIDDEN, DIM = 6, 8, 5
+LR, MOMENTUM, WEIGHT_DECAY = 0.2, 0.9, 0.01
+TEMPERATURE = {"simclr": 0.1, "moco": 0.2}
+KEY_MOMENTUM, QUEUE, NORM_GROUP, SEED = 0.9, 20, 4, 5
+KEEP = [0, 1, 4, 8]  # steps whose gradients are written
+
+
+def view(step, number):
+    """A chirp, so that inputs need no file."""
+    i = torch.arange(BATCH * 3 * SIZE * SIZE, dtype=torch.float64)
+    return torch.sin(0.9 * i + 0.001 * i * i + 1.7 * number + 0.6 * step).view(BATCH, 3, SIZE, SIZE)
+
+
+class Backbone(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, FEATURES, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(FEATURES)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.conv(x))).mean((2, 3))
+
+
+def flat(tensors):
+    return {n: t.detach().flatten().tolist() for n, t in tensors}
+
+
+def simclr_network():
+    norm = nn.BatchNorm1d(DIM)
+    norm.bias.requires_grad = False
+    head = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, DIM, bias=False), norm)
+    return nn.ModuleDict({"backbone": Backbone(), "projector": head})
+
+
+def simclr_loss(net, step):
+    z = F.normalize(net["projector"](net["backbone"](torch.cat([view(step, 0), view(step, 1)]))), dim=1)
+    a, b = z[:BATCH], z[BATCH:]
+    mask = torch.eye(BATCH) * 1e9
+    labels = torch.arange(BATCH)
+    t = TEMPERATURE["simclr"]
+    aa, bb, ab, ba = a @ a.t() / t - mask, b @ b.t() / t - mask, a @ b.t() / t, b @ a.t() / t
+    return (F.cross_entropy(torch.cat([ab, aa], 1), labels) + F.cross_entropy(torch.cat([ba, bb], 1), labels)) / 2
+
+
+def moco_network():
+    head = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, DIM))
+    return nn.ModuleDict({"backbone": Backbone(), "projector": head})
+
+
+class Moco:
+    def __init__(self, net):
+        self.net, self.key = net, moco_network()
+        self.key.load_state_dict(net.state_dict())
+        self.queue = F.normalize(torch.randn(QUEUE, DIM), dim=1)
+        self.first_queue = self.queue.clone()
+
+    def loss(self, step):
+        q = F.normalize(self.net["projector"](self.net["backbone"](view(step, 0))), dim=1)
+        with torch.no_grad():
+            for k, p in zip(self.key.parameters(), self.net.parameters()):
+                k.copy_(KEY_MOMENTUM * k + (1 - KEY_MOMENTUM) * p)
+            order = torch.tensor([element(i, BATCH, SEED, step) for i in range(BATCH)])
+            images = view(step, 1)[order]
+            shuffled = torch.cat([self.key["projector"](self.key["backbone"](g)) for g in images.split(NORM_GROUP)])
+            keys = torch.empty_like(shuffled)
+            keys[order] = F.normalize(shuffled, dim=1)
+        logits = torch.cat([(q * keys).sum(1, keepdim=True), q @ self.queue.t()], 1) / TEMPERATURE["moco"]
+        self.queue = torch.cat([keys, self.queue[:-BATCH]])
+        return F.cross_entropy(logits, torch.zeros(BATCH, dtype=torch.long))
+
+
+def train(net, loss_of):
+    out = {"start": flat((n, p) for n, p in net.named_parameters() if p.requires_grad), "losses": [], "gradients": {}}
+    learning = {n: p for n, p in net.named_parameters() if p.requires_grad}
+    buffers = {}
+    for step in range(STEPS):
+        loss = loss_of(step)
+        net.zero_grad()
+        loss.backward()
+        out["losses"].append(loss.item())
+        if step in KEEP:
+            out["gradients"][str(step)] = flat((n, p.grad) for n, p in learning.items())
+        with torch.no_grad():
+            for n, p in learning.items():
+                g = p.grad + WEIGHT_DECAY * p
+                buffers[n] = MOMENTUM * buffers[n] + g if n in buffers else g.clone()
+                p -= LR * buffers[n]
+    out["end"] = flat((n, t) for n, t in net.state_dict().items() if "num_batches" not in n)
+    assert all(math.isfinite(x) for x in out["losses"])
+    return out
+
+
+def main():
+    torch.manual_seed(0)
+    net = simclr_network()
+    simclr = train(net, lambda step: simclr_loss(net, step))
+    torch.manual_seed(1)
+    moco = Moco(moco_network())
+    run = train(moco.net, moco.loss)
+    run["first_queue"] = moco.first_queue.flatten().tolist()
+    run["queue"] = moco.queue.flatten().tolist()
+    pathlib.Path(__file__).with_name("contrast.json").write_text(json.dumps({"simclr": simclr, "moco": run}) + "\n")
+    print(simclr["losses"], run["losses"])
+
+
+if __name__ == "__main__":
+    main()

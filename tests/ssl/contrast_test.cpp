@@ -1,0 +1,254 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/presets.h>
+#include <unlabel/ssl/cast.h>
+#include <unlabel/ssl/gather.h>
+#include <unlabel/ssl/info_nce.h>
+#include <unlabel/ssl/moco.h>
+#include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/simclr.h>
+
+#include "thread_group.h"
+#include "tiny_method.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+namespace unlabel::ssl {
+namespace {
+
+using nlohmann::json;
+using testing::TinyEncoder;
+
+constexpr std::int64_t kBatch = 8;  // of tests/golden/contrast.py
+const std::vector<int> kSizes{12, 12};
+
+const json& golden(const std::string& method) {
+  static const json value = read_json_file(UNLABEL_SOURCE_DIR "/tests/golden/contrast.json");
+  return value.at(method);
+}
+
+std::shared_ptr<Method> simclr(const std::shared_ptr<const Group>& group = single_process()) {
+  SimclrOptions options;
+  options.hidden_dim = 8;
+  options.projection_dim = 5;
+  auto method = std::make_shared<Simclr>(std::make_shared<TinyEncoder>(), options, kBatch, group);
+  to_float_dtype(*method, torch::kDouble);
+  set_batch_norm_group(*method, group);
+  testing::set_parameters(*method, golden("simclr")["start"]);
+  return method;
+}
+
+MocoOptions moco_options() {
+  MocoOptions options;
+  options.hidden_dim = 8;
+  options.projection_dim = 5;
+  options.momentum = 0.9;
+  options.queue_length = 20;
+  options.norm_group = 4;
+  return options;
+}
+
+std::shared_ptr<Method> moco(const std::shared_ptr<const Group>& group = single_process()) {
+  auto method = std::make_shared<Moco>(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), moco_options(),
+                                       /*seed=*/5, group);
+  to_float_dtype(*method, torch::kDouble);
+  set_batch_norm_group(*method, group);
+  testing::set_parameters(*method, golden("moco")["start"]);
+  const torch::NoGradGuard no_grad;
+  auto queue = method->named_buffers()["queue.embeddings"];
+  queue.copy_(
+      torch::tensor(golden("moco")["first_queue"].get<std::vector<double>>(), torch::kDouble).view(queue.sizes()));
+  return method;
+}
+
+using Make = std::function<std::shared_ptr<Method>(const std::shared_ptr<const Group>&)>;
+struct Contrastive {
+  const char* name;
+  Make make;
+};
+const Contrastive kBoth[] = {{"simclr", simclr}, {"moco", moco}};
+
+OptimizerOptions sgd() {
+  OptimizerOptions options;
+  options.kind = "sgd";
+  options.weight_decay = 0.01;
+  return options;
+}
+
+Step step_at(int iteration) {
+  Step step;
+  step.iteration = iteration;
+  return step;
+}
+
+std::map<std::string, at::Tensor> tensors_of(const Method& method) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& item : method.named_parameters()) tensors[item.key()] = item.value().detach().clone();
+  for (const auto& item : method.named_buffers()) tensors[item.key()] = item.value().detach().clone();
+  return tensors;
+}
+
+TEST(Contrast, FollowsTheReleasedCodes) {
+  for (const auto& [name, make] : kBoth) {
+    SCOPED_TRACE(name);
+    const auto method = make(single_process());
+    Optimizer optimizer(method->parameter_groups(), sgd());
+    const auto& losses = golden(name)["losses"];
+    ASSERT_EQ(losses.size(), 9u);
+    int checked = 0;
+    for (int t = 0; t < static_cast<int>(losses.size()); ++t) {
+      optimizer.zero_grad();
+      method->before_step(step_at(t));
+      const auto loss = method->loss(testing::chirps(kSizes, kBatch, t), step_at(t));
+      loss.value.backward();
+      EXPECT_NEAR(loss.value.item<double>(), losses[t].get<double>(), 1e-9) << "step " << t;
+      if (const auto key = std::to_string(t); golden(name)["gradients"].contains(key)) {
+        for (const auto& [parameter, gradient] : golden(name)["gradients"][key].items())
+          EXPECT_LT(testing::distance(method->named_parameters()[parameter].grad(), gradient), 1e-9)
+              << "step " << t << " " << parameter;
+        ++checked;
+      }
+      optimizer.step(0.2);
+      method->after_step(step_at(t));
+    }
+    EXPECT_EQ(checked, 4);
+    const auto end = tensors_of(*method);
+    for (const auto& [tensor, values] : golden(name)["end"].items())
+      EXPECT_LT(testing::distance(end.at(tensor), values), 1e-9) << tensor;
+    if (golden(name).contains("queue")) {
+      EXPECT_LT(testing::distance(end.at("queue.embeddings"), golden(name)["queue"]), 1e-9);
+    }
+  }
+}
+
+TEST(Contrast, IsTheSameOnAnyNumberOfRanks) {
+  for (const auto& [name, make] : kBoth) {
+    SCOPED_TRACE(name);
+    const auto train = [&](const std::shared_ptr<const Group>& group) {
+      const auto method = make(group);
+      Optimizer optimizer(method->parameter_groups(), sgd());
+      for (int t = 0; t < 8; ++t) {
+        optimizer.zero_grad();
+        method->before_step(step_at(t));
+        const auto views = testing::chirps(kSizes, kBatch, t, group->rank(), group->world_size());
+        method->loss(views, step_at(t)).value.backward();
+        testing::average_gradients(*method, *group);
+        optimizer.step(0.05);
+        method->after_step(step_at(t));
+      }
+      return tensors_of(*method);
+    };
+    const auto one = train(single_process());
+    EXPECT_GT(testing::distance(one.at("projector.0.weight"), golden(name)["start"]["projector.0.weight"]), 1e-2);
+    testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {
+      const auto many = train(group);
+      ASSERT_EQ(many.size(), one.size());
+      for (const auto& [tensor, value] : one)
+        EXPECT_LT((many.at(tensor) - value).abs().max().item<double>(), 1e-9) << tensor;
+    });
+  }
+}
+
+TEST(Contrast, HasTheGradientOfItsLoss) {
+  for (const auto& [name, make] : kBoth) {
+    SCOPED_TRACE(name);
+    const auto method = make(single_process());
+    method->before_step(step_at(0));
+    const auto queue = method->named_buffers().contains("queue.embeddings")
+                           ? method->named_buffers()["queue.embeddings"].clone()
+                           : at::Tensor();
+    const auto views = testing::chirps(kSizes, kBatch, 2);
+    testing::expect_gradients(*method, [&] {
+      if (queue.defined()) method->named_buffers()["queue.embeddings"].copy_(queue);
+      return method->loss(views, step_at(0)).value;
+    });
+  }
+}
+
+TEST(Contrast, GoesOnFromItsTensorsBitForBit) {
+  const auto whole = moco();
+  const auto run = [](Method& method, int t) {
+    method.before_step(step_at(t));
+    const auto loss = method.loss(testing::chirps(kSizes, kBatch, t), step_at(t)).value.item<double>();
+    method.after_step(step_at(t));
+    return loss;
+  };
+  for (int t = 0; t < 2; ++t) run(*whole, t);  // the queue still holds random directions
+  const auto second = moco();
+  {
+    const torch::NoGradGuard no_grad;
+    for (const auto& item : whole->named_parameters()) second->named_parameters()[item.key()].copy_(item.value());
+    for (const auto& item : whole->named_buffers()) second->named_buffers()[item.key()].copy_(item.value());
+  }
+  for (int t = 2; t < 6; ++t) EXPECT_EQ(run(*whole, t), run(*second, t)) << t;
+}
+
+TEST(Contrast, KeysKnowNothingOfTheirQueriesBatch) {
+  // Another shuffle gives other groups, and so other keys; what a group holds decides, not where it is computed.
+  const auto views = testing::chirps(kSizes, kBatch, 0);
+  const auto loss_at = [&](int iteration) {
+    const auto method = moco();
+    method->before_step(step_at(0));
+    return method->loss(views, step_at(iteration)).value.item<double>();
+  };
+  EXPECT_EQ(loss_at(0), loss_at(0));
+  EXPECT_NE(loss_at(0), loss_at(1));
+}
+
+TEST(InfoNce, IsTheLogarithmOfTheKeysByChance) {
+  const auto positives = torch::tensor({2, 0, 1}, torch::kInt64);
+  const auto by_chance = info_nce(torch::zeros({3, 7}, torch::kDouble), positives, 0.1);
+  EXPECT_NEAR(by_chance.loss.item<double>(), std::log(7), 1e-12);
+  auto similarity = torch::zeros({3, 7}, torch::kDouble);
+  similarity.index_fill_(1, torch::tensor({5, 6}, torch::kInt64), -std::numeric_limits<double>::infinity());
+  EXPECT_NEAR(info_nce(similarity, positives, 0.1).loss.item<double>(), std::log(5), 1e-12);
+  similarity = torch::eye(7, torch::kDouble).index_select(0, positives);
+  const auto found = info_nce(similarity, positives, 0.01);
+  EXPECT_LT(found.loss.item<double>(), 1e-9);
+  EXPECT_EQ(found.accuracy.item<double>(), 1);
+}
+
+TEST(Gather, SendsGradientsBackToTheirRank) {
+  testing::run_ranks(3, [](std::shared_ptr<const Group> group) {
+    const double own = group->rank() + 1;
+    auto rows = torch::full({2, 1}, own, torch::kDouble).requires_grad_();
+    const auto all = gather_with_gradient(rows, group);
+    ASSERT_EQ(all.size(0), 6);
+    EXPECT_EQ(all[2 * group->rank()].item<double>(), own);
+    // Each rank weighs row i by own * (i + 1): row i gets (1 + 2 + 3) (i + 1).
+    (own * all.flatten() * torch::arange(1, 7, torch::kDouble)).sum().backward();
+    for (int i = 0; i < 2; ++i)
+      EXPECT_EQ(rows.grad()[i].item<double>(), 6 * (2 * group->rank() + i + 1)) << group->rank();
+  });
+  const auto alone = torch::ones({2, 2});
+  EXPECT_TRUE(gather_with_gradient(alone, single_process()).is_same(alone));
+}
+
+TEST(Contrast, RefusesWhatCannotBe) {
+  const auto refused = [](auto change) -> std::string {
+    auto options = moco_options();
+    change(options);
+    try {
+      Moco(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), options, 0, single_process());
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused([](auto&) {}), "");
+  EXPECT_EQ(refused([](auto& o) { o.temperature = 0; }), "moco.temperature is 0: it must be above 0");
+  EXPECT_NE(refused([](auto& o) { o.momentum = 2; }), "");
+  EXPECT_NE(refused([](auto& o) { o.queue_length = 0; }), "");
+  for (const auto& [name, make] : kBoth) {
+    const auto method = make(single_process());
+    EXPECT_THROW(method->loss(testing::chirps({12}, kBatch, 0), {}), UsageError) << name;
+    EXPECT_THROW(method->check_views(augment::preset("swav", {.global_size = 32, .local_size = 16})), UsageError);
+    EXPECT_NO_THROW(method->check_views(augment::preset("simclr", {.global_size = 32})));
+  }
+  // 6 images do not make groups of 4.
+  EXPECT_THROW(moco()->loss(testing::chirps(kSizes, 6, 0), {}), UsageError);
+}
+
+}  // namespace
+}  // namespace unlabel::ssl
