@@ -33,6 +33,8 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -118,6 +120,8 @@ class Run {
   std::unique_ptr<RunLog> open_log();
   std::unique_ptr<CheckpointWriter> make_writer();
   void announce();
+  void read_samples(std::int64_t epoch, const augment::MultiCrop& views, const std::vector<std::int64_t>& samples,
+                    std::int64_t batch_size, const std::function<void(const ssl::Views&)>& visit) const;
   void train_epoch(std::int64_t epoch);
   StepNews forward_and_backward(const data::HostBatch& batch, ssl::Step step);
   MadeStep make_step(data::HostBatch batch, const ssl::Step& step);
@@ -227,7 +231,7 @@ std::optional<std::int64_t> Run::agree() const {
 std::shared_ptr<ssl::Method> Run::make_method() {
   torch::manual_seed(options_.seed);
   auto method = ssl::make_method(options_.method, options_.methods,
-                                 {options_.encoder, options_.batch_size, options_.seed, group_});
+                                 {options_.encoder, dataset_->size(), options_.batch_size, options_.seed, group_});
   method->check_views(views_);
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
@@ -245,13 +249,14 @@ std::shared_ptr<ssl::Method> Run::make_method() {
 
 std::unique_ptr<RunFolder> Run::open_folder() {
   std::unique_ptr<RunFolder> folder;
+  const auto grown = method_->data_state();
   ssl::together(*group_, [&] {
     if (!lead_) return;
     // Room for the checkpoints that are kept and for one more while it is written, less those that are there.
     const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
     const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
     const bool finished = newest_.value_or(0) >= last_;
-    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_.bytes());
+    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_.bytes(grown));
     remove_unfinished_checkpoints(checkpoints_);
   });
   return folder;
@@ -386,15 +391,37 @@ MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   guard_.update(finite, [&] {
     method_->before_update(step);
     optimizer_.step(lr);
-    method_->after_step(step);
+    auto after = step;
+    after.stands = finite;
+    method_->after_step(after);
   });
   return {step, lr, std::move(exchange), std::move(batch.indices), std::move(batch.replacements)};
 }
 
+/// Views outside of training steps, for methods that look at all of the data. Ranks read as many batches each.
+void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, const std::vector<std::int64_t>& samples,
+                       std::int64_t batch_size, const std::function<void(const ssl::Views&)>& visit) const {
+  data::Loader loader(dataset_, views, loader_options(options_, environment_));
+  loader.start(samples, batch_size, epoch);
+  while (true) {
+    std::optional<data::HostBatch> batch;
+    ssl::together(*group_, [&] { batch = loader.next(); });
+    if (!batch) return;
+    visit(micro_batch(data::collate_views(*batch), data::collate_indices(*batch), 0,
+                      static_cast<std::int64_t>(batch->indices.size()), precision_.weights(), device_,
+                      options_.channels_last));
+  }
+}
+
 void Run::train_epoch(std::int64_t epoch) {
-  const ssl::Epoch about{epoch, dataset_->size()};
+  const ssl::Epoch about{epoch, dataset_.get(), &views_,
+                         [&](const auto& views, const auto& samples, std::int64_t batch_size, const auto& visit) {
+                           read_samples(epoch, views, samples, batch_size, visit);
+                         }};
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
-  if (iteration_ == begin) method_->before_epoch(about);
+  std::map<std::string, double> news;
+  if (iteration_ == begin)
+    for (const auto& [name, value] : method_->before_epoch(about)) news[name] = value.item<double>();
   data::Sampler order = sampler_;
   if (auto own = method_->order(about)) order.set_order(std::move(*own));
   loader_.start(order, epoch, iteration_ - begin, end - begin);
@@ -410,6 +437,7 @@ void Run::train_epoch(std::int64_t epoch) {
     throughput_.step(loader_.seconds_waited());
     made.line["images_per_second"] = throughput_.recent();
     made.line["data_wait"] = throughput_.recent_data_wait();
+    made.epoch_news = std::exchange(news, {});
 
     if (iteration_ % steps_per_epoch_ == 0 && online_knn_ && (epoch + 1) % options_.knn.every == 0) {
       measure_knn(epoch, made.line);
@@ -436,6 +464,7 @@ bool Run::saving_minutes_are_over() const {
 
 // Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
 void Run::save() {
+  const auto grown = method_->data_state();
   ssl::together(*group_, [&] {
     // Statistics of batches may differ between groups of ranks.
     if (!state_.finite())
@@ -448,7 +477,7 @@ void Run::save() {
       progress_.say("warning: the last checkpoint is still being written (a slow disk?); this one is left out");
       return;
     }
-    writer_->start([&](CheckpointFiles& files) { pack(state_.take(iteration_, journal_.state()), files); });
+    writer_->start([&](CheckpointFiles& files) { pack(state_.take(iteration_, grown, journal_.state()), files); });
     if (!needed) return;
     writer_->wait();
     if (iteration_ == last_) return;

@@ -65,6 +65,7 @@ void StepJournal::write_line(const MadeStep& made, const StepHealth& health) {
   const auto iteration = made.step.iteration;
   auto line = made.line;
   line.update({{"step", iteration}, {"epoch", made.step.epoch}, {"loss", health.loss}, {"lr", made.lr}});
+  for (const auto& [name, value] : made.epoch_news) line[name] = value;
   for (const auto& [name, value] : health.diagnostics) line[name] = value;
   if (!health.finite) line["left_out"] = true;
   setting_.progress.update(iteration + 1, health.loss, made.line.value("images_per_second", 0.0),

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct MadeStep {
   StepExchange exchange;
   std::vector<std::int64_t> indices;            ///< this rank's samples
   std::vector<data::Replacement> replacements;  ///< this rank's
+  std::map<std::string, double> epoch_news{};   ///< of the method, before an epoch's first step
   nlohmann::json line =
       nlohmann::json::object();  ///< what else its line in metrics.jsonl says: images_per_second, data_wait ...
 };

@@ -68,13 +68,13 @@ ssl::NamedTensors below(const ssl::NamedTensors& tensors, const std::string& pre
 
 }  // namespace
 
-std::int64_t TrainingState::bytes() const {
+std::int64_t TrainingState::bytes(const ssl::NamedTensors& grown) const {
   std::int64_t sum = 1 << 20;
-  for (const auto& item : take(0).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
+  for (const auto& item : take(0, grown).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
   return sum;
 }
 
-Checkpoint TrainingState::take(std::int64_t iteration, nlohmann::json health) const {
+Checkpoint TrainingState::take(std::int64_t iteration, const ssl::NamedTensors& grown, nlohmann::json health) const {
   Checkpoint checkpoint;
   checkpoint.iteration = iteration;
   const auto append = [&](const std::string& prefix, const ssl::NamedTensors& tensors) {
@@ -83,6 +83,7 @@ Checkpoint TrainingState::take(std::int64_t iteration, nlohmann::json health) co
   append("method.", ssl::state_of(method));
   append("optimizer.", optimizer.state());
   append("scaler.", scaler.state());
+  append("data.", grown);
   checkpoint.training = {
       {"options", config_json(options)},
       {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(fingerprint)}}},
@@ -120,6 +121,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   ssl::load_state(method, below(checkpoint.tensors, "method."), {"", /*strict=*/true});
   optimizer.load_state(below(checkpoint.tensors, "optimizer."));
   scaler.load_state(below(checkpoint.tensors, "scaler."));
+  method.load_data_state(below(checkpoint.tensors, "data."));
   resumed.iteration = checkpoint.iteration;
   resumed.health = checkpoint.training.value("health", nlohmann::json());
   resumed.arithmetic_threads = checkpoint.training.value("arithmetic_threads", at::get_num_threads());

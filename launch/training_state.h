@@ -6,6 +6,7 @@
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/weights.h>
 
 #include <map>
 
@@ -20,11 +21,12 @@ struct TrainingState {
   const data::Dataset& dataset;
   std::uint64_t fingerprint = 0;  ///< the data set's
 
-  /// Size of a checkpoint's tensors.
-  std::int64_t bytes() const;
+  /// Size of a checkpoint's tensors, with the method's data_state().
+  std::int64_t bytes(const ssl::NamedTensors& grown) const;
 
-  /// The state after `iteration` updates, and `health`, which is no tensor. Refers to the live tensors: pack it before the next step.
-  Checkpoint take(std::int64_t iteration, nlohmann::json health = {}) const;
+  /// The state after `iteration` updates, with the method's data_state(), and `health`, which is no tensor. Refers to the live tensors:
+  /// pack it before the next step.
+  Checkpoint take(std::int64_t iteration, const ssl::NamedTensors& grown, nlohmann::json health = {}) const;
 
   /// Where a run goes on.
   struct Resumed {

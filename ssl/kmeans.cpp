@@ -15,7 +15,7 @@ namespace unlabel::ssl {
 namespace {
 
 constexpr std::int64_t kBlock = 4096;  ///< points at once
-constexpr float kSplit = 1.0f / 1024;
+constexpr double kSplit = 1.0 / 1024;
 
 /// How many points each rank has, and where this rank's begin.
 struct Shares {
@@ -169,11 +169,12 @@ KmeansResult kmeans(const at::Tensor& points, const KmeansOptions& options, cons
       result.empty = k - filled.sum().item<std::int64_t>();
       break;
     }
-    const auto means = (now.sums / now.counts.clamp_min(1).unsqueeze(1)).to(centroids.scalar_type());
-    centroids = at::where(filled.unsqueeze(1), means, centroids);
+    auto updated =
+        at::where(filled.unsqueeze(1), now.sums / now.counts.clamp_min(1).unsqueeze(1), centroids.to(torch::kFloat64));
     if (options.empty == "split" && shares.total > k)
-      result.split += split_empty(centroids, now.counts, shares.total, options.seed, iteration);
-    if (options.spherical) centroids = centroids / centroids.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12);
+      result.split += split_empty(updated, now.counts, shares.total, options.seed, iteration);
+    if (options.spherical) updated = updated / updated.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12);
+    centroids = updated.to(centroids.scalar_type());
   }
   result.centroids = centroids;
   return result;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/multi_crop.h>
+#include <unlabel/data/dataset.h>
 #include <unlabel/ssl/collapse.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
@@ -8,6 +9,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,19 +31,29 @@ struct Step {
   std::int64_t steps_per_epoch = 0;   ///< iterations an epoch
   int micro_step = 0;                 ///< accumulation: 0, 1, ... micro_steps - 1 within the iteration
   int micro_steps = 1;
+  at::Tensor
+      stands{};  ///< in after_step: a bool scalar on the device, false when this update is about to be taken back
 };
 
-/// The start of a pass over the data.
+/// Named scalars for the log, detached.
+using Diagnostics = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// The start of a pass over the data, and the data itself, for methods that look at all of it then.
 struct Epoch {
   std::int64_t epoch = 0;
-  std::int64_t samples = 0;  ///< in the data set
+  const data::Dataset* dataset = nullptr;
+  const augment::MultiCrop* views = nullptr;  ///< those of training
+  /// Makes views of this rank's samples, drawn for this epoch, in their order and in batches of at most `batch`, on the device of
+  /// training. Every rank must call it, with as many samples; `visit` may make collectives.
+  std::function<void(const augment::MultiCrop& views, const std::vector<std::int64_t>& samples, std::int64_t batch,
+                     const std::function<void(const Views&)>& visit)>
+      read;
 };
 
 /// A loss to differentiate, and what else is worth a line in the log.
 struct Loss {
-  at::Tensor value;  ///< scalar: the mean over this rank's samples
-  std::vector<std::pair<std::string, at::Tensor>>
-      diagnostics;  ///< detached scalars by name, averaged over ranks before they are logged
+  at::Tensor value;         ///< scalar: the mean over this rank's samples
+  Diagnostics diagnostics;  ///< averaged over ranks before they are logged
   at::Tensor
       embeddings;  ///< n x d, detached: those of the first views, which are watched for collapse; may be undefined
 };
@@ -51,6 +63,8 @@ struct ParameterGroup {
   std::vector<at::Tensor> parameters;
   std::vector<std::string> names;      ///< of the parameters, as named_parameters() has them
   double lr_scale = 1;                 ///< times the scheduled learning rate
+  std::optional<double> lr;            ///< a rate of its own, whatever the schedule says
+  std::optional<double> momentum;      ///< instead of the run's (sgd, lars, larc)
   std::optional<double> weight_decay;  ///< instead of the run's
   bool adapt = true;                   ///< LARS: false takes the plain learning rate (BYOL: biases and norms)
 };
@@ -62,7 +76,8 @@ struct ParameterGroup {
 ///     before_epoch;  for each iteration: before_step; for each micro-batch: loss, backward; before_update; optimiser; after_step
 ///
 /// Everything that a run needs to go on is a registered parameter or buffer, in *global* order (the same on every rank), so that one
-/// checkpoint holds it and another world size can load it. Parameters are never replaced, only written in place.
+/// checkpoint holds it and another world size can load it; or, where it grows with the data, in data_state(). Parameters are never
+/// replaced, only written in place. The encoder is registered as `backbone`, where evaluation looks for it.
 struct Method : torch::nn::Module {
   using torch::nn::Module::Module;
 
@@ -72,7 +87,8 @@ struct Method : torch::nn::Module {
   /// Throws UsageError when the method cannot learn from such views. Asked before a run leaves anything behind.
   virtual void check_views(const augment::MultiCrop&) const {}
 
-  virtual void before_epoch(const Epoch&) {}
+  /// DeepCluster: new assignments. What it returns goes into the log with the epoch's first step.
+  virtual Diagnostics before_epoch(const Epoch&) { return {}; }
   virtual void before_step(const Step&) {}    ///< SwAV: normalise the prototypes
   virtual void before_update(const Step&) {}  ///< gradients are there and averaged. SwAV: hold the prototypes still
   virtual void after_step(const Step&) {}     ///< BYOL: move the target
@@ -82,6 +98,13 @@ struct Method : torch::nn::Module {
 
   /// An order of samples of the method's own for this epoch; nullopt: the keyed permutation.
   virtual std::optional<std::vector<std::int64_t>> order(const Epoch&) { return std::nullopt; }
+
+  /// What grows with the data (memory banks, assignments): whole, in global order, on the CPU; each rank may keep but its part. It is
+  /// neither moved nor copied in each step, as buffers are. Empty tensors have their size from the start. Every rank must call it; only
+  /// rank 0's answer counts.
+  virtual std::vector<std::pair<std::string, at::Tensor>> data_state() { return {}; }
+  /// Takes back what data_state() gave, on any number of ranks. Throws MismatchError when it does not fit.
+  virtual void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>&) {}
 
   /// What tells that the method has stopped learning, by the names of diagnostics, "loss", "feature_spread" and "effective_rank"
   /// (spread.h). By default nothing.

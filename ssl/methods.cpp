@@ -8,6 +8,7 @@ namespace unlabel::ssl {
 OptionTable table(MethodOptions& options) {
   OptionTable t;
   t.section("byol", table(options.byol));
+  t.section("deepcluster_v2", table(options.deepcluster_v2));
   t.section("moco", table(options.moco));
   t.section("simclr", table(options.simclr));
   t.section("swav", table(options.swav));
@@ -15,7 +16,7 @@ OptionTable table(MethodOptions& options) {
 }
 
 const std::vector<std::string>& method_names() {
-  static const std::vector<std::string> names{"byol", "moco", "simclr", "swav"};
+  static const std::vector<std::string> names{"byol", "deepcluster_v2", "moco", "simclr", "swav"};
   return names;
 }
 
@@ -35,6 +36,10 @@ std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions
   require_method(name);
   auto encoder = make_encoder(scene.encoder);
   if (name == "byol") return std::make_shared<Byol>(std::move(encoder), make_encoder(scene.encoder), options.byol);
+  if (name == "deepcluster_v2")
+    return std::make_shared<DeepClusterV2>(std::move(encoder), options.deepcluster_v2,
+                                           DeepClusterV2Scene{scene.images, scene.global_batch, scene.seed},
+                                           scene.group);
   if (name == "moco")
     return std::make_shared<Moco>(std::move(encoder), make_encoder(scene.encoder), options.moco, scene.seed,
                                   scene.group);

@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/options.h>
 #include <unlabel/ssl/byol.h>
+#include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/moco.h>
 #include <unlabel/ssl/models/encoder.h>
@@ -18,6 +19,7 @@ namespace unlabel::ssl {
 /// The options of every method, a section each, under the method's name: `--swav.prototypes 300`.
 struct MethodOptions {
   ByolOptions byol;
+  DeepClusterV2Options deepcluster_v2;
   MocoOptions moco;
   SimclrOptions simclr;
   SwavOptions swav;
@@ -36,6 +38,7 @@ void require_method(const std::string& name);
 /// What a method is made for.
 struct MethodScene {
   EncoderOptions encoder;         ///< what networks to build
+  std::int64_t images = 0;        ///< in the data set
   std::int64_t global_batch = 0;  ///< samples an iteration, over all ranks and micro-batches
   std::uint64_t seed = 0;         ///< of what the method draws itself
   std::shared_ptr<const Group> group = single_process();

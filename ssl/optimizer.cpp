@@ -86,15 +86,17 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
   for (const auto& group : groups_) {
     UNLABEL_INVARIANT(group.parameters.size() == group.names.size());
     const double weight_decay = group.weight_decay.value_or(o.weight_decay);
+    const double momentum = group.momentum.value_or(o.momentum);
     need(weight_decay >= 0, "weight_decay", weight_decay, "at least 0");
-    Bundle usual{{}, group.lr_scale, weight_decay, group.adapt};
-    Bundle excluded{{}, group.lr_scale, 0, false};
+    need(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
+    Bundle usual{{}, group.lr_scale, weight_decay, group.adapt, group.lr, momentum};
+    Bundle excluded{{}, group.lr_scale, 0, false, group.lr, momentum};
     for (std::size_t i = 0; i < group.parameters.size(); ++i) {
       const auto& parameter = group.parameters[i];
       if (!seen.insert(group.names[i]).second)
         throw Error("parameter '", group.names[i], "' is in two groups of the optimiser");
       Slot slot{group.names[i], parameter, {}, {}, {}};
-      if (adamw || o.momentum > 0) slot.momentum = at::zeros_like(parameter);
+      if (adamw || momentum > 0) slot.momentum = at::zeros_like(parameter);
       if (adamw) {
         slot.second = at::zeros_like(parameter);
         slot.steps = torch::zeros({}, torch::TensorOptions(torch::kInt64).device(parameter.device()));
@@ -109,7 +111,7 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
 void Optimizer::step(double lr) {
   const torch::NoGradGuard no_grad;
   for (auto& bundle : bundles_) {
-    const double rate = lr * bundle.lr_scale;
+    const double rate = bundle.lr.value_or(lr * bundle.lr_scale);
     Tensors parameters, gradients, first, second, steps;
     for (auto& slot : bundle.slots) {
       if (!slot.parameter.grad().defined()) continue;
@@ -148,10 +150,10 @@ void Optimizer::step(double lr) {
     } else {
       direction = bundle.weight_decay == 0 ? gradients : at::_foreach_add(gradients, parameters, bundle.weight_decay);
     }
-    if (options_.momentum > 0) {
-      at::_foreach_mul_(first, options_.momentum);
+    if (bundle.momentum > 0) {
+      at::_foreach_mul_(first, bundle.momentum);
       at::_foreach_add_(first, direction);
-      direction = options_.nesterov ? at::_foreach_add(direction, first, options_.momentum) : first;
+      direction = options_.nesterov ? at::_foreach_add(direction, first, bundle.momentum) : first;
     }
     at::_foreach_add_(parameters, direction, -rate);
   }

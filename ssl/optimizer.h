@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,7 @@ struct OptimizerOptions {
 OptionTable table(OptimizerOptions& options);
 
 /// Updates parameters in place, a few kernels for a whole group. With w a parameter, g its gradient, l = lr *
-/// ParameterGroup::lr_scale:
+/// ParameterGroup::lr_scale, or ParameterGroup::lr:
 ///
 ///     sgd:    d = g + wd w
 ///     larc:   d = (g + wd w) a,  a = eta |w| / (|g| + wd |w| + eps);  clip: a = min(a / l, 1)
@@ -81,6 +82,8 @@ class Optimizer {
     std::vector<Slot> slots;
     double lr_scale, weight_decay;
     bool adapt;
+    std::optional<double> lr;
+    double momentum;
   };
 
   OptimizerOptions options_;

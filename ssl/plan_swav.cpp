@@ -4,70 +4,23 @@
 
 namespace unlabel::ssl {
 
-// - Local crops keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large.
-// - The learning rate goes through the two published points of LARC, 0.6 at a batch of 256 and 4.8 at 4096, as a power of
-//   the batch (0.75; not the linear rule); batches from 1024 on warm up for 10 epochs from a sixteenth of it. It ends at
-//   a thousandth.
-// - Prototypes: one for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images.
 // - The prototypes are frozen for the first epoch, as in the published scripts (313 iterations of 4096, 5005 of 256, on ImageNet).
 // - A queue when there are more than twice as many prototypes as samples in a batch: 1.28 embeddings a prototype (3840 for
 //   3000), from epoch 15, or an eighth of the run.
 Plan plan_swav(const PlanInput& input) {
   Planner plan(input);
   const std::int64_t images = plan.images();
-  const bool small = plan.small();
 
-  // Images and network.
-  const auto global = plan.global_size();
-  plan.choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
-  plan.choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
-  const auto locals = plan.choose<std::int64_t>("augment.local_count",
-                                                global < 24 ? 0
-                                                : small     ? 4
-                                                            : 6,
-                                                global < 24 ? "crops smaller than these show too little"
-                                                            : "more views at a small price (the paper's multi-crop)");
-  if (locals > 0)
-    plan.choose<std::int64_t>(
-        "augment.local_size",
-        std::min(global, small ? round_to(global * 0.5, 4, 8) : round_to(global * 96.0 / 224, 8, 32)),
-        small ? "half of the global crops" : "the paper's ratio, 96 to 224");
-  if (small) {
-    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
-                                     "small images: crops of less than a fifth show too little");
-    if (locals > 0)
-      plan.choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
-    plan.choose<bool>("augment.blur", false, "small images are blurred enough");
-    plan.choose<double>("augment.jitter", 0.5, "half the paper's, as published recipes for CIFAR have it");
-  }
+  plan.multi_crop();
   const auto features = plan.encoder();
 
-  // Batch, length, learning rate.
   const auto batch = plan.batch_size();
   const std::int64_t steps = std::max<std::int64_t>(1, images / batch);
   const auto epochs = plan.epochs();
-  plan.optimizer("larc");
-  const auto lr = plan.choose<double>(
-      "optimizer.lr", two_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75)),
-      batch == 256    ? "published for a batch of 256"
-      : batch == 4096 ? "published for a batch of 4096"
-                      : concat("for a batch of ", batch, ", by the published 0.6 at 256 and 4.8 at 4096"));
-  plan.choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
-  plan.choose<std::string>("schedule.kind", "cosine", "the paper's");
-  plan.choose<double>("schedule.final_lr", two_digits(lr / 1000), "a thousandth of the peak, as published");
-  const double warmup = plan.choose<double>(
-      "schedule.warmup_epochs", batch >= 1024 ? std::min(10.0, static_cast<double>(epochs) / 10) : 0.0,
-      batch >= 1024 ? "large batches begin slowly, as published" : "published batches of 256 do without");
-  if (warmup > 0) plan.choose<double>("schedule.warmup_start_lr", lr / 16, "as published: 0.3 before 4.8");
+  plan.larc(batch, epochs);
 
-  // Prototypes.
-  const auto prototypes = plan.choose<std::int64_t>(
-      "swav.prototypes",
-      std::max<std::int64_t>(2, std::min({std::int64_t{3000}, images / 4, std::max<std::int64_t>(64, images / 100)})),
-      images >= 300000 ? "the paper's"
-      : images >= 6400 ? "one for 100 images"
-      : images >= 256  ? "few images: 64 classes to tell apart are still useful"
-                       : "few images: one for four of them");
+  const auto [clusters, why] = plan.clusters();
+  const auto prototypes = plan.choose<std::int64_t>("swav.prototypes", clusters, why);
   plan.choose<std::int64_t>("swav.hidden_dim", features, "as many as the features of the encoder");
   plan.choose<std::int64_t>("swav.freeze_prototypes_iterations", std::min(steps, steps * epochs / 2),
                             "the first epoch, as published");

@@ -83,6 +83,56 @@ void Planner::optimizer(const std::string& kind) {
     throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ", kind, " only");
 }
 
+void Planner::multi_crop() {
+  const auto global = global_size();
+  choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
+  choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
+  const auto locals = choose<std::int64_t>("augment.local_count",
+                                           global < 24 ? 0
+                                           : small()   ? 4
+                                                       : 6,
+                                           global < 24 ? "crops smaller than these show too little"
+                                                       : "more views at a small price (the paper's multi-crop)");
+  if (locals > 0)
+    choose<std::int64_t>(
+        "augment.local_size",
+        std::min(global, small() ? round_to(global * 0.5, 4, 8) : round_to(global * 96.0 / 224, 8, 32)),
+        small() ? "half of the global crops" : "the paper's ratio, 96 to 224");
+  if (small()) {
+    choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
+                                "small images: crops of less than a fifth show too little");
+    if (locals > 0)
+      choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
+    choose<bool>("augment.blur", false, "small images are blurred enough");
+    choose<double>("augment.jitter", 0.5, "half the paper's, as published recipes for CIFAR have it");
+  }
+}
+
+void Planner::larc(std::int64_t batch, std::int64_t epochs) {
+  optimizer("larc");
+  const auto lr = choose<double>(
+      "optimizer.lr", two_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75)),
+      batch == 256    ? "published for a batch of 256"
+      : batch == 4096 ? "published for a batch of 4096"
+                      : concat("for a batch of ", batch, ", by the published 0.6 at 256 and 4.8 at 4096"));
+  choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
+  choose<std::string>("schedule.kind", "cosine", "the paper's");
+  choose<double>("schedule.final_lr", two_digits(lr / 1000), "a thousandth of the peak, as published");
+  const double warmup = choose<double>(
+      "schedule.warmup_epochs", batch >= 1024 ? std::min(10.0, static_cast<double>(epochs) / 10) : 0.0,
+      batch >= 1024 ? "large batches begin slowly, as published" : "published batches of 256 do without");
+  if (warmup > 0) choose<double>("schedule.warmup_start_lr", lr / 16, "as published: 0.3 before 4.8");
+}
+
+std::pair<std::int64_t, std::string> Planner::clusters() const {
+  return {std::max<std::int64_t>(
+              2, std::min({std::int64_t{3000}, images() / 4, std::max<std::int64_t>(64, images() / 100)})),
+          images() >= 300000 ? "the paper's"
+          : images() >= 6400 ? "one for 100 images"
+          : images() >= 256  ? "few images: 64 classes to tell apart are still useful"
+                             : "few images: one for four of them"};
+}
+
 Plan Planner::take() {
   plan_.warnings = plan_warnings(plan_.recipe, input_.images, input_.median_short_side);
   return std::move(plan_);
@@ -92,6 +142,7 @@ Plan make_plan(const PlanInput& input) {
   if (!input.given.is_object()) throw UsageError("the given settings must be a JSON object");
   const auto method = find_setting<std::string>(input.given, "method").value_or("");
   if (method == "byol") return plan_byol(input);
+  if (method == "deepcluster_v2") return plan_deepcluster_v2(input);
   if (method == "moco") return plan_moco(input);
   if (method == "simclr") return plan_simclr(input);
   if (method == "swav") return plan_swav(input);

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <string>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 namespace unlabel::ssl {
 
@@ -57,6 +60,13 @@ class Planner {
   std::int64_t encoder();      ///< encoder.arch and encoder.stem; returns the dimensions of its features
   std::int64_t batch_size();
   std::int64_t epochs();
+  /// SwAV's crops: local ones keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large.
+  void multi_crop();
+  /// SwAV's rates: through the two published points of LARC, 0.6 at a batch of 256 and 4.8 at 4096, as a power of the batch (0.75;
+  /// not the linear rule); batches from 1024 on warm up for 10 epochs from a sixteenth of it. It ends at a thousandth.
+  void larc(std::int64_t batch, std::int64_t epochs);
+  /// One cluster for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images; and why.
+  std::pair<std::int64_t, std::string> clusters() const;
   /// The method's optimiser; another one that is given needs its learning rate given too.
   void optimizer(const std::string& kind);
 
@@ -71,6 +81,7 @@ class Planner {
 using Warnings = std::vector<std::string>;
 
 Plan plan_byol(const PlanInput& input);
+Plan plan_deepcluster_v2(const PlanInput& input);
 Plan plan_moco(const PlanInput& input);
 Plan plan_simclr(const PlanInput& input);
 Plan plan_swav(const PlanInput& input);

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/ssl/encode_by_size.h>
 #include <unlabel/ssl/swav.h>
 
 #include <c10/core/GradMode.h>
@@ -73,16 +74,6 @@ Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t g
         "queue", std::make_shared<Queue>(options_.crops_for_assign, length, options_.projection_dim, group_));
 }
 
-at::Tensor Swav::features(const std::vector<at::Tensor>& crops) {
-  std::vector<at::Tensor> features;
-  for (std::size_t begin = 0, end; begin < crops.size(); begin = end) {
-    end = begin + 1;
-    while (end < crops.size() && crops[end].sizes() == crops[begin].sizes()) ++end;
-    features.push_back(backbone_->forward(at::cat({crops.data() + begin, end - begin})));
-  }
-  return at::cat(features);
-}
-
 at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step) {
   const torch::NoGradGuard no_grad;
   const std::int64_t samples = scores.size(1);
@@ -114,7 +105,7 @@ Loss Swav::loss(const Views& views, const Step& step) {
   const auto crops = static_cast<std::int64_t>(views.crops.size()), targets = options_.crops_for_assign;
   check_crops(crops);
   const std::int64_t samples = views.crops[0].size(0);
-  const at::Tensor projected = projection_head_->forward(features(views.crops));
+  const at::Tensor projected = projection_head_->forward(encode_by_size(*backbone_, views.crops));
 
   // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);

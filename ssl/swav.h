@@ -78,7 +78,6 @@ struct Swav : Method {
 
  private:
   void check_crops(std::int64_t crops) const;
-  at::Tensor features(const std::vector<at::Tensor>& crops);
   at::Tensor assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
 
   SwavOptions options_;

@@ -28,6 +28,13 @@ Arguments method_run(const std::string& method, const std::string& data, const s
                                                   {"--seed", "3"}};
   const std::map<std::string, std::map<std::string, std::string>> own{
       {"byol", {{"--byol.hidden-dim", "16"}, {"--byol.projection-dim", "8"}, {"--byol.base-momentum", "0.9"}}},
+      {"deepcluster_v2",
+       {{"--deepcluster-v2.hidden-dim", "16"},
+        {"--deepcluster-v2.projection-dim", "8"},
+        {"--deepcluster-v2.prototypes", "[6, 5, 4]"},
+        {"--deepcluster-v2.freeze-prototypes-iterations", "5"},
+        {"--augment.local-count", "2"},
+        {"--augment.local-size", "8"}}},
       {"moco",
        {{"--moco.hidden-dim", "16"},
         {"--moco.projection-dim", "8"},

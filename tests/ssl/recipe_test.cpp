@@ -34,7 +34,7 @@ struct Read {
 };
 
 TEST(Recipe, AllAreReadable) {
-  ASSERT_EQ(recipe_names().size(), 20u);
+  ASSERT_EQ(recipe_names().size(), 23u);
   EXPECT_TRUE(std::is_sorted(recipe_names().begin(), recipe_names().end()));
   for (const auto& name : recipe_names()) {
     const auto recipe = find_recipe(name);
@@ -193,6 +193,37 @@ TEST(Recipe, HasTheContrastiveOnes) {
   }
 }
 
+TEST(Recipe, HasDeepClusterV2sThree) {
+  struct Published {
+    const char* name;
+    int epochs, size, locals;
+    double low;
+  };
+  for (const auto& p :
+       {Published{"deepcluster_v2_800ep", 800, 224, 6, .14}, Published{"deepcluster_v2_400ep", 400, 160, 4, .08},
+        Published{"deepcluster_v2_400ep_2x224", 400, 224, 0, .08}}) {
+    SCOPED_TRACE(p.name);
+    const auto recipe = find_recipe(p.name);
+    const Read read(recipe);
+    EXPECT_EQ(recipe["epochs"], p.epochs);
+    EXPECT_EQ(recipe["batch_size"], 4096);
+    EXPECT_EQ(recipe["precision"], "float32");
+    EXPECT_EQ(recipe["sync_batch_norm_group"], 8);
+    EXPECT_EQ(read.optimizer.kind, "larc");
+    EXPECT_EQ(read.optimizer.lr, 4.8);
+    EXPECT_EQ(read.schedule.final_lr, .0048);
+    EXPECT_EQ(read.schedule.warmup_start_lr, .3);
+    const auto& own = read.method.deepcluster_v2;
+    EXPECT_EQ(own.prototypes, (std::vector<std::int64_t>{3000, 3000, 3000}));
+    EXPECT_EQ(own.freeze_prototypes_iterations, 300000);
+    EXPECT_EQ(own.kmeans_iterations, 10);
+    EXPECT_FALSE(own.as_released);
+    EXPECT_EQ(recipe["augment"]["global_size"], p.size);
+    EXPECT_EQ(recipe["augment"]["local_count"], p.locals);
+    EXPECT_EQ(recipe["augment"]["global_scale"], json({p.low, 1.0}));
+  }
+}
+
 TEST(Recipe, IsFoundByNameOrFile) {
   const auto path = std::filesystem::temp_directory_path() / "unlabel_recipe_test.json";
   std::ofstream(path) << R"({"epochs": 3})";
@@ -214,7 +245,9 @@ TEST(Recipe, IsFoundByNameOrFile) {
 TEST(Methods, AreMadeByName) {
   MethodOptions options;
   table(options).set_text("swav.prototypes", "10");
-  const MethodScene scene{.encoder = {.arch = "resnet18", .width = 2, .stem = "small"}, .global_batch = 8};
+  table(options).set_text("deepcluster_v2.prototypes", "[10, 20]");
+  const MethodScene scene{
+      .encoder = {.arch = "resnet18", .width = 2, .stem = "small"}, .images = 100, .global_batch = 8};
   for (const auto& name : method_names()) EXPECT_NE(make_method(name, options, scene), nullptr) << name;
   const auto method = make_method("swav", options, scene);
   EXPECT_EQ(method->named_parameters()["prototypes.weight"].size(0), 10);
