@@ -23,6 +23,7 @@
 #include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/cast.h>
+#include <unlabel/ssl/dropout.h>
 #include <unlabel/ssl/spread.h>
 #include <unlabel/ssl/weights.h>
 
@@ -338,6 +339,9 @@ StepNews Run::forward_and_backward(const data::HostBatch& batch, ssl::Step step)
   for (step.micro_step = 0; step.micro_step < step.micro_steps; ++step.micro_step) {
     const auto views = micro_batch(crops, indices, step.micro_step * micro_batch_, micro_batch_, precision_.weights(),
                                    device_, options_.channels_last);
+    ssl::set_dropout_key(
+        *method_, {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + step.micro_step), 0,
+                   group_->rank(), group_->world_size()});
     parallel_.before_forward(/*synchronize=*/step.micro_step + 1 == step.micro_steps);
     ssl::Loss loss;
     {

@@ -84,8 +84,32 @@ std::optional<EncoderOptions> infer_resnet(const NamedTensors& tensors) {
         last->second.size(1) != 8 * options.width) {
       continue;
     }
-    options.in_channels = stem->second.size(1);
+    options.sobel = by_name.count(prefix + "sobel.1.weight") > 0;
+    options.in_channels = options.sobel ? 3 : stem->second.size(1);
     options.stem = stem->second.size(2) == 3 ? "small" : "imagenet";
+    return options;
+  }
+  return std::nullopt;
+}
+
+// The AlexNet or VGG-16 whose names and shapes these are (models/convnet.h).
+std::optional<EncoderOptions> infer_convnet(const NamedTensors& tensors) {
+  std::unordered_map<std::string, at::Tensor> by_name(tensors.begin(), tensors.end());
+  for (const auto& prefix : possible_prefixes(tensors)) {
+    const auto first = by_name.find(prefix + "features.0.weight");
+    if (first == by_name.end() || first->second.dim() != 4) continue;
+    const bool alexnet = first->second.size(2) == 11;
+    const auto last = by_name.find(prefix + (alexnet ? "classifier.4.weight" : "classifier.3.weight"));
+    if (last == by_name.end() || last->second.dim() != 2) continue;
+    EncoderOptions options;
+    options.arch = alexnet ? "alexnet" : "vgg16";
+    options.width = last->second.size(0) / 64;
+    // As for ResNets: the first layer has to bear that out, before anything is allocated.
+    if (options.width < 1 ||
+        first->second.size(0) != std::max<std::int64_t>(1, (alexnet ? 96 : 64) * options.width / 64))
+      continue;
+    options.sobel = by_name.count(prefix + "sobel.1.weight") > 0;
+    options.in_channels = options.sobel ? 3 : first->second.size(1);
     return options;
   }
   return std::nullopt;
@@ -237,11 +261,13 @@ LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderO
   if (options) {
     loaded.options = *options;
   } else {
-    const auto inferred = infer_resnet(file.tensors);
+    auto inferred = infer_resnet(file.tensors);
+    if (!inferred) inferred = infer_convnet(file.tensors);
     if (!inferred) {
       throw UsageError(
           path,
-          ": its tensors are not those of a ResNet under torchvision's names; say what it is with --encoder.arch");
+          ": its tensors are not those of a ResNet under torchvision's names, nor of DeepCluster's AlexNet "
+          "or VGG-16; say what it is with --encoder.arch");
     }
     check_metadata(file.metadata, *inferred, path);
     loaded.options = *inferred;

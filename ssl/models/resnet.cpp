@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/models/resnet.h>
+#include <unlabel/ssl/models/sobel.h>
 
 #include <torch/enum.h>
 #include <torch/nn/init.h>
@@ -91,8 +92,10 @@ class ResNet : public Encoder {
  public:
   ResNet(bool bottleneck, const std::array<int, 4>& blocks, const EncoderOptions& options)
       : small_stem_(options.stem == "small") {
-    conv1_ = register_module("conv1", small_stem_ ? convolution(options.in_channels, options.width, 3, 1)
-                                                  : convolution(options.in_channels, options.width, 7, 2));
+    if (options.sobel) sobel_ = register_module("sobel", Sobel());
+    const auto channels_in = options.sobel ? 2 : options.in_channels;
+    conv1_ = register_module("conv1", small_stem_ ? convolution(channels_in, options.width, 3, 1)
+                                                  : convolution(channels_in, options.width, 7, 2));
     bn1_ = register_module("bn1", BatchNorm(options.width));
     std::int64_t in = options.width;
     for (int s = 0; s < 4; ++s) {
@@ -118,7 +121,7 @@ class ResNet : public Encoder {
   }
 
   at::Tensor forward(const at::Tensor& images) override {
-    auto x = bn1_(conv1_(images)).relu_();
+    auto x = bn1_(conv1_(sobel_ ? sobel_(images) : images)).relu_();
     if (!small_stem_) x = torch::max_pool2d(x, 3, 2, 1);
     for (const auto& block : blocks_) x = block->forward(x);
     return x.mean({2, 3});
@@ -138,6 +141,7 @@ class ResNet : public Encoder {
   }
 
   bool small_stem_;
+  Sobel sobel_{nullptr};
   nn::Conv2d conv1_{nullptr};
   BatchNorm bn1_{nullptr};
   std::vector<std::shared_ptr<Block>> blocks_;  // of layer1 .. layer4, in order
@@ -153,8 +157,8 @@ std::shared_ptr<Encoder> make_resnet(int depth, const EncoderOptions& options) {
   }
   if (options.width < 1 || options.width > 1024)
     throw UsageError("--encoder.width is ", options.width, "; it must be 1 to 1024");
-  if (options.in_channels < 1 || options.in_channels > 1024) {
-    throw UsageError("--encoder.in_channels is ", options.in_channels, "; it must be 1 to 1024");
+  if (options.in_channels < 1 || options.in_channels > 1024 || (options.sobel && options.in_channels != 3)) {
+    throw UsageError("--encoder.in_channels is ", options.in_channels, "; it must be 1 to 1024, and 3 for Sobel");
   }
   if (depth == 18) return std::make_shared<ResNet>(false, std::array{2, 2, 2, 2}, options);
   if (depth == 34) return std::make_shared<ResNet>(false, std::array{3, 4, 6, 3}, options);

@@ -18,7 +18,7 @@ namespace unlabel::ssl {
 /// Parameters and buffers carry torchvision's names and shapes: conv1.weight, bn1.running_mean, layer1.0.conv1.weight,
 /// layer1.0.downsample.0.weight ... Convolutions start from N(0, 2 / fan_out), norms from weight 1 and bias 0; with
 /// `options.zero_init_residual` the last norm of every block starts from weight 0 (Goyal et al. 2017, arXiv:1706.02677,
-/// section 5.1).
+/// section 5.1). With `options.sobel` the network sees edges (sobel.h): then it has a `sobel.*` too, and conv1 two channels.
 ///
 /// `options.arch` is not looked at: `depth` decides. Throws UsageError for a depth, stem, width or number of channels
 /// that there is not.

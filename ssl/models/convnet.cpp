@@ -1,0 +1,132 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/dropout.h>
+#include <unlabel/ssl/models/convnet.h>
+#include <unlabel/ssl/models/sobel.h>
+
+#include <torch/nn/init.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace unlabel::ssl {
+namespace {
+
+namespace nn = torch::nn;
+
+/// Channels 0: max pooling of that kernel and stride.
+struct Layer {
+  std::int64_t channels, kernel, stride, padding;
+};
+
+/// Layers one after another, numbered as in torch::nn::Sequential.
+struct Numbered : nn::Module {
+  using Step = std::function<at::Tensor(const at::Tensor&)>;
+
+  template <class Holder>
+  void add(Holder layer) {
+    register_module(std::to_string(steps_.size()), layer);
+    steps_.push_back([layer](const at::Tensor& x) mutable { return layer->forward(x); });
+  }
+  void add_step(Step step) { steps_.push_back(std::move(step)); }
+  at::Tensor forward(at::Tensor x) {
+    for (const auto& step : steps_) x = step(x);
+    return x;
+  }
+
+ private:
+  std::vector<Step> steps_;
+};
+
+at::Tensor rectify(const at::Tensor& x) { return at::relu(x); }
+
+class ConvNet : public Encoder {
+ public:
+  ConvNet(const char* name, const std::vector<Layer>& layers, std::int64_t pixels, bool dropout_first,
+          const EncoderOptions& options)
+      : name_(name), pixels_(pixels) {
+    const auto wide = [&](std::int64_t channels) { return std::max<std::int64_t>(1, channels * options.width / 64); };
+    if (options.sobel) sobel_ = register_module("sobel", Sobel());
+    features_ = register_module("features", std::make_shared<Numbered>());
+    std::int64_t in = options.sobel ? 2 : options.in_channels;
+    for (const auto& layer : layers) {
+      if (layer.channels == 0) {
+        features_->add_step([layer](const at::Tensor& x) { return at::max_pool2d(x, layer.kernel, layer.stride); });
+        continue;
+      }
+      const auto out = wide(layer.channels);
+      features_->add(nn::Conv2d(nn::Conv2dOptions(in, out, layer.kernel).stride(layer.stride).padding(layer.padding)));
+      features_->add(BatchNorm(out));
+      features_->add_step(rectify);
+      in = out;
+    }
+    feature_dim_ = wide(4096);
+    classifier_ = register_module("classifier", std::make_shared<Numbered>());
+    if (dropout_first) classifier_->add(Dropout(0.5));
+    classifier_->add(nn::Linear(in * pixels * pixels, feature_dim_));
+    classifier_->add_step(rectify);
+    classifier_->add(Dropout(0.5));
+    classifier_->add(nn::Linear(feature_dim_, feature_dim_));
+    initialize();
+  }
+
+  at::Tensor forward(const at::Tensor& images) override {
+    const auto x = features_->forward(sobel_ ? sobel_->forward(images) : images);
+    if (x.size(2) != pixels_ || x.size(3) != pixels_)
+      throw UsageError(name_, " takes images of 224 x 224 pixels, not ", images.size(2), " x ", images.size(3),
+                       ": give --augment.global-size 224 and no local crops, or a ResNet");
+    return classifier_->forward(x.flatten(1));
+  }
+
+  std::int64_t feature_dim() const override { return feature_dim_; }
+
+ private:
+  void initialize() {
+    for (const auto& module : modules(false)) {
+      if (auto* conv = module->as<nn::Conv2dImpl>()) {
+        nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
+        nn::init::zeros_(conv->bias);
+      } else if (auto* linear = module->as<nn::LinearImpl>()) {
+        nn::init::normal_(linear->weight, 0, 0.01);
+        nn::init::zeros_(linear->bias);
+      }
+    }
+  }
+
+  const char* name_;
+  std::int64_t pixels_, feature_dim_ = 0;
+  Sobel sobel_{nullptr};
+  std::shared_ptr<Numbered> features_, classifier_;
+};
+
+void check(const EncoderOptions& options) {
+  if (options.width < 1 || options.width > 1024)
+    throw UsageError("--encoder.width is ", options.width, "; it must be 1 to 1024");
+  if (options.in_channels < 1 || options.in_channels > 1024 || (options.sobel && options.in_channels != 3))
+    throw UsageError("--encoder.in-channels is ", options.in_channels, "; it must be 1 to 1024, and 3 for Sobel");
+}
+
+}  // namespace
+
+std::shared_ptr<Encoder> make_alexnet(const EncoderOptions& options) {
+  check(options);
+  const std::vector<Layer> layers{{96, 11, 4, 2}, {0, 3, 2, 0},   {256, 5, 1, 2}, {0, 3, 2, 0},
+                                  {384, 3, 1, 1}, {384, 3, 1, 1}, {256, 3, 1, 1}, {0, 3, 2, 0}};
+  return std::make_shared<ConvNet>("AlexNet", layers, 6, /*dropout_first=*/true, options);
+}
+
+std::shared_ptr<Encoder> make_vgg16(const EncoderOptions& options) {
+  check(options);
+  std::vector<Layer> layers;
+  for (const auto& [channels, depth] : {std::pair{64, 2}, {128, 2}, {256, 3}, {512, 3}, {512, 3}}) {
+    for (int i = 0; i < depth; ++i) layers.push_back({channels, 3, 1, 1});
+    layers.push_back({0, 2, 2, 0});
+  }
+  return std::make_shared<ConvNet>("VGG-16", layers, 7, /*dropout_first=*/false, options);
+}
+
+}  // namespace unlabel::ssl
