@@ -106,7 +106,6 @@ MultiCrop deepcluster(const PresetOptions& options) {
   auto steps = crop(global_size(options), range(options.global_scale, published.global_scale, "global_scale"), options,
                     published);
   steps.push_back(normalization(options, published));
-  steps.push_back(Sobel{});
   return MultiCrop({{options.global_count.value_or(published.global_count), Pipeline(std::move(steps))}});
 }
 
@@ -162,6 +161,22 @@ MultiCrop preset(const std::string& name, const PresetOptions& options) {
   if (name == "byol_view2") return MultiCrop({byol_view(2, options)});
   if (name == "deepcluster") return deepcluster(options);
   return evaluation(options);
+}
+
+const Normalize* find_normalize(const Pipeline& pipeline) {
+  for (const auto& step : pipeline.steps())
+    if (const auto* normalize = std::get_if<Normalize>(&step)) return normalize;
+  return nullptr;
+}
+
+MultiCrop evaluation_view(const MultiCrop& training) {
+  PresetOptions view;
+  view.global_size = training.shape(0).width;
+  if (const auto* normalize = find_normalize(training.pipeline(0))) {
+    view.mean = normalize->mean;
+    view.std = normalize->std;
+  }
+  return preset("eval", view);
 }
 
 }  // namespace unlabel::augment

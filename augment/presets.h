@@ -43,12 +43,19 @@ const std::vector<std::string>& preset_names();
 /// (p .2), blur of 23 taps (p 1; .1), solarize (p 0; .2). The number of taps is 2 floor(size / 20) + 1.
 /// Grill et al. 2020, arXiv:2006.07733, table 6.
 ///
-/// `deepcluster`: 1 x 224 (.08-1); flip, normalise, Sobel: two channels. Caron et al. 2018, arXiv:1807.05520.
+/// `deepcluster`: 1 x 224 (.08-1); flip. Its networks begin with the Sobel filter (also a step, Sobel). Caron et al. 2018,
+/// arXiv:1807.05520.
 ///
 /// `eval`: the short side to 256, central 224, in the same ratio for other sizes; up to 64 pixels the whole image at that
 /// size.
 ///
 /// Throws UsageError for an unknown name, naming the nearest, and for options that do not apply.
 MultiCrop preset(const std::string& name, const PresetOptions& options = {});
+
+/// The normalisation of a pipeline; null when it has none.
+const Normalize* find_normalize(const Pipeline& pipeline);
+
+/// The view to take features by of a network that is trained on such views: preset `eval` at the size and normalisation of the first.
+MultiCrop evaluation_view(const MultiCrop& training);
 
 }  // namespace unlabel::augment

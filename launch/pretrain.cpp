@@ -83,7 +83,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.features.decode = options.decode;
   online.features.broken = "skip";  // training goes on without broken images, and so does this
   return std::make_unique<eval::OnlineKnn>(std::move(train), data::open_dataset(options.data, data::Split::kTest),
-                                           evaluation_view(options), online);
+                                           augment::evaluation_view(make_views(options)), online);
 }
 
 /// This rank's images of a micro-step.

@@ -158,21 +158,4 @@ augment::MultiCrop make_views(const PretrainOptions& options) {
   return augment::preset(options.augment_preset, options.augment);
 }
 
-augment::MultiCrop evaluation_view(const PretrainOptions& options) {
-  const auto training = make_views(options);
-  augment::PresetOptions view;
-  view.global_size = training.shape(0).width;
-  if (const auto* normalize = find_normalize(training.pipeline(0))) {
-    view.mean = normalize->mean;
-    view.std = normalize->std;
-  }
-  return augment::preset("eval", view);
-}
-
-const augment::Normalize* find_normalize(const augment::Pipeline& pipeline) {
-  for (const auto& step : pipeline.steps())
-    if (const auto* normalize = std::get_if<augment::Normalize>(&step)) return normalize;
-  return nullptr;
-}
-
 }  // namespace unlabel::launch

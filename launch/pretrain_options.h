@@ -85,10 +85,4 @@ ResolvedOptions resolve_options(const CommandLine& line);
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);
 
-/// The normalisation of a pipeline; null when it has none.
-const augment::Normalize* find_normalize(const augment::Pipeline& pipeline);
-
-/// The view that evaluation takes: preset `eval` at the size and normalisation of the global crops.
-augment::MultiCrop evaluation_view(const PretrainOptions& options);
-
 }  // namespace unlabel::launch

@@ -138,7 +138,7 @@ std::map<std::string, std::string> encoder_metadata(const PretrainOptions& optio
   std::map<std::string, std::string> metadata{{"method", options.method},
                                               {"size", std::to_string(views.shape(0).width)}};
   if (options.decode.exif_orientation) metadata["exif_orientation"] = "true";
-  if (const auto* normalize = find_normalize(views.pipeline(0))) {
+  if (const auto* normalize = augment::find_normalize(views.pipeline(0))) {
     metadata["mean"] = nlohmann::json(normalize->mean).dump();
     metadata["std"] = nlohmann::json(normalize->std).dump();
   }

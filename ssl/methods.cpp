@@ -8,6 +8,7 @@ namespace unlabel::ssl {
 OptionTable table(MethodOptions& options) {
   OptionTable t;
   t.section("byol", table(options.byol));
+  t.section("deepcluster", table(options.deepcluster));
   t.section("deepcluster_v2", table(options.deepcluster_v2));
   t.section("moco", table(options.moco));
   t.section("simclr", table(options.simclr));
@@ -16,7 +17,7 @@ OptionTable table(MethodOptions& options) {
 }
 
 const std::vector<std::string>& method_names() {
-  static const std::vector<std::string> names{"byol", "deepcluster_v2", "moco", "simclr", "swav"};
+  static const std::vector<std::string> names{"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"};
   return names;
 }
 
@@ -36,6 +37,12 @@ std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions
   require_method(name);
   auto encoder = make_encoder(scene.encoder);
   if (name == "byol") return std::make_shared<Byol>(std::move(encoder), make_encoder(scene.encoder), options.byol);
+  if (name == "deepcluster")
+    return std::make_shared<DeepCluster>(
+        std::move(encoder), options.deepcluster,
+        DeepClusterScene{scene.images, std::max<std::int64_t>(1, scene.global_batch / scene.group->world_size()),
+                         scene.seed},
+        scene.group);
   if (name == "deepcluster_v2")
     return std::make_shared<DeepClusterV2>(std::move(encoder), options.deepcluster_v2,
                                            DeepClusterV2Scene{scene.images, scene.global_batch, scene.seed},

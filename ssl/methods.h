@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/options.h>
 #include <unlabel/ssl/byol.h>
+#include <unlabel/ssl/deepcluster.h>
 #include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/moco.h>
@@ -19,6 +20,7 @@ namespace unlabel::ssl {
 /// The options of every method, a section each, under the method's name: `--swav.prototypes 300`.
 struct MethodOptions {
   ByolOptions byol;
+  DeepClusterOptions deepcluster;
   DeepClusterV2Options deepcluster_v2;
   MocoOptions moco;
   SimclrOptions simclr;

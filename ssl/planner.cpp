@@ -142,6 +142,7 @@ Plan make_plan(const PlanInput& input) {
   if (!input.given.is_object()) throw UsageError("the given settings must be a JSON object");
   const auto method = find_setting<std::string>(input.given, "method").value_or("");
   if (method == "byol") return plan_byol(input);
+  if (method == "deepcluster") return plan_deepcluster(input);
   if (method == "deepcluster_v2") return plan_deepcluster_v2(input);
   if (method == "moco") return plan_moco(input);
   if (method == "simclr") return plan_simclr(input);

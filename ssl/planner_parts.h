@@ -81,6 +81,7 @@ class Planner {
 using Warnings = std::vector<std::string>;
 
 Plan plan_byol(const PlanInput& input);
+Plan plan_deepcluster(const PlanInput& input);
 Plan plan_deepcluster_v2(const PlanInput& input);
 Plan plan_moco(const PlanInput& input);
 Plan plan_simclr(const PlanInput& input);

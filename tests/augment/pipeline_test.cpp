@@ -246,7 +246,7 @@ TEST(Presets, AreAsPublished) {
     {"op": "GaussianBlur", "p": 0.1, "sigma": [0.1, 2.0], "kernel_size": 23, "border": "zero"},
     {"op": "RandomSolarize", "p": 0.2, "threshold": 0.5},
     {"op": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}])"));
-  EXPECT_EQ(preset("deepcluster").shape(0), (OutputShape{2, 224, 224}));
+  EXPECT_EQ(preset("deepcluster").shape(0), (OutputShape{3, 224, 224}));
   EXPECT_EQ(preset("eval").groups()[0].pipeline.to_json()[0]["size"], 256);
   EXPECT_EQ(preset("eval", {.global_size = 32}).groups()[0].pipeline.to_json()[0]["size"], json({32, 32}));
 }

@@ -28,6 +28,12 @@ Arguments method_run(const std::string& method, const std::string& data, const s
                                                   {"--seed", "3"}};
   const std::map<std::string, std::map<std::string, std::string>> own{
       {"byol", {{"--byol.hidden-dim", "16"}, {"--byol.projection-dim", "8"}, {"--byol.base-momentum", "0.9"}}},
+      {"deepcluster",
+       {{"--deepcluster.clusters", "6"},
+        {"--deepcluster.pca-dim", "8"},
+        {"--deepcluster.top-layer-lr", "0.01"},
+        {"--augment.preset", "deepcluster"},
+        {"--encoder.sobel", "true"}}},
       {"deepcluster_v2",
        {{"--deepcluster-v2.hidden-dim", "16"},
         {"--deepcluster-v2.projection-dim", "8"},

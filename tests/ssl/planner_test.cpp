@@ -165,6 +165,47 @@ TEST(Planner, MakesByolPlansThatWork) {
   EXPECT_THROW(plan(10000, 32, {{"method", "none"}}), UsageError);
 }
 
+TEST(Planner, MakesPlansForEveryMethod) {
+  for (const char* method : {"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"})
+    for (const std::int64_t images : {2, 40, 1000, 10000, 60000, 1281167})
+      for (const int side : {20, 28, 64, 65, 120, 400}) {
+        SCOPED_TRACE(concat(method, ", ", images, " images of ", side));
+        const auto p = plan(images, side, {{"method", method}});
+        const std::int64_t batch = p.recipe["batch_size"];
+        EXPECT_GE(batch, 1);
+        EXPECT_LE(batch, images);
+        EXPECT_LE(p.recipe["augment"]["global_size"], side);
+        EXPECT_GT(p.recipe["optimizer"]["lr"], 0);
+        EXPECT_TRUE(p.recipe.contains(method)) << "nothing of its own is planned";
+        EXPECT_FALSE(p.choices.empty());
+        for (const auto& choice : p.choices) EXPECT_FALSE(choice.reason.empty()) << choice.setting;
+        EXPECT_EQ(p.warnings.empty(), images >= 1000) << p.warnings.size();
+      }
+}
+
+TEST(Planner, ComesToThePublishedSettingsOfTheOthers) {
+  const auto imagenet = [](const char* method, std::int64_t batch, std::int64_t epochs) {
+    return plan(1281167, 375, {{"method", method}, {"batch_size", batch}, {"epochs", epochs}}).recipe;
+  };
+  const auto simclr = imagenet("simclr", 4096, 100);
+  EXPECT_NEAR(simclr["optimizer"]["lr"].get<double>(), 4.8, 1e-9);
+  EXPECT_EQ(simclr["simclr"]["temperature"], 0.1);
+  EXPECT_EQ(simclr["simclr"]["hidden_dim"], 2048);
+  const auto moco = imagenet("moco", 256, 200);
+  EXPECT_NEAR(moco["optimizer"]["lr"].get<double>(), 0.03, 1e-9);
+  EXPECT_EQ(moco["moco"]["queue_length"], 65536);
+  EXPECT_NEAR(moco["moco"]["momentum"].get<double>(), 0.999, 2e-4);
+  EXPECT_EQ(moco["moco"]["temperature"], 0.2);
+  EXPECT_EQ(moco["augment"]["jitter"], 0.5);
+  const auto deepcluster = imagenet("deepcluster", 256, 200);
+  EXPECT_NEAR(deepcluster["deepcluster"]["clusters"].get<double>(), 10000, 20);
+  EXPECT_EQ(deepcluster["optimizer"]["lr"], 0.05);
+  EXPECT_EQ(deepcluster["encoder"]["sobel"], true);
+  const auto second = imagenet("deepcluster_v2", 4096, 800);
+  EXPECT_EQ(second["deepcluster_v2"]["prototypes"], json({3000, 3000, 3000}));
+  EXPECT_NEAR(second["optimizer"]["lr"].get<double>(), 4.8, 1e-9);
+}
+
 TEST(Planner, FindsNoFaultWithRecipes) {
   for (const auto& name : recipe_names()) {
     const bool imagenet = name != "cifar10_small" && name != "fashion_mnist";

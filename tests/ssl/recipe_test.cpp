@@ -34,7 +34,7 @@ struct Read {
 };
 
 TEST(Recipe, AllAreReadable) {
-  ASSERT_EQ(recipe_names().size(), 23u);
+  ASSERT_EQ(recipe_names().size(), 25u);
   EXPECT_TRUE(std::is_sorted(recipe_names().begin(), recipe_names().end()));
   for (const auto& name : recipe_names()) {
     const auto recipe = find_recipe(name);
@@ -224,6 +224,27 @@ TEST(Recipe, HasDeepClusterV2sThree) {
   }
 }
 
+TEST(Recipe, HasDeepClustersTwoNetworks) {
+  for (const auto& [name, arch] : {std::pair{"deepcluster_alexnet", "alexnet"}, {"deepcluster_vgg16", "vgg16"}}) {
+    SCOPED_TRACE(name);
+    const auto recipe = find_recipe(name);
+    const Read read(recipe);
+    EXPECT_EQ(recipe["epochs"], 200);
+    EXPECT_EQ(recipe["batch_size"], 256);
+    EXPECT_EQ(read.encoder.arch, arch);
+    EXPECT_TRUE(read.encoder.sobel);
+    EXPECT_EQ(read.optimizer.kind, "sgd");
+    EXPECT_EQ(read.optimizer.lr, 0.05);
+    EXPECT_EQ(read.optimizer.weight_decay, 1e-5);
+    EXPECT_EQ(read.schedule.kind, "constant");
+    EXPECT_EQ(read.method.deepcluster.clusters, 10000);
+    EXPECT_EQ(read.method.deepcluster.pca_dim, 256);
+    EXPECT_EQ(read.method.deepcluster.kmeans_iterations, 20);
+    EXPECT_EQ(read.method.deepcluster.top_layer_lr, 0.05);
+    EXPECT_EQ(read.method.deepcluster.sampling, "paper");
+  }
+}
+
 TEST(Recipe, IsFoundByNameOrFile) {
   const auto path = std::filesystem::temp_directory_path() / "unlabel_recipe_test.json";
   std::ofstream(path) << R"({"epochs": 3})";
@@ -245,6 +266,7 @@ TEST(Recipe, IsFoundByNameOrFile) {
 TEST(Methods, AreMadeByName) {
   MethodOptions options;
   table(options).set_text("swav.prototypes", "10");
+  table(options).set_text("deepcluster.clusters", "10");
   table(options).set_text("deepcluster_v2.prototypes", "[10, 20]");
   const MethodScene scene{
       .encoder = {.arch = "resnet18", .width = 2, .stem = "small"}, .images = 100, .global_batch = 8};

@@ -1,0 +1,34 @@
+#include <unlabel/ssl/planner_parts.h>
+
+namespace unlabel::ssl {
+
+// - One cluster for every 128 images, as the paper's 10,000 for ImageNet, at least 16.
+// - SGD at 0.05 for a batch of 256, in proportion to the batch, without a schedule.
+Plan plan_deepcluster(const PlanInput& input) {
+  Planner plan(input);
+  plan.global_size();
+  plan.choose<std::string>("augment.preset", "deepcluster", "one view: a crop and a flip, as in the paper");
+  if (plan.small())
+    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
+                                     "small images: crops of less than a fifth show too little");
+  const auto features = plan.encoder();
+  plan.choose<bool>("encoder.sobel", true, "the paper's: edges, since colours alone are too easy to cluster");
+
+  const auto batch = plan.batch_size();
+  plan.epochs();
+  plan.optimizer("sgd");
+  const auto lr = plan.choose<double>("optimizer.lr", two_digits(0.05 * static_cast<double>(batch) / 256),
+                                      "published: 0.05 for a batch of 256, in proportion");
+  plan.choose<double>("optimizer.weight_decay", 1e-5, "the paper's");
+  plan.choose<std::string>("schedule.kind", "constant", "the paper's");
+  plan.choose<std::int64_t>(
+      "deepcluster.clusters",
+      std::clamp<std::int64_t>(plan.images() / 128, std::min<std::int64_t>(16, plan.images()), 10000),
+      plan.images() >= 1280000 ? "the paper's" : "one for 128 images, as in the paper");
+  plan.choose<std::int64_t>("deepcluster.pca_dim", std::min<std::int64_t>(256, features),
+                            features >= 256 ? "the paper's" : "as many as the features of the encoder");
+  plan.choose<double>("deepcluster.top_layer_lr", lr, "that of the rest of the network");
+  return plan.take();
+}
+
+}  // namespace unlabel::ssl
