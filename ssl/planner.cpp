@@ -31,6 +31,15 @@ Planner::Planner(const PlanInput& input) : input_(input) {
   plan_.recipe = input.given;
 }
 
+void Planner::put(const std::string& setting, const json& value) {
+  try {
+    plan_.recipe[setting_pointer(setting)] = value;
+  } catch (const json::exception&) {
+    const auto section = setting.substr(0, setting.find('.'));
+    throw UsageError("'", section, "' cannot be ", plan_.recipe.at(section).dump(), ": it is a section of settings");
+  }
+}
+
 std::int64_t Planner::global_size() {
   const int side = input_.median_short_side;
   return choose<std::int64_t>("augment.global_size",

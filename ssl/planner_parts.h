@@ -47,8 +47,8 @@ class Planner {
   template <class T>
   T choose(const std::string& setting, T value, const std::string& reason) {
     if (const auto fixed = find_setting<T>(input_.given, setting)) return *fixed;
-    plan_.recipe[setting_pointer(setting)] = value;
-    plan_.choices.push_back({setting, plan_.recipe[setting_pointer(setting)], reason});
+    put(setting, value);
+    plan_.choices.push_back({setting, value, reason});
     return value;
   }
 
@@ -74,6 +74,8 @@ class Planner {
   Plan take();
 
  private:
+  void put(const std::string& setting, const nlohmann::json& value);
+
   PlanInput input_;
   Plan plan_;
 };

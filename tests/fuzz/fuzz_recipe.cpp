@@ -32,7 +32,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto crops = augment::MultiCrop::from_json(json);
     if (augment::MultiCrop::from_json(crops.to_json()).to_json() != crops.to_json()) std::abort();
   });
-  tried([&] { ssl::make_plan({.images = 1000, .median_short_side = 64, .given = json}); });
-  tried([&] { ssl::plan_warnings(json, 1000, 64); });
+  if (!json.is_object()) return 0;
+  for (const char* method : {"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"}) {
+    auto given = json;
+    given["method"] = method;
+    tried([&] { ssl::make_plan({.images = 1000, .median_short_side = 64, .given = given}); });
+    tried([&] { ssl::plan_warnings(given, 1000, 64); });
+  }
   return 0;
 }

@@ -111,6 +111,8 @@ TEST(Planner, FollowsWhatIsGiven) {
   for (const auto& choice : p.choices)
     EXPECT_TRUE(choice.setting != "batch_size" && choice.setting != "epochs" && choice.setting != "swav.prototypes");
   EXPECT_THROW(plan(100, 32, {{"batch_size", "many"}}), UsageError);
+  EXPECT_THROW(plan(100, 32, {{"augment", 20}}), UsageError);
+  EXPECT_THROW(plan(100, 32, {{"swav", {1, 2}}}), UsageError);
   EXPECT_THROW(plan(0, 32), UsageError);
   for (const char* setting : {"epochs", "batch_size"})
     EXPECT_THROW(plan(100, 32, {{setting, std::numeric_limits<std::int64_t>::max()}}), UsageError) << setting;
