@@ -15,22 +15,38 @@ namespace unlabel::ssl {
 
 nlohmann::json::json_pointer setting_pointer(std::string setting);
 
-/// A setting by its dotted name; nullopt when there is none. Throws UsageError for a value of another type, and for a count of 2^31 or
+/// A value as a setting's type; `setting` is for messages. Throws UsageError for a value of another type, and for a count of 2^31 or
 /// more, so that products of two can be counted.
+template <class T>
+T setting_as(const nlohmann::json& value, const std::string& setting) {
+  if constexpr (std::is_same_v<T, std::int64_t>) {
+    constexpr auto most = std::numeric_limits<std::int32_t>::max();
+    // get() would take any number, and has no bounds.
+    if (!value.is_number_integer()) throw UsageError("'", setting, "' cannot be ", value.dump());
+    const bool counts = value.is_number_unsigned() ? value.get<std::uint64_t>() <= std::uint64_t{most}
+                                                   : value.get<T>() <= most && value.get<T>() >= -most;
+    if (!counts) throw UsageError("--", setting, " cannot be ", value.dump(), ": the most is ", most);
+    return value.get<T>();
+  } else if constexpr (std::is_same_v<T, std::vector<std::int64_t>>) {
+    if (!value.is_array()) throw UsageError("'", setting, "' cannot be ", value.dump());
+    T values;
+    for (const auto& item : value) values.push_back(setting_as<std::int64_t>(item, setting));
+    return values;
+  } else {
+    try {
+      return value.get<T>();
+    } catch (const nlohmann::json::exception&) {
+      throw UsageError("'", setting, "' cannot be ", value.dump());
+    }
+  }
+}
+
+/// A setting by its dotted name, as above; nullopt when there is none.
 template <class T>
 std::optional<T> find_setting(const nlohmann::json& settings, const std::string& setting) {
   const auto place = setting_pointer(setting);
   if (!settings.contains(place) || settings.at(place).is_null()) return std::nullopt;
-  T value;
-  try {
-    value = settings.at(place).get<T>();
-  } catch (const nlohmann::json::exception&) {
-    throw UsageError("'", setting, "' cannot be ", settings.at(place).dump());
-  }
-  if constexpr (std::is_same_v<T, std::int64_t>)
-    if (value > std::numeric_limits<std::int32_t>::max() || value < std::numeric_limits<std::int32_t>::min())
-      throw UsageError("--", setting, " cannot be ", value, ": the most is ", std::numeric_limits<std::int32_t>::max());
-  return value;
+  return setting_as<T>(settings.at(place), setting);
 }
 
 std::int64_t round_to(double value, std::int64_t step, std::int64_t least);

@@ -112,6 +112,11 @@ TEST(Planner, FollowsWhatIsGiven) {
     EXPECT_TRUE(choice.setting != "batch_size" && choice.setting != "epochs" && choice.setting != "swav.prototypes");
   EXPECT_THROW(plan(100, 32, {{"batch_size", "many"}}), UsageError);
   EXPECT_THROW(plan(100, 32, {{"augment", 20}}), UsageError);
+  EXPECT_THROW(plan(100, 32, {{"epochs", 1e41}}), UsageError);
+  EXPECT_THROW(plan(100, 32, {{"epochs", 1.5}}), UsageError);
+  EXPECT_THROW(plan(100, 32, {{"epochs", std::numeric_limits<std::uint64_t>::max()}}), UsageError);
+  const json heads{{"prototypes", {3, 1e41}}};
+  EXPECT_THROW(plan(100, 32, {{"method", "deepcluster_v2"}, {"deepcluster_v2", heads}}), UsageError);
   EXPECT_THROW(plan(100, 32, {{"swav", {1, 2}}}), UsageError);
   EXPECT_THROW(plan(0, 32), UsageError);
   for (const char* setting : {"epochs", "batch_size"})
