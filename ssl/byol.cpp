@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/byol.h>
 #include <unlabel/ssl/ema.h>
-#include <unlabel/ssl/two_views.h>
+#include <unlabel/ssl/method_checks.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>

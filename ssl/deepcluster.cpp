@@ -2,10 +2,11 @@
 #include <unlabel/augment/presets.h>
 #include <unlabel/augment/random.h>
 #include <unlabel/data/sampler.h>
+#include <unlabel/ssl/cluster_news.h>
 #include <unlabel/ssl/deepcluster.h>
 #include <unlabel/ssl/kmeans.h>
+#include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/pca.h>
-#include <unlabel/ssl/two_views.h>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
@@ -110,13 +111,7 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   Diagnostics news{{"kmeans_objective", value(found.objective.back())},
                    {"clusters_split", value(static_cast<double>(found.split))},
                    {"largest_cluster", value(sizes.max().item<double>() / static_cast<double>(scene_.images))}};
-  if (before[0].item<std::int64_t>() >= 0)
-    news.emplace_back("nmi_before", value(normalized_mutual_information(before, clusters_)));
-  if (epoch.dataset != nullptr && !epoch.dataset->class_names().empty()) {
-    auto labels = torch::empty({scene_.images}, torch::kInt64);
-    for (std::int64_t i = 0; i < scene_.images; ++i) labels.data_ptr<std::int64_t>()[i] = epoch.dataset->label(i);
-    news.emplace_back("nmi_labels", value(normalized_mutual_information(clusters_, labels)));
-  }
+  add_mutual_information(news, before[0].item<std::int64_t>() >= 0 ? before : at::Tensor(), clusters_, epoch);
   return news;
 }
 

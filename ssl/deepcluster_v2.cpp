@@ -1,9 +1,10 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/sampler.h>
+#include <unlabel/ssl/cluster_news.h>
 #include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/encode_by_size.h>
 #include <unlabel/ssl/kmeans.h>
-#include <unlabel/ssl/two_views.h>
+#include <unlabel/ssl/method_checks.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/nn/functional/normalization.h>
@@ -84,9 +85,9 @@ DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepCluster
   projection_head_ = register_module("projection_head", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
                                                                                    .hidden = options_.hidden_dim,
                                                                                    .out = options_.projection_dim}));
-  prototypes_ = register_module("prototypes", std::make_shared<torch::nn::Module>());
+  const auto prototypes = register_module("prototypes", std::make_shared<torch::nn::Module>());
   for (std::size_t h = 0; h < options_.prototypes.size(); ++h)
-    heads_.push_back(prototypes_->register_module(
+    heads_.push_back(prototypes->register_module(
         concat("prototypes", h),
         torch::nn::Linear(torch::nn::LinearOptions(options_.projection_dim, options_.prototypes[h]).bias(false))));
   bank_ = torch::zeros({options_.crops_for_assign, steps_ * local_batch_, options_.projection_dim});
@@ -94,13 +95,9 @@ DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepCluster
   clusters_ = torch::full({static_cast<std::int64_t>(heads_.size()), scene_.images}, kNoCluster, torch::kInt64);
 }
 
-void DeepClusterV2::check_crops(std::int64_t crops) const {
-  if (const auto least = std::max<std::int64_t>(2, options_.crops_for_assign); crops < least)
-    throw UsageError("DeepCluster-v2 needs at least ", least, " crops of each image, not ", crops,
-                     ": give a larger --augment.global-count or --augment.local-count");
+void DeepClusterV2::check_views(const augment::MultiCrop& views) const {
+  require_crops("DeepCluster-v2", views.views(), options_.crops_for_assign);
 }
-
-void DeepClusterV2::check_views(const augment::MultiCrop& views) const { check_crops(views.views()); }
 
 /// Unit embeddings of crops: crops x n x dim.
 at::Tensor DeepClusterV2::embed(const std::vector<at::Tensor>& crops) {
@@ -114,7 +111,7 @@ at::Tensor DeepClusterV2::embed(const std::vector<at::Tensor>& crops) {
 
 Loss DeepClusterV2::loss(const Views& views, const Step&) {
   const auto crops = static_cast<std::int64_t>(views.crops.size());
-  check_crops(crops);
+  require_crops("DeepCluster-v2", crops, options_.crops_for_assign);
   const auto z = embed(views.crops);
 
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
@@ -178,7 +175,7 @@ Diagnostics DeepClusterV2::before_epoch(const Epoch& epoch) {
 
 Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
-  const auto before = clusters_[0].clone();
+  const auto before = epoch.epoch > 0 ? clusters_[0].clone() : at::Tensor();
   const auto samples = group_->all_gather(bank_samples_);
   clusters_.fill_(kNoCluster);
   double objective = 0, empty = 0;
@@ -208,12 +205,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
   }
   const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
   Diagnostics news{{"kmeans_objective", value(objective)}, {"empty_clusters", value(empty)}};
-  if (epoch.epoch > 0) news.emplace_back("nmi_before", value(normalized_mutual_information(before, clusters_[0])));
-  if (epoch.dataset != nullptr && !epoch.dataset->class_names().empty()) {
-    auto labels = torch::empty({scene_.images}, torch::kInt64);
-    for (std::int64_t i = 0; i < scene_.images; ++i) labels.data_ptr<std::int64_t>()[i] = epoch.dataset->label(i);
-    news.emplace_back("nmi_labels", value(normalized_mutual_information(clusters_[0].cpu(), labels)));
-  }
+  add_mutual_information(news, before, clusters_[0], epoch);
   return news;
 }
 

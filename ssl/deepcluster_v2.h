@@ -73,7 +73,6 @@ struct DeepClusterV2 : Method {
   Encoder& encoder() override { return *backbone_; }
 
  private:
-  void check_crops(std::int64_t crops) const;
   at::Tensor embed(const std::vector<at::Tensor>& crops);
   void move_data_state();
   void fill_banks(const Epoch& epoch);
@@ -88,7 +87,6 @@ struct DeepClusterV2 : Method {
   std::int64_t steps_ = 0, local_batch_ = 0;  ///< of an epoch; samples of this rank in a batch
   std::shared_ptr<Encoder> backbone_;
   Projector projection_head_{nullptr};
-  std::shared_ptr<torch::nn::Module> prototypes_;
   std::vector<torch::nn::Linear> heads_;
 
   // This rank's rows, step by step; on the device of training.

@@ -2,8 +2,8 @@
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/ema.h>
 #include <unlabel/ssl/info_nce.h>
+#include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/moco.h>
-#include <unlabel/ssl/two_views.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/nn/functional/normalization.h>

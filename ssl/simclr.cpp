@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/gather.h>
 #include <unlabel/ssl/info_nce.h>
+#include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/simclr.h>
-#include <unlabel/ssl/two_views.h>
 
 #include <torch/nn/functional/normalization.h>
 #include <torch/types.h>

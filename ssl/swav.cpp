@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/encode_by_size.h>
+#include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/swav.h>
 
 #include <c10/core/GradMode.h>
@@ -86,14 +87,8 @@ at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, 
   return sinkhorn(all, options, *group_).narrow(1, all.size(1) - samples, samples);
 }
 
-void Swav::check_crops(std::int64_t crops) const {
-  if (const auto least = std::max<std::int64_t>(2, options_.crops_for_assign); crops < least)
-    throw UsageError("SwAV needs at least ", least, " crops of each image, not ", crops,
-                     ": give a larger --augment.global_count or --augment.local_count");
-}
-
 void Swav::check_views(const augment::MultiCrop& views) const {
-  check_crops(views.views());
+  require_crops("SwAV", views.views(), options_.crops_for_assign);
   const auto global = views.shape(0);
   for (int view = 1; view < options_.crops_for_assign; ++view)
     if (views.shape(view) != global)
@@ -103,7 +98,7 @@ void Swav::check_views(const augment::MultiCrop& views) const {
 
 Loss Swav::loss(const Views& views, const Step& step) {
   const auto crops = static_cast<std::int64_t>(views.crops.size()), targets = options_.crops_for_assign;
-  check_crops(crops);
+  require_crops("SwAV", crops, targets);
   const std::int64_t samples = views.crops[0].size(0);
   const at::Tensor projected = projection_head_->forward(encode_by_size(*backbone_, views.crops));
 

@@ -77,7 +77,6 @@ struct Swav : Method {
   std::int64_t queue_length() const { return queue_ ? queue_->length() : 0; }
 
  private:
-  void check_crops(std::int64_t crops) const;
   at::Tensor assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
 
   SwavOptions options_;

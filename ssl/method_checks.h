@@ -3,8 +3,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/multi_crop.h>
 
+#include <algorithm>
 #include <cstddef>
-#include <string>
+#include <cstdint>
 
 namespace unlabel::ssl {
 
@@ -14,6 +15,13 @@ namespace unlabel::ssl {
 template <class Number>
 void require_positive(const char* option, Number value) {
   if (!(value > 0)) throw UsageError(option, " is ", value, ": it must be above 0");
+}
+
+/// Throws UsageError when there are fewer than two crops, or fewer than give the targets.
+inline void require_crops(const char* method, std::int64_t crops, std::int64_t crops_for_assign) {
+  if (const auto least = std::max<std::int64_t>(2, crops_for_assign); crops < least)
+    throw UsageError(method, " needs at least ", least, " crops of each image, not ", crops,
+                     ": give a larger --augment.global_count or --augment.local_count");
 }
 
 /// Throws UsageError unless there are two views.
