@@ -66,13 +66,6 @@ Step step_at(int iteration) {
   return step;
 }
 
-std::map<std::string, at::Tensor> tensors_of(const Byol& byol) {
-  std::map<std::string, at::Tensor> tensors;
-  for (const auto& item : byol.named_parameters()) tensors[item.key()] = item.value().detach().clone();
-  for (const auto& item : byol.named_buffers()) tensors[item.key()] = item.value().detach().clone();
-  return tensors;
-}
-
 TEST(Byol, FollowsTheReleasedCodeOverTheSchedulesEnd) {
   const auto byol = golden_byol();
   Optimizer optimizer(byol->parameter_groups(), lars());
@@ -99,7 +92,7 @@ TEST(Byol, FollowsTheReleasedCodeOverTheSchedulesEnd) {
     byol->after_step(step);
   }
   EXPECT_EQ(checked, 5);
-  const auto end = tensors_of(*byol);
+  const auto end = testing::tensors_of(*byol);
   std::size_t compared = 0;
   for (const auto& [name, values] : golden()["end"].items()) {
     ASSERT_TRUE(end.contains(name)) << name;
@@ -129,7 +122,7 @@ TEST(Byol, IsTheSameOnAnyNumberOfRanks) {
       optimizer.step(rate(t));
       byol->after_step(step_at(t));
     }
-    return tensors_of(*byol);
+    return testing::tensors_of(*byol);
   };
   const auto one = train(single_process());
   EXPECT_GT(testing::distance(one.at("projector.0.weight"), golden()["start"]["projector.0.weight"]), 1e-2);

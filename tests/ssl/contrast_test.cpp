@@ -69,31 +69,17 @@ struct Contrastive {
 };
 const Contrastive kBoth[] = {{"simclr", simclr}, {"moco", moco}};
 
-OptimizerOptions sgd() {
-  OptimizerOptions options;
-  options.kind = "sgd";
-  options.weight_decay = 0.01;
-  return options;
-}
-
 Step step_at(int iteration) {
   Step step;
   step.iteration = iteration;
   return step;
 }
 
-std::map<std::string, at::Tensor> tensors_of(const Method& method) {
-  std::map<std::string, at::Tensor> tensors;
-  for (const auto& item : method.named_parameters()) tensors[item.key()] = item.value().detach().clone();
-  for (const auto& item : method.named_buffers()) tensors[item.key()] = item.value().detach().clone();
-  return tensors;
-}
-
 TEST(Contrast, FollowsTheReleasedCodes) {
   for (const auto& [name, make] : kBoth) {
     SCOPED_TRACE(name);
     const auto method = make(single_process());
-    Optimizer optimizer(method->parameter_groups(), sgd());
+    Optimizer optimizer(method->parameter_groups(), testing::sgd());
     const auto& losses = golden(name)["losses"];
     ASSERT_EQ(losses.size(), 9u);
     int checked = 0;
@@ -113,7 +99,7 @@ TEST(Contrast, FollowsTheReleasedCodes) {
       method->after_step(step_at(t));
     }
     EXPECT_EQ(checked, 4);
-    const auto end = tensors_of(*method);
+    const auto end = testing::tensors_of(*method);
     for (const auto& [tensor, values] : golden(name)["end"].items())
       EXPECT_LT(testing::distance(end.at(tensor), values), 1e-9) << tensor;
     if (golden(name).contains("queue")) {
@@ -127,7 +113,7 @@ TEST(Contrast, IsTheSameOnAnyNumberOfRanks) {
     SCOPED_TRACE(name);
     const auto train = [&](const std::shared_ptr<const Group>& group) {
       const auto method = make(group);
-      Optimizer optimizer(method->parameter_groups(), sgd());
+      Optimizer optimizer(method->parameter_groups(), testing::sgd());
       for (int t = 0; t < 8; ++t) {
         optimizer.zero_grad();
         method->before_step(step_at(t));
@@ -137,7 +123,7 @@ TEST(Contrast, IsTheSameOnAnyNumberOfRanks) {
         optimizer.step(0.05);
         method->after_step(step_at(t));
       }
-      return tensors_of(*method);
+      return testing::tensors_of(*method);
     };
     const auto one = train(single_process());
     EXPECT_GT(testing::distance(one.at("projector.0.weight"), golden(name)["start"]["projector.0.weight"]), 1e-2);

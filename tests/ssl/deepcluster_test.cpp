@@ -94,16 +94,9 @@ struct Training {
   mutable std::map<std::string, at::Tensor> gradients;
 };
 
-OptimizerOptions sgd() {
-  OptimizerOptions options;
-  options.kind = "sgd";
-  options.weight_decay = 0.01;
-  return options;
-}
-
 TEST(DeepCluster, FollowsTheReleasedCodeOverThreeClusterings) {
   const Training run;
-  Optimizer optimizer(run.method->parameter_groups(), sgd());
+  Optimizer optimizer(run.method->parameter_groups(), testing::sgd());
   ASSERT_EQ(golden()["losses"].size(), 12u);
   int checked = 0;
   for (int t = 0; t < 12; ++t) {
@@ -124,11 +117,10 @@ TEST(DeepCluster, FollowsTheReleasedCodeOverThreeClusterings) {
 TEST(DeepCluster, IsTheSameOnAnyNumberOfRanks) {
   const auto train = [](const std::shared_ptr<const Group>& group) {
     const Training run(group);
-    Optimizer optimizer(run.method->parameter_groups(), sgd());
+    Optimizer optimizer(run.method->parameter_groups(), testing::sgd());
     for (int t = 0; t < 6; ++t) run.step(optimizer, t);
-    std::map<std::string, at::Tensor> tensors{{"clusters", run.clusters()}};
-    for (const auto& item : run.method->named_parameters()) tensors[item.key()] = item.value().detach().clone();
-    for (const auto& item : run.method->named_buffers()) tensors[item.key()] = item.value().detach().clone();
+    auto tensors = testing::tensors_of(*run.method);
+    tensors["clusters"] = run.clusters();
     return tensors;
   };
   const auto one = train(single_process());
@@ -144,7 +136,7 @@ TEST(DeepCluster, IsTheSameOnAnyNumberOfRanks) {
 
 TEST(DeepCluster, GoesOnFromItsClusters) {
   const Training whole;
-  Optimizer optimizer(whole.method->parameter_groups(), sgd());
+  Optimizer optimizer(whole.method->parameter_groups(), testing::sgd());
   for (int t = 0; t < 6; ++t) whole.step(optimizer, t);
   const Training second;
   {
@@ -155,7 +147,7 @@ TEST(DeepCluster, GoesOnFromItsClusters) {
       second.method->named_buffers()[item.key()].copy_(item.value());
   }
   second.method->load_data_state(whole.method->data_state());
-  Optimizer other(second.method->parameter_groups(), sgd());
+  Optimizer other(second.method->parameter_groups(), testing::sgd());
   std::vector<std::pair<std::string, at::Tensor>> state;
   for (const auto& [name, tensor] : optimizer.state()) {
     EXPECT_EQ(name.find("top_layer"), std::string::npos);  // nothing is kept about it

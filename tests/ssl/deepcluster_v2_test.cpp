@@ -106,13 +106,6 @@ struct Training {
   mutable std::map<std::string, at::Tensor> gradients;
 };
 
-OptimizerOptions sgd() {
-  OptimizerOptions options;
-  options.kind = "sgd";
-  options.weight_decay = 0.01;
-  return options;
-}
-
 std::map<std::string, at::Tensor> data_of(DeepClusterV2& method) {
   const auto state = method.data_state();
   return {state.begin(), state.end()};
@@ -120,7 +113,7 @@ std::map<std::string, at::Tensor> data_of(DeepClusterV2& method) {
 
 TEST(DeepClusterV2, FollowsTheReleasedCodeOverThreeClusterings) {
   const Training run;
-  Optimizer optimizer(run.method->parameter_groups(), sgd());
+  Optimizer optimizer(run.method->parameter_groups(), testing::sgd());
   ASSERT_EQ(golden()["losses"].size(), 9u);
   int checked = 0, ignored = 0;
   for (int t = 0; t < 9; ++t) {
@@ -161,11 +154,10 @@ TEST(DeepClusterV2, TellsWhatTheClusteringFound) {
 TEST(DeepClusterV2, IsTheSameOnAnyNumberOfRanks) {
   const auto train = [](const std::shared_ptr<const Group>& group) {
     const Training run(group);
-    Optimizer optimizer(run.method->parameter_groups(), sgd());
+    Optimizer optimizer(run.method->parameter_groups(), testing::sgd());
     for (int t = 0; t < 8; ++t) run.step(optimizer, t);
     auto tensors = data_of(*run.method);
-    for (const auto& item : run.method->named_parameters()) tensors[item.key()] = item.value().detach().clone();
-    for (const auto& item : run.method->named_buffers()) tensors[item.key()] = item.value().detach().clone();
+    tensors.merge(testing::tensors_of(*run.method));
     return tensors;
   };
   const auto one = train(single_process());
@@ -183,13 +175,11 @@ TEST(DeepClusterV2, IsTheSameOnAnyNumberOfRanks) {
 
 TEST(DeepClusterV2, GoesOnFromItsStateOnAnotherNumberOfRanks) {
   const Training whole;
-  Optimizer optimizer(whole.method->parameter_groups(), sgd());
+  Optimizer optimizer(whole.method->parameter_groups(), testing::sgd());
   for (int t = 0; t < 4; ++t) whole.step(optimizer, t);  // in the middle of the second epoch
   std::vector<std::pair<std::string, at::Tensor>> saved;
   for (const auto& [name, tensor] : whole.method->data_state()) saved.emplace_back(name, tensor.clone());
-  std::map<std::string, at::Tensor> tensors;
-  for (const auto& item : whole.method->named_parameters()) tensors[item.key()] = item.value().detach().clone();
-  for (const auto& item : whole.method->named_buffers()) tensors[item.key()] = item.value().clone();
+  const auto tensors = testing::tensors_of(*whole.method);
   const auto momentum = optimizer.state();
   std::vector<std::pair<std::string, at::Tensor>> kept;
   for (const auto& [name, tensor] : momentum) kept.emplace_back(name, tensor.clone());
@@ -205,7 +195,7 @@ TEST(DeepClusterV2, GoesOnFromItsStateOnAnotherNumberOfRanks) {
         for (const auto& item : run.method->named_buffers()) item.value().copy_(tensors.at(item.key()));
       }
       run.method->load_data_state(saved);
-      Optimizer second(run.method->parameter_groups(), sgd());
+      Optimizer second(run.method->parameter_groups(), testing::sgd());
       second.load_state(kept);
       for (int t = 4; t < 9; ++t) {
         const double loss = run.step(second, t);
@@ -219,7 +209,7 @@ TEST(DeepClusterV2, GoesOnFromItsStateOnAnotherNumberOfRanks) {
 
 TEST(DeepClusterV2, AStepThatIsTakenBackLeavesTheBank) {
   const Training run;
-  Optimizer optimizer(run.method->parameter_groups(), sgd());
+  Optimizer optimizer(run.method->parameter_groups(), testing::sgd());
   run.step(optimizer, 0);
   const auto before = data_of(*run.method);
   run.step(optimizer, 1, /*leave_out=*/true);

@@ -47,13 +47,6 @@ std::shared_ptr<Swav> golden_swav(const SwavOptions& options, std::int64_t batch
   return swav;
 }
 
-OptimizerOptions sgd() {
-  OptimizerOptions options;
-  options.kind = "sgd";
-  options.weight_decay = 0.01;
-  return options;
-}
-
 Step step_at(int iteration) {
   Step step;
   step.iteration = iteration;
@@ -65,7 +58,7 @@ Step step_at(int iteration) {
 TEST(Swav, FollowsTheReleasedCodeOverFreezeAndQueue) {
   const auto swav = golden_swav(golden_options(), 6);
   EXPECT_EQ(swav->queue_length(), 12);
-  Optimizer optimizer(swav->parameter_groups(), sgd());
+  Optimizer optimizer(swav->parameter_groups(), testing::sgd());
   const auto& losses = golden()["losses"];
   int checked = 0;
   for (int t = 0; t < static_cast<int>(losses.size()); ++t) {
@@ -137,8 +130,7 @@ Trace train(const std::shared_ptr<const Group>& group, int steps, std::int64_t b
     trace.entropies.push_back(report[1].item<double>());
     trace.used.push_back(report[2].item<double>());
   }
-  for (const auto& item : swav->named_parameters()) trace.end[item.key()] = item.value().detach().clone();
-  for (const auto& item : swav->named_buffers()) trace.end[item.key()] = item.value().detach().clone();
+  trace.end = testing::tensors_of(*swav);
   return trace;
 }
 

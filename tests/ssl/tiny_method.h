@@ -3,12 +3,15 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/method.h>
+#include <unlabel/ssl/optimizer.h>
 
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/types.h>
 
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -101,6 +104,22 @@ inline void expect_gradients(Method& method, const std::function<at::Tensor()>& 
           << item.key() << " " << i;
     }
   }
+}
+
+/// Copies of all parameters and buffers.
+inline std::map<std::string, at::Tensor> tensors_of(const Method& method) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& item : method.named_parameters()) tensors[item.key()] = item.value().detach().clone();
+  for (const auto& item : method.named_buffers()) tensors[item.key()] = item.value().detach().clone();
+  return tensors;
+}
+
+/// The optimiser of most golden scripts.
+inline OptimizerOptions sgd() {
+  OptimizerOptions options;
+  options.kind = "sgd";
+  options.weight_decay = 0.01;
+  return options;
 }
 
 /// Averages the gradients over a group, as data-parallel training does.
