@@ -1,15 +1,20 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
+#include <unlabel/launch/explain.h>
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/ssl/recipe.h>
+
+#include <cstdio>
 
 namespace unlabel::launch {
 
 int command_pretrain(const std::vector<std::string>& arguments) {
   PretrainOptions defaults;
   std::string json;
+  bool only_explain = false;
   auto options = table(defaults);
+  options.add("explain", only_explain, "print the settings beside the paper's, with reasons, and do no more");
   options.add("json", json, "write a summary of the run to this file; -: to stdout");
   std::string recipes;
   for (const auto& name : ssl::recipe_names()) recipes += (recipes.empty() ? "" : ", ") + name;
@@ -31,8 +36,12 @@ int command_pretrain(const std::vector<std::string>& arguments) {
       "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data imagenet --out runs/swav"};
   auto line = parse_command_line(arguments, options, spec);
   if (print_help(line, options, spec)) return 0;
-  json = line.get("json");
-  std::erase_if(line.given, [](const auto& item) { return item.first == "json"; });
+  line.apply(options);
+  std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
+  if (only_explain) {
+    std::fputs(explain(resolve_options(line, Purpose::kLook), line).c_str(), stdout);
+    return 0;
+  }
   require_folder_of("--json", json);
   const auto environment = read_environment();
   const auto result = pretrain(resolve_options(line), environment);

@@ -305,7 +305,8 @@ void Run::announce() {
     return;
   }
   progress_.say(dataset_->description());
-  for (const auto& line : resolved_.reasons) progress_.say("  " + line);
+  for (const auto& [setting, value, reason] : resolved_.choices)
+    progress_.say(concat("  --", with_dashes(setting), " ", value, ": ", reason));
   for (const auto& line : resolved_.warnings) progress_.say("warning: " + line);
   if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)
     progress_.say(concat("warning: a ", options_.encoder.arch, " of width ", options_.encoder.width,
@@ -314,6 +315,15 @@ void Run::announce() {
     progress_.say(concat("warning: groups of ", options_.sync_batch_norm_group,
                          " ranks (--sync-batch-norm-group) do not divide ", group_->world_size(),
                          " rank(s): batch statistics span all of them"));
+  if (const auto micro_steps = sampler_.local_batch() / micro_batch_; micro_steps > 1) {
+    const auto ranks = norm_group_fits(options_, *group_) ? options_.sync_batch_norm_group : group_->world_size();
+    const auto note = method_->accumulation_note(micro_batch_ * group_->world_size());
+    progress_.say(concat(micro_steps, " micro-batches of ", micro_batch_, " images a rank make an update of ",
+                         options_.batch_size,
+                         ". As in one go: learning rate, schedules, weight decay, and what moves once an update. Not "
+                         "so: batch statistics, which are of ",
+                         micro_batch_ * ranks, " images", note.empty() ? "" : "; " + note));
+  }
   if (init_report_) {
     progress_.say(concat(init_report_->complete() ? "" : "warning: ", options_.init, ": ", init_report_->summary()));
     if (const auto detail = init_report_->detail(); !detail.empty()) progress_.say(detail);
@@ -333,15 +343,22 @@ void Run::announce() {
 StepNews Run::forward_and_backward(const data::HostBatch& batch, ssl::Step step) {
   const auto crops = data::collate_views(batch);
   const auto indices = data::collate_indices(batch);
+  const auto micro_views = [&](int micro_step) {
+    ssl::set_dropout_key(*method_,
+                         {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + micro_step), 0,
+                          group_->rank(), group_->world_size()});
+    return micro_batch(crops, indices, micro_step * micro_batch_, micro_batch_, precision_.weights(), device_,
+                       options_.channels_last);
+  };
+  if (step.micro_steps > 1) {
+    const ssl::Autocast autocast(device_.type(), precision_.autocast());
+    method_->before_micro_steps(micro_views, step);
+  }
   StepNews news;
   news.loss = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device_));
   std::vector<at::Tensor> embeddings;
   for (step.micro_step = 0; step.micro_step < step.micro_steps; ++step.micro_step) {
-    const auto views = micro_batch(crops, indices, step.micro_step * micro_batch_, micro_batch_, precision_.weights(),
-                                   device_, options_.channels_last);
-    ssl::set_dropout_key(
-        *method_, {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + step.micro_step), 0,
-                   group_->rank(), group_->world_size()});
+    const auto views = micro_views(step.micro_step);
     parallel_.before_forward(/*synchronize=*/step.micro_step + 1 == step.micro_steps);
     ssl::Loss loss;
     {

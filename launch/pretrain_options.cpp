@@ -73,7 +73,7 @@ void keep_planned(ssl::Plan& plan, const nlohmann::json& saved) {
 
 }  // namespace
 
-ResolvedOptions resolve_options(const CommandLine& line) {
+ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
   ResolvedOptions resolved;
   auto& options = resolved.options;
   auto fields = table(options);
@@ -83,8 +83,9 @@ ResolvedOptions resolve_options(const CommandLine& line) {
                      ssl::method_list());
   ssl::require_method(options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
-  if (options.out.empty()) throw UsageError("--out is missing: the folder for the run, made when it is not there");
-  const auto saved = checkpoint_options(options.out + "/checkpoints");
+  if (options.out.empty() && purpose == Purpose::kRun)
+    throw UsageError("--out is missing: the folder for the run, made when it is not there");
+  const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
   const bool goes_on = saved.has_value();
   resolved.dataset =
       data::open_dataset(options.data, data::Split::kTrain, goes_on ? data::Listing::kFresh : data::Listing::kKept);
@@ -113,8 +114,7 @@ ResolvedOptions resolve_options(const CommandLine& line) {
     auto plan = ssl::make_plan(input);
     if (goes_on) keep_planned(plan, *saved);
     fields.from_json(plan.recipe, "the plan");
-    for (const auto& choice : plan.choices)
-      resolved.reasons.push_back(concat("--", with_dashes(choice.setting), " ", choice.value, ": ", choice.reason));
+    resolved.choices = std::move(plan.choices);
   }
   line.apply(fields);
 

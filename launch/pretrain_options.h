@@ -7,6 +7,7 @@
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/planner.h>
 #include <unlabel/ssl/schedule.h>
 
 #include <cstdint>
@@ -74,13 +75,19 @@ OptionTable table(PretrainOptions& options);
 struct ResolvedOptions {
   PretrainOptions options;
   std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
-  std::vector<std::string> reasons;              ///< the planner's choices, one line each
+  std::vector<ssl::Choice> choices;              ///< the planner's; none for a recipe, or a run that goes on
   std::vector<std::string> warnings;             ///< what is not likely to work
+};
+
+/// What options are resolved for.
+enum class Purpose {
+  kRun,
+  kLook,  ///< only to be looked at: without --out
 };
 
 /// Defaults, then the recipe or (without one) the planner's settings for the data at hand, then the command line.
 /// Opens the data set. Throws UsageError for options that contradict each other.
-ResolvedOptions resolve_options(const CommandLine& line);
+ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose = Purpose::kRun);
 
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);

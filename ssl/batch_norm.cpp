@@ -157,4 +157,17 @@ void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> 
   });
 }
 
+KeepRunningStatistics::KeepRunningStatistics(torch::nn::Module& root) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& module : root.modules())
+    if (const auto* norm = module->as<BatchNormImpl>())
+      for (const auto& buffer : {norm->running_mean, norm->running_var, norm->num_batches_tracked})
+        kept_.emplace_back(buffer, buffer.clone());
+}
+
+KeepRunningStatistics::~KeepRunningStatistics() {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [buffer, copy] : kept_) buffer.copy_(copy);
+}
+
 }  // namespace unlabel::ssl

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace unlabel::ssl {
 
@@ -58,5 +60,17 @@ TORCH_MODULE(BatchNorm);
 
 /// Makes every BatchNorm in `root` (itself included) take its statistics over `group`. All ranks must do so.
 void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
+
+/// A forward pass in training that leaves no trace: at its end, the running statistics of all BatchNorms in `root` are what they were.
+class KeepRunningStatistics {
+ public:
+  explicit KeepRunningStatistics(torch::nn::Module& root);
+  KeepRunningStatistics(const KeepRunningStatistics&) = delete;
+  KeepRunningStatistics& operator=(const KeepRunningStatistics&) = delete;
+  ~KeepRunningStatistics();
+
+ private:
+  std::vector<std::pair<at::Tensor, at::Tensor>> kept_;  ///< a buffer and its copy
+};
 
 }  // namespace unlabel::ssl

@@ -30,9 +30,8 @@ OptionTable table(DeepClusterOptions& options) {
   return t;
 }
 
-DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options,
-                         const DeepClusterScene& scene, std::shared_ptr<const Group> group)
-    : options_(options), scene_(scene), group_(std::move(group)) {
+DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodScene& scene)
+    : options_(options), scene_(scene), group_(scene.group) {
   if (options_.clusters < 2) throw UsageError("deepcluster.clusters is ", options_.clusters, ": it must be at least 2");
   require_positive("deepcluster.pca_dim", options_.pca_dim);
   require_positive("deepcluster.top_layer_lr", options_.top_layer_lr);
@@ -45,7 +44,7 @@ DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOpti
   if (options_.clusters > scene_.images)
     throw UsageError("deepcluster.clusters is ", options_.clusters, ", more than the ", scene_.images,
                      " images: give fewer, such as ", std::max<std::int64_t>(2, scene_.images / 100));
-  require_positive("the batch of a rank", scene_.batch_size);
+  require_positive("the batch", scene_.global_batch);
   backbone_ = register_module("backbone", std::move(encoder));
   top_layer_ = register_module("top_layer", torch::nn::Linear(backbone_->feature_dim(), options_.clusters));
   take_clusters(torch::full({scene_.images}, -1, torch::kInt64));
@@ -55,7 +54,8 @@ Loss DeepCluster::loss(const Views& views, const Step&) {
   if (views.crops.size() != 1)
     throw UsageError("DeepCluster takes one view of each image, not ", views.crops.size(),
                      ": give --augment.preset deepcluster");
-  const auto scores = top_layer_->forward(at::relu(backbone_->forward(views.crops[0])));
+  const auto features = backbone_->forward(views.crops[0]);
+  const auto scores = top_layer_->forward(at::relu(features));
 
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (device_clusters_.device() != scores.device()) device_clusters_ = clusters_.to(scores.device());
@@ -65,7 +65,9 @@ Loss DeepCluster::loss(const Views& views, const Step&) {
   loss.value = at::cross_entropy_loss(wide, targets);
   const torch::NoGradGuard no_grad;
   loss.diagnostics = {{"cluster_accuracy", (wide.argmax(1) == targets).to(wide.scalar_type()).mean()},
-                      {"clusters_used", torch::full({}, used_, wide.options())}};
+                      {"clusters_used", torch::full({}, used_, wide.options())},
+                      {"largest_cluster", torch::full({}, largest_, wide.options())}};
+  loss.embeddings = features.detach().to(wide.scalar_type());
   return loss;
 }
 
@@ -80,7 +82,8 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
     samples.push_back(std::min(begin + i, scene_.images - 1));  // as many on all ranks
   std::vector<at::Tensor> parts;
   backbone_->eval();
-  epoch.read(augment::evaluation_view(*epoch.views), samples, scene_.batch_size,
+  epoch.read(augment::evaluation_view(*epoch.views), samples,
+             std::max<std::int64_t>(1, scene_.global_batch / group_->world_size()),
              [&](const Views& views) { parts.push_back(backbone_->forward(views.crops[0]).to(torch::kFloat32)); });
   backbone_->train();
   return at::cat(parts).narrow(0, 0, count);
@@ -107,10 +110,8 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   reset_top_layer(epoch.epoch);
 
   const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
-  const auto sizes = clusters_.bincount({}, options_.clusters);
   Diagnostics news{{"kmeans_objective", value(found.objective.back())},
-                   {"clusters_split", value(static_cast<double>(found.split))},
-                   {"largest_cluster", value(sizes.max().item<double>() / static_cast<double>(scene_.images))}};
+                   {"clusters_split", value(static_cast<double>(found.split))}};
   add_mutual_information(news, before[0].item<std::int64_t>() >= 0 ? before : at::Tensor(), clusters_, epoch);
   return news;
 }
@@ -120,6 +121,7 @@ void DeepCluster::take_clusters(const at::Tensor& clusters) {
   device_clusters_ = clusters;
   const auto sizes = clusters.clamp_min(0).bincount({}, options_.clusters);
   used_ = (sizes > 0).sum().item<double>() / static_cast<double>(options_.clusters);
+  largest_ = sizes.max().item<double>() / static_cast<double>(scene_.images);
 }
 
 void DeepCluster::reset_top_layer(std::int64_t epoch) {

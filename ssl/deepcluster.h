@@ -22,13 +22,6 @@ struct DeepClusterOptions {
 };
 OptionTable table(DeepClusterOptions& options);
 
-/// What it is trained on.
-struct DeepClusterScene {
-  std::int64_t images = 0;      ///< N, in the data set
-  std::int64_t batch_size = 0;  ///< of this rank, for the pass that takes features
-  std::uint64_t seed = 0;       ///< of clusterings, top layers and the order of samples
-};
-
 /// DeepCluster (Caron et al. 2018, arXiv:1807.05520), as its released code has it.
 ///
 /// Before each epoch the network, in evaluation mode, gives a feature of every image (central crop). Features are whitened to
@@ -47,12 +40,11 @@ struct DeepClusterScene {
 /// `top_layer.{weight,bias}`. The data's state: `clusters` (N).
 ///
 /// Diagnostics: `cluster_accuracy`, the share of samples whose cluster is predicted; `clusters_used`, the share of the K clusters that
-/// have a sample. With an epoch's first step: `kmeans_objective`, `largest_cluster` (its share of the samples), `clusters_split`,
+/// have a sample; `largest_cluster`, the share of the samples in it. With an epoch's first step: `kmeans_objective`, `clusters_split`,
 /// `nmi_before` (with the clusters of the epoch before) and `nmi_labels` (with the labels, where there are any).
 struct DeepCluster : Method {
   /// Throws UsageError for an option out of range, and for more clusters than images.
-  DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const DeepClusterScene& scene,
-              std::shared_ptr<const Group> group);
+  DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodScene& scene);
 
   Loss loss(const Views& views, const Step& step) override;
   Diagnostics before_epoch(const Epoch& epoch) override;
@@ -69,13 +61,14 @@ struct DeepCluster : Method {
   void take_clusters(const at::Tensor& clusters);
 
   DeepClusterOptions options_;
-  DeepClusterScene scene_;
+  MethodScene scene_;
   std::shared_ptr<const Group> group_;
   std::shared_ptr<Encoder> backbone_;
   torch::nn::Linear top_layer_{nullptr};
   at::Tensor clusters_;         ///< N, int64, on the CPU; -1 before the first clustering
   at::Tensor device_clusters_;  ///< the same where training is
   double used_ = 0;             ///< share of the clusters that have a sample
+  double largest_ = 0;          ///< share of the samples in the largest cluster
 };
 
 }  // namespace unlabel::ssl

@@ -60,8 +60,8 @@ at::Tensor own_part(const at::Tensor& all, std::int64_t steps, const Group& grou
 }  // namespace
 
 DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options,
-                             const DeepClusterV2Scene& scene, std::shared_ptr<const Group> group)
-    : options_(options), scene_(scene), group_(std::move(group)) {
+                             const MethodScene& scene)
+    : options_(options), scene_(scene), group_(scene.group) {
   require_positive("deepcluster_v2.crops_for_assign", options_.crops_for_assign);
   require_positive("deepcluster_v2.temperature", options_.temperature);
   require_positive("deepcluster_v2.projection_dim", options_.projection_dim);

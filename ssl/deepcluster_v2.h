@@ -25,13 +25,6 @@ struct DeepClusterV2Options {
 };
 OptionTable table(DeepClusterV2Options& options);
 
-/// What it is trained on.
-struct DeepClusterV2Scene {
-  std::int64_t images = 0;        ///< N, in the data set
-  std::int64_t global_batch = 0;  ///< B, over all ranks and micro-batches
-  std::uint64_t seed = 0;         ///< of the order of samples and the first centroids
-};
-
 /// DeepCluster-v2: clustering and classifying in turn, with SwAV's network and crops (Caron et al. 2020, arXiv:2006.09882, appendix D), as
 /// its released code has it.
 ///
@@ -57,8 +50,7 @@ struct DeepClusterV2Scene {
 /// for the first) and `nmi_labels` (with the labels, where there are any).
 struct DeepClusterV2 : Method {
   /// Throws UsageError for an option out of range, and for more prototypes than a bank has rows.
-  DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options, const DeepClusterV2Scene& scene,
-                std::shared_ptr<const Group> group);
+  DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options, const MethodScene& scene);
 
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
   Loss loss(const Views& views, const Step& step) override;
@@ -82,7 +74,7 @@ struct DeepClusterV2 : Method {
                 const at::Tensor& stands);
 
   DeepClusterV2Options options_;
-  DeepClusterV2Scene scene_;
+  MethodScene scene_;
   std::shared_ptr<const Group> group_;
   std::int64_t steps_ = 0, local_batch_ = 0;  ///< of an epoch; samples of this rank in a batch
   std::shared_ptr<Encoder> backbone_;

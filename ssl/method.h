@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,15 @@ namespace unlabel::ssl {
 struct Views {
   std::vector<at::Tensor> crops;  ///< per view: n x C x H x W, float32; global crops first
   at::Tensor indices;             ///< n, int64: positions in the data set
+};
+
+/// What a method is made for.
+struct MethodScene {
+  EncoderOptions encoder{};       ///< what networks to build: make_encoder(scene.encoder)
+  std::int64_t images = 0;        ///< in the data set
+  std::int64_t global_batch = 0;  ///< samples an iteration, over all ranks and micro-batches
+  std::uint64_t seed = 0;         ///< of what the method draws itself
+  std::shared_ptr<const Group> group = single_process();
 };
 
 /// Where training stands. An iteration is one update of the weights, over one global batch.
@@ -73,7 +83,8 @@ struct ParameterGroup {
 ///
 /// The loop calls, for each epoch and each iteration in it:
 ///
-///     before_epoch;  for each iteration: before_step; for each micro-batch: loss, backward; before_update; optimiser; after_step
+///     before_epoch;  for each iteration: before_step; before_micro_steps, when there are several;
+///                                        for each micro-batch: loss, backward;  before_update; optimiser; after_step
 ///
 /// Everything that a run needs to go on is a registered parameter or buffer, in *global* order (the same on every rank), so that one
 /// checkpoint holds it and another world size can load it; or, where it grows with the data, in data_state(). Parameters are never
@@ -89,7 +100,9 @@ struct Method : torch::nn::Module {
 
   /// DeepCluster: new assignments. What it returns goes into the log with the epoch's first step.
   virtual Diagnostics before_epoch(const Epoch&) { return {}; }
-  virtual void before_step(const Step&) {}    ///< SwAV: normalise the prototypes
+  virtual void before_step(const Step&) {}  ///< SwAV: normalise the prototypes
+  /// SwAV: assignments of a whole batch. `micro_batch(i)` makes this rank's i-th, as `loss` gets it later.
+  virtual void before_micro_steps(const std::function<Views(int)>& micro_batch, const Step&) { (void)micro_batch; }
   virtual void before_update(const Step&) {}  ///< gradients are there and averaged. SwAV: hold the prototypes still
   virtual void after_step(const Step&) {}     ///< BYOL: move the target
 
@@ -105,6 +118,13 @@ struct Method : torch::nn::Module {
   virtual std::vector<std::pair<std::string, at::Tensor>> data_state() { return {}; }
   /// Takes back what data_state() gave, on any number of ranks. Throws MismatchError when it does not fit.
   virtual void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>&) {}
+
+  /// What is not the same when micro-batches of `samples` images (over all ranks) make up an update, beside batch statistics: a clause
+  /// for the log. Empty: nothing.
+  virtual std::string accumulation_note(std::int64_t samples) const {
+    (void)samples;
+    return "";
+  }
 
   /// What tells that the method has stopped learning, by the names of diagnostics, "loss", "feature_spread" and "effective_rank"
   /// (spread.h). By default nothing.

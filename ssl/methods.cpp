@@ -2,8 +2,52 @@
 #include <unlabel/ssl/methods.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace unlabel::ssl {
+
+namespace {
+
+using Maker = std::function<std::shared_ptr<Method>(const MethodOptions&, const MethodScene&)>;
+
+/// All methods, by name.
+std::map<std::string, Maker>& makers() {
+  static std::map<std::string, Maker> all{
+      {"byol",
+       [](const auto& options, const auto& scene) {
+         return std::make_shared<Byol>(make_encoder(scene.encoder), make_encoder(scene.encoder), options.byol);
+       }},
+      {"deepcluster",
+       [](const auto& options, const auto& scene) {
+         return std::make_shared<DeepCluster>(make_encoder(scene.encoder), options.deepcluster, scene);
+       }},
+      {"deepcluster_v2",
+       [](const auto& options, const auto& scene) {
+         return std::make_shared<DeepClusterV2>(make_encoder(scene.encoder), options.deepcluster_v2, scene);
+       }},
+      {"moco",
+       [](const auto& options, const auto& scene) {
+         return std::make_shared<Moco>(make_encoder(scene.encoder), make_encoder(scene.encoder), options.moco,
+                                       scene.seed, scene.group);
+       }},
+      {"simclr",
+       [](const auto& options, const auto& scene) {
+         return std::make_shared<Simclr>(make_encoder(scene.encoder), options.simclr, scene.global_batch, scene.group);
+       }},
+      {"swav", [](const auto& options, const auto& scene) {
+         return std::make_shared<Swav>(make_encoder(scene.encoder), options.swav, scene.global_batch, scene.group);
+       }}};
+  return all;
+}
+
+/// The options of methods of one's own.
+std::map<std::string, std::function<OptionTable()>>& own_options() {
+  static std::map<std::string, std::function<OptionTable()>> all;
+  return all;
+}
+
+}  // namespace
 
 OptionTable table(MethodOptions& options) {
   OptionTable t;
@@ -13,11 +57,13 @@ OptionTable table(MethodOptions& options) {
   t.section("moco", table(options.moco));
   t.section("simclr", table(options.simclr));
   t.section("swav", table(options.swav));
+  for (const auto& [name, own] : own_options()) t.section(name, own());
   return t;
 }
 
-const std::vector<std::string>& method_names() {
-  static const std::vector<std::string> names{"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"};
+std::vector<std::string> method_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, make] : makers()) names.push_back(name);
   return names;
 }
 
@@ -28,33 +74,27 @@ std::string method_list() {
 }
 
 void require_method(const std::string& name) {
-  const auto& names = method_names();
-  if (std::find(names.begin(), names.end(), name) != names.end()) return;
-  throw UsageError("there is no method '", name, "'", did_you_mean(name, names), "; there are: ", method_list());
+  if (makers().contains(name)) return;
+  throw UsageError("there is no method '", name, "'", did_you_mean(name, method_names()),
+                   "; there are: ", method_list());
 }
 
 std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options, const MethodScene& scene) {
   require_method(name);
-  auto encoder = make_encoder(scene.encoder);
-  if (name == "byol") return std::make_shared<Byol>(std::move(encoder), make_encoder(scene.encoder), options.byol);
-  if (name == "deepcluster")
-    return std::make_shared<DeepCluster>(
-        std::move(encoder), options.deepcluster,
-        DeepClusterScene{scene.images, std::max<std::int64_t>(1, scene.global_batch / scene.group->world_size()),
-                         scene.seed},
-        scene.group);
-  if (name == "deepcluster_v2")
-    return std::make_shared<DeepClusterV2>(std::move(encoder), options.deepcluster_v2,
-                                           DeepClusterV2Scene{scene.images, scene.global_batch, scene.seed},
-                                           scene.group);
-  if (name == "moco")
-    return std::make_shared<Moco>(std::move(encoder), make_encoder(scene.encoder), options.moco, scene.seed,
-                                  scene.group);
-  if (name == "simclr")
-    return std::make_shared<Simclr>(std::move(encoder), options.simclr, scene.global_batch, scene.group);
-  if (name == "swav") return std::make_shared<Swav>(std::move(encoder), options.swav, scene.global_batch, scene.group);
-  UNLABEL_INVARIANT(false);  // a name in method_names() without its line above
-  return nullptr;
+  return makers().at(name)(options, scene);
+}
+
+void add_method(OwnMethod method) {
+  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+  if (method.name.empty() || !std::ranges::all_of(method.name, fits))
+    throw UsageError("a method cannot be called '", method.name, "': use small letters, digits and underscores");
+  if (makers().contains(method.name)) throw UsageError("there is a method '", method.name, "' already");
+  if (!method.make) throw UsageError("the method '", method.name, "' has no function that makes it");
+  if (method.plan) add_plan(method.name, std::move(method.plan));
+  if (method.options) own_options()[method.name] = std::move(method.options);
+  makers()[method.name] = [make = std::move(method.make)](const MethodOptions&, const MethodScene& scene) {
+    return make(scene);
+  };
 }
 
 }  // namespace unlabel::ssl

@@ -7,10 +7,11 @@
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/moco.h>
 #include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/planner.h>
 #include <unlabel/ssl/simclr.h>
 #include <unlabel/ssl/swav.h>
 
-#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,8 +29,8 @@ struct MethodOptions {
 };
 OptionTable table(MethodOptions& options);
 
-/// What `make_method` knows.
-const std::vector<std::string>& method_names();
+/// What `make_method` knows, in alphabetical order.
+std::vector<std::string> method_names();
 
 /// They in one line: "byol, swav".
 std::string method_list();
@@ -37,16 +38,19 @@ std::string method_list();
 /// Throws UsageError for a name that `make_method` does not know, naming the nearest and all there are.
 void require_method(const std::string& name);
 
-/// What a method is made for.
-struct MethodScene {
-  EncoderOptions encoder;         ///< what networks to build
-  std::int64_t images = 0;        ///< in the data set
-  std::int64_t global_batch = 0;  ///< samples an iteration, over all ranks and micro-batches
-  std::uint64_t seed = 0;         ///< of what the method draws itself
-  std::shared_ptr<const Group> group = single_process();
-};
-
 /// Builds a method by its name. Throws UsageError for an unknown name, naming the nearest, and for options out of range.
 std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options, const MethodScene& scene);
+
+/// A method that is not in this library, for a program of one's own: docs/new_method.md.
+struct OwnMethod {
+  std::string name;  ///< as users write it: "simsiam"
+  std::function<std::shared_ptr<Method>(const MethodScene&)> make;
+  PlanFunction plan{};                     ///< settings from the data (planner_parts.h); none: a run needs a --recipe
+  std::function<OptionTable()> options{};  ///< a section of options, under the method's name; none: no options
+};
+
+/// Makes the library know a method: by its name in `make_method`, `make_plan` and the options of a run. To be called before
+/// anything else. Throws UsageError for a name that is taken, or that is not of small letters, digits and underscores.
+void add_method(OwnMethod method);
 
 }  // namespace unlabel::ssl

@@ -132,6 +132,10 @@ void Moco::move_key_network(double momentum) {
   for (std::size_t i = 0; i < to.size(); ++i) at::Tensor(to[i]).copy_(from[i]);
 }
 
+std::string Moco::accumulation_note(std::int64_t) const {
+  return "keys of an update's earlier micro-batches are among the negatives of its later ones";
+}
+
 std::vector<CollapseSign> Moco::collapse_signs() const {
   const double chance = std::log(static_cast<double>(options_.queue_length + 1));
   return {

@@ -52,6 +52,7 @@ struct Moco : Method {
   void check_views(const augment::MultiCrop& views) const override;
   void before_step(const Step& step) override;
   void after_step(const Step& step) override;
+  std::string accumulation_note(std::int64_t samples) const override;
   std::vector<CollapseSign> collapse_signs() const override;
   Encoder& encoder() override { return *backbone_; }
 

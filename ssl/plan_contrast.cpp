@@ -5,32 +5,13 @@
 
 namespace unlabel::ssl {
 
-namespace {
-
-/// Two views, the network and the length of the run, as both methods have them. Returns the dimensions of the features.
-std::int64_t choose_views_and_network(Planner& plan, double jitter, std::vector<double> scale) {
-  plan.global_size();
-  plan.choose<std::string>("augment.preset", "simclr", "two views: flip, colour jitter, grey and blur");
-  if (plan.small()) {
-    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
-                                     "small images: crops of less than a fifth show too little");
-    plan.choose<bool>("augment.blur", false, "small images are blurred enough");
-    plan.choose<double>("augment.jitter", 0.5, "half of SimCLR's, as published for CIFAR");
-  } else {
-    plan.choose<std::vector<double>>("augment.global_scale", std::move(scale), "the paper's");
-    plan.choose<double>("augment.jitter", jitter, "the paper's");
-  }
-  return plan.encoder();
-}
-
-}  // namespace
-
 // - The learning rate of LARS is the paper's root rule, 0.075 sqrt(batch) (appendix B.1), which is its 4.8 at a batch of 4096
 //   and better than the linear one below; a tenth of the run, at most 10 epochs, warms up from 0.
 // - The temperature is 0.1, and 0.5 for small images, as published for CIFAR-10.
 Plan plan_simclr(const PlanInput& input) {
   Planner plan(input);
-  const auto features = choose_views_and_network(plan, 1, {0.08, 1.0});
+  plan.two_views({0.08, 1.0}, 1);
+  const auto features = plan.encoder();
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();
   plan.optimizer("lars");
@@ -55,7 +36,8 @@ Plan plan_simclr(const PlanInput& input) {
 //   as a power of the number of updates.
 Plan plan_moco(const PlanInput& input) {
   Planner plan(input);
-  const auto features = choose_views_and_network(plan, 0.5, {0.2, 1.0});
+  plan.two_views({0.2, 1.0}, 0.5);
+  const auto features = plan.encoder();
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();
   const std::int64_t updates = std::max<std::int64_t>(1, plan.images() / batch) * epochs;

@@ -3,6 +3,7 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <map>
 
 namespace unlabel::ssl {
 
@@ -117,6 +118,20 @@ void Planner::multi_crop() {
   }
 }
 
+void Planner::two_views(std::vector<double> scale, double jitter) {
+  global_size();
+  choose<std::string>("augment.preset", "simclr", "two views: flip, colour jitter, grey and blur");
+  if (small()) {
+    choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
+                                "small images: crops of less than a fifth show too little");
+    choose<bool>("augment.blur", false, "small images are blurred enough");
+    choose<double>("augment.jitter", 0.5, "half of SimCLR's, as published for CIFAR");
+  } else {
+    choose<std::vector<double>>("augment.global_scale", std::move(scale), "the paper's");
+    choose<double>("augment.jitter", jitter, "the paper's");
+  }
+}
+
 void Planner::larc(std::int64_t batch, std::int64_t epochs) {
   optimizer("larc");
   const auto lr = choose<double>(
@@ -147,15 +162,36 @@ Plan Planner::take() {
   return std::move(plan_);
 }
 
+namespace {
+
+struct MethodPlan {
+  PlanFunction plan;
+  std::string paper{};  ///< paper_recipe
+};
+
+std::map<std::string, MethodPlan>& plans() {
+  static std::map<std::string, MethodPlan> all{{"byol", {plan_byol, "byol_1000ep"}},
+                                               {"deepcluster", {plan_deepcluster, "deepcluster_alexnet"}},
+                                               {"deepcluster_v2", {plan_deepcluster_v2, "deepcluster_v2_800ep"}},
+                                               {"moco", {plan_moco, "moco_v2_800ep"}},
+                                               {"simclr", {plan_simclr, "simclr_1000ep"}},
+                                               {"swav", {plan_swav, "swav_800ep"}}};
+  return all;
+}
+
+}  // namespace
+
+std::string paper_recipe(const std::string& method) {
+  const auto found = plans().find(method);
+  return found == plans().end() ? "" : found->second.paper;
+}
+
+void add_plan(const std::string& method, PlanFunction plan) { plans()[method] = {std::move(plan)}; }
+
 Plan make_plan(const PlanInput& input) {
   if (!input.given.is_object()) throw UsageError("the given settings must be a JSON object");
   const auto method = find_setting<std::string>(input.given, "method").value_or("");
-  if (method == "byol") return plan_byol(input);
-  if (method == "deepcluster") return plan_deepcluster(input);
-  if (method == "deepcluster_v2") return plan_deepcluster_v2(input);
-  if (method == "moco") return plan_moco(input);
-  if (method == "simclr") return plan_simclr(input);
-  if (method == "swav") return plan_swav(input);
+  if (const auto plan = plans().find(method); plan != plans().end()) return plan->second.plan(input);
   throw UsageError("there is no plan for the method '", method, "'; give a --recipe");
 }
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,15 @@ struct Plan {
 /// What is the method's own stands in plan_METHOD.cpp. Throws UsageError for no images, for an unknown method, for a
 /// given value of the wrong type or out of range, and for another optimiser without its learning rate.
 Plan make_plan(const PlanInput& input);
+
+/// Plans for one method. It is made with a Planner (planner_parts.h), from which it also gets the choices that all methods share.
+using PlanFunction = std::function<Plan(const PlanInput&)>;
+
+/// The recipe of the main run of a method's paper, to compare with; empty for a method without one.
+std::string paper_recipe(const std::string& method);
+
+/// Makes make_plan know a method that is not in this library. Before other threads plan.
+void add_plan(const std::string& method, PlanFunction plan);
 
 /// What cannot work, or is unlikely to, in resolved settings (a recipe's layout; missing ones are not judged): a batch larger than the
 /// data, few images, crops larger than the images, and what a method knows of itself (SwAV: K > N, a queue that never fills ...).

@@ -78,6 +78,8 @@ class Planner {
   std::int64_t epochs();
   /// SwAV's crops: local ones keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large.
   void multi_crop();
+  /// SimCLR's two views. `scale` (of their area) and `jitter` (its strength beside SimCLR's) are the paper's; small images have their own.
+  void two_views(std::vector<double> scale, double jitter);
   /// SwAV's rates: through the two published points of LARC, 0.6 at a batch of 256 and 4.8 at 4096, as a power of the batch (0.75;
   /// not the linear rule); batches from 1024 on warm up for 10 epochs from a sixteenth of it. It ends at a thousandth.
   void larc(std::int64_t batch, std::int64_t epochs);

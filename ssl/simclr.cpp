@@ -64,6 +64,10 @@ Loss Simclr::loss(const Views& views, const Step&) {
   return loss;
 }
 
+std::string Simclr::accumulation_note(std::int64_t samples) const {
+  return concat("an image's negatives are those of its micro-batch, ", 2 * samples - 2);
+}
+
 std::vector<CollapseSign> Simclr::collapse_signs() const {
   const double chance = std::log(static_cast<double>(2 * global_batch_ - 1));
   return {

@@ -41,6 +41,7 @@ struct Simclr : Method {
   /// Throws UsageError unless there are two views.
   Loss loss(const Views& views, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
+  std::string accumulation_note(std::int64_t samples) const override;
   std::vector<CollapseSign> collapse_signs() const override;
   Encoder& encoder() override { return *backbone_; }
 

@@ -25,6 +25,8 @@ OptionTable table(SwavOptions& options) {
   t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
   t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
         "the prototypes learn from this iteration on");
+  t.add("whole_batch_sinkhorn", options.whole_batch_sinkhorn,
+        "with --micro-batch: spread all of a batch over the prototypes at once, for one more forward pass");
   t.add("queue_length", options.queue_length,
         "embeddings of past batches for Sinkhorn, over the whole world; 0: no queue");
   t.add("queue_start_epoch", options.queue_start_epoch, "the queue begins to fill at this epoch");
@@ -75,6 +77,22 @@ Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t g
         "queue", std::make_shared<Queue>(options_.crops_for_assign, length, options_.projection_dim, group_));
 }
 
+/// crops x n x d, each of length 1, in float32 or more.
+at::Tensor Swav::embed(const std::vector<at::Tensor>& crops) {
+  const at::Tensor projected = projection_head_->forward(encode_by_size(*backbone_, crops));
+  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto z = F::normalize(projected.to(at::promote_types(projected.scalar_type(), at::kFloat)),
+                              F::NormalizeFuncOptions().dim(1));
+  return z.view({static_cast<std::int64_t>(crops.size()), -1, options_.projection_dim});
+}
+
+/// crops x n x K.
+at::Tensor Swav::score(const at::Tensor& embeddings) {
+  return prototypes_->forward(embeddings.flatten(0, 1))
+      .view({embeddings.size(0), embeddings.size(1), options_.prototypes});
+}
+
 at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step) {
   const torch::NoGradGuard no_grad;
   const std::int64_t samples = scores.size(1);
@@ -100,15 +118,14 @@ Loss Swav::loss(const Views& views, const Step& step) {
   const auto crops = static_cast<std::int64_t>(views.crops.size()), targets = options_.crops_for_assign;
   require_crops("SwAV", crops, targets);
   const std::int64_t samples = views.crops[0].size(0);
-  const at::Tensor projected = projection_head_->forward(encode_by_size(*backbone_, views.crops));
-
-  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
+  const at::Tensor z = embed(views.crops);
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const auto type = at::promote_types(projected.scalar_type(), at::kFloat);
-  const at::Tensor z = F::normalize(projected.to(type), F::NormalizeFuncOptions().dim(1));
-  const at::Tensor scores = prototypes_->forward(z).view({crops, samples, options_.prototypes});
-  const at::Tensor q =
-      assign(z.detach().view({crops, samples, -1}).narrow(0, 0, targets), scores.detach().narrow(0, 0, targets), step);
+  const auto type = z.scalar_type();
+  const at::Tensor scores = score(z);
+  const at::Tensor q = assignments_.defined()
+                           ? assignments_.narrow(1, step.micro_step * samples, samples)
+                           : assign(z.detach().narrow(0, 0, targets), scores.detach().narrow(0, 0, targets), step);
+  if (step.micro_step + 1 == step.micro_steps) assignments_.reset();
 
   // Eq. 6. The crops other than i are all crops but i, so one sum over crops serves every target.
   const at::Tensor log_p = at::log_softmax(scores / options_.temperature, -1);
@@ -124,7 +141,7 @@ Loss Swav::loss(const Views& views, const Step& step) {
   loss.diagnostics = {{"assignment_entropy", relative_entropy(q).mean()},
                       {"mean_assignment_entropy", relative_entropy(usage[0] / group_->world_size())},
                       {"prototypes_used", (usage[1] > 0).sum().to(type)}};
-  loss.embeddings = z.detach().narrow(0, 0, samples);
+  loss.embeddings = z.detach()[0];
   if (queue_) loss.diagnostics.emplace_back("queue_full", (queue_->filled() >= queue_->length()).to(type));
   return loss;
 }
@@ -150,6 +167,25 @@ void Swav::before_step(const Step&) {
   const torch::NoGradGuard no_grad;
   auto& weight = prototypes_->weight;
   weight.copy_(F::normalize(weight, F::NormalizeFuncOptions().dim(1)));
+}
+
+void Swav::before_micro_steps(const std::function<Views(int)>& micro_batch, const Step& step) {
+  if (!options_.whole_batch_sinkhorn) return;
+  const torch::NoGradGuard no_grad;
+  const KeepRunningStatistics once(*this);  // they move when the micro-batches come again
+  std::vector<at::Tensor> parts;
+  for (int i = 0; i < step.micro_steps; ++i)
+    parts.push_back(embed(micro_batch(i).crops).narrow(0, 0, options_.crops_for_assign));
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto whole = at::cat(parts, 1);
+  assignments_ = assign(whole, score(whole), step);
+}
+
+std::string Swav::accumulation_note(std::int64_t samples) const {
+  if (options_.whole_batch_sinkhorn) return "";
+  return concat(
+      "Sinkhorn spreads each micro-batch, ", samples, " images, over the ", options_.prototypes,
+      " prototypes by itself (--swav.whole-batch-sinkhorn spreads the whole batch, for one more forward pass)");
 }
 
 void Swav::before_update(const Step& step) {

@@ -22,6 +22,7 @@ struct SwavOptions {
   std::int64_t projection_dim = 128;                ///< dimensions of the embedding
   std::int64_t hidden_dim = 2048;                   ///< hidden layer of the projection head; 0: a single linear layer
   std::int64_t freeze_prototypes_iterations = 313;  ///< the prototypes do not learn before this iteration
+  bool whole_batch_sinkhorn = false;                ///< with accumulation: over all micro-batches of an update
   std::int64_t queue_length = 0;        ///< embeddings kept, over the whole world, for small batches; 0: no queue
   std::int64_t queue_start_epoch = 15;  ///< the queue begins to fill at this epoch
 };
@@ -48,7 +49,8 @@ OptionTable table(SwavOptions& options);
 /// - Embeddings, scores, Sinkhorn and loss are in float32 (or float64) even under autocast to 16 bits.
 /// - With accumulation, Sinkhorn spreads each micro-batch (of all ranks) over the prototypes by itself. That is not the
 ///   same as one large batch: keep a micro-batch large against K, or use the queue, which is pushed in order and holds
-///   several of them.
+///   several of them; or `whole_batch_sinkhorn`, which first takes the embeddings of all micro-batches, in a forward pass more,
+///   and spreads them together, as if there were one batch (its statistics stay those of micro-batches).
 ///
 /// Names: `backbone.*`, `projection_head.{0,1,3}.*`, `prototypes.weight`, and with a queue `queue.embeddings` and
 /// `queue.filled`.
@@ -69,6 +71,8 @@ struct Swav : Method {
   void check_views(const augment::MultiCrop& views) const override;
   std::vector<CollapseSign> collapse_signs() const override;
   void before_step(const Step& step) override;
+  void before_micro_steps(const std::function<Views(int)>& micro_batch, const Step& step) override;
+  std::string accumulation_note(std::int64_t samples) const override;
   void before_update(const Step& step) override;
   Encoder& encoder() override { return *backbone_; }
 
@@ -77,6 +81,8 @@ struct Swav : Method {
   std::int64_t queue_length() const { return queue_ ? queue_->length() : 0; }
 
  private:
+  at::Tensor embed(const std::vector<at::Tensor>& crops);
+  at::Tensor score(const at::Tensor& embeddings);
   at::Tensor assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
 
   SwavOptions options_;
@@ -85,6 +91,7 @@ struct Swav : Method {
   Projector projection_head_{nullptr};
   torch::nn::Linear prototypes_{nullptr};
   std::shared_ptr<Queue> queue_;
+  at::Tensor assignments_;  ///< of a whole batch, while its micro-batches are under way
 };
 
 }  // namespace unlabel::ssl

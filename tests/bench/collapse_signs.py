@@ -1,66 +1,89 @@
 #!/usr/bin/env python3
-"""What the collapse monitor sees in the first tenth of healthy and of broken SwAV runs: the ranges of its signs, as a table.
+"""What the collapse monitor sees in the first tenth of healthy and of broken runs of a method: the ranges of its signs, as a table.
 
-usage: collapse_signs.py --unlabel build/release/unlabel --data DATA --recipe NAME --runs DIR [pretrain's options]
-Runs go into DIR, one core each, one after another; those that are there already are only read.
+usage: collapse_signs.py METHOD --unlabel build/release/unlabel --data FOLDER --runs DIR [--tenths 1] [pretrain's options]
+The settings are those of scripts/results, at the second of its rates where it has three, but for what the options change. FOLDER holds
+images of up to 64 px. Runs go into DIR, one core each, one after another; those that are there already are only read. With --tenths 10
+they go on to their ends.
 """
 import argparse
 import json
 import os
+import pathlib
+import runpy
 import subprocess
 import sys
 
-RUNS = {  # name: (broken, options)
-    "recipe": (False, ""),
-    "seed 1": (False, "--seed 1"),
-    "64 prototypes": (False, "--swav.prototypes 64"),
-    "3,000 prototypes, batch 32": (False, "--swav.prototypes 3000 --batch-size 32"),
-    "learning rate / 10": (False, "--optimizer.lr 0.04"),
-    "LARC .6": (False, "--optimizer.kind larc --optimizer.lr 0.6 --optimizer.weight-decay 1e-6"),
-    "two more crops of 14 px, area from .14": (
-        False, "--augment.local-count 2 --augment.local-size 14 --augment.global-scale [0.14,1]"),
-    "learning rate x 100": (True, "--optimizer.lr 40"),
-    "no Sinkhorn": (True, "--swav.sinkhorn-iterations 0"),
-    "epsilon 1": (True, "--swav.epsilon 1"),
+TOO_FAST = {"learning rate x 100": (True, {"optimizer.lr": 100})}  # a factor
+SLOW = {"learning rate / 10": (False, {"optimizer.lr": 0.1})}
+RUNS = {  # of each method: name: (broken, options); beside "as it is" and "seed 1"
+    "swav": {"64 prototypes": (False, {"swav.prototypes": 64}), **SLOW,
+             "two more crops of 16 px": (False, {"augment.local-count": 2, "augment.local-size": 16, "augment.local-scale": "0.14,0.4"}),
+             "LARC .6": (False, {"optimizer.kind": "larc", "optimizer.lr": 1.5, "optimizer.weight-decay": 1e-6}),
+             **TOO_FAST, "no Sinkhorn": (True, {"swav.sinkhorn-iterations": 0}), "epsilon 1": (True, {"swav.epsilon": 1})},
+    "byol": {**SLOW, "target's momentum .9": (False, {"byol.base-momentum": 0.9}), "target's momentum .996": (False, {"byol.base-momentum": 0.996}),
+             **TOO_FAST, "no predictor": (True, {"byol.predictor": "no"}), "no norm in the heads": (True, {"byol.head-norm": "no"})},
+    "simclr": {**SLOW, "temperature .1": (False, {"simclr.temperature": 0.1}), "batch of 32": (False, {"batch-size": 32}), **TOO_FAST},
+    "moco": {**SLOW, "temperature .2": (False, {"moco.temperature": 0.2}), "queue of 4,096": (False, {"moco.queue-length": 4096}), **TOO_FAST},
+    "deepcluster_v2": {**SLOW, "64 clusters": (False, {"deepcluster-v2.prototypes": "[64]"}),
+                       "1,000 clusters": (False, {"deepcluster-v2.prototypes": "[1000]"}), **TOO_FAST},
+    "deepcluster": {**SLOW, "16 clusters": (False, {"deepcluster.clusters": 16}), "1,000 clusters": (False, {"deepcluster.clusters": 1000}),
+                    **TOO_FAST, "empty clusters kept": (True, {"deepcluster.empty": "keep"}),
+                    "1,000 clusters, empty ones kept": (True, {"deepcluster.empty": "keep", "deepcluster.clusters": 1000})},
 }
-SIGNS = ["loss", "feature_spread", "effective_rank", "assignment_entropy", "mean_assignment_entropy"]
+SIGNS = ["loss", "feature_spread", "effective_rank", "assignment_entropy", "mean_assignment_entropy", "contrast_accuracy", "cluster_accuracy",
+         "clusters_used", "largest_cluster"]
 
 parser = argparse.ArgumentParser()
+parser.add_argument("method", choices=RUNS)
 parser.add_argument("--unlabel", required=True)
 parser.add_argument("--data", required=True)
-parser.add_argument("--recipe", required=True)
 parser.add_argument("--runs", required=True)
+parser.add_argument("--epochs", type=int, default=10)
+parser.add_argument("--tenths", type=int, default=1)
 options, extra = parser.parse_known_args()
+results = runpy.run_path(str(pathlib.Path(__file__).resolve().parents[2] / "scripts/results"), run_name="results")
+method = results["METHODS"][options.method]
+rate = method["rates"][len(method["rates"]) // 2]
+base = {"epochs": options.epochs, **results["COMMON"], **method["options"], "optimizer.lr": rate}
+samples = sum(len(files) for _, _, files in os.walk(options.data))
 
 
-recipe = json.load(open(f"{os.path.dirname(os.path.abspath(__file__))}/../../ssl/recipes/{options.recipe}.json"))
-samples = 60000 if options.data.startswith("idx:") else sum(len(files) for _, _, files in os.walk(options.data))
-
-
-def measure(name, arguments):
-    words = arguments.split()
-    batch = int(words[words.index("--batch-size") + 1]) if "--batch-size" in words else recipe["batch_size"]
-    total = recipe["epochs"] * (samples // batch)
-    folder = os.path.join(options.runs, name.replace(" ", "_").replace("/", "by"))
-    if not os.path.exists(f"{folder}/encoder.safetensors"):
-        command = [options.unlabel, "pretrain", "swav", "--data", options.data, "--recipe", options.recipe, "--out", folder,
-                   "--threads", "1", "--max-steps", str(total // 10), *words, *extra]
+def measure(name, changes):
+    settings = base | changes
+    if "optimizer.lr" in changes:
+        settings["optimizer.lr"] = rate * changes["optimizer.lr"]
+    total = settings["epochs"] * (samples // settings["batch-size"])
+    folder = os.path.join(options.runs, options.method, name.replace(" ", "_").replace("/", "by"))
+    steps = total * options.tenths // 10
+    lines = pathlib.Path(folder, "metrics.jsonl")
+    if not lines.exists() or len(lines.read_text().splitlines()) < steps:
+        command = [options.unlabel, "pretrain", options.method, "--data", options.data, "--out", folder, "--threads", "1", "--max-steps", str(steps),
+                   *(str(word) for name, value in settings.items() for word in (f"--{name}", value)), *extra]
         done = subprocess.run(command, env=dict(os.environ, OMP_NUM_THREADS="1"), capture_output=True, text=True)
         if done.returncode:
-            sys.exit(done.stderr)
-    lines = [json.loads(line) for line in open(f"{folder}/metrics.jsonl")]
+            print(f"{name}: {done.stderr.splitlines()[-1]}")
+            return None
+    lines = [json.loads(line) for line in open(lines)]
     judged = [line for line in lines if line["step"] >= max(50, total // 25) and "feature_spread" in line]
     said = [f"{warning.split(' is ')[0]} at {line['step']}" for line in lines for warning in line.get("warnings", [])]
     return total, judged, said
 
 
-print("| run | steps |", " | ".join(SIGNS), "| said, at step |")
-print("|---" * (len(SIGNS) + 3) + "|")
-wrong = []
-for name, (broken, arguments) in RUNS.items():
-    total, judged, said = measure(name, arguments)
-    ranges = [f"{min(line[sign] for line in judged):.3g} to {max(line[sign] for line in judged):.3g}" for sign in SIGNS]
+wrong, header = [], False
+for name, (broken, changes) in {"as it is": (False, {}), "seed 1": (False, {"seed": 1}), **RUNS[options.method]}.items():
+    found = measure(name, changes)
+    if found is None:
+        continue
+    total, judged, said = found
+    signs = [sign for sign in SIGNS if sign in judged[0]]
+    if not header:
+        header = True
+        print("| run | steps |", " | ".join(signs), "| said, at step |")
+        print("|---" * (len(signs) + 3) + "|")
+    ranges = [f"{min(line[sign] for line in judged):.3g} to {max(line[sign] for line in judged):.3g}" for sign in signs]
     print(f"| {'**' + name + '**' if broken else name} | {total} |", " | ".join(ranges), "|", "; ".join(said), "|", flush=True)
     if broken != bool(said):
         wrong.append(name)
-print("\nBold: broken on purpose.", f"Told wrongly: {', '.join(wrong)}." if wrong else "Each is told within a tenth of its steps, and no other run is.")
+print("\nBold: broken on purpose.", f"Told wrongly: {', '.join(wrong)}." if wrong else "Each is told, and no other run is.")
+sys.exit(1 if wrong else 0)

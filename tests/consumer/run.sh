@@ -6,6 +6,7 @@
 #   augment_only       builds and installs `augment` by itself, with LibTorch out of reach, and a program that links it
 #   ssl                a program that makes an encoder
 #   readme             the C++ of README.md
+#   new_method         the method of docs/new_method.md: pretrains, goes on, is measured
 #   missing_component  find_package says what is wrong with a component that is not there
 set -euo pipefail
 case_=$1 binary=$2
@@ -25,6 +26,12 @@ fail() {
 build() { # PREFIX PROJECT [cmake options]
   cmake -G Ninja -S "$2" -B "$work/build" -DCMAKE_PREFIX_PATH="$1" -DCMAKE_BUILD_TYPE=Release "${@:3}"
   cmake --build "$work/build"
+}
+
+# Writes the blocks of a language in a page of documentation to a file.
+extract() { # LANGUAGE PAGE FILE
+  sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/{/^\`\`\`/!p}" "$2" >"$3"
+  [[ -s $3 ]] || fail "$2 has no $1"
 }
 
 case $case_ in
@@ -54,13 +61,32 @@ case $case_ in
     "$work/build/program"
     ;;
   readme)
-    # shellcheck disable=SC2016
-    sed -n '/^```cpp$/,/^```$/{/^```/!p}' "$source/README.md" >"$work/readme.cpp"
-    [[ -s $work/readme.cpp ]] || fail "README.md has no C++"
+    extract cpp "$source/README.md" "$work/readme.cpp"
     build "$prefix" "$here/readme" -DREADME_CPP="$work/readme.cpp"
     python3 "$here/readme/photos.py" "$work/photos"
     "$work/build/program" "$work/photos" | tee "$work/output"
     grep -qE '^step 1: loss [0-9.]+$' "$work/output" || fail "the program did not print the loss of two steps"
+    ;;
+  new_method)
+    mkdir "$work/project"
+    extract cpp "$source/docs/new_method.md" "$work/project/simsiam.cpp"
+    extract cmake "$source/docs/new_method.md" "$work/use.cmake"
+    printf 'cmake_minimum_required(VERSION 3.25)\nproject(simsiam LANGUAGES CXX)\n' | cat - "$work/use.cmake" >"$work/project/CMakeLists.txt"
+    build "$prefix" "$work/project"
+    for class in train/a train/b test/a test/b; do
+      mkdir -p "$work/photos/${class%/*}"
+      python3 "$here/readme/photos.py" "$work/photos/$class"
+    done
+    simsiam() { "$work/build/simsiam" "$@" 2>&1 | tee "$work/output"; }
+    run=(pretrain simsiam --data "$work/photos/train" --out "$work/run" --epochs 2 --encoder.width 4 --simsiam.dim 32 --simsiam.hidden-dim 8)
+    simsiam "${run[@]}" --max-steps 3
+    grep -q -- '--optimizer.lr' "$work/output" || fail "the plan does not tell the learning rate"
+    simsiam "${run[@]}"
+    grep -q 'going on from step 3' "$work/output" || fail "the second run did not go on"
+    [[ $(wc -l <"$work/run/metrics.jsonl") == 8 ]] || fail "the log has not 8 steps: $(wc -l <"$work/run/metrics.jsonl")"
+    simsiam knn --checkpoint "$work/run" --data "$work/photos" --k 3
+    grep -q 'kNN' "$work/output" || fail "no kNN accuracy"
+    simsiam pretrain --help | grep -q 'simsiam.hidden-dim  *hidden layer of the predictor' || fail "--help does not know its options"
     ;;
   missing_component)
     for component in vision launch; do

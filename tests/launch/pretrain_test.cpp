@@ -17,6 +17,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <regex>
 #include <set>
 #include <thread>
 
@@ -436,6 +437,41 @@ TEST_F(CiPretrain, PlansForAFolderWithoutARecipe) {
   EXPECT_NE(outcome.err.find("--swav.prototypes"), std::string::npos) << "reasons are told: " << outcome.err;
 }
 
+TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
+  auto outcome = unlabel({"pretrain", "swav", "--data", data(), "--explain", "--batch-size", "16"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto line = [&](const std::string& setting) {
+    const auto begin = outcome.out.find("\n--" + setting + " ") + 1;
+    return begin == 0 ? "no --" + setting : outcome.out.substr(begin, outcome.out.find('\n', begin) - begin);
+  };
+  EXPECT_TRUE(std::regex_match(line("batch-size"), std::regex("--batch-size +16 +4096 +given"))) << line("batch-size");
+  EXPECT_TRUE(
+      std::regex_match(line("augment.global-size"), std::regex(R"(--augment.global-size +20 +224 +half of .*)")))
+      << line("augment.global-size");
+  EXPECT_TRUE(std::regex_match(line("swav.prototypes"), std::regex("--swav.prototypes +16 +3000 +few images.*")))
+      << line("swav.prototypes");
+  EXPECT_TRUE(std::regex_match(line("swav.epsilon"), std::regex("--swav.epsilon +0.05 +0.05 +the paper's")))
+      << line("swav.epsilon");
+  EXPECT_NE(outcome.out.find("paper (swav_800ep)"), std::string::npos);
+  EXPECT_NE(outcome.out.find("warning: only 64 images"), std::string::npos);
+  for (const auto& method : ssl::method_names()) {
+    outcome = unlabel({"pretrain", method, "--data", data(), "--explain"});
+    EXPECT_EQ(outcome.exit_code, 0) << method << ": " << outcome.err;
+    EXPECT_NE(outcome.out.find("paper (" + ssl::paper_recipe(method) + ")"), std::string::npos) << method;
+  }
+  outcome = unlabel({"pretrain", "swav", "--data", data(), "--recipe", "cifar10_small", "--explain"});
+  EXPECT_NE(outcome.out.find("of the recipe cifar10_small"), std::string::npos) << outcome.err;
+}
+
+TEST_F(CiPretrain, SaysWhatMicroBatchesChange) {
+  const auto outcome = unlabel({"pretrain", "swav", "--data", data(), "--out", out("parts"), "--batch-size", "16",
+                                "--micro-batch", "4", "--max-steps", "1", "--swav.prototypes", "9"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("4 micro-batches of 4 images"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("spreads each micro-batch, 4 images, over the 9 prototypes"), std::string::npos)
+      << outcome.err;
+}
+
 struct WrongUse {
   const char* name;
   Arguments arguments;
@@ -458,7 +494,7 @@ TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
   const auto kept = resolve({});
   EXPECT_EQ(kept.options.methods.swav.prototypes, 77);
   EXPECT_EQ(kept.options.epochs, 5);
-  EXPECT_TRUE(kept.reasons.empty());
+  EXPECT_TRUE(kept.choices.empty());
   EXPECT_EQ(resolve({"--swav.prototypes", "9"}).options.methods.swav.prototypes, 9) << "then the checkpoint refuses";
 }
 

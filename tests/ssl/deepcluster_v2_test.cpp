@@ -57,8 +57,9 @@ struct Training {
       : group(std::move(the_group)),
         batch(global_batch),
         sampler(kSamples, batch, kSeed, group->rank(), group->world_size()),
-        method(std::make_shared<DeepClusterV2>(std::make_shared<TinyEncoder>(), options,
-                                               DeepClusterV2Scene{kSamples, batch, kSeed}, group)) {
+        method(std::make_shared<DeepClusterV2>(
+            std::make_shared<TinyEncoder>(), options,
+            MethodScene{.images = kSamples, .global_batch = batch, .seed = kSeed, .group = group})) {
     to_float_dtype(*method, torch::kDouble);
     set_batch_norm_group(*method, group);
     if (options.prototypes == golden_options().prototypes) testing::set_parameters(*method, golden()["start"]);
@@ -258,7 +259,7 @@ TEST(DeepClusterV2, RefusesWhatCannotBe) {
     auto options = golden_options();
     change(options);
     try {
-      DeepClusterV2(std::make_shared<TinyEncoder>(), options, {kSamples, kBatch, 0}, single_process());
+      DeepClusterV2(std::make_shared<TinyEncoder>(), options, MethodScene{.images = kSamples, .global_batch = kBatch});
     } catch (const UsageError& error) {
       return error.what();
     }

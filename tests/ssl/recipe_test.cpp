@@ -279,5 +279,27 @@ TEST(Methods, AreMadeByName) {
   EXPECT_THROW(make_method("swaw", options, scene), UsageError);
 }
 
+TEST(Methods, CanBeAdded) {
+  const auto make = [](const MethodScene& scene) {
+    return std::make_shared<Simclr>(make_encoder(scene.encoder), SimclrOptions(), scene.global_batch, scene.group);
+  };
+  for (const char* name : {"swav", "", "My-Method"}) EXPECT_THROW(add_method({name, make}), UsageError) << name;
+  EXPECT_THROW(add_method({"mine", nullptr}), UsageError);
+  static double strength = 1;
+  add_method({"mine", make, {}, [] {
+                OptionTable own;
+                own.add("strength", strength, "of it");
+                return own;
+              }});
+  EXPECT_THROW(add_method({"mine", make}), UsageError) << "it is there already";
+  require_method("mine");
+  MethodOptions options;
+  table(options).set_text("mine.strength", "2");
+  EXPECT_EQ(strength, 2);
+  EXPECT_NE(make_method("mine", options, {.encoder = {.arch = "resnet18", .width = 2}, .global_batch = 8}), nullptr);
+  EXPECT_THROW(make_plan({100, 32, {{"method", "mine"}}}), UsageError) << "it has no plan";
+  EXPECT_EQ(paper_recipe("mine"), "");
+}
+
 }  // namespace
 }  // namespace unlabel::ssl

@@ -164,6 +164,84 @@ TEST(Swav, IsTheSameOnAnyNumberOfRanks) {
   }
 }
 
+/// Samples [first, first + size) of a batch.
+Views part(const Views& whole, std::int64_t first, std::int64_t size) {
+  Views views;
+  for (const auto& crop : whole.crops) views.crops.push_back(crop.narrow(0, first, size));
+  return views;
+}
+
+/// What a run leaves behind whose batches come in micro-batches. Norms are those of evaluation, so that batches are of one kind whatever
+/// their size.
+Trace train_in_parts(const std::shared_ptr<const Group>& group, int micro_steps, bool whole_batch_sinkhorn) {
+  const std::int64_t batch = 16, mine = batch / group->world_size(), size = mine / micro_steps;
+  auto options = golden_options();
+  options.queue_length = 2 * batch;
+  options.whole_batch_sinkhorn = whole_batch_sinkhorn;
+  const auto swav = golden_swav(options, batch, group);
+  swav->eval();
+  Optimizer optimizer(swav->parameter_groups(), testing::sgd());
+  Trace trace;
+  for (int t = 0; t < 8; ++t) {
+    auto step = step_at(t);
+    step.micro_steps = micro_steps;
+    const auto whole = crops(batch, t, group->rank(), group->world_size());
+    optimizer.zero_grad();
+    swav->before_step(step);
+    if (micro_steps > 1) swav->before_micro_steps([&](int i) { return part(whole, i * size, size); }, step);
+    auto sum = torch::zeros({}, torch::kDouble);
+    for (step.micro_step = 0; step.micro_step < micro_steps; ++step.micro_step) {
+      const auto loss = swav->loss(part(whole, step.micro_step * size, size), step).value / micro_steps;
+      loss.backward();
+      sum += loss.detach();
+    }
+    testing::average_gradients(*swav, *group);
+    swav->before_update(step);
+    optimizer.step(0.2);
+    group->all_reduce_sum(sum);
+    trace.losses.push_back(sum.item<double>() / group->world_size());
+  }
+  trace.end = testing::tensors_of(*swav);
+  return trace;
+}
+
+TEST(Swav, SpreadsAWholeBatchAsIfItWereInOnePart) {
+  const auto expect = train_in_parts(single_process(), 1, false);
+  const auto off = [&](const Trace& trace) {
+    double largest = 0;
+    for (std::size_t t = 0; t < expect.losses.size(); ++t)
+      largest = std::max(largest, std::abs(trace.losses[t] - expect.losses[t]));
+    for (const auto& [name, value] : expect.end)
+      largest = std::max(largest, (trace.end.at(name) - value).abs().max().item<double>());
+    return largest;
+  };
+  EXPECT_LT(off(train_in_parts(single_process(), 4, true)), 1e-9);
+  EXPECT_GT(off(train_in_parts(single_process(), 4, false)), 1e-3) << "parts by themselves are something else";
+  testing::run_ranks(2, [&](const std::shared_ptr<const Group>& group) {
+    const auto trace = train_in_parts(group, 2, true);
+    EXPECT_LT(off(trace), 1e-9) << "rank " << group->rank();
+  });
+}
+
+TEST(Swav, LooksAheadWithoutMovingStatistics) {
+  std::map<std::string, at::Tensor> ends[2];
+  for (const bool whole : {false, true}) {
+    auto options = golden_options();
+    options.whole_batch_sinkhorn = whole;
+    const auto swav = golden_swav(options, 6);
+    const auto views = crops(6, 0);
+    auto step = step_at(0);
+    step.micro_steps = 2;
+    swav->before_micro_steps([&](int i) { return part(views, 3 * i, 3); }, step);
+    for (; step.micro_step < 2; ++step.micro_step) swav->loss(part(views, 3 * step.micro_step, 3), step);
+    for (const auto& item : swav->named_buffers())
+      if (item.key().find("running") != std::string::npos || item.key().find("tracked") != std::string::npos)
+        ends[whole][item.key()] = item.value();
+  }
+  ASSERT_FALSE(ends[0].empty());
+  for (const auto& [name, value] : ends[0]) EXPECT_TRUE(at::equal(value, ends[1].at(name))) << name;
+}
+
 TEST(Swav, HasTheGradientOfItsLoss) {
   // Targets are constants of the gradient, so they must not move with what is varied: local crops, with a head without
   // batch statistics.

@@ -1,0 +1,80 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+#include <unlabel/launch/main_setup.h>
+#include <unlabel/launch/program.h>
+
+#include <cstdio>
+#include <exception>
+
+namespace unlabel::launch {
+
+namespace {
+
+constexpr const char* kUsage =
+    "usage: unlabel COMMAND [options]\n"
+    "\n"
+    "Learns representations of images without labels, and measures them.\n"
+    "\n"
+    "  pretrain METHOD  learn an encoder from a folder of images; pretrain --help names the methods\n"
+    "  knn              accuracy of nearest neighbours on an encoder's features\n"
+    "  linear           accuracy of a linear classifier on an encoder's features\n"
+    "  embed            write an encoder's features to a file\n"
+    "  info             what a run, a checkpoint or a file of weights holds\n"
+    "  check DATA       which files of a data set cannot be used, and why\n"
+    "  pack DATA        a data set as tar archives, for fast reading from shared disks\n"
+    "\n"
+    "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again "
+    "cannot help, 1 the rest.\n";
+
+int run(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) {
+    std::fputs(kUsage, stderr);
+    return 2;
+  }
+  const std::string& name = arguments.front();
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (name == "help" && !rest.empty()) return run({rest.front(), "--help"});
+  if (name == "--help" || name == "-h" || name == "help") {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  if (name == "--version" || name == "version") {
+    std::puts(version_text().c_str());
+    return 0;
+  }
+  if (name == "pretrain") return command_pretrain(rest);
+  if (name == "knn") return command_knn(rest);
+  if (name == "linear") return command_linear(rest);
+  if (name == "embed") return command_embed(rest);
+  if (name == "info") return command_info(rest);
+  if (name == "check") return command_check(rest);
+  if (name == "pack") return command_pack(rest);
+  throw UsageError("no command '", name, "'",
+                   did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info", "check", "pack"}),
+                   "; see unlabel --help");
+}
+
+}  // namespace
+
+int program(int count, const char* const* values) {
+  quiet_libraries();
+  std::vector<std::string> arguments;
+  for (int i = 1; i < count; ++i) arguments.emplace_back(values[i]);
+  const auto fail = [](const char* message, int code) {
+    std::fprintf(stderr, "unlabel: %s\n", printable(message).c_str());
+    return code;
+  };
+  try {
+    return run(arguments);
+  } catch (const MismatchError& error) {
+    return fail(error.what(), 93);
+  } catch (const UsageError& error) {
+    return fail(error.what(), 2);
+  } catch (const std::exception& error) {
+    return fail(one_line(error).c_str(), 1);
+  }
+}
+
+}  // namespace unlabel::launch
