@@ -12,7 +12,8 @@ from lightly.loss import SwaVLoss
 from lightly.models.modules import SwaVProjectionHead, SwaVPrototypes
 from torch import nn
 from torchvision import transforms as T
-from torchvision.models.resnet import BasicBlock, ResNet
+
+from small_resnet import resnet18
 
 parser = argparse.ArgumentParser()
 parser.add_argument("folder")
@@ -25,17 +26,6 @@ parser.add_argument("--workers", type=int, default=2)
 parser.add_argument("--bf16", action="store_true")
 parser.add_argument("--channels-last", action="store_true")
 options = parser.parse_args()
-
-
-def resnet18(width):
-    net = ResNet(BasicBlock, [2, 2, 2, 2])
-    net.inplanes = width
-    net.conv1, net.bn1, net.maxpool = nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.Identity()
-    for i, stride in enumerate((1, 2, 2, 2)):
-        setattr(net, f"layer{i + 1}", net._make_layer(BasicBlock, width << i, 2, stride=stride))
-    net.fc = nn.Identity()
-    return net
-
 
 view = T.Compose([
     T.RandomResizedCrop(options.size, scale=(0.2, 1)), T.RandomHorizontalFlip(),
