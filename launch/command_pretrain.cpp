@@ -1,20 +1,33 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/sampler.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/explain.h>
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/ssl/recipe.h>
 
-#include <cstdio>
-
 namespace unlabel::launch {
+
+namespace {
+
+/// Throws as a run would that cannot begin.
+void refuse_what_cannot_run(const ResolvedOptions& resolved) {
+  const auto& options = resolved.options;
+  const data::Sampler sampler(resolved.dataset->size(), options.batch_size, options.seed, 0, 1);
+  const auto method = ssl::make_method(options.method, options.methods,
+                                       {options.encoder, resolved.dataset->size(), options.batch_size,
+                                        options.micro_batch, options.seed, ssl::single_process()});
+  method->check_views(make_views(options));
+}
+
+}  // namespace
 
 int command_pretrain(const std::vector<std::string>& arguments) {
   PretrainOptions defaults;
   std::string json;
   bool only_explain = false;
   auto options = table(defaults);
-  options.add("explain", only_explain, "print the settings beside the paper's, with reasons, and do no more");
+  options.add("explain", only_explain, "print the settings beside the paper's, with reasons, and exit");
   options.add("json", json, "write a summary of the run to this file; -: to stdout");
   std::string recipes;
   for (const auto& name : ssl::recipe_names()) recipes += (recipes.empty() ? "" : ", ") + name;
@@ -22,7 +35,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
       "unlabel pretrain METHOD --data DIR --out RUN [options]",
       "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
       "are planned from the\n"
-      "number and the size of the images, and shown; what stands in brackets below is then not used.\n"
+      "number and the size of the images, and shown; the defaults in brackets are then not used.\n"
       "Recipes: " +
           recipes +
           ".\n"
@@ -38,12 +51,16 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   if (print_help(line, options, spec)) return 0;
   line.apply(options);
   std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
-  if (only_explain) {
-    std::fputs(explain(resolve_options(line, Purpose::kLook), line).c_str(), stdout);
-    return 0;
-  }
   require_folder_of("--json", json);
   const auto environment = read_environment();
+  if (only_explain) {
+    const auto resolved = resolve_options(line, Purpose::kLook);
+    refuse_what_cannot_run(resolved);
+    const auto explained = explain(resolved, line);
+    if (environment.rank == 0) print_line(json, explanation_text(explained));
+    if (environment.rank == 0) write_result(json, explained);
+    return 0;
+  }
   const auto result = pretrain(resolve_options(line), environment);
   if (environment.rank != 0) return result.exit_code;
 

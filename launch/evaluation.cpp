@@ -47,8 +47,12 @@ ssl::LoadedEncoder load(const std::string& path, const std::optional<ssl::Encode
     throw UsageError("--checkpoint ", path, ": neither encoder.safetensors nor a checkpoint is there yet");
   const auto checkpoint = read_checkpoint(checkpoints);
   if (!checkpoint.training.contains("options")) throw Error(checkpoints, ": training.json holds no options");
+  // What the method itself had may be unknown here: it may be one of somebody's own.
+  auto needed = nlohmann::json::object();
+  for (const char* name : {"method", "encoder", "augment", "decode"})
+    if (checkpoint.training["options"].contains(name)) needed[name] = checkpoint.training["options"][name];
   PretrainOptions options;
-  table(options).from_json(checkpoint.training["options"], checkpoints);
+  table(options).from_json(needed, checkpoints);
   ssl::LoadedEncoder loaded;
   loaded.options = wanted.value_or(options.encoder);
   loaded.encoder = ssl::make_encoder(loaded.options);

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/explain.h>
+#include <unlabel/ssl/plan_builder.h>
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
@@ -13,14 +14,9 @@ namespace {
 using nlohmann::json;
 using Row = std::array<std::string, 4>;
 
-json::json_pointer place_of(std::string setting) {
-  std::ranges::replace(setting, '.', '/');
-  return json::json_pointer("/" + setting);
-}
-
 /// As one would write it on a command line.
 std::string shown(const json& value) {
-  if (value.is_null()) return "-";
+  if (value.is_null()) return "(preset)";
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
@@ -32,7 +28,7 @@ std::string in_columns(const std::vector<Row>& rows) {
   for (const auto& row : rows) {
     std::string line;
     for (std::size_t c = 0; c < row.size(); ++c)
-      line += row[c] + std::string(c + 1 < row.size() ? widths[c] - row[c].size() : 0, ' ');
+      line += row[c] + std::string(widths[c] - std::min(widths[c], row[c].size()), ' ');
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return text;
@@ -40,7 +36,7 @@ std::string in_columns(const std::vector<Row>& rows) {
 
 }  // namespace
 
-std::string explain(const ResolvedOptions& resolved, const CommandLine& line) {
+json explain(const ResolvedOptions& resolved, const CommandLine& line) {
   auto here = resolved.options;
   PretrainOptions paper;
   auto fields = table(here), paper_fields = table(paper);
@@ -53,25 +49,42 @@ std::string explain(const ResolvedOptions& resolved, const CommandLine& line) {
   }
   if (!here.recipe.empty()) used = ssl::find_recipe(here.recipe);
 
-  std::vector<Row> rows{{"setting", "here", name.empty() ? "" : "paper (" + name + ")", "why"}};
+  json settings = json::array();
   for (const auto& field : fields.fields()) {
     if (field.name == "method" || field.name == "data" || field.name == "out" || field.name == "recipe") continue;
     const auto choice = std::ranges::find(resolved.choices, field.name, &ssl::Choice::setting);
     const bool planned = choice != resolved.choices.end(), given = line.has(field.name);
-    const bool from_recipe = used.contains(place_of(field.name)), in_paper = published.contains(place_of(field.name));
+    const auto place = ssl::setting_pointer(field.name);
+    const bool from_recipe = used.contains(place), in_paper = published.contains(place);
     if (!planned && !given && !from_recipe && !in_paper) continue;
-    const auto value = shown(field.get()), theirs = name.empty() ? "" : shown(paper_fields.find(field.name)->get());
-    rows.push_back({"--" + with_dashes(field.name), value, theirs,
-                    given             ? "given"
-                    : planned         ? choice->reason
-                    : from_recipe     ? "of the recipe " + here.recipe
-                    : value == theirs ? "the paper's"
-                                      : "the default; nothing here asks for another"});
+    const auto value = field.get(), theirs = name.empty() ? json() : paper_fields.find(field.name)->get();
+    settings.push_back({{"setting", field.name},
+                        {"here", value},
+                        {"paper", theirs},
+                        {"why", given             ? "given"
+                                : planned         ? choice->reason
+                                : from_recipe     ? "from the recipe " + here.recipe
+                                : value == theirs ? "the paper's"
+                                : value.is_null() ? "the preset's"
+                                                  : "default"}});
   }
-  std::string text = concat(here.method, " on ", resolved.dataset->description(), "\n\n", in_columns(rows));
-  for (const auto& warning : resolved.warnings) text += "\nwarning: " + warning;
-  if (!resolved.warnings.empty()) text += "\n";
-  return text + "\nThe number of processes changes none of this: --batch-size counts the images of all of them.\n";
+  return {{"method", here.method},
+          {"data", resolved.dataset->description()},
+          {"paper", name.empty() ? json() : json(name)},
+          {"settings", settings},
+          {"warnings", resolved.warnings}};
+}
+
+std::string explanation_text(const json& explained) {
+  const bool paper = !explained["paper"].is_null();
+  std::vector<Row> rows{{"setting", "here", paper ? concat("paper (", shown(explained["paper"]), ")") : "", "why"}};
+  for (const auto& item : explained["settings"])
+    rows.push_back(
+        {"--" + with_dashes(item["setting"]), shown(item["here"]), paper ? shown(item["paper"]) : "", item["why"]});
+  auto text = concat(shown(explained["method"]), " on ", shown(explained["data"]), "\n\n", in_columns(rows));
+  for (const auto& warning : explained["warnings"]) text += "\nwarning: " + warning.get<std::string>();
+  if (!explained["warnings"].empty()) text += "\n";
+  return text + "\nThe number of processes changes none of this: --batch-size counts the images of all of them.";
 }
 
 }  // namespace unlabel::launch

@@ -2,12 +2,17 @@
 
 #include <unlabel/launch/pretrain_options.h>
 
+#include <nlohmann/json.hpp>
+
 #include <string>
 
 namespace unlabel::launch {
 
-/// A table of what decides a run: each setting that was planned, given, or is in the recipe of the paper's main run; its value here and in
-/// the paper, and why it is so. Then what is not likely to work.
-std::string explain(const ResolvedOptions& resolved, const CommandLine& line);
+/// What decides a run: `settings`, a list of {setting, here, paper, why} for each that was planned, given, or is in the recipe of the
+/// paper's main run (null: left to the preset of views); `paper`, that recipe's name or null; `warnings`, what is not likely to work.
+nlohmann::json explain(const ResolvedOptions& resolved, const CommandLine& line);
+
+/// The same as a table for people.
+std::string explanation_text(const nlohmann::json& explained);
 
 }  // namespace unlabel::launch

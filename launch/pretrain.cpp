@@ -53,7 +53,7 @@ ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& i
     views.crops.push_back(crop.narrow(0, first, size)
                               .to(torch::TensorOptions(device).dtype(type), /*non_blocking=*/true, /*copy=*/false,
                                   channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
-  views.indices = indices.narrow(0, first, size).to(device);
+  views.indices = indices.narrow(0, first, size).to(device, /*non_blocking=*/true);
   return views;
 }
 
@@ -94,6 +94,14 @@ std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sample
     throw UsageError("--micro-batch ", micro, " does not divide this rank's ", local, " images of --batch-size ",
                      options.batch_size, " on ", world_size, " ranks");
   return micro;
+}
+
+/// How many ranks, of those that divide the world, share batch statistics: as few as hold that many images; 0 images: all.
+int norm_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
+  if (images == 0) return world_size;
+  int ranks = 1;
+  while (ranks < world_size && (world_size % ranks != 0 || ranks * rank_images < images)) ++ranks;
+  return ranks;
 }
 
 data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment) {
@@ -155,6 +163,7 @@ class Run {
   const std::string file_list_ = options_.out + "/data_files.gz";
   const std::uint64_t fingerprint_ = dataset_->fingerprint();  ///< of a million files it takes a moment
   const std::optional<std::int64_t> newest_ = agree();
+  const int norm_ranks_ = norm_ranks(options_.batch_norm_images, micro_batch_, group_->world_size());
 
   std::optional<ssl::LoadReport> init_report_;  ///< of --init, when the run starts from it
   const std::shared_ptr<ssl::Method> method_ = make_method();
@@ -177,11 +186,6 @@ class Run {
   Throughput throughput_{options_.batch_size};
   std::chrono::steady_clock::time_point saved_at_ = std::chrono::steady_clock::now();
 };
-
-/// The group of ranks that shares batch statistics. A recipe's may be larger than this world, or not divide it: then it is the whole world.
-bool norm_group_fits(const PretrainOptions& options, const ssl::Group& group) {
-  return options.sync_batch_norm_group > 0 && group.world_size() % options.sync_batch_norm_group == 0;
-}
 
 /// "swav.epsilon 0.03 and not 0.05, ...", of two objects with the same fields.
 std::string differences(const nlohmann::json& expected, const nlohmann::json& given) {
@@ -231,8 +235,9 @@ std::optional<std::int64_t> Run::agree() const {
 
 std::shared_ptr<ssl::Method> Run::make_method() {
   torch::manual_seed(options_.seed);
-  auto method = ssl::make_method(options_.method, options_.methods,
-                                 {options_.encoder, dataset_->size(), options_.batch_size, options_.seed, group_});
+  auto method =
+      ssl::make_method(options_.method, options_.methods,
+                       {options_.encoder, dataset_->size(), options_.batch_size, micro_batch_, options_.seed, group_});
   method->check_views(views_);
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
@@ -242,8 +247,7 @@ std::shared_ptr<ssl::Method> Run::make_method() {
   method->to(device_);
   ssl::to_float_dtype(*method, precision_.weights());
   if (options_.channels_last) ssl::to_channels_last(*method);
-  ssl::set_batch_norm_group(*method,
-                            group_->subgroup(norm_group_fits(options_, *group_) ? options_.sync_batch_norm_group : 0));
+  ssl::set_batch_norm_group(*method, group_->subgroup(norm_ranks_));
   method->train();
   return method;
 }
@@ -306,23 +310,23 @@ void Run::announce() {
   }
   progress_.say(dataset_->description());
   for (const auto& [setting, value, reason] : resolved_.choices)
-    progress_.say(concat("  --", with_dashes(setting), " ", value, ": ", reason));
+    if (iteration_ == 0) progress_.say(concat("  --", with_dashes(setting), " ", value, ": ", reason));
   for (const auto& line : resolved_.warnings) progress_.say("warning: " + line);
   if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)
     progress_.say(concat("warning: a ", options_.encoder.arch, " of width ", options_.encoder.width,
                          " takes long on a CPU; --encoder.width 16 is about ten times faster"));
-  if (options_.sync_batch_norm_group > 0 && !norm_group_fits(options_, *group_) && group_->world_size() > 1)
-    progress_.say(concat("warning: groups of ", options_.sync_batch_norm_group,
-                         " ranks (--sync-batch-norm-group) do not divide ", group_->world_size(),
-                         " rank(s): batch statistics span all of them"));
+  const auto normed = norm_ranks_ * micro_batch_;
+  if (const auto images = options_.batch_norm_images; images > 1 && images != normed)
+    progress_.say(concat("warning: batch statistics are of ", normed, " images and not of ", images,
+                         " (--batch-norm-images): ", group_->world_size(), " rank(s) with ", micro_batch_,
+                         " images each at once come no nearer"));
   if (const auto micro_steps = sampler_.local_batch() / micro_batch_; micro_steps > 1) {
-    const auto ranks = norm_group_fits(options_, *group_) ? options_.sync_batch_norm_group : group_->world_size();
     const auto note = method_->accumulation_note(micro_batch_ * group_->world_size());
     progress_.say(concat(micro_steps, " micro-batches of ", micro_batch_, " images a rank make an update of ",
                          options_.batch_size,
-                         ". As in one go: learning rate, schedules, weight decay, and what moves once an update. Not "
-                         "so: batch statistics, which are of ",
-                         micro_batch_ * ranks, " images", note.empty() ? "" : "; " + note));
+                         ". Unchanged: learning rate, schedules, weight decay, target networks. Changed: batch "
+                         "statistics are of ",
+                         normed, " images", note.empty() ? "" : "; " + note));
   }
   if (init_report_) {
     progress_.say(concat(init_report_->complete() ? "" : "warning: ", options_.init, ": ", init_report_->summary()));
@@ -424,13 +428,18 @@ void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, cons
                        std::int64_t batch_size, const std::function<void(const ssl::Views&)>& visit) const {
   data::Loader loader(dataset_, views, loader_options(options_, environment_));
   loader.start(samples, batch_size, epoch);
-  while (true) {
+  for (std::int64_t passed = 0;;) {
     std::optional<data::HostBatch> batch;
     ssl::together(*group_, [&] { batch = loader.next(); });
     if (!batch) return;
-    visit(micro_batch(data::collate_views(*batch), data::collate_indices(*batch), 0,
-                      static_cast<std::int64_t>(batch->indices.size()), precision_.weights(), device_,
-                      options_.channels_last));
+    // Rounds of training count from 0 on; these are others.
+    const auto round = ~static_cast<std::uint64_t>(epoch * steps_per_epoch_ + passed++);
+    ssl::set_dropout_key(*method_, {options_.seed, round, 0, group_->rank(), group_->world_size()});
+    const auto views_of_all = micro_batch(data::collate_views(*batch), data::collate_indices(*batch), 0,
+                                          static_cast<std::int64_t>(batch->indices.size()), precision_.weights(),
+                                          device_, options_.channels_last);
+    const ssl::Autocast autocast(device_.type(), precision_.autocast());
+    visit(views_of_all);
   }
 }
 

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/pretrain_options.h>
-#include <unlabel/ssl/planner.h>
+#include <unlabel/ssl/plan_builder.h>
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
@@ -29,7 +29,8 @@ OptionTable table(PretrainOptions& o) {
   t.add("device", o.device, "auto, cpu, cuda or cuda:N");
   t.add("backend", o.backend, "between ranks: auto, nccl or gloo");
   t.add("timeout", o.timeout, "seconds that ranks wait for each other");
-  t.add("sync_batch_norm_group", o.sync_batch_norm_group, "ranks that share batch statistics; 0: all; 1: each its own");
+  t.add("batch_norm_images", o.batch_norm_images,
+        "images that share batch statistics, on as many ranks as hold them; 0: the whole batch");
   OptionTable checkpoint;
   checkpoint.add("every", o.checkpoint.every, "between checkpoints; 0: only at the end");
   checkpoint.add("keep", o.checkpoint.keep, "the newest so many checkpoints are kept");
@@ -68,7 +69,11 @@ void keep_planned(ssl::Plan& plan, const nlohmann::json& saved) {
   for (auto& [name, value] : recipe.items())
     if (before.contains(name)) value = before.at(name);
   plan.recipe = recipe.unflatten();
-  plan.choices.clear();
+  for (auto& [setting, value, reason] : plan.choices)
+    if (saved.contains(ssl::setting_pointer(setting))) {
+      value = saved.at(ssl::setting_pointer(setting));
+      reason = "as planned when this run began";
+    }
 }
 
 }  // namespace
@@ -106,9 +111,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
     input.given["method"] = options.method;
     const auto all = fields.to_json();
     for (const auto& [name, text] : line.given) {
-      std::string path = concat("/", name);
-      std::replace(path.begin(), path.end(), '.', '/');
-      const nlohmann::json::json_pointer place(path);
+      const auto place = ssl::setting_pointer(name);
       input.given[place] = all.at(place);
     }
     auto plan = ssl::make_plan(input);
@@ -127,9 +130,9 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
   positive("timeout", options.timeout);
   if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
     throw UsageError("--epochs ", options.epochs, " is more than can be counted");
-  if (options.sync_batch_norm_group < 0)
-    throw UsageError("--sync-batch-norm-group must be 0 (all ranks) or a number of ranks, not ",
-                     options.sync_batch_norm_group);
+  if (options.batch_norm_images < 0)
+    throw UsageError("--batch-norm-images must be 0 (the whole batch) or a number of images, not ",
+                     options.batch_norm_images);
   std::error_code ignored;
   if (std::filesystem::equivalent(options.out, options.data, ignored))
     throw UsageError("--out ", options.out, " is the folder of the images: give the run a folder of its own");

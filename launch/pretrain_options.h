@@ -57,7 +57,8 @@ struct PretrainOptions {
   std::string device = "auto";        ///< auto, cpu, cuda, cuda:N
   std::string backend = "auto";       ///< auto, nccl, gloo
   int timeout = 600;                  ///< seconds that ranks wait for each other
-  int sync_batch_norm_group = 0;      ///< ranks whose batch statistics are shared; 0: all; 1: each its own
+  /// Images that share batch statistics, over as many ranks as hold them; 0: the whole (micro-)batch; 1: each rank by itself.
+  std::int64_t batch_norm_images = 0;
   CheckpointOptions checkpoint;
   HealthOptions health;
   OnlineKnnOptions knn;
@@ -75,7 +76,7 @@ OptionTable table(PretrainOptions& options);
 struct ResolvedOptions {
   PretrainOptions options;
   std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
-  std::vector<ssl::Choice> choices;              ///< the planner's; none for a recipe, or a run that goes on
+  std::vector<ssl::Choice> choices;              ///< the planner's; none for a recipe
   std::vector<std::string> warnings;             ///< what is not likely to work
 };
 

@@ -3,6 +3,7 @@
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/main_setup.h>
+#include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/program.h>
 
 #include <cstdio>
@@ -58,7 +59,7 @@ int run(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-int program(int count, const char* const* values) {
+int program(int count, const char* const* values, std::vector<ssl::OwnMethod> methods) {
   quiet_libraries();
   std::vector<std::string> arguments;
   for (int i = 1; i < count; ++i) arguments.emplace_back(values[i]);
@@ -67,6 +68,14 @@ int program(int count, const char* const* values) {
     return code;
   };
   try {
+    for (auto& method : methods) {
+      PretrainOptions options;
+      const auto taken = table(options);
+      for (const auto& field : taken.fields())
+        if (field.name.substr(0, field.name.find('.')) == method.name)
+          throw UsageError("a method cannot be called '", method.name, "': there are options of that name");
+      ssl::add_method(std::move(method));
+    }
     return run(arguments);
   } catch (const MismatchError& error) {
     return fail(error.what(), 93);

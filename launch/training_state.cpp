@@ -130,7 +130,10 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
 
 nlohmann::json config_json(const PretrainOptions& options) {
   PretrainOptions copy = options;
-  return table(copy).to_json();
+  auto json = table(copy).to_json();
+  for (const auto& method : ssl::method_names())
+    if (method != options.method) json.erase(method);
+  return json;
 }
 
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {

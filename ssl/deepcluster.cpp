@@ -2,7 +2,7 @@
 #include <unlabel/augment/presets.h>
 #include <unlabel/augment/random.h>
 #include <unlabel/data/sampler.h>
-#include <unlabel/ssl/cluster_news.h>
+#include <unlabel/ssl/clusterings.h>
 #include <unlabel/ssl/deepcluster.h>
 #include <unlabel/ssl/kmeans.h>
 #include <unlabel/ssl/method_checks.h>
@@ -50,10 +50,19 @@ DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOpti
   take_clusters(torch::full({scene_.images}, -1, torch::kInt64));
 }
 
+namespace {
+void require_one_view(std::size_t views) {
+  if (views != 1)
+    throw UsageError("DeepCluster takes one view of each image, not ", views, ": give --augment.preset deepcluster");
+}
+}  // namespace
+
+void DeepCluster::check_views(const augment::MultiCrop& views) const {
+  require_one_view(static_cast<std::size_t>(views.views()));
+}
+
 Loss DeepCluster::loss(const Views& views, const Step&) {
-  if (views.crops.size() != 1)
-    throw UsageError("DeepCluster takes one view of each image, not ", views.crops.size(),
-                     ": give --augment.preset deepcluster");
+  require_one_view(views.crops.size());
   const auto features = backbone_->forward(views.crops[0]);
   const auto scores = top_layer_->forward(at::relu(features));
 
@@ -71,35 +80,46 @@ Loss DeepCluster::loss(const Views& views, const Step&) {
   return loss;
 }
 
+/// The images whose features this rank takes: the first, and how many.
+std::pair<std::int64_t, std::int64_t> DeepCluster::own_share() const {
+  const auto each = (scene_.images + group_->world_size() - 1) / group_->world_size();
+  const auto begin = std::min(scene_.images, each * group_->rank());
+  return {begin, std::min(scene_.images, begin + each) - begin};
+}
+
 /// Of this rank's share of the images, in their order; float32.
 at::Tensor DeepCluster::features(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
   const auto each = (scene_.images + group_->world_size() - 1) / group_->world_size();
-  const auto begin = std::min(scene_.images, each * group_->rank());
-  const auto count = std::min(scene_.images, begin + each) - begin;
+  const auto [begin, count] = own_share();
   std::vector<std::int64_t> samples;
   for (std::int64_t i = 0; i < each; ++i)
     samples.push_back(std::min(begin + i, scene_.images - 1));  // as many on all ranks
-  std::vector<at::Tensor> parts;
+  // Once, and never twice: of ImageNet they take 21 GB.
+  auto all = torch::empty({each, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
+  std::int64_t row = 0;
   backbone_->eval();
-  epoch.read(augment::evaluation_view(*epoch.views), samples,
-             std::max<std::int64_t>(1, scene_.global_batch / group_->world_size()),
-             [&](const Views& views) { parts.push_back(backbone_->forward(views.crops[0]).to(torch::kFloat32)); });
+  epoch.read(augment::evaluation_view(*epoch.views), samples, scene_.at_once(), [&](const Views& views) {
+    const auto part = backbone_->forward(views.crops[0]);
+    all.narrow(0, row, part.size(0)).copy_(part);
+    row += part.size(0);
+  });
   backbone_->train();
-  return at::cat(parts).narrow(0, 0, count);
+  UNLABEL_INVARIANT(row == each);
+  return all.narrow(0, 0, count);
 }
 
 Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
   const auto before = clusters_;
   auto points = features(epoch);
-  const auto dim = std::min(options_.pca_dim, points.size(1));
-  points = F::normalize(fit_whitening(points, dim, *group_)(points), F::NormalizeFuncOptions().dim(1));
+  const auto whiten = fit_whitening(points, std::min(options_.pca_dim, points.size(1)), *group_);
+  points = F::normalize(whiten(points), F::NormalizeFuncOptions().dim(1));
   KmeansOptions options;
   options.clusters = options_.clusters;
   options.iterations = options_.kmeans_iterations;
   options.empty = options_.empty;
-  options.seed = scene_.seed + static_cast<std::uint64_t>(epoch.epoch);
+  options.seed = clustering_seed(scene_.seed, epoch.epoch);
   const auto found = kmeans(points, options, *group_);
 
   // Shares are of one length but for the last ones, which are filled up to be gathered.
@@ -125,16 +145,20 @@ void DeepCluster::take_clusters(const at::Tensor& clusters) {
 }
 
 void DeepCluster::reset_top_layer(std::int64_t epoch) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(scene_.seed + static_cast<std::uint64_t>(epoch));
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(clustering_seed(scene_.seed, epoch));
   const auto weight = torch::empty(top_layer_->weight.sizes(), torch::kFloat).normal_(0, 0.01, generator);
   top_layer_->weight.copy_(weight);
+  group_->broadcast(top_layer_->weight);
   top_layer_->bias.zero_();
 }
 
 std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) {
   std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(options_.clusters));
   const auto* cluster = clusters_.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < scene_.images; ++i) members[static_cast<std::size_t>(cluster[i])].push_back(i);
+  for (std::int64_t i = 0; i < scene_.images; ++i) {
+    UNLABEL_INVARIANT(cluster[i] >= 0);
+    members[static_cast<std::size_t>(cluster[i])].push_back(i);
+  }
   std::erase_if(members, [](const auto& list) { return list.empty(); });
 
   const auto each = scene_.images / static_cast<std::int64_t>(members.size()) + 1;
@@ -167,6 +191,7 @@ std::vector<ParameterGroup> DeepCluster::parameter_groups() {
     group.parameters.push_back(item.value());
   }
   top.lr = options_.top_layer_lr;
+  top.adapt = false;
   top.momentum = 0;
   return {network, top};
 }
@@ -174,7 +199,8 @@ std::vector<ParameterGroup> DeepCluster::parameter_groups() {
 std::vector<std::pair<std::string, at::Tensor>> DeepCluster::data_state() { return {{"clusters", clusters_}}; }
 
 void DeepCluster::load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
-  if (state.size() != 1 || state[0].first != "clusters" || state[0].second.sizes() != clusters_.sizes())
+  if (state.size() != 1 || state[0].first != "clusters" || !are_whole_numbers(state[0].second, -1, options_.clusters) ||
+      state[0].second.sizes() != clusters_.sizes())
     throw MismatchError(
         "the checkpoint's clusters do not fit this run of DeepCluster: use the same data and settings, ",
         "or another --out");

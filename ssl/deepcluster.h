@@ -30,7 +30,8 @@ OptionTable table(DeepClusterOptions& options);
 ///
 ///     loss = mean over samples of  - log softmax(W relu(backbone(x)) + b)[cluster(sample)]
 ///
-/// - The top layer begins each epoch from N(0, 0.01^2) and bias 0, and has SGD of its own, without momentum, at `top_layer_lr`.
+/// - The top layer begins each epoch from N(0, 0.01^2) and bias 0, and has a plain rate of its own, `top_layer_lr`, without momentum:
+///   with --optimizer.kind sgd, lars or larc that is SGD. (adamw keeps its moments from epoch to epoch.)
 /// - Samples are drawn as often from each cluster that is not empty, N / K + 1 of each (with replacement from one that has no more),
 ///   shuffled: the paper's uniform distribution over clusters. `as_released` takes these numbers for places in the list of images
 ///   sorted by cluster, which the released code does by mistake, so that large clusters stay large.
@@ -47,6 +48,7 @@ struct DeepCluster : Method {
   DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodScene& scene);
 
   Loss loss(const Views& views, const Step& step) override;
+  void check_views(const augment::MultiCrop& views) const override;
   Diagnostics before_epoch(const Epoch& epoch) override;
   std::optional<std::vector<std::int64_t>> order(const Epoch& epoch) override;
   std::vector<ParameterGroup> parameter_groups() override;
@@ -56,6 +58,7 @@ struct DeepCluster : Method {
   Encoder& encoder() override { return *backbone_; }
 
  private:
+  std::pair<std::int64_t, std::int64_t> own_share() const;
   at::Tensor features(const Epoch& epoch);
   void reset_top_layer(std::int64_t epoch);
   void take_clusters(const at::Tensor& clusters);

@@ -1,21 +1,19 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/sampler.h>
-#include <unlabel/ssl/cluster_news.h>
+#include <unlabel/ssl/clusterings.h>
 #include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/encode_by_size.h>
 #include <unlabel/ssl/kmeans.h>
 #include <unlabel/ssl/method_checks.h>
+#include <unlabel/ssl/unit_rows.h>
 
 #include <c10/core/GradMode.h>
-#include <torch/nn/functional/normalization.h>
 #include <torch/types.h>
 
 #include <algorithm>
 #include <map>
 
 namespace unlabel::ssl {
-
-namespace F = torch::nn::functional;
 
 OptionTable table(DeepClusterV2Options& options) {
   OptionTable t;
@@ -34,6 +32,7 @@ OptionTable table(DeepClusterV2Options& options) {
 namespace {
 
 constexpr std::int64_t kNoCluster = -100;
+constexpr std::int64_t kNobody = -1;
 
 /// Rows by place in the epoch's global order, from every rank's part (steps * local rows each), on the CPU. Every rank gets them.
 at::Tensor in_global_order(const at::Tensor& local, std::int64_t steps, const Group& group) {
@@ -96,16 +95,12 @@ DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepCluster
 }
 
 void DeepClusterV2::check_views(const augment::MultiCrop& views) const {
-  require_crops("DeepCluster-v2", views.views(), options_.crops_for_assign);
+  require_global_crops("DeepCluster-v2", "deepcluster-v2", views, options_.crops_for_assign);
 }
 
 /// Unit embeddings of crops: crops x n x dim.
 at::Tensor DeepClusterV2::embed(const std::vector<at::Tensor>& crops) {
-  const auto projected = projection_head_->forward(encode_by_size(*backbone_, crops));
-  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const auto type = at::promote_types(projected.scalar_type(), at::kFloat);
-  return F::normalize(projected.to(type), F::NormalizeFuncOptions().dim(1))
+  return unit_rows(projection_head_->forward(encode_by_size(*backbone_, crops)))
       .view({static_cast<std::int64_t>(crops.size()), crops[0].size(0), -1});
 }
 
@@ -114,6 +109,7 @@ Loss DeepClusterV2::loss(const Views& views, const Step&) {
   require_crops("DeepCluster-v2", crops, options_.crops_for_assign);
   const auto z = embed(views.crops);
 
+  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto samples = views.indices.to(clusters_.device());
   seen_.push_back({z.detach().narrow(0, 0, options_.crops_for_assign), samples});
@@ -142,13 +138,17 @@ Loss DeepClusterV2::loss(const Views& views, const Step&) {
 void DeepClusterV2::remember(std::int64_t first_row, const at::Tensor& embeddings, const at::Tensor& samples,
                              const at::Tensor& stands) {
   const torch::NoGradGuard no_grad;
-  const auto put = [&](const at::Tensor& rows, const at::Tensor& values) {
-    rows.copy_(stands.defined()
-                   ? at::where(stands.to(rows.device()), values.to(rows.device(), rows.scalar_type()), rows)
-                   : values);
-  };
-  put(bank_.narrow(1, first_row, samples.size(0)), embeddings);
-  put(bank_samples_.narrow(0, first_row, samples.size(0)), samples);
+  const auto rows = bank_.narrow(1, first_row, samples.size(0));
+  const auto owners = bank_samples_.narrow(0, first_row, samples.size(0));
+  if (!stands.defined()) {
+    rows.copy_(embeddings);
+    owners.copy_(samples);
+    return;
+  }
+  // Rows of a step that was left out keep their embeddings, and are nobody's: no sample may stand in two rows.
+  const auto made = stands.to(rows.device());
+  rows.copy_(at::where(made, embeddings.to(rows.device(), rows.scalar_type()), rows));
+  owners.copy_(at::where(made, samples.to(rows.device()), kNobody));
 }
 
 /// One pass in training mode, in the order of the first epoch.
@@ -159,9 +159,11 @@ void DeepClusterV2::fill_banks(const Epoch& epoch) {
   for (std::int64_t step = 0; step < steps_; ++step)
     for (const auto sample : sampler.indices(epoch.epoch, step)) samples.push_back(sample);
   std::int64_t row = 0;
-  epoch.read(*epoch.views, samples, local_batch_, [&](const Views& views) {
-    const std::vector<at::Tensor> global(views.crops.begin(), views.crops.begin() + options_.crops_for_assign);
-    remember(row, embed(global), views.indices, {});
+  epoch.read(*epoch.views, samples, scene_.at_once(), [&](const Views& views) {
+    std::vector<at::Tensor> embeddings;  // crop by crop, as released: each by its own statistics
+    for (std::int64_t crop = 0; crop < options_.crops_for_assign; ++crop)
+      embeddings.push_back(embed({views.crops[static_cast<std::size_t>(crop)]}));
+    remember(row, at::cat(embeddings), views.indices, {});
     row += views.indices.size(0);
   });
   UNLABEL_INVARIANT(row == bank_samples_.size(0));
@@ -177,6 +179,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
   const auto before = epoch.epoch > 0 ? clusters_[0].clone() : at::Tensor();
   const auto samples = group_->all_gather(bank_samples_);
+  const auto taken = samples.ge(0).nonzero().flatten();
   clusters_.fill_(kNoCluster);
   double objective = 0, empty = 0;
   for (std::size_t h = 0; h < heads_.size(); ++h) {
@@ -186,7 +189,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     options.iterations = options_.kmeans_iterations;
     options.spherical = true;
     options.empty = "keep";
-    options.seed = scene_.seed + static_cast<std::uint64_t>(epoch.epoch) * heads_.size() + h;
+    options.seed = clustering_seed(scene_.seed, epoch.epoch * static_cast<std::int64_t>(heads_.size()) + head);
     const auto points = bank_[head % options_.crops_for_assign];
     at::Tensor first;
     if (options_.as_released) {
@@ -196,10 +199,8 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     }
     const auto found = kmeans(points, options, *group_, first);
     heads_[h]->weight.copy_(found.centroids);
-    auto clusters = clusters_[head];
-    clusters.index_put_({samples}, group_->all_gather(found.assignments));
-    // A sample that stands in two rows, after a step that was left out, must get one cluster on all ranks.
-    group_->broadcast(clusters);
+    clusters_[head].index_put_({samples.index_select(0, taken)},
+                               group_->all_gather(found.assignments).index_select(0, taken));
     if (h == 0) objective = found.objective.back();
     empty += static_cast<double>(found.empty);
   }
@@ -270,6 +271,12 @@ void DeepClusterV2::load_data_state(const std::vector<std::pair<std::string, at:
   const auto banks = find("bank", {bank_.size(0), rows, bank_.size(2)});
   const auto samples = find("bank_samples", {rows});
   const auto clusters = find("clusters", clusters_.sizes());
+  bool sound = banks.is_floating_point() && are_whole_numbers(samples, kNobody, scene_.images);
+  for (std::size_t h = 0; h < heads_.size(); ++h)
+    sound = sound && are_whole_numbers(clusters[static_cast<std::int64_t>(h)], kNoCluster, options_.prototypes[h]);
+  if (!sound)
+    throw MismatchError(
+        "the checkpoint's state of DeepCluster-v2 holds samples or clusters that cannot be: it is damaged");
   for (std::int64_t crop = 0; crop < bank_.size(0); ++crop) bank_[crop].copy_(own_part(banks[crop], steps_, *group_));
   bank_samples_.copy_(own_part(samples, steps_, *group_));
   clusters_.copy_(clusters);

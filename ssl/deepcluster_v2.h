@@ -36,14 +36,15 @@ OptionTable table(DeepClusterV2Options& options);
 ///
 /// - A bank has a row for each place in an epoch, N/B whole batches of them; samples whose embedding is in no row (those that the last
 ///   epoch dropped) have no cluster, and count for nothing. The mean is over the samples of the world that have one.
-/// - Before the first epoch, one pass in training mode without gradient fills the banks.
+/// - Before the first epoch, one pass in training mode without gradient, crop by crop, fills the banks.
+/// - Samples of a step that was left out as not finite have no cluster in the next epoch.
 /// - `before_update` drops the prototypes' gradient until `freeze_prototypes_iterations` (in the published runs to the end).
 /// - A cluster that is empty keeps its centroid. The first centroids are K embeddings drawn from all ranks'; with `as_released` from
 ///   rank 0's, so that the outcome depends on the number of ranks.
 /// - Embeddings, scores and loss are in float32 (or float64) even under autocast to 16 bits; k-means is in float32.
 ///
 /// Names: `backbone.*`, `projection_head.{0,1,3}.*`, `prototypes.prototypes{0,1,...}.weight`. The data's state: `bank` (A x rows x dim, in
-/// the order of the epoch), `bank_samples` (rows), `clusters` (H x N; -100: none).
+/// the order of the epoch), `bank_samples` (rows; -1: nobody's), `clusters` (H x N; -100: none).
 ///
 /// Diagnostics: `cluster_accuracy`, the share of crops whose first head predicts their cluster. With an epoch's first step:
 /// `kmeans_objective`, `empty_clusters` (of all heads), `nmi_before` (of the first head's clusters with those of the epoch before; not

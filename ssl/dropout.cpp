@@ -11,19 +11,21 @@ DropoutImpl::DropoutImpl(double probability) : p(probability) {}
 at::Tensor DropoutImpl::forward(const at::Tensor& x) {
   if (!is_training() || p == 0) return x;
   const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
-  const auto block = augment::philox4x32({low(key.round), low(key.round >> 32), low(key.layer), 0xD409},
-                                         {low(key.seed), low(key.seed >> 32)});
+  const auto block =
+      augment::philox4x32({low(key.round), low(key.round >> 32), low(key.layer), 0xD409 ^ passes++ << 16},
+                          {low(key.seed), low(key.seed >> 32)});
   auto generator = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{block[0]} << 32 | block[1]);
   // The whole world's mask, of which this rank takes its rows: so that the number of ranks does not matter.
   const auto rows = x.size(0);
   const auto mask = torch::empty({rows * key.world_size, x.size(1)}, torch::kFloat).bernoulli_(1 - p, generator);
-  return x * mask.narrow(0, rows * key.rank, rows).to(x.options()).div_(1 - p);
+  return x * mask.narrow(0, rows * key.rank, rows).to(x.options(), /*non_blocking=*/true).div_(1 - p);
 }
 
 void set_dropout_key(torch::nn::Module& root, DropoutKey key) {
   root.apply([&](torch::nn::Module& module) {
     if (auto* layer = module.as<DropoutImpl>()) {
       layer->key = key;
+      layer->passes = 0;
       ++key.layer;
     }
   });

@@ -7,11 +7,12 @@
 
 namespace unlabel::ssl {
 
-/// Which masks a Dropout draws. A sample's mask follows from these numbers and its place in the world's batch alone, so that N ranks
-/// draw what one does, and a resumed run what an undisturbed one does.
+/// Which masks a Dropout draws. A mask follows from these numbers, how many forward passes there were since they were set, and its row's
+/// place in the world's batch, so that a resumed run draws what an undisturbed one does. N ranks draw what one does where a forward pass
+/// has a row for each sample, as DeepCluster's; where it has several crops of each, rows lie otherwise on other numbers of ranks.
 struct DropoutKey {
   std::uint64_t seed = 0;
-  std::uint64_t round = 0;  ///< another one for every forward pass: the micro-step of the run
+  std::uint64_t round = 0;  ///< another one for every micro-step of the run
   std::uint64_t layer = 0;
   int rank = 0, world_size = 1;  ///< this rank's samples stand at rank * n in the world's batch
 };
@@ -23,6 +24,7 @@ struct DropoutImpl : torch::nn::Module {
 
   double p;
   DropoutKey key;
+  std::uint32_t passes = 0;  ///< forward passes with this key
 };
 TORCH_MODULE(Dropout);
 

@@ -19,7 +19,7 @@ void move_towards(torch::nn::Module& target, const torch::nn::Module& online, do
   const torch::NoGradGuard no_grad;
   const auto to = target.parameters(), from = online.parameters();
   UNLABEL_INVARIANT(to.size() == from.size());
-  at::_foreach_lerp_(to, from, 1 - momentum);
+  if (!to.empty()) at::_foreach_lerp_(to, from, 1 - momentum);
 }
 
 void freeze(torch::nn::Module& module) {

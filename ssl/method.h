@@ -8,6 +8,7 @@
 
 #include <torch/nn/module.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,8 +30,14 @@ struct MethodScene {
   EncoderOptions encoder{};       ///< what networks to build: make_encoder(scene.encoder)
   std::int64_t images = 0;        ///< in the data set
   std::int64_t global_batch = 0;  ///< samples an iteration, over all ranks and micro-batches
+  std::int64_t micro_batch = 0;   ///< samples that a rank takes at once; 0: its whole share of the batch
   std::uint64_t seed = 0;         ///< of what the method draws itself
   std::shared_ptr<const Group> group = single_process();
+
+  /// Samples in one forward pass of this rank.
+  std::int64_t at_once() const {
+    return micro_batch > 0 ? micro_batch : std::max<std::int64_t>(1, global_batch / group->world_size());
+  }
 };
 
 /// Where training stands. An iteration is one update of the weights, over one global batch.
@@ -54,7 +61,7 @@ struct Epoch {
   const data::Dataset* dataset = nullptr;
   const augment::MultiCrop* views = nullptr;  ///< those of training
   /// Makes views of this rank's samples, drawn for this epoch, in their order and in batches of at most `batch`, on the device of
-  /// training. Every rank must call it, with as many samples; `visit` may make collectives.
+  /// training and in the run's precision. Every rank must call it, with as many samples; `visit` may make collectives.
   std::function<void(const augment::MultiCrop& views, const std::vector<std::int64_t>& samples, std::int64_t batch,
                      const std::function<void(const Views&)>& visit)>
       read;
@@ -83,7 +90,7 @@ struct ParameterGroup {
 ///
 /// The loop calls, for each epoch and each iteration in it:
 ///
-///     before_epoch;  for each iteration: before_step; before_micro_steps, when there are several;
+///     before_epoch, order;  for each iteration: before_step; before_micro_steps, when there are several;
 ///                                        for each micro-batch: loss, backward;  before_update; optimiser; after_step
 ///
 /// Everything that a run needs to go on is a registered parameter or buffer, in *global* order (the same on every rank), so that one
@@ -109,7 +116,7 @@ struct Method : torch::nn::Module {
   /// All parameters that require gradients, each in exactly one group. By default one group with the run's settings.
   virtual std::vector<ParameterGroup> parameter_groups();
 
-  /// An order of samples of the method's own for this epoch; nullopt: the keyed permutation.
+  /// An order of samples of the method's own for this epoch; nullopt: the keyed permutation. Asked again by a run that goes on.
   virtual std::optional<std::vector<std::int64_t>> order(const Epoch&) { return std::nullopt; }
 
   /// What grows with the data (memory banks, assignments): whole, in global order, on the CPU; each rank may keep but its part. It is

@@ -21,7 +21,17 @@ void require_positive(const char* option, Number value) {
 inline void require_crops(const char* method, std::int64_t crops, std::int64_t crops_for_assign) {
   if (const auto least = std::max<std::int64_t>(2, crops_for_assign); crops < least)
     throw UsageError(method, " needs at least ", least, " crops of each image, not ", crops,
-                     ": give a larger --augment.global_count or --augment.local_count");
+                     ": give a larger --augment.global-count or --augment.local-count");
+}
+
+/// The same, and unless those that give the targets are of one size. `section`: of the method's options.
+inline void require_global_crops(const char* method, const char* section, const augment::MultiCrop& views,
+                                 std::int64_t crops_for_assign) {
+  require_crops(method, views.views(), crops_for_assign);
+  for (int view = 1; view < crops_for_assign; ++view)
+    if (views.shape(view) != views.shape(0))
+      throw UsageError(method, " takes its targets from ", crops_for_assign, " global crops, and there are ", view,
+                       ": give a larger --augment.global-count, or fewer --", section, ".crops-for-assign");
 }
 
 /// Throws UsageError unless there are two views.

@@ -28,12 +28,11 @@ std::map<std::string, Maker>& makers() {
        }},
       {"moco",
        [](const auto& options, const auto& scene) {
-         return std::make_shared<Moco>(make_encoder(scene.encoder), make_encoder(scene.encoder), options.moco,
-                                       scene.seed, scene.group);
+         return std::make_shared<Moco>(make_encoder(scene.encoder), make_encoder(scene.encoder), options.moco, scene);
        }},
       {"simclr",
        [](const auto& options, const auto& scene) {
-         return std::make_shared<Simclr>(make_encoder(scene.encoder), options.simclr, scene.global_batch, scene.group);
+         return std::make_shared<Simclr>(make_encoder(scene.encoder), options.simclr, scene);
        }},
       {"swav", [](const auto& options, const auto& scene) {
          return std::make_shared<Swav>(make_encoder(scene.encoder), options.swav, scene.global_batch, scene.group);
@@ -41,13 +40,15 @@ std::map<std::string, Maker>& makers() {
   return all;
 }
 
-/// The options of methods of one's own.
-std::map<std::string, std::function<OptionTable()>>& own_options() {
-  static std::map<std::string, std::function<OptionTable()>> all;
+/// The default options of methods that were added.
+std::map<std::string, OwnOptions>& own_defaults() {
+  static std::map<std::string, OwnOptions> all;
   return all;
 }
 
 }  // namespace
+
+MethodOptions::MethodOptions() : own(own_defaults()) {}
 
 OptionTable table(MethodOptions& options) {
   OptionTable t;
@@ -57,7 +58,7 @@ OptionTable table(MethodOptions& options) {
   t.section("moco", table(options.moco));
   t.section("simclr", table(options.simclr));
   t.section("swav", table(options.swav));
-  for (const auto& [name, own] : own_options()) t.section(name, own());
+  for (auto& [name, own] : options.own) t.section(name, own.fields());
   return t;
 }
 
@@ -91,9 +92,9 @@ void add_method(OwnMethod method) {
   if (makers().contains(method.name)) throw UsageError("there is a method '", method.name, "' already");
   if (!method.make) throw UsageError("the method '", method.name, "' has no function that makes it");
   if (method.plan) add_plan(method.name, std::move(method.plan));
-  if (method.options) own_options()[method.name] = std::move(method.options);
-  makers()[method.name] = [make = std::move(method.make)](const MethodOptions&, const MethodScene& scene) {
-    return make(scene);
+  own_defaults()[method.name] = std::move(method.options);
+  makers()[method.name] = [make = std::move(method.make), name = method.name](const auto& options, const auto& scene) {
+    return make(options.own.at(name), scene);
   };
 }
 

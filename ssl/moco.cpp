@@ -4,16 +4,15 @@
 #include <unlabel/ssl/info_nce.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/moco.h>
+#include <unlabel/ssl/unit_rows.h>
 
 #include <c10/core/GradMode.h>
-#include <torch/nn/functional/normalization.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace unlabel::ssl {
-
-namespace F = torch::nn::functional;
 
 OptionTable table(MocoOptions& options) {
   OptionTable t;
@@ -27,10 +26,6 @@ OptionTable table(MocoOptions& options) {
 }
 
 namespace {
-
-at::Tensor unit_rows(const at::Tensor& x) {
-  return F::normalize(x.to(at::promote_types(x.scalar_type(), at::kFloat)), F::NormalizeFuncOptions().dim(1));
-}
 
 /// Where the images of a world's batch stand in the shuffled order: order[i] comes i-th.
 at::Tensor shuffled(std::int64_t images, std::uint64_t seed, const Step& step) {
@@ -46,8 +41,11 @@ at::Tensor shuffled(std::int64_t images, std::uint64_t seed, const Step& step) {
 }  // namespace
 
 Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encoder, const MocoOptions& options,
-           std::uint64_t seed, std::shared_ptr<const Group> group)
-    : options_(options), seed_(seed), group_(std::move(group)) {
+           const MethodScene& scene)
+    : options_(options),
+      seed_(scene.seed),
+      norm_group_(std::min(options.norm_group, scene.at_once() * scene.group->world_size())),
+      group_(scene.group) {
   require_positive("moco.projection_dim", options_.projection_dim);
   require_positive("moco.temperature", options_.temperature);
   require_positive("moco.queue_length", options_.queue_length);
@@ -55,6 +53,13 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
   if (options_.hidden_dim < 0) throw UsageError("moco.hidden_dim is ", options_.hidden_dim, ": it must be at least 0");
   if (!(options_.momentum >= 0 && options_.momentum <= 1))
     throw UsageError("moco.momentum is ", options_.momentum, ": it must be in [0, 1], such as 0.999");
+  // A group is part of what a rank has at once, or is spread over several ranks.
+  const auto mine = scene.at_once();
+  const auto ranks = std::max<std::int64_t>(1, norm_group_ / mine);
+  if ((norm_group_ <= mine ? mine % norm_group_ : norm_group_ % mine) != 0 || group_->world_size() % ranks != 0)
+    throw UsageError("--moco.norm-group ", norm_group_, " does not divide a batch of ", mine * group_->world_size(),
+                     " among ", group_->world_size(), " rank(s): give a divisor of ", mine);
+  norm_ranks_ = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
   const auto head = [&](const Encoder& network) {
     return Projector(ProjectorOptions{.in = network.feature_dim(),
                                       .hidden = options_.hidden_dim,
@@ -75,17 +80,14 @@ void Moco::check_views(const augment::MultiCrop& views) const { require_two_view
 
 at::Tensor Moco::keys(const at::Tensor& images, const Step& step) {
   const torch::NoGradGuard no_grad;
-  const auto mine = images.size(0), all = mine * group_->world_size(), size = std::min(options_.norm_group, all);
-  if (all % (size * group_->world_size()) != 0)
-    throw UsageError("--moco.norm-group ", size, " does not divide a batch of ", all, " among ", group_->world_size(),
-                     " rank(s): give a divisor of ", mine);
+  const auto mine = images.size(0), all = mine * group_->world_size();
   const auto order = shuffled(all, seed_, step);
-  const auto on_device = order.to(images.device());
+  const auto on_device = order.to(images.device(), /*non_blocking=*/true);
   // What this rank computes: its share of the shuffled order.
   const auto share = on_device.narrow(0, group_->rank() * mine, mine);
   const auto inputs = group_->all_gather(images.contiguous()).index_select(0, share);
   std::vector<at::Tensor> made;
-  for (const auto& group : inputs.split(size))
+  for (const auto& group : inputs.split(std::min(norm_group_, mine)))
     made.push_back(key_projector_->forward(key_backbone_->forward(group.contiguous(images.suggest_memory_format()))));
   const auto shuffled_keys = group_->all_gather(unit_rows(at::cat(made)).contiguous());
   auto keys = at::empty_like(shuffled_keys);
@@ -119,7 +121,7 @@ Loss Moco::loss(const Views& views, const Step& step) {
 // The encoder may have been given weights after the networks were made. Batches of the key network are its own affair.
 void Moco::before_step(const Step& step) {
   if (step.iteration == 0) move_key_network(0);
-  set_batch_norm_group(*key_backbone_, single_process());
+  set_batch_norm_group(*key_backbone_, norm_ranks_);
 }
 
 void Moco::after_step(const Step&) { move_key_network(options_.momentum); }
@@ -133,7 +135,9 @@ void Moco::move_key_network(double momentum) {
 }
 
 std::string Moco::accumulation_note(std::int64_t) const {
-  return "keys of an update's earlier micro-batches are among the negatives of its later ones";
+  const std::string note = "keys of an update's earlier micro-batches are among the negatives of its later ones";
+  return norm_group_ == options_.norm_group ? note
+                                            : concat(note, ", and they are normalised in groups of ", norm_group_);
 }
 
 std::vector<CollapseSign> Moco::collapse_signs() const {

@@ -32,22 +32,23 @@ OptionTable table(MocoOptions& options);
 /// key <- momentum key + (1 - momentum) query, for its parameters; its running statistics are the query network's.
 ///
 /// - The key network must not see in its batch statistics which query belongs to which key. So the world's batch is shuffled by (seed,
-///   iteration, micro-step), and each run of `norm_group` images of the shuffled order is normalised by itself, wherever it
-///   is computed: N ranks equal one. (The released code normalises the images of a GPU together, 32 of 256 on eight.) All
-///   ranks' second views are gathered for it, as in the released code. The query network normalises over the world.
+///   iteration, micro-step), and each run of `norm_group` images of the shuffled order is normalised by itself, on one rank or on
+///   several: N ranks equal one. (The released code normalises the images of a GPU together, 32 of 256 on eight, in both
+///   networks.) All ranks' second views are gathered for it, as in the released code. The query network normalises as the run says
+///   (--batch-norm-images; the recipes have 32, which eight ranks come to exactly).
 /// - The projector is Linear, ReLU, Linear, without BatchNorm.
 /// - Similarities and loss are in float32 (or float64) even under autocast to 16 bits.
 ///
-/// Views: exactly two of one size, such as preset `moco_v2`. Names: `backbone.*`, `projector.{0,2}.*`, `key_backbone.*`,
-/// `key_projector.*`, `queue.*`. Diagnostics: `contrast_accuracy`, the share of queries that find their key. Chance has a loss of
-/// ln(queue_length + 1).
+/// Views: exactly two of one size, such as preset `simclr` with its jitter halved and crops of .2 to 1. Names: `backbone.*`,
+/// `projector.{0,2}.*`, `key_backbone.*`, `key_projector.*`, `queue.*`. Diagnostics: `contrast_accuracy`, the share of queries that
+/// find their key. Chance has a loss of ln(queue_length + 1).
 struct Moco : Method {
   /// `key_encoder`: another network like `encoder`, whose weights do not matter. Throws UsageError for an option out of
-  /// range and a queue that the ranks cannot share.
+  /// range, and for groups that do not divide a batch among the ranks. Every rank must call it.
   Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encoder, const MocoOptions& options,
-       std::uint64_t seed, std::shared_ptr<const Group> group);
+       const MethodScene& scene);
 
-  /// Throws UsageError unless there are two views, and for a batch of which the ranks cannot share the groups.
+  /// Throws UsageError unless there are two views.
   Loss loss(const Views& views, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   void before_step(const Step& step) override;
@@ -62,7 +63,8 @@ struct Moco : Method {
 
   MocoOptions options_;
   std::uint64_t seed_;
-  std::shared_ptr<const Group> group_;
+  std::int64_t norm_group_;  ///< images that the key network normalises together
+  std::shared_ptr<const Group> group_, norm_ranks_;
   std::shared_ptr<Encoder> backbone_, key_backbone_;
   Projector projector_{nullptr}, key_projector_{nullptr};
   std::shared_ptr<Queue> queue_;

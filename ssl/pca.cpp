@@ -39,7 +39,7 @@ Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const
     covariance.addmm_(centred.t(), centred);
   });
   group.all_reduce_sum(covariance);
-  // Smallest first.
+  // Smallest first. Rank 0's, for everyone: signs, and bases of equal eigenvalues, may differ between machines.
   const auto [values, vectors] = at::linalg_eigh(covariance / count);
   const auto largest = values.narrow(0, d - directions, directions).flip(0);
   const auto scale =
@@ -48,6 +48,7 @@ Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const
   whitening.mean = mean.to(points.scalar_type());
   whitening.projection =
       (vectors.narrow(1, d - directions, directions).flip(1) * scale).to(points.scalar_type()).contiguous();
+  group.broadcast(whitening.projection);
   return whitening;
 }
 

@@ -1,4 +1,4 @@
-#include <unlabel/ssl/planner_parts.h>
+#include <unlabel/ssl/plans.h>
 
 #include <cmath>
 
@@ -9,7 +9,7 @@ namespace unlabel::ssl {
 // - The target's momentum goes through the published points, 0.97 for 12,500 updates and 0.996 for 313,000, as a power of
 //   their number, so that a short run's target can still follow; never below 0.9.
 Plan plan_byol(const PlanInput& input) {
-  Planner plan(input);
+  PlanBuilder plan(input);
   const bool small = plan.small();
 
   plan.global_size();
@@ -21,6 +21,7 @@ Plan plan_byol(const PlanInput& input) {
     plan.choose<bool>("augment.blur", false, "small images are blurred enough");
   }
   const auto features = plan.encoder();
+  plan.choose<bool>("encoder.zero_init_residual", true, "as released");
 
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();
@@ -37,11 +38,12 @@ Plan plan_byol(const PlanInput& input) {
   plan.choose<bool>("optimizer.exclude_bias_and_norm", true, "the paper's");
   plan.choose<std::string>("schedule.kind", "cosine", "the paper's");
   plan.choose<double>("schedule.warmup_epochs", std::min(10.0, static_cast<double>(epochs) / 10),
-                      "the paper's, at most a tenth of the run");
+                      "the paper's 10, at most a tenth of the run");
   plan.choose<bool>("schedule.warmup_reaches_peak", false, "as released: the first step after it has the peak");
 
   plan.choose<std::int64_t>("byol.hidden_dim", std::max<std::int64_t>(256, 2 * features),
-                            "twice the features of the encoder, as in the paper");
+                            features >= 128 ? "twice the features of the encoder, as in the paper"
+                                            : "as wide as the embedding: the encoder has few features");
   plan.choose<std::int64_t>("byol.projection_dim", 256, "the paper's");
   const double gap = 0.03 * std::pow(static_cast<double>(updates) / 12500, -0.626);
   plan.choose<double>("byol.base_momentum", 1 - two_digits(std::clamp(gap, 0.001, 0.1)),

@@ -1,5 +1,6 @@
-#include <unlabel/ssl/planner_parts.h>
+#include <unlabel/ssl/plans.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -9,7 +10,7 @@ namespace unlabel::ssl {
 //   and better than the linear one below; a tenth of the run, at most 10 epochs, warms up from 0.
 // - The temperature is 0.1, and 0.5 for small images, as published for CIFAR-10.
 Plan plan_simclr(const PlanInput& input) {
-  Planner plan(input);
+  PlanBuilder plan(input);
   plan.two_views({0.08, 1.0}, 1);
   const auto features = plan.encoder();
   const auto batch = plan.batch_size();
@@ -19,6 +20,7 @@ Plan plan_simclr(const PlanInput& input) {
                       "the paper's root rule, 0.075 times the root of the batch");
   plan.choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
   plan.choose<bool>("optimizer.exclude_bias_and_norm", true, "as released");
+  plan.choose<bool>("encoder.zero_init_residual", true, "as released");
   plan.choose<std::string>("schedule.kind", "cosine", "the paper's");
   plan.choose<double>("schedule.warmup_epochs", std::min(10.0, static_cast<double>(epochs) / 10),
                       "the paper's, at most a tenth of the run");
@@ -35,7 +37,7 @@ Plan plan_simclr(const PlanInput& input) {
 // - The key network's momentum goes through theirs, 0.99 for 19,400 updates (CIFAR-10) and 0.999 for a million (ImageNet),
 //   as a power of the number of updates.
 Plan plan_moco(const PlanInput& input) {
-  Planner plan(input);
+  PlanBuilder plan(input);
   plan.two_views({0.2, 1.0}, 0.5);
   const auto features = plan.encoder();
   const auto batch = plan.batch_size();
@@ -51,13 +53,18 @@ Plan plan_moco(const PlanInput& input) {
   plan.choose<double>("moco.temperature", plan.small() ? 0.1 : 0.2,
                       plan.small() ? "the authors' for CIFAR-10" : "v2's");
   const auto eighth = static_cast<std::int64_t>(
-      std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(16, plan.images() / 8))));
-  plan.choose<std::int64_t>("moco.queue_length", std::min<std::int64_t>(65536, eighth),
-                            eighth >= 65536 ? "the paper's" : "about an eighth of the images");
+      std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, plan.images() / 8))));
+  plan.choose<std::int64_t>("moco.queue_length", std::min<std::int64_t>(65536, std::max(eighth, batch)),
+                            eighth >= 65536   ? "the paper's"
+                            : eighth >= batch ? "about an eighth of the images"
+                                              : "few images: the keys of one batch");
   const double gap = 0.01 * std::pow(static_cast<double>(updates) / 19400, -0.584);
   plan.choose<double>("moco.momentum", 1 - two_digits(std::clamp(gap, 0.001, 0.1)),
                       concat("for ", updates, " updates; published: 0.99 for 19400 and 0.999 for a million"));
-  plan.choose<std::int64_t>("moco.norm_group", std::min<std::int64_t>(32, batch), "released: 256 images on 8 GPUs");
+  auto together = std::min<std::int64_t>(32, batch);
+  while (batch % together != 0) --together;
+  plan.choose<std::int64_t>("moco.norm_group", together,
+                            together == 32 ? "released: 256 images on 8 GPUs" : "a divisor of the batch");
   return plan.take();
 }
 

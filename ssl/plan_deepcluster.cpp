@@ -1,11 +1,11 @@
-#include <unlabel/ssl/planner_parts.h>
+#include <unlabel/ssl/plans.h>
 
 namespace unlabel::ssl {
 
 // - One cluster for every 128 images, as the paper's 10,000 for ImageNet, at least 16.
 // - SGD at 0.05 for a batch of 256, in proportion to the batch, without a schedule.
 Plan plan_deepcluster(const PlanInput& input) {
-  Planner plan(input);
+  PlanBuilder plan(input);
   plan.global_size();
   plan.choose<std::string>("augment.preset", "deepcluster", "one view: a crop and a flip, as in the paper");
   if (plan.small())
@@ -24,7 +24,9 @@ Plan plan_deepcluster(const PlanInput& input) {
   plan.choose<std::int64_t>(
       "deepcluster.clusters",
       std::clamp<std::int64_t>(plan.images() / 128, std::min<std::int64_t>(16, plan.images()), 10000),
-      plan.images() >= 1280000 ? "the paper's" : "one for 128 images, as in the paper");
+      plan.images() >= 1280000    ? "the paper's"
+      : plan.images() >= 16 * 128 ? "one for 128 images, as in the paper"
+                                  : "few images: at least 16");
   plan.choose<std::int64_t>("deepcluster.pca_dim", std::min<std::int64_t>(256, features),
                             features >= 256 ? "the paper's" : "as many as the features of the encoder");
   plan.choose<double>("deepcluster.top_layer_lr", lr, "that of the rest of the network");

@@ -1,11 +1,11 @@
-#include <unlabel/ssl/planner_parts.h>
+#include <unlabel/ssl/plans.h>
 
 namespace unlabel::ssl {
 
 // Views, network and rates as for SwAV, with which it was published; three heads of as many clusters as SwAV would have
 // prototypes, which do not learn.
 Plan plan_deepcluster_v2(const PlanInput& input) {
-  Planner plan(input);
+  PlanBuilder plan(input);
   plan.multi_crop();
   const auto features = plan.encoder();
   const auto batch = plan.batch_size();

@@ -1,4 +1,4 @@
-#include <unlabel/ssl/planner_parts.h>
+#include <unlabel/ssl/plans.h>
 
 #include <cmath>
 
@@ -8,7 +8,7 @@ namespace unlabel::ssl {
 // - A queue when there are more than twice as many prototypes as samples in a batch: 1.28 embeddings a prototype (3840 for
 //   3000), from epoch 15, or an eighth of the run.
 Plan plan_swav(const PlanInput& input) {
-  Planner plan(input);
+  PlanBuilder plan(input);
   const std::int64_t images = plan.images();
 
   plan.multi_crop();
@@ -53,7 +53,7 @@ void warn_swav(const nlohmann::json& settings, std::int64_t images, Warnings& wa
   if (prototypes && usable && *prototypes > 4 * (*batch + length))
     warn(*prototypes, " prototypes for ", *batch + length,
          " assigned samples (batch and queue): most get none; give fewer, a larger batch or "
-         "--swav.queue_length ",
+         "--swav.queue-length ",
          (*prototypes * 128 / 100 + *batch - 1) / *batch * *batch);
   if (queue && *queue > 0 && usable && length == 0)
     warn("a queue of ", *queue, " is shorter than a batch of ", *batch,
@@ -62,10 +62,10 @@ void warn_swav(const nlohmann::json& settings, std::int64_t images, Warnings& wa
     warn("a queue of ", length, " is longer than the data of ", images, " images: its embeddings are stale");
   if (length > 0 && epochs && start && *start >= *epochs)
     warn("the queue starts at epoch ", *start, " of ", *epochs,
-         " and is never used: give a smaller --swav.queue_start_epoch");
+         " and is never used: give a smaller --swav.queue-start-epoch");
   if (freeze && usable && epochs && *batch <= images && *freeze >= images / *batch * *epochs)
     warn("the prototypes are frozen for ", *freeze, " iterations, the whole run of ", images / *batch * *epochs,
-         ": give a smaller --swav.freeze_prototypes_iterations");
+         ": give a smaller --swav.freeze-prototypes-iterations");
 }
 
 }  // namespace unlabel::ssl

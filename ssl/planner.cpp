@@ -1,4 +1,4 @@
-#include <unlabel/ssl/planner_parts.h>
+#include <unlabel/ssl/plans.h>
 
 #include <bit>
 #include <charconv>
@@ -25,14 +25,14 @@ double two_digits(double value) {
   return value;
 }
 
-Planner::Planner(const PlanInput& input) : input_(input) {
+PlanBuilder::PlanBuilder(const PlanInput& input) : input_(input) {
   if (input.images < 2 || input.median_short_side < 1)
     throw UsageError("a plan needs images: there are ", input.images, ", with a median short side of ",
                      input.median_short_side, " pixels");
   plan_.recipe = input.given;
 }
 
-void Planner::put(const std::string& setting, const json& value) {
+void PlanBuilder::put(const std::string& setting, const json& value) {
   try {
     plan_.recipe[setting_pointer(setting)] = value;
   } catch (const json::exception&) {
@@ -41,8 +41,9 @@ void Planner::put(const std::string& setting, const json& value) {
   }
 }
 
-std::int64_t Planner::global_size() {
+std::int64_t PlanBuilder::global_size() {
   const int side = input_.median_short_side;
+  if (only_224()) return choose<std::int64_t>("augment.global_size", 224, "what this network takes");
   return choose<std::int64_t>("augment.global_size",
                               side >= 224 ? 224
                               : small()   ? side
@@ -52,48 +53,53 @@ std::int64_t Planner::global_size() {
                                   : concat("half of the images have a short side of ", side, " pixels or less"));
 }
 
-std::int64_t Planner::encoder() {
+bool PlanBuilder::only_224() const {
+  const auto arch = find_setting<std::string>(input_.given, "encoder.arch").value_or("");
+  return arch == "alexnet" || arch == "vgg16";
+}
+
+std::int64_t PlanBuilder::encoder() {
   const bool large = images() >= 100000 && !small();
   const auto arch = choose<std::string>("encoder.arch", large ? "resnet50" : "resnet18",
-                                        large     ? "the paper's"
+                                        large     ? "as published for ImageNet"
                                         : small() ? "small images"
                                                   : concat(images(), " images do not need a larger one"));
   choose<std::string>("encoder.stem", small() ? "small" : "imagenet",
                       small() ? "images of up to 64 pixels keep their resolution" : "images of more than 64 pixels");
   const auto width = find_setting<std::int64_t>(input_.given, "encoder.width").value_or(64);
-  return (arch == "resnet18" || arch == "resnet34" ? 8 : 32) * width;
+  return (arch == "resnet18" || arch == "resnet34" ? 8 : only_224() ? 64 : 32) * width;
 }
 
-std::int64_t Planner::batch_size() {
+std::int64_t PlanBuilder::batch_size() {
   const auto power = [](std::int64_t value) {
     return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(1, value))));
   };
   const auto few = power(images() / 16);
   const auto batch =
       choose<std::int64_t>("batch_size", std::min(power(images()), std::clamp<std::int64_t>(few, 32, 256)),
-                           few >= 256  ? "the smaller of the published sizes"
+                           few >= 256  ? "small enough for one machine"
                            : few >= 32 ? "at least 16 updates an epoch"
                                        : "less is too little for batch statistics");
   if (batch < 1) throw UsageError("--batch-size must be at least 1, not ", batch);
   return batch;
 }
 
-std::int64_t Planner::epochs() {
+std::int64_t PlanBuilder::epochs() {
   return choose<std::int64_t>("epochs",
                               images() >= 500000  ? 100
                               : images() >= 50000 ? 200
                                                   : 400,
-                              images() >= 500000 ? "the shortest published run; 200 to 800 give up to 3 points more"
+                              images() >= 500000 ? "a short run; published ones of 200 to 1000 give some points more"
                                                  : "small data sets need more passes");
 }
 
-void Planner::optimizer(const std::string& kind) {
-  const auto chosen = choose<std::string>("optimizer.kind", kind, "the paper's");
+void PlanBuilder::optimizer(const std::string& kind) {
+  const auto chosen = choose<std::string>("optimizer.kind", kind, "as published with the method");
   if (chosen != kind && !find_setting<double>(input_.given, "optimizer.lr"))
     throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ", kind, " only");
 }
 
-void Planner::multi_crop() {
+void PlanBuilder::multi_crop() {
   const auto global = global_size();
   choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
   choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
@@ -118,7 +124,7 @@ void Planner::multi_crop() {
   }
 }
 
-void Planner::two_views(std::vector<double> scale, double jitter) {
+void PlanBuilder::two_views(std::vector<double> scale, double jitter) {
   global_size();
   choose<std::string>("augment.preset", "simclr", "two views: flip, colour jitter, grey and blur");
   if (small()) {
@@ -132,7 +138,7 @@ void Planner::two_views(std::vector<double> scale, double jitter) {
   }
 }
 
-void Planner::larc(std::int64_t batch, std::int64_t epochs) {
+void PlanBuilder::larc(std::int64_t batch, std::int64_t epochs) {
   optimizer("larc");
   const auto lr = choose<double>(
       "optimizer.lr", two_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75)),
@@ -148,7 +154,7 @@ void Planner::larc(std::int64_t batch, std::int64_t epochs) {
   if (warmup > 0) choose<double>("schedule.warmup_start_lr", lr / 16, "as published: 0.3 before 4.8");
 }
 
-std::pair<std::int64_t, std::string> Planner::clusters() const {
+std::pair<std::int64_t, std::string> PlanBuilder::clusters() const {
   return {std::max<std::int64_t>(
               2, std::min({std::int64_t{3000}, images() / 4, std::max<std::int64_t>(64, images() / 100)})),
           images() >= 300000 ? "the paper's"
@@ -157,7 +163,7 @@ std::pair<std::int64_t, std::string> Planner::clusters() const {
                              : "few images: one for four of them"};
 }
 
-Plan Planner::take() {
+Plan PlanBuilder::take() {
   plan_.warnings = plan_warnings(plan_.recipe, input_.images, input_.median_short_side);
   return std::move(plan_);
 }

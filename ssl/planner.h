@@ -40,7 +40,7 @@ struct Plan {
 /// given value of the wrong type or out of range, and for another optimiser without its learning rate.
 Plan make_plan(const PlanInput& input);
 
-/// Plans for one method. It is made with a Planner (planner_parts.h), from which it also gets the choices that all methods share.
+/// Plans for one method. It is made with a PlanBuilder (plan_builder.h), which also has the choices that all methods share.
 using PlanFunction = std::function<Plan(const PlanInput&)>;
 
 /// The recipe of the main run of a method's paper, to compare with; empty for a method without one.

@@ -19,7 +19,7 @@ const std::vector<std::string>& recipe_names();
 ///       "source": "...",                  where the settings come from
 ///       "epochs": 400, "batch_size": 256, the batch is global: samples an update, over all ranks
 ///       "precision": "fp16",
-///       "sync_batch_norm_group": 8,       ranks that share batch statistics, where it divides the world; 0: all
+///       "batch_norm_images": 512,         images that share batch statistics; 0: the whole batch
 ///       "encoder": {...}, "swav": {...}, "optimizer": {...}, "schedule": {...},
 ///       "augment": {"preset": "swav", ...}  with the options of augment/presets.h
 ///     }

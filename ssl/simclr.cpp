@@ -3,16 +3,14 @@
 #include <unlabel/ssl/info_nce.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/simclr.h>
+#include <unlabel/ssl/unit_rows.h>
 
-#include <torch/nn/functional/normalization.h>
 #include <torch/types.h>
 
 #include <cmath>
 #include <limits>
 
 namespace unlabel::ssl {
-
-namespace F = torch::nn::functional;
 
 OptionTable table(SimclrOptions& options) {
   OptionTable t;
@@ -22,9 +20,8 @@ OptionTable table(SimclrOptions& options) {
   return t;
 }
 
-Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, std::int64_t global_batch,
-               std::shared_ptr<const Group> group)
-    : options_(options), global_batch_(global_batch), group_(std::move(group)) {
+Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodScene& scene)
+    : options_(options), embeddings_(2 * scene.at_once() * scene.group->world_size()), group_(scene.group) {
   require_positive("simclr.hidden_dim", options_.hidden_dim);
   require_positive("simclr.projection_dim", options_.projection_dim);
   require_positive("simclr.temperature", options_.temperature);
@@ -44,10 +41,9 @@ Loss Simclr::loss(const Views& views, const Step&) {
   const auto samples = views.crops[0].size(0);
   const auto projected = projector_->forward(backbone_->forward(at::cat(views.crops)));
 
+  const auto z = unit_rows(projected);
   // No autocast from here on: 16 bits are too few for similarities over a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const auto z = F::normalize(projected.to(at::promote_types(projected.scalar_type(), at::kFloat)),
-                              F::NormalizeFuncOptions().dim(1));
   // Ranks are joined sample by sample, so that a sample's two embeddings lie at 2i and 2i + 1 on any number of ranks.
   const auto mine = z.view({2, samples, -1}).transpose(0, 1).reshape({2 * samples, -1});
   const auto all = gather_with_gradient(mine, group_);
@@ -58,7 +54,7 @@ Loss Simclr::loss(const Views& views, const Step&) {
   const auto contrast = info_nce(similarity, other_view, options_.temperature);
 
   Loss loss;
-  loss.value = contrast.loss;
+  loss.value = 2 * contrast.loss;
   loss.diagnostics = {{"contrast_accuracy", contrast.accuracy}};
   loss.embeddings = z.detach().narrow(0, 0, samples);
   return loss;
@@ -69,9 +65,9 @@ std::string Simclr::accumulation_note(std::int64_t samples) const {
 }
 
 std::vector<CollapseSign> Simclr::collapse_signs() const {
-  const double chance = std::log(static_cast<double>(2 * global_batch_ - 1));
+  const double chance = 2 * std::log(static_cast<double>(embeddings_ - 1));
   return {
-      {"loss", 0.995 * chance, /*above=*/true, "it stays at ln(2B - 1), as if every image were as near as any other",
+      {"loss", 0.995 * chance, /*above=*/true, "it stays at 2 ln(2B - 1), as if every image were as near as any other",
        "Try a lower --optimizer.lr, or a --simclr.temperature of 0.1 to 0.5"},
       {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
        "Try a lower --optimizer.lr, or a larger --batch-size"},

@@ -21,22 +21,22 @@ OptionTable table(SimclrOptions& options);
 /// A sample gives two views; z = projector(backbone(view)), |z| = 1. With B samples in the world's batch, each of the 2B
 /// embeddings has to find that of its sample's other view among the 2B - 1 others (eq. 1, NT-Xent):
 ///
-///     loss = mean over the 2B embeddings i of  - log ( exp(z_i . z_p(i) / T) / sum_{j != i} exp(z_i . z_j / T) )
+///     loss = 2 * mean over the 2B embeddings i of  - log ( exp(z_i . z_p(i) / T) / sum_{j != i} exp(z_i . z_j / T) )
 ///
-/// Negatives are those of all ranks, and gradients flow through them (gather.h). The released code takes the sum over the two
-/// views' means, twice this, which LARS makes the same but for weight decay.
+/// Negatives are those of all ranks, and gradients flow through them (gather.h). The factor 2 is the released code's, which adds up the
+/// means of the two views; the paper has the mean over both.
 ///
 /// - Both views share a forward pass, so batch statistics are over both.
-/// - The projector is Linear, BatchNorm, ReLU, Linear without bias, BatchNorm without bias.
+/// - The projector is Linear, BatchNorm, ReLU, Linear without bias, BatchNorm without bias. (The first Linear has a bias that its
+///   BatchNorm takes out again; the released code's has none.)
 /// - Similarities and loss are in float32 (or float64) even under autocast to 16 bits.
 /// - With accumulation, negatives are those of each micro-batch of all ranks: a smaller task than the whole batch's.
 ///
 /// Views: exactly two of one size, such as preset `simclr`. Names: `backbone.*`, `projector.{0,1,3,4}.*`. Diagnostics:
-/// `contrast_accuracy`, the share of embeddings that find their other view. Chance has a loss of ln(2B - 1).
+/// `contrast_accuracy`, the share of embeddings that find their other view. Chance has a loss of 2 ln(2B - 1).
 struct Simclr : Method {
-  /// `global_batch`: samples an iteration, over all ranks and micro-batches. Throws UsageError for an option out of range.
-  Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, std::int64_t global_batch,
-         std::shared_ptr<const Group> group);
+  /// Throws UsageError for an option out of range.
+  Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodScene& scene);
 
   /// Throws UsageError unless there are two views.
   Loss loss(const Views& views, const Step& step) override;
@@ -47,7 +47,7 @@ struct Simclr : Method {
 
  private:
   SimclrOptions options_;
-  std::int64_t global_batch_;
+  std::int64_t embeddings_;  ///< of the world, in one loss
   std::shared_ptr<const Group> group_;
   std::shared_ptr<Encoder> backbone_;
   Projector projector_{nullptr};

@@ -2,6 +2,7 @@
 #include <unlabel/ssl/encode_by_size.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/swav.h>
+#include <unlabel/ssl/unit_rows.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/nn/functional/normalization.h>
@@ -79,12 +80,8 @@ Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t g
 
 /// crops x n x d, each of length 1, in float32 or more.
 at::Tensor Swav::embed(const std::vector<at::Tensor>& crops) {
-  const at::Tensor projected = projection_head_->forward(encode_by_size(*backbone_, crops));
-  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const auto z = F::normalize(projected.to(at::promote_types(projected.scalar_type(), at::kFloat)),
-                              F::NormalizeFuncOptions().dim(1));
-  return z.view({static_cast<std::int64_t>(crops.size()), -1, options_.projection_dim});
+  return unit_rows(projection_head_->forward(encode_by_size(*backbone_, crops)))
+      .view({static_cast<std::int64_t>(crops.size()), -1, options_.projection_dim});
 }
 
 /// crops x n x K.
@@ -106,12 +103,7 @@ at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, 
 }
 
 void Swav::check_views(const augment::MultiCrop& views) const {
-  require_crops("SwAV", views.views(), options_.crops_for_assign);
-  const auto global = views.shape(0);
-  for (int view = 1; view < options_.crops_for_assign; ++view)
-    if (views.shape(view) != global)
-      throw UsageError("SwAV takes its targets from ", options_.crops_for_assign, " global crops, and there are ", view,
-                       ": give a larger --augment.global_count, or fewer --swav.crops_for_assign");
+  require_global_crops("SwAV", "swav", views, options_.crops_for_assign);
 }
 
 Loss Swav::loss(const Views& views, const Step& step) {
@@ -119,9 +111,11 @@ Loss Swav::loss(const Views& views, const Step& step) {
   require_crops("SwAV", crops, targets);
   const std::int64_t samples = views.crops[0].size(0);
   const at::Tensor z = embed(views.crops);
+  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto type = z.scalar_type();
   const at::Tensor scores = score(z);
+  UNLABEL_INVARIANT(!assignments_.defined() || assignments_.size(1) == samples * step.micro_steps);
   const at::Tensor q = assignments_.defined()
                            ? assignments_.narrow(1, step.micro_step * samples, samples)
                            : assign(z.detach().narrow(0, 0, targets), scores.detach().narrow(0, 0, targets), step);
@@ -164,6 +158,7 @@ std::vector<CollapseSign> Swav::collapse_signs() const {
 }
 
 void Swav::before_step(const Step&) {
+  assignments_.reset();  // those of a step that was not finished
   const torch::NoGradGuard no_grad;
   auto& weight = prototypes_->weight;
   weight.copy_(F::normalize(weight, F::NormalizeFuncOptions().dim(1)));

@@ -62,7 +62,7 @@ def measure(name, changes):
                    *(str(word) for name, value in settings.items() for word in (f"--{name}", value)), *extra]
         done = subprocess.run(command, env=dict(os.environ, OMP_NUM_THREADS="1"), capture_output=True, text=True)
         if done.returncode:
-            print(f"{name}: {done.stderr.splitlines()[-1]}")
+            print(f"{name}: ended with {done.returncode}: {(done.stderr.splitlines() or ['no message'])[-1]}")
             return None
     lines = [json.loads(line) for line in open(lines)]
     judged = [line for line in lines if line["step"] >= max(50, total // 25) and "feature_spread" in line]
@@ -74,8 +74,11 @@ wrong, header = [], False
 for name, (broken, changes) in {"as it is": (False, {}), "seed 1": (False, {"seed": 1}), **RUNS[options.method]}.items():
     found = measure(name, changes)
     if found is None:
+        wrong.append(name)
         continue
     total, judged, said = found
+    if not judged:
+        sys.exit(f"collapse_signs: no step of '{name}' was judged: {total} steps are too few")
     signs = [sign for sign in SIGNS if sign in judged[0]]
     if not header:
         header = True

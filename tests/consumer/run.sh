@@ -70,20 +70,35 @@ case $case_ in
   new_method)
     mkdir "$work/project"
     extract cpp "$source/docs/new_method.md" "$work/project/simsiam.cpp"
-    extract cmake "$source/docs/new_method.md" "$work/use.cmake"
-    printf 'cmake_minimum_required(VERSION 3.25)\nproject(simsiam LANGUAGES CXX)\n' | cat - "$work/use.cmake" >"$work/project/CMakeLists.txt"
+    extract cmake "$source/docs/new_method.md" "$work/project/CMakeLists.txt"
     build "$prefix" "$work/project"
     for class in train/a train/b test/a test/b; do
       mkdir -p "$work/photos/${class%/*}"
       python3 "$here/readme/photos.py" "$work/photos/$class"
     done
     simsiam() { "$work/build/simsiam" "$@" 2>&1 | tee "$work/output"; }
-    run=(pretrain simsiam --data "$work/photos/train" --out "$work/run" --epochs 2 --encoder.width 4 --simsiam.dim 32 --simsiam.hidden-dim 8)
-    simsiam "${run[@]}" --max-steps 3
+    pretrain() { # OUT, more options
+      simsiam pretrain simsiam --data "$work/photos/train" --epochs 2 --encoder.width 4 --simsiam.hidden-dim 8 --out "$work/$1" "${@:2}"
+    }
+    pretrain run --simsiam.dim 32 --max-steps 3
     grep -q -- '--optimizer.lr' "$work/output" || fail "the plan does not tell the learning rate"
-    simsiam "${run[@]}"
+    # A checkpoint of a method that the installed program does not know.
+    "$prefix/bin/unlabel" knn --checkpoint "$work/run/checkpoints" --data "$work/photos" --k 3
+    pretrain run --simsiam.dim 16 --max-steps 4 && fail "a run went on with another option"
+    grep -q 'simsiam.dim was 32 and is 16' "$work/output" || fail "it does not say which option is another"
+    pretrain one_view --augment.preset deepcluster && fail "one view was enough"
+    grep -q 'SimSiam takes two views' "$work/output" || fail "it does not say what is wrong with the views"
+    pretrain run --simsiam.dim 32
     grep -q 'going on from step 3' "$work/output" || fail "the second run did not go on"
-    [[ $(wc -l <"$work/run/metrics.jsonl") == 8 ]] || fail "the log has not 8 steps: $(wc -l <"$work/run/metrics.jsonl")"
+    pretrain straight --simsiam.dim 32
+    cmp "$work/run/encoder.safetensors" "$work/straight/encoder.safetensors" || fail "a run that was stopped differs from one that was not"
+    for rank in 0 1; do
+      RANK=$rank WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$((20000 + $$ % 20000)) pretrain two --simsiam.dim 32 >"$work/rank$rank" &
+    done
+    wait
+    [[ $(wc -l <"$work/two/metrics.jsonl") == 8 ]] || fail "two ranks did not end: $(cat "$work"/rank?)"
+    simsiam pretrain simsiam --data "$work/photos/train" --explain
+    grep -q '^--optimizer.lr  *0.00375' "$work/output" || fail "--explain does not show the rate"
     simsiam knn --checkpoint "$work/run" --data "$work/photos" --k 3
     grep -q 'kNN' "$work/output" || fail "no kNN accuracy"
     simsiam pretrain --help >/dev/null

@@ -2,7 +2,7 @@
 
 Run by hand with PyTorch 2.11: python contrast.py
 The arithmetic is that of the released codes on one device, written anew around a tiny network. SimCLR: both views in one pass, similarities
-view against view with an image's own masked, the mean of the two sums of cross entropies (the released code adds them up). MoCo: a key
+view against view with an image's own masked, the sum of the two means of cross entropies. MoCo (the queries' norm over the whole batch): a key
 network that moves before each forward pass, keys of a shuffled batch normalised in groups, a queue that begins with random directions,
 with the newest keys in front; it is filled more than once.
 """
@@ -20,7 +20,7 @@ torch.set_default_dtype(torch.float64)
 
 SIZE, BATCH, STEPS = 12, 8, 9
 FEATURES, HIDDEN, DIM = 6, 8, 5
-LR, MOMENTUM, WEIGHT_DECAY = 0.2, 0.9, 0.01
+LR, MOMENTUM, WEIGHT_DECAY = {"simclr": 0.1, "moco": 0.2}, 0.9, 0.01
 TEMPERATURE = {"simclr": 0.1, "moco": 0.2}
 KEY_MOMENTUM, QUEUE, NORM_GROUP, SEED = 0.9, 20, 4, 5
 KEEP = [0, 1, 4, 8]  # steps whose gradients are written
@@ -60,7 +60,7 @@ def simclr_loss(net, step):
     labels = torch.arange(BATCH)
     t = TEMPERATURE["simclr"]
     aa, bb, ab, ba = a @ a.t() / t - mask, b @ b.t() / t - mask, a @ b.t() / t, b @ a.t() / t
-    return (F.cross_entropy(torch.cat([ab, aa], 1), labels) + F.cross_entropy(torch.cat([ba, bb], 1), labels)) / 2
+    return (F.cross_entropy(torch.cat([ab, aa], 1), labels) + F.cross_entropy(torch.cat([ba, bb], 1), labels))
 
 
 def moco_network():
@@ -90,7 +90,7 @@ class Moco:
         return F.cross_entropy(logits, torch.zeros(BATCH, dtype=torch.long))
 
 
-def train(net, loss_of):
+def train(net, lr, loss_of):
     out = {"start": flat((n, p) for n, p in net.named_parameters() if p.requires_grad), "losses": [], "gradients": {}}
     learning = {n: p for n, p in net.named_parameters() if p.requires_grad}
     buffers = {}
@@ -105,7 +105,7 @@ def train(net, loss_of):
             for n, p in learning.items():
                 g = p.grad + WEIGHT_DECAY * p
                 buffers[n] = MOMENTUM * buffers[n] + g if n in buffers else g.clone()
-                p -= LR * buffers[n]
+                p -= lr * buffers[n]
     out["end"] = flat((n, t) for n, t in net.state_dict().items() if "num_batches" not in n)
     assert all(math.isfinite(x) for x in out["losses"])
     return out
@@ -114,10 +114,10 @@ def train(net, loss_of):
 def main():
     torch.manual_seed(0)
     net = simclr_network()
-    simclr = train(net, lambda step: simclr_loss(net, step))
+    simclr = train(net, LR["simclr"], lambda step: simclr_loss(net, step))
     torch.manual_seed(1)
     moco = Moco(moco_network())
-    run = train(moco.net, moco.loss)
+    run = train(moco.net, LR["moco"], moco.loss)
     run["first_queue"] = moco.first_queue.flatten().tolist()
     run["queue"] = moco.queue.flatten().tolist()
     pathlib.Path(__file__).with_name("contrast.json").write_text(json.dumps({"simclr": simclr, "moco": run}) + "\n")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sampler import element
+from sampler import clustering_seed, element
 
 torch.set_default_dtype(torch.float64)
 
@@ -59,7 +59,7 @@ def cluster(net, epoch):
     values, vectors = torch.linalg.eigh(centred.t() @ centred / SAMPLES)
     white = centred @ vectors[:, -PCA:] / values[-PCA:].sqrt()
     points = single(F.normalize(white, dim=1))
-    centroids = points[[element(i, SAMPLES, SEED + epoch, 0) for i in range(CLUSTERS)]].clone()
+    centroids = points[[element(i, SAMPLES, clustering_seed(SEED, epoch), 0) for i in range(CLUSTERS)]].clone()
     for iteration in range(ITERATIONS + 1):
         found = torch.cdist(points, centroids).argmin(1)
         if iteration == ITERATIONS:
@@ -77,7 +77,7 @@ def main():
     for epoch in range(EPOCHS):
         clusters = cluster(net, epoch)
         out["clusters"].append(clusters.tolist())
-        generator = torch.Generator().manual_seed(SEED + epoch)
+        generator = torch.Generator().manual_seed(clustering_seed(SEED, epoch))
         with torch.no_grad():
             net.top_layer.weight.copy_(torch.empty(CLUSTERS, FEATURES, dtype=torch.float32).normal_(0, 0.01, generator=generator))
             net.top_layer.bias.zero_()

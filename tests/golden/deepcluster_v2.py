@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sampler import element
+from sampler import clustering_seed, element
 
 torch.set_default_dtype(torch.float64)
 
@@ -77,7 +77,7 @@ def cluster(net, bank, index, epoch):
     clusters, objective = torch.full((len(HEADS), SAMPLES), -100, dtype=torch.long), None
     for h, k in enumerate(HEADS):
         points = bank[h % ASSIGN]
-        places = [element(i, len(points), SEED + epoch * len(HEADS) + h, 0) for i in range(k)]
+        places = [element(i, len(points), clustering_seed(SEED, epoch * len(HEADS) + h), 0) for i in range(k)]
         centroids = points[places].clone()
         for iteration in range(ITERATIONS + 1):
             best, found = (points @ centroids.t()).max(1)
@@ -105,7 +105,7 @@ def main():
         for step in range(STEPS):
             samples, crops = batch(0, step)
             rows = slice(step * BATCH, (step + 1) * BATCH)
-            bank[:, rows] = single(net.embed(crops[:ASSIGN]).view(ASSIGN, BATCH, DIM))
+            bank[:, rows] = torch.stack([single(net.embed([crop])) for crop in crops[:ASSIGN]])
             index[rows] = torch.tensor(samples)
     buffers = {}
     for epoch in range(EPOCHS):

@@ -26,6 +26,19 @@ def split(value):
     return [value & MASK, value >> 32]
 
 
+def clustering_seed(seed, round):
+    """ssl/clusterings.h: the round-th number of SplitMix64."""
+    mask = 2**64 - 1
+    z = (seed + (round + 1) * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
+    return z ^ z >> 31
+
+
+# The first number from state 1234567, as in the published test vectors of SplitMix64.
+assert clustering_seed(1234567, 0) == 6457827717110365317
+
+
 def element(i, n, seed, epoch):
     key = philox(split(epoch) + [1, 0], split(seed))[:2]
     width = 3

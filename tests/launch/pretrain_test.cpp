@@ -459,8 +459,35 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
     EXPECT_EQ(outcome.exit_code, 0) << method << ": " << outcome.err;
     EXPECT_NE(outcome.out.find("paper (" + ssl::paper_recipe(method) + ")"), std::string::npos) << method;
   }
-  outcome = unlabel({"pretrain", "swav", "--data", data(), "--recipe", "cifar10_small", "--explain"});
-  EXPECT_NE(outcome.out.find("of the recipe cifar10_small"), std::string::npos) << outcome.err;
+  outcome =
+      unlabel({"pretrain", "swav", "--data", data(), "--recipe", "cifar10_small", "--batch-size", "16", "--explain"});
+  EXPECT_NE(outcome.out.find("from the recipe cifar10_small"), std::string::npos) << outcome.err;
+  // It refuses what a run refuses, and has JSON.
+  outcome = unlabel({"pretrain", "byol", "--data", data(), "--explain", "--augment.preset", "deepcluster"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.out;
+  EXPECT_NE(outcome.err.find("two views"), std::string::npos) << outcome.err;
+  outcome = unlabel({"pretrain", "swav", "--data", data(), "--explain", "--batch-size", "65"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.out;
+  outcome = unlabel({"pretrain", "swav", "--data", data(), "--explain", "--json", "-"});
+  const auto explained = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(explained.at("paper"), "swav_800ep");
+  EXPECT_FALSE(explained.at("settings").empty());
+}
+
+TEST_F(CiPretrain, SharesBatchStatisticsAmongImagesAndNotRanks) {
+  const auto says = [&](const std::string& images) {
+    const auto outcomes = unlabel_ranks(
+        2, {"pretrain", "swav", "--data", data(), "--out", out("norm" + images), "--batch-size", "16", "--max-steps",
+            "1", "--encoder.width", "4", "--swav.prototypes", "4", "--batch-norm-images", images});
+    EXPECT_EQ(outcomes[0].exit_code, 0) << outcomes[0].err;
+    const auto begin = outcomes[0].err.find("warning: batch statistics");
+    return begin == std::string::npos ? "" : outcomes[0].err.substr(begin, outcomes[0].err.find('\n', begin) - begin);
+  };
+  EXPECT_EQ(says("0"), "");
+  EXPECT_EQ(says("8"), "");
+  EXPECT_EQ(says("16"), "");
+  EXPECT_NE(says("4").find("are of 8 images and not of 4"), std::string::npos);
+  EXPECT_NE(says("512").find("are of 16 images and not of 512"), std::string::npos);
 }
 
 TEST_F(CiPretrain, SaysWhatMicroBatchesChange) {
@@ -494,7 +521,10 @@ TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
   const auto kept = resolve({});
   EXPECT_EQ(kept.options.methods.swav.prototypes, 77);
   EXPECT_EQ(kept.options.epochs, 5);
-  EXPECT_TRUE(kept.choices.empty());
+  const auto prototypes = std::ranges::find(kept.choices, "swav.prototypes", &ssl::Choice::setting);
+  ASSERT_NE(prototypes, kept.choices.end());
+  EXPECT_EQ(prototypes->value, 77);
+  EXPECT_EQ(prototypes->reason, "as planned when this run began");
   EXPECT_EQ(resolve({"--swav.prototypes", "9"}).options.methods.swav.prototypes, 9) << "then the checkpoint refuses";
 }
 
@@ -518,12 +548,12 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"batch larger than the data", base + Arguments{"--batch-size", "65"}, 2, "65"},
       {"indivisible micro-batch", base + Arguments{"--batch-size", "8", "--micro-batch", "3"}, 2, "--micro-batch"},
       {"fewer crops than the method compares",
-       base + Arguments{"--augment.global-count", "1", "--augment.local-count", "0"}, 2, "--augment.global_count"},
+       base + Arguments{"--augment.global-count", "1", "--augment.local-count", "0"}, 2, "--augment.global-count"},
       {"a local crop as a target",
        base + Arguments{"--augment.global-count", "1", "--augment.local-count", "6", "--augment.local-size", "8"}, 2,
-       "--augment.global_count"},
+       "--augment.global-count"},
       {"an optimiser without its rate", base + Arguments{"--optimizer.kind", "adamw"}, 2, "--optimizer.lr"},
-      {"a group of -1 ranks", base + Arguments{"--sync-batch-norm-group", "-1"}, 2, "--sync-batch-norm-group"},
+      {"statistics of -1 images", base + Arguments{"--batch-norm-images", "-1"}, 2, "--batch-norm-images"},
       {"uncountable epochs", base + Arguments{"--epochs", "9223372036854775807"}, 2, "--epochs"},
       {"unknown precision", base + Arguments{"--precision", "int8"}, 2, "int8"},
       {"unknown architecture", base + Arguments{"--encoder.arch", "resnet19"}, 2, "resnet18"},

@@ -9,6 +9,7 @@
 
 #include "thread_group.h"
 #include "tiny_method.h"
+#include <ATen/autocast_mode.h>
 
 #include <cmath>
 #include <limits>
@@ -18,6 +19,7 @@ namespace unlabel::ssl {
 namespace {
 
 using nlohmann::json;
+using testing::NoEncoder;
 using testing::TinyEncoder;
 
 constexpr std::int64_t kBatch = 8;  // of tests/golden/contrast.py
@@ -32,7 +34,8 @@ std::shared_ptr<Method> simclr(const std::shared_ptr<const Group>& group = singl
   SimclrOptions options;
   options.hidden_dim = 8;
   options.projection_dim = 5;
-  auto method = std::make_shared<Simclr>(std::make_shared<TinyEncoder>(), options, kBatch, group);
+  auto method = std::make_shared<Simclr>(std::make_shared<TinyEncoder>(), options,
+                                         MethodScene{.global_batch = kBatch, .group = group});
   to_float_dtype(*method, torch::kDouble);
   set_batch_norm_group(*method, group);
   testing::set_parameters(*method, golden("simclr")["start"]);
@@ -49,9 +52,12 @@ MocoOptions moco_options() {
   return options;
 }
 
-std::shared_ptr<Method> moco(const std::shared_ptr<const Group>& group = single_process()) {
-  auto method = std::make_shared<Moco>(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), moco_options(),
-                                       /*seed=*/5, group);
+std::shared_ptr<Method> moco(const std::shared_ptr<const Group>& group = single_process(),
+                             std::int64_t norm_group = 4) {
+  auto options = moco_options();
+  options.norm_group = norm_group;
+  auto method = std::make_shared<Moco>(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), options,
+                                       MethodScene{.global_batch = kBatch, .seed = 5, .group = group});
   to_float_dtype(*method, torch::kDouble);
   set_batch_norm_group(*method, group);
   testing::set_parameters(*method, golden("moco")["start"]);
@@ -67,7 +73,7 @@ struct Contrastive {
   const char* name;
   Make make;
 };
-const Contrastive kBoth[] = {{"simclr", simclr}, {"moco", moco}};
+const Contrastive kBoth[] = {{"simclr", simclr}, {"moco", [](const auto& group) { return moco(group); }}};
 
 Step step_at(int iteration) {
   Step step;
@@ -95,7 +101,7 @@ TEST(Contrast, FollowsTheReleasedCodes) {
               << "step " << t << " " << parameter;
         ++checked;
       }
-      optimizer.step(0.2);
+      optimizer.step(name == std::string("simclr") ? 0.1 : 0.2);
       method->after_step(step_at(t));
     }
     EXPECT_EQ(checked, 4);
@@ -127,13 +133,43 @@ TEST(Contrast, IsTheSameOnAnyNumberOfRanks) {
     };
     const auto one = train(single_process());
     EXPECT_GT(testing::distance(one.at("projector.0.weight"), golden(name)["start"]["projector.0.weight"]), 1e-2);
-    testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {
-      const auto many = train(group);
-      ASSERT_EQ(many.size(), one.size());
-      for (const auto& [tensor, value] : one)
-        EXPECT_LT((many.at(tensor) - value).abs().max().item<double>(), 1e-9) << tensor;
-    });
+    // On four ranks MoCo's groups of 4 images lie on two ranks each.
+    for (const int world : {2, 4})
+      testing::run_ranks(world, [&](std::shared_ptr<const Group> group) {
+        const auto many = train(group);
+        ASSERT_EQ(many.size(), one.size());
+        for (const auto& [tensor, value] : one)
+          EXPECT_LT((many.at(tensor) - value).abs().max().item<double>(), 1e-9) << tensor << " on " << world;
+      });
   }
+}
+
+TEST(Contrast, KeepsSimilaritiesOutOfAutocast) {
+  MocoOptions options;
+  options.hidden_dim = 0;
+  options.projection_dim = 6;
+  options.queue_length = 16;
+  Moco method(std::make_shared<NoEncoder>(6), std::make_shared<NoEncoder>(6), options, MethodScene{.global_batch = 8});
+  Views views;
+  for (int v = 0; v < 2; ++v) views.crops.push_back(torch::randint(-8, 9, {8, 6}).to(torch::kFloat));
+  {
+    // The projector passes whole numbers on unchanged, so that 16 bits lose nothing before the similarities.
+    const torch::NoGradGuard no_grad;
+    method.named_parameters()["projector.0.weight"].copy_(torch::eye(6));
+    method.named_parameters()["projector.0.bias"].zero_();
+  }
+  method.before_step({});
+  const auto queue = method.named_buffers()["queue.embeddings"], before = queue.clone();
+  const auto plain = method.loss(views, {}).value;
+  queue.copy_(before);
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  EXPECT_EQ(at::matmul(torch::ones({2, 2}), torch::ones({2, 2})).scalar_type(), torch::kBFloat16);
+  const auto mixed = method.loss(views, {}).value;
+  at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  EXPECT_EQ(mixed.scalar_type(), torch::kFloat);
+  EXPECT_EQ(mixed.item<float>(), plain.item<float>());
 }
 
 TEST(Contrast, HasTheGradientOfItsLoss) {
@@ -173,13 +209,16 @@ TEST(Contrast, GoesOnFromItsTensorsBitForBit) {
 TEST(Contrast, KeysKnowNothingOfTheirQueriesBatch) {
   // Another shuffle gives other groups, and so other keys; what a group holds decides, not where it is computed.
   const auto views = testing::chirps(kSizes, kBatch, 0);
+  std::int64_t norm_group = moco_options().norm_group;
   const auto loss_at = [&](int iteration) {
-    const auto method = moco();
+    const auto method = moco(single_process(), norm_group);
     method->before_step(step_at(0));
     return method->loss(views, step_at(iteration)).value.item<double>();
   };
   EXPECT_EQ(loss_at(0), loss_at(0));
-  EXPECT_NE(loss_at(0), loss_at(1));
+  EXPECT_GT(std::abs(loss_at(0) - loss_at(1)), 1e-6);
+  norm_group = kBatch;
+  EXPECT_NEAR(loss_at(0), loss_at(1), 1e-9) << "one group knows no order";
 }
 
 TEST(InfoNce, IsTheLogarithmOfTheKeysByChance) {
@@ -216,7 +255,8 @@ TEST(Contrast, RefusesWhatCannotBe) {
     auto options = moco_options();
     change(options);
     try {
-      Moco(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), options, 0, single_process());
+      Moco(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), options,
+           MethodScene{.global_batch = kBatch});
     } catch (const UsageError& error) {
       return error.what();
     }
@@ -232,8 +272,14 @@ TEST(Contrast, RefusesWhatCannotBe) {
     EXPECT_THROW(method->check_views(augment::preset("swav", {.global_size = 32, .local_size = 16})), UsageError);
     EXPECT_NO_THROW(method->check_views(augment::preset("simclr", {.global_size = 32})));
   }
-  // 6 images do not make groups of 4.
-  EXPECT_THROW(moco()->loss(testing::chirps(kSizes, 6, 0), {}), UsageError);
+  const auto groups = [](std::int64_t batch, std::int64_t micro_batch) {
+    Moco(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), moco_options(),
+         MethodScene{.global_batch = batch, .micro_batch = micro_batch});
+  };
+  EXPECT_THROW(groups(6, 0), UsageError) << "6 images do not make groups of 4";
+  EXPECT_THROW(groups(12, 6), UsageError);
+  EXPECT_NO_THROW(groups(12, 0));
+  EXPECT_NO_THROW(groups(12, 3)) << "fewer than a group: one of 3";
 }
 
 }  // namespace

@@ -233,6 +233,14 @@ TEST(DeepCluster, RefusesWhatCannotBe) {
   EXPECT_NE(refused([](auto& o) { o.sampling = "other"; }), "");
   EXPECT_NE(refused([](auto& o) { o.empty = "other"; }), "");
   EXPECT_THROW(Training().method->loss(testing::chirps({12, 12}, 4, 0), {}), UsageError);
+  EXPECT_THROW(Training().method->check_views(augment::preset("simclr", {.global_size = 32})), UsageError);
+  EXPECT_NO_THROW(Training().method->check_views(augment::preset("deepcluster", {.global_size = 32})));
+  // What a checkpoint holds may be anything.
+  for (const std::int64_t wrong : {std::int64_t{-2}, golden_options().clusters, std::int64_t{1} << 60})
+    EXPECT_THROW(Training().method->load_data_state({{"clusters", torch::full({kSamples}, wrong, torch::kInt64)}}),
+                 MismatchError)
+        << wrong;
+  EXPECT_THROW(Training().method->load_data_state({{"clusters", torch::zeros({kSamples})}}), MismatchError);
 }
 
 }  // namespace

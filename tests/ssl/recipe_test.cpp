@@ -41,7 +41,7 @@ TEST(Recipe, AllAreReadable) {
     SCOPED_TRACE(name);
     const std::string method = recipe["method"];
     const std::set<std::string> keys{
-        "method",  "description", "source",    "epochs",   "batch_size", "precision", "sync_batch_norm_group",
+        "method",  "description", "source",    "epochs",   "batch_size", "precision", "batch_norm_images",
         "encoder", method,        "optimizer", "schedule", "augment"};
     for (const auto& [key, value] : recipe.items()) EXPECT_TRUE(keys.contains(key)) << key;
     for (const auto& key : keys) EXPECT_TRUE(recipe.contains(key)) << key;
@@ -66,19 +66,19 @@ TEST(Recipe, HasTheTenPublishedScripts) {
     double lr, final_lr, warmup, warmup_start;
     int freeze, queue, queue_epoch, width, hidden, locals;
     double global_low, local_low;
-    int norm_group;
+    int norm_images;
   };
   const Published published[] = {
-      {"swav_100ep", 100, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
-      {"swav_200ep", 200, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
-      {"swav_400ep", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
-      {"swav_800ep", 800, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 8},
-      {"swav_400ep_2x224", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 0, .08, 0, 8},
+      {"swav_100ep", 100, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 512},
+      {"swav_200ep", 200, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 512},
+      {"swav_400ep", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 512},
+      {"swav_800ep", 800, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 6, .14, .05, 512},
+      {"swav_400ep_2x224", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 64, 2048, 0, .08, 0, 512},
       {"swav_200ep_bs256", 200, 256, .6, .0006, 0, 0, 5005, 3840, 15, 64, 2048, 6, .14, .05, 0},
       {"swav_400ep_bs256", 400, 256, .6, .0006, 0, 0, 5005, 3840, 15, 64, 2048, 6, .14, .05, 0},
-      {"swav_rn50w2_400ep", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 128, 8192, 4, .14, .05, 8},
-      {"swav_rn50w4_400ep", 400, 2560, 4.8, .0048, 10, .3, 313, 2560, 0, 256, 8192, 4, .08, .08, 8},
-      {"swav_rn50w5_400ep", 400, 1536, 4.8, 0, 10, .1875, 313, 1536, 0, 320, 10240, 4, .14, .05, 8},
+      {"swav_rn50w2_400ep", 400, 4096, 4.8, .0048, 10, .3, 313, 0, 15, 128, 8192, 4, .14, .05, 512},
+      {"swav_rn50w4_400ep", 400, 2560, 4.8, .0048, 10, .3, 313, 2560, 0, 256, 8192, 4, .08, .08, 320},
+      {"swav_rn50w5_400ep", 400, 1536, 4.8, 0, 10, .1875, 313, 1536, 0, 320, 10240, 4, .14, .05, 192},
   };
   for (const auto& p : published) {
     SCOPED_TRACE(p.name);
@@ -87,7 +87,7 @@ TEST(Recipe, HasTheTenPublishedScripts) {
     EXPECT_EQ(recipe["epochs"], p.epochs);
     EXPECT_EQ(recipe["batch_size"], p.batch);
     EXPECT_EQ(recipe["precision"], "fp16");
-    EXPECT_EQ(recipe["sync_batch_norm_group"], p.norm_group);
+    EXPECT_EQ(recipe["batch_norm_images"], p.norm_images);
     EXPECT_EQ(read.encoder.arch, "resnet50");
     EXPECT_EQ(read.encoder.width, p.width);
     EXPECT_EQ(read.encoder.stem, "imagenet");
@@ -139,7 +139,7 @@ TEST(Recipe, HasByolsFourPresets) {
     const Read read(recipe);
     EXPECT_EQ(recipe["epochs"], p.epochs);
     EXPECT_EQ(recipe["batch_size"], 4096);
-    EXPECT_EQ(recipe["sync_batch_norm_group"], 0);
+    EXPECT_EQ(recipe["batch_norm_images"], 0);
     EXPECT_EQ(recipe["augment"], json({{"preset", "byol"}, {"global_size", 224}}));
     EXPECT_TRUE(read.encoder.zero_init_residual);
     EXPECT_EQ(read.encoder.arch, "resnet50");
@@ -173,6 +173,8 @@ TEST(Recipe, HasTheContrastiveOnes) {
     EXPECT_TRUE(read.optimizer.exclude_bias_and_norm);
     EXPECT_FALSE(read.schedule.warmup_reaches_peak);
     EXPECT_EQ(read.method.simclr.temperature, 0.1);
+    EXPECT_EQ(recipe["augment"]["interpolation"], "bicubic");
+    EXPECT_EQ(recipe["augment"]["std"], json({1, 1, 1}));
     EXPECT_EQ(read.method.simclr.hidden_dim, 2048);
     EXPECT_EQ(read.method.simclr.projection_dim, 128);
   }
@@ -189,6 +191,8 @@ TEST(Recipe, HasTheContrastiveOnes) {
     EXPECT_EQ(read.method.moco.temperature, 0.2);
     EXPECT_EQ(read.method.moco.momentum, 0.999);
     EXPECT_EQ(read.method.moco.queue_length, 65536);
+    EXPECT_EQ(read.method.moco.norm_group, 32);
+    EXPECT_EQ(recipe["batch_norm_images"], 32);
     EXPECT_EQ(recipe["augment"]["jitter"], 0.5);
   }
 }
@@ -208,7 +212,7 @@ TEST(Recipe, HasDeepClusterV2sThree) {
     EXPECT_EQ(recipe["epochs"], p.epochs);
     EXPECT_EQ(recipe["batch_size"], 4096);
     EXPECT_EQ(recipe["precision"], "float32");
-    EXPECT_EQ(recipe["sync_batch_norm_group"], 8);
+    EXPECT_EQ(recipe["batch_norm_images"], 512);
     EXPECT_EQ(read.optimizer.kind, "larc");
     EXPECT_EQ(read.optimizer.lr, 4.8);
     EXPECT_EQ(read.schedule.final_lr, .0048);
@@ -279,24 +283,39 @@ TEST(Methods, AreMadeByName) {
   EXPECT_THROW(make_method("swaw", options, scene), UsageError);
 }
 
+struct MineOptions {
+  double strength = 1;
+};
+OptionTable table(MineOptions& options) {
+  OptionTable t;
+  t.add("strength", options.strength, "of it");
+  return t;
+}
+
+struct Mine : Method {
+  Mine(const MineOptions& options, const MethodScene& scene)
+      : strength(options.strength), backbone(make_encoder(scene.encoder)) {}
+  Loss loss(const Views&, const Step&) override { return {}; }
+  Encoder& encoder() override { return *backbone; }
+  double strength;
+  std::shared_ptr<Encoder> backbone;
+};
+
 TEST(Methods, CanBeAdded) {
-  const auto make = [](const MethodScene& scene) {
-    return std::make_shared<Simclr>(make_encoder(scene.encoder), SimclrOptions(), scene.global_batch, scene.group);
-  };
+  const auto make = [](const OwnOptions&, const MethodScene&) { return std::shared_ptr<Method>(); };
   for (const char* name : {"swav", "", "My-Method"}) EXPECT_THROW(add_method({name, make}), UsageError) << name;
   EXPECT_THROW(add_method({"mine", nullptr}), UsageError);
-  static double strength = 1;
-  add_method({"mine", make, {}, [] {
-                OptionTable own;
-                own.add("strength", strength, "of it");
-                return own;
-              }});
+  add_method(own_method<Mine, MineOptions>("mine"));
   EXPECT_THROW(add_method({"mine", make}), UsageError) << "it is there already";
   require_method("mine");
-  MethodOptions options;
+  MethodOptions options, others;
   table(options).set_text("mine.strength", "2");
-  EXPECT_EQ(strength, 2);
-  EXPECT_NE(make_method("mine", options, {.encoder = {.arch = "resnet18", .width = 2}, .global_batch = 8}), nullptr);
+  EXPECT_EQ(others.own.at("mine").get<MineOptions>().strength, 1) << "each has its own";
+  const MethodOptions copy = options;
+  const auto mine =
+      std::dynamic_pointer_cast<Mine>(make_method("mine", copy, {.encoder = {.arch = "resnet18", .width = 2}}));
+  ASSERT_NE(mine, nullptr);
+  EXPECT_EQ(mine->strength, 2);
   EXPECT_THROW(make_plan({100, 32, {{"method", "mine"}}}), UsageError) << "it has no plan";
   EXPECT_EQ(paper_recipe("mine"), "");
 }

@@ -223,6 +223,19 @@ TEST(Swav, SpreadsAWholeBatchAsIfItWereInOnePart) {
   });
 }
 
+TEST(Swav, ForgetsAssignmentsOfAStepThatWasNotFinished) {
+  auto options = golden_options();
+  options.whole_batch_sinkhorn = true;
+  const auto swav = golden_swav(options, 6), fresh = golden_swav(options, 6);
+  auto parts = step_at(0);
+  parts.micro_steps = 2;
+  swav->before_micro_steps([&](int i) { return part(crops(6, 1), 3 * i, 3); }, parts);
+  swav->before_step(step_at(0));
+  fresh->before_step(step_at(0));
+  EXPECT_EQ(swav->loss(crops(6, 0), step_at(0)).value.item<double>(),
+            fresh->loss(crops(6, 0), step_at(0)).value.item<double>());
+}
+
 TEST(Swav, LooksAheadWithoutMovingStatistics) {
   std::map<std::string, at::Tensor> ends[2];
   for (const bool whole : {false, true}) {

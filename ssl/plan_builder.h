@@ -55,10 +55,10 @@ std::int64_t round_to(double value, std::int64_t step, std::int64_t least);
 double two_digits(double value);
 
 /// Collects choices; what was given comes first. The functions named after settings make the choices that all methods share.
-class Planner {
+class PlanBuilder {
  public:
   /// Throws UsageError for no images.
-  explicit Planner(const PlanInput& input);
+  explicit PlanBuilder(const PlanInput& input);
 
   template <class T>
   T choose(const std::string& setting, T value, const std::string& reason) {
@@ -71,6 +71,9 @@ class Planner {
   std::int64_t images() const { return input_.images; }
   /// Up to 64 pixels, where published recipes for CIFAR hold.
   bool small() const { return input_.median_short_side <= 64; }
+
+  /// AlexNet and VGG-16 take images of 224 pixels only.
+  bool only_224() const;
 
   std::int64_t global_size();  ///< augment.global_size
   std::int64_t encoder();      ///< encoder.arch and encoder.stem; returns the dimensions of its features
@@ -97,18 +100,5 @@ class Planner {
   PlanInput input_;
   Plan plan_;
 };
-
-using Warnings = std::vector<std::string>;
-
-Plan plan_byol(const PlanInput& input);
-Plan plan_deepcluster(const PlanInput& input);
-Plan plan_deepcluster_v2(const PlanInput& input);
-Plan plan_moco(const PlanInput& input);
-Plan plan_simclr(const PlanInput& input);
-Plan plan_swav(const PlanInput& input);
-
-/// The method's own warnings, beside those that all share.
-void warn_moco(const nlohmann::json& settings, std::int64_t images, Warnings& warnings);
-void warn_swav(const nlohmann::json& settings, std::int64_t images, Warnings& warnings);
 
 }  // namespace unlabel::ssl

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace unlabel::ssl {
+
+/// x / |x|, row by row, of n x d; in float32 at least, and outside of autocast: 16 bits are too few for what is divided by a small
+/// temperature next. |x| is at least 1e-12.
+at::Tensor unit_rows(const at::Tensor& x);
+
+}  // namespace unlabel::ssl
