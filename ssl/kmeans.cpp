@@ -3,18 +3,25 @@
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/kmeans.h>
 
+#include <ATen/TensorIterator.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
 namespace unlabel::ssl {
 
 namespace {
 
 constexpr std::int64_t kBlock = 4096;  ///< points at once
+constexpr std::int64_t kRows = 128;    ///< points of one matrix product on a CPU: the fastest of 64 to 4096
+constexpr int kLanes = 8;              ///< turns of a loop that the compiler makes vector instructions of
 constexpr double kSplit = 1.0 / 1024;
 
 /// How many points each rank has, and where this rank's begin.
@@ -57,6 +64,22 @@ at::Tensor first_centroids(const at::Tensor& points, const KmeansOptions& option
   return take_rows(points, places, shares, group);
 }
 
+/// This rank's points.
+struct Points {
+  at::Tensor all;                  ///< n x d
+  std::vector<at::Tensor> blocks;  ///< rows of them, one matrix product each
+  at::Tensor squares;              ///< n, float64: |x_i|^2, on the sphere 1
+
+  Points(const at::Tensor& points, bool spherical)
+      : all(points),
+        blocks(points.split(points.is_cpu() ? kRows : kBlock)),
+        squares(torch::ones({points.size(0)}, points.options().dtype(torch::kFloat64))) {
+    if (spherical) return;
+    const auto parts = squares.split(blocks[0].size(0));
+    for (std::size_t i = 0; i < parts.size(); ++i) parts[i].copy_(blocks[i].square().sum(1));
+  }
+};
+
 /// What one look at all points gives.
 struct Assigned {
   at::Tensor clusters;  ///< n, int64
@@ -65,44 +88,138 @@ struct Assigned {
   double objective = 0;
 };
 
-/// sums[cluster_i] += (x_i, 1, far_i). A loop of its own: at::index_add_ takes longer than the matrix product before it.
+/// Runs work(begin, end) for parts of [0, count) on LibTorch's threads. (at::parallel_for is a plain loop in a source compiled without
+/// OpenMP; the one inside of for_each is LibTorch's own.)
+template <class Work>
+void on_threads(std::int64_t count, const Work& work) {
+  auto places = torch::arange(count, torch::kInt64);
+  auto iterator = at::TensorIterator::nullary_op(places);
+  iterator.for_each(
+      [&](char** data, const std::int64_t*, std::int64_t size, std::int64_t /*rows: 1*/) {
+        const c10::InferenceMode inference;  // the caller's NoGradGuard is its own thread's
+        const auto begin = *reinterpret_cast<const std::int64_t*>(data[0]);
+        work(begin, begin + size);
+      },
+      /*grain_size=*/1);
+}
+
+/// By value: std::max's references become branches.
+float larger(float a, float b) { return a < b ? b : a; }
+
+/// The largest score[j] - less[j], and the first j that has it; at::max takes up to half as long as the matrix product. Each lane takes
+/// every eighth j, and notes of its largest only the chunk, where it is looked for at the end.
+std::pair<float, std::int64_t> first_largest(const float* score, const float* less, std::int64_t k) {
+  constexpr std::int64_t kChunk = 64;
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  float largest[kLanes];
+  std::int32_t chunk[kLanes] = {};
+  std::fill(largest, largest + kLanes, kLowest);
+  const auto whole = k / kLanes * kLanes;
+  for (std::int64_t begin = 0; begin < whole; begin += kChunk) {
+    float here[kLanes];
+    std::fill(here, here + kLanes, kLowest);
+    const auto end = std::min(begin + kChunk, whole);
+    for (auto j = begin; j < end; j += kLanes)
+      for (int lane = 0; lane < kLanes; ++lane) here[lane] = larger(here[lane], score[j + lane] - less[j + lane]);
+    for (int lane = 0; lane < kLanes; ++lane)
+      chunk[lane] = here[lane] > largest[lane] ? static_cast<std::int32_t>(begin) : chunk[lane];
+    for (int lane = 0; lane < kLanes; ++lane) largest[lane] = larger(largest[lane], here[lane]);
+  }
+  float best = kLowest;
+  for (int lane = 0; lane < kLanes; ++lane) best = larger(best, largest[lane]);
+  auto place = k;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (largest[lane] != best) continue;
+    std::int64_t j = chunk[lane] + lane;
+    while (j + kLanes < whole && score[j] - less[j] != best) j += kLanes;
+    place = std::min(place, j);
+  }
+  for (auto j = whole; j < k; ++j) {
+    if (score[j] - less[j] > best) {
+      best = score[j] - less[j];
+      place = j;
+    }
+  }
+  return {best, place};
+}
+
+/// clusters_i = argmax_k x_i . c_k - less_k, and that largest score. On a CPU each thread has matrix products of its own, small enough
+/// that the scores stay in its core's cache, and the same whatever the number of threads.
+void find_nearest(const Points& points, const at::Tensor& centroids, const at::Tensor& less, at::Tensor& clusters,
+                  at::Tensor& scores) {
+  const auto c = centroids.t().contiguous();
+  if (!points.all.is_cpu()) {
+    std::int64_t begin = 0;
+    for (const auto& x : points.blocks) {
+      const auto [best, cluster] = at::addmm(less, x, c, /*beta=*/-1, /*alpha=*/1).max(1);
+      scores.narrow(0, begin, x.size(0)).copy_(best);
+      clusters.narrow(0, begin, x.size(0)).copy_(cluster);
+      begin += x.size(0);
+    }
+    return;
+  }
+  const auto k = centroids.size(0);
+  const auto* offsets = less.const_data_ptr<float>();
+  auto* cluster = clusters.mutable_data_ptr<std::int64_t>();
+  auto* best = scores.mutable_data_ptr<float>();
+  on_threads(static_cast<std::int64_t>(points.blocks.size()), [&](std::int64_t block, std::int64_t end) {
+    const auto buffer = torch::empty({kRows, k}, centroids.options());
+    for (; block < end; ++block) {
+      const auto& x = points.blocks[static_cast<std::size_t>(block)];
+      const auto first = block * kRows, rows = x.size(0);
+      auto products = rows == kRows ? buffer : buffer.narrow(0, 0, rows);
+      at::mm_out(products, x, c);
+      const auto* row = products.const_data_ptr<float>();
+      for (auto i = first; i < first + rows; ++i, row += k)
+        std::tie(best[i], cluster[i]) = first_largest(row, offsets, k);
+    }
+  });
+}
+
+/// sums[cluster_i] += (x_i, 1, far_i), each cluster's by one thread and in the order of points.
 void add_rows(at::Tensor& sums, const at::Tensor& clusters, const at::Tensor& points, const at::Tensor& far) {
   const auto d = points.size(1);
   const auto* cluster = clusters.const_data_ptr<std::int64_t>();
-  const auto* x = points.const_data_ptr<float>();
   const auto* distance = far.const_data_ptr<double>();
   auto* all = sums.mutable_data_ptr<double>();
-  for (std::int64_t i = 0; i < points.size(0); ++i, x += d) {
-    auto* sum = all + cluster[i] * (d + 2);
-    for (std::int64_t j = 0; j < d; ++j) sum[j] += x[j];
-    sum[d] += 1;
-    sum[d + 1] += distance[i];
-  }
+  on_threads(sums.size(0), [&](std::int64_t begin, std::int64_t end) {
+    const auto* x = points.const_data_ptr<float>();
+    for (std::int64_t i = 0; i < points.size(0); ++i, x += d) {
+      if (cluster[i] < begin || cluster[i] >= end) continue;
+      auto* sum = all + cluster[i] * (d + 2);
+      std::int64_t j = 0;
+      for (; j + kLanes <= d; j += kLanes)
+        for (int lane = 0; lane < kLanes; ++lane) sum[j + lane] += x[j + lane];
+      for (; j < d; ++j) sum[j] += x[j];
+      sum[d] += 1;
+      sum[d + 1] += distance[i];
+    }
+  });
 }
 
-Assigned assign(const at::Tensor& points, const at::Tensor& centroids, bool spherical, std::int64_t total,
+Assigned assign(const Points& points, const at::Tensor& centroids, bool spherical, std::int64_t total,
                 const Group& group) {
-  const auto k = centroids.size(0), d = centroids.size(1);
-  const auto wide = points.options().dtype(torch::kFloat64);
+  const auto n = points.all.size(0), k = centroids.size(0), d = centroids.size(1);
+  const auto wide = points.squares.options();
   Assigned result;
-  result.clusters = torch::empty({points.size(0)}, points.options().dtype(torch::kInt64));
+  result.clusters = torch::empty({n}, wide.dtype(torch::kInt64));
+  auto scores = torch::empty({n}, centroids.options());
+  // The nearest has the largest x . c - |c|^2 / 2.
+  const auto less = spherical ? torch::zeros({k}, centroids.options()) : centroids.square().sum(1) / 2;
+  find_nearest(points, centroids, less, result.clusters, scores);
+  const auto far = points.squares.sub(scores, spherical ? 1 : 2);
   // One tensor for one exchange: sums, counts, and the objective.
   auto all = torch::zeros({k, d + 2}, wide);
-  const auto c = centroids.t().contiguous();
-  const auto half_squares = centroids.square().sum(1) / 2;
-  for (std::int64_t begin = 0; begin < points.size(0); begin += kBlock) {
-    const auto x = points.narrow(0, begin, std::min(kBlock, points.size(0) - begin));
-    // The nearest has the largest x . c - |c|^2 / 2.
-    const auto score = spherical ? at::mm(x, c) : at::addmm(half_squares, x, c, /*beta=*/-1, /*alpha=*/1);
-    const auto [best, cluster] = score.max(1);
-    result.clusters.narrow(0, begin, x.size(0)).copy_(cluster);
-    const auto far =
-        spherical ? 1 - best.to(torch::kFloat64) : x.square().sum(1).to(torch::kFloat64) - 2 * best.to(torch::kFloat64);
-    if (points.is_cpu()) {
-      add_rows(all, cluster, x, far);
-    } else {  // index_put_ sums in a fixed order on a GPU too, where index_add_ does not
-      const auto rows = at::cat({x.to(torch::kFloat64), torch::ones({x.size(0), 1}, wide), far.unsqueeze(1)}, 1);
-      all.index_put_({cluster}, rows, /*accumulate=*/true);
+  if (points.all.is_cpu()) {
+    add_rows(all, result.clusters, points.all, far);
+  } else {  // index_put_ sums in a fixed order on a GPU too, where index_add_ does not
+    std::int64_t begin = 0;
+    for (const auto& x : points.blocks) {
+      const auto of_block = [&](const at::Tensor& t) { return t.narrow(0, begin, x.size(0)); };
+      const auto ones = torch::ones({x.size(0), 1}, wide);
+      const auto rows = at::cat({x.to(torch::kFloat64), ones, of_block(far).unsqueeze(1)}, 1);
+      all.index_put_({of_block(result.clusters)}, rows, /*accumulate=*/true);
+      begin += x.size(0);
     }
   }
   group.all_reduce_sum(all);
@@ -158,22 +275,23 @@ KmeansResult kmeans(const at::Tensor& points, const KmeansOptions& options, cons
   const auto x = points.contiguous();
   auto centroids = first.defined() ? first.to(x.options()).clone() : first_centroids(x, options, shares, group);
   UNLABEL_INVARIANT(centroids.size(0) == k && centroids.size(1) == x.size(1));
+  const Points own(x, options.spherical);
 
   KmeansResult result;
   for (int iteration = 0;; ++iteration) {
-    auto now = assign(x, centroids, options.spherical, shares.total, group);
+    auto now = assign(own, centroids, options.spherical, shares.total, group);
     result.objective.push_back(now.objective);
-    const auto filled = now.counts > 0;
+    const auto empty = now.counts == 0;
     if (iteration == options.iterations) {
       result.assignments = now.clusters;
-      result.empty = k - filled.sum().item<std::int64_t>();
+      result.empty = empty.sum().item<std::int64_t>();
       break;
     }
-    auto updated =
-        at::where(filled.unsqueeze(1), now.sums / now.counts.clamp_min(1).unsqueeze(1), centroids.to(torch::kFloat64));
+    auto updated = now.sums.div_(now.counts.clamp_min(1).unsqueeze(1));
+    if (empty.any().item<bool>()) updated.index_put_({empty}, centroids.index({empty}).to(torch::kFloat64));
     if (options.empty == "split" && shares.total > k)
       result.split += split_empty(updated, now.counts, shares.total, options.seed, iteration);
-    if (options.spherical) updated = updated / updated.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12);
+    if (options.spherical) updated.div_(updated.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12));
     centroids = updated.to(centroids.scalar_type());
   }
   result.centroids = centroids;

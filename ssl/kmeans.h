@@ -35,8 +35,8 @@ struct KmeansResult {
 ///     update:      c_k = mean of the x_i with a_i = k   (spherical: then c_k / |c_k|)
 ///
 /// and a last assignment. `points`: n x d, float32, this rank's, on any device; n may differ between ranks. Distances are matrix
-/// products in blocks. Sums are in float64 and in a fixed order, so that a run repeats itself bit for bit, and other world sizes
-/// differ by the order of sums alone: a few last digits.
+/// products in blocks. Sums are in float64 and in a fixed order, so that a run repeats itself bit for bit, on any number of CPU
+/// threads, and other world sizes differ by the order of sums alone: a few last digits.
 ///
 /// The first centroids are `first` (K x d), when it is given, else K different points, drawn by the seed from all ranks' in rank order.
 /// An empty cluster, with `split`, becomes half of another one, drawn in proportion to its size: both take its centroid, times 1 + and

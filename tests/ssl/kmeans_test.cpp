@@ -4,6 +4,7 @@
 #include <unlabel/ssl/pca.h>
 
 #include "thread_group.h"
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
@@ -67,6 +68,34 @@ TEST(Kmeans, FallsAndRepeatsItself) {
   EXPECT_FALSE(a.centroids.equal(kmeans(x, other, *single_process()).centroids));
 }
 
+TEST(Kmeans, IsTheSameOnAnyNumberOfThreads) {
+  const auto x = points(3000, 12);
+  const KmeansOptions options{.clusters = 70, .iterations = 4};
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = kmeans(x, options, *single_process());
+  at::set_num_threads(3);
+  const auto three = kmeans(x, options, *single_process());
+  at::set_num_threads(before);
+  EXPECT_TRUE(three.centroids.equal(one.centroids));
+  EXPECT_TRUE(three.assignments.equal(one.assignments));
+  EXPECT_EQ(three.objective, one.objective);
+}
+
+TEST(Kmeans, TakesTheFirstOfEquals) {
+  const auto x = (7 * points(500, 3)).round();  // whole numbers, so that what is equal is exactly so
+  for (const int k : {1, 5, 8, 64, 71, 150}) {
+    // Every centroid again after 40.
+    const auto first = x.narrow(0, 100, 40).repeat({4, 1}).narrow(0, 0, k);
+    const auto distance = (x.unsqueeze(1) - first.unsqueeze(0)).square().sum(2);
+    const auto nearest = std::get<0>(distance.min(1, true));
+    const auto place = torch::where(distance.eq(nearest), torch::arange(k), k).amin(1);
+    const auto result = kmeans(x, {.clusters = k, .iterations = 0}, *single_process(), first);
+    EXPECT_TRUE(result.assignments.equal(place)) << k;
+    EXPECT_NEAR(result.objective.back(), nearest.mean().item<double>(), 1e-4) << k;
+  }
+}
+
 TEST(Kmeans, IsTheSameOnAnyNumberOfRanks) {
   const auto x = points(3000, 12);
   for (const bool spherical : {false, true}) {
@@ -83,6 +112,11 @@ TEST(Kmeans, IsTheSameOnAnyNumberOfRanks) {
       });
     }
   }
+  const auto one = kmeans(x, {.clusters = 30, .iterations = 3}, *single_process());
+  testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {  // one without points
+    const auto own = x.narrow(0, 0, group->rank() * x.size(0));
+    EXPECT_LT(largest(kmeans(own, {.clusters = 30, .iterations = 3}, *group).centroids - one.centroids), 1e-5);
+  });
 }
 
 TEST(Kmeans, SplitsWhatIsEmptyOrKeepsIt) {
