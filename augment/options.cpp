@@ -1,3 +1,4 @@
+#include <unlabel/augment/json_line.h>
 #include <unlabel/augment/options.h>
 
 #include <algorithm>
@@ -46,8 +47,7 @@ std::string shortened(const std::string& text) { return text.size() <= 60 ? text
 
 namespace detail {
 void throw_wrong_type(const std::string& field, const std::string& type, const nlohmann::json& value) {
-  throw UsageError("'", field, "' takes ", type, ", not ",
-                   shortened(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+  throw UsageError("'", field, "' takes ", type, ", not ", shortened(json_line(value)));
 }
 }  // namespace detail
 

@@ -124,8 +124,14 @@ CheckReport check_data(const std::string& spec, const CheckOptions& options) {
   if (kind == "folder") return check_folder(directory, options);
   CheckReport report;
   if (kind == "shards") {
-    for (const auto split : {Split::kTrain, Split::kTest})
-      if (has_shards(directory, split)) append(report, check_samples(*open_shards(directory, split), options));
+    for (const auto split : {Split::kTrain, Split::kTest}) {
+      if (!has_shards(directory, split)) continue;
+      std::vector<DamagedShard> damaged;
+      if (const auto shards = open_whole_shards(directory, split, damaged))
+        append(report, check_samples(*shards, options));
+      for (auto& [name, reason] : damaged) report.broken.push_back({std::move(name), std::move(reason)});
+      report.files += static_cast<std::int64_t>(damaged.size());
+    }
     if (report.files == 0) open_shards(directory, Split::kTrain);  // says what was looked for
     return report;
   }

@@ -27,10 +27,9 @@ struct CheckReport {
   std::vector<CheckedFile> broken;   ///< images (by content or by name) that cannot be decoded
 };
 
-/// Reads and decodes every regular file in a folder and below, hidden ones too, or every image in shards, or opens the
-/// files of CIFAR-10 or IDX (a spec as open_dataset takes it), and tells which cannot be used and why, in the order of
-/// their paths. Files above 1 GiB are refused unread. Throws UsageError as open_dataset does, and for fewer than one
-/// thread.
+/// Reads and decodes every regular file in a folder and below, hidden ones too, or every image in shards (a damaged archive counts as one
+/// broken file), or opens the files of CIFAR-10 or IDX (a spec as open_dataset takes it), and tells which cannot be used and why, in the
+/// order of their paths. Files above 1 GiB are refused unread. Throws UsageError as open_dataset does, and for fewer than one thread.
 CheckReport check_data(const std::string& spec, const CheckOptions& options = {});
 
 }  // namespace unlabel::data

@@ -16,6 +16,8 @@ namespace unlabel::data {
 
 namespace {
 
+constexpr std::uint64_t kMaxBytes = std::uint64_t{16} << 30;
+
 /// The stem before "images" or "labels" and the rest after it, of a name such as "train-images-idx3-ubyte.gz".
 struct Parsed {
   std::string stem;
@@ -116,6 +118,8 @@ IdxFile<Rank> read_idx(const std::string& path) {
     if (i > 0 && (file.shape[i] < 1 || file.shape[i] > 65535))
       throw UsageError(path, " says that an image has a side of ", file.shape[i], " pixels; the file is damaged");
     count *= file.shape[i];  // below 2^32 * 2^16 * 2^16
+    if (count > kMaxBytes)
+      throw UsageError(path, " says that it holds more than ", kMaxBytes >> 30, " GiB, more than is taken");
     if (count > reader.capacity_after(header.size()))
       throw UsageError(path, " says that it holds more than the file can; the file is damaged or cut off");
   }

@@ -1,6 +1,7 @@
 #include <unlabel/augment/encode.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_header.h>
+#include <unlabel/augment/json_line.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/parallel_for.h>
@@ -160,7 +161,9 @@ std::vector<std::string> read_class_names(const std::string& folder, const std::
 
 class Shards : public Dataset {
  public:
-  Shards(const std::string& directory, Split split) : archives_(find_archives(directory, split)) {
+  /// With `damaged`, damaged archives are told there and hold no samples; then there may be none at all.
+  Shards(const std::string& directory, Split split, std::vector<DamagedShard>* damaged = nullptr)
+      : archives_(find_archives(directory, split)) {
     const auto& names = archives_.names;
     if (names.empty()) {
       throw UsageError("no ", split == Split::kTrain ? "" : "test ", "archives in ", directory, "; looked for ",
@@ -171,22 +174,27 @@ class Shards : public Dataset {
     if (folder_fd_.get() < 0) throw_unreadable_folder(archives_.folder, errno);
     sizes_.resize(names.size());
     std::vector<std::vector<Sample>> found(names.size());
+    std::vector<std::string> reasons(names.size());
     const auto threads = std::min<std::size_t>({names.size(), std::thread::hardware_concurrency(), kMaxThreads});
-    try {
-      parallel_for(names.size(), threads, [&] {
-        return [&](std::size_t i) {
+    parallel_for(names.size(), threads, [&] {
+      return [&](std::size_t i) {
+        try {
           found[i] = scan(archives_.folder, names[i], static_cast<std::uint32_t>(i), sizes_[i]);
-        };
-      });
-    } catch (const UsageError&) {
-      throw;
-    } catch (const Error& error) {
-      throw UsageError(error.what());
-    }
+        } catch (const UsageError&) {
+          throw;
+        } catch (const Error& error) {
+          if (!damaged) throw UsageError(error.what());
+          reasons[i] = error.what();
+        }
+      };
+    });
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (!reasons[i].empty()) damaged->push_back({names[i], reasons[i]});
     std::size_t total = 0;
     for (const auto& part : found) total += part.size();
     samples_.reserve(total);
     for (const auto& part : found) samples_.insert(samples_.end(), part.begin(), part.end());
+    if (samples_.empty() && damaged) return;
     if (samples_.empty()) throw UsageError("no images in the archives of ", archives_.folder);
     name_classes(directory);
   }
@@ -327,6 +335,12 @@ std::shared_ptr<const Dataset> open_shards(const std::string& directory, Split s
   return std::make_shared<Shards>(directory, split);
 }
 
+std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, Split split,
+                                                 std::vector<DamagedShard>& damaged) {
+  auto shards = std::make_shared<Shards>(directory, split, &damaged);
+  return shards->size() > 0 ? shards : nullptr;
+}
+
 bool has_shards(const std::string& directory, Split split) { return !find_archives(directory, split).names.empty(); }
 
 std::vector<std::string> write_shards(const Dataset& dataset, const std::string& directory, const std::string& prefix,
@@ -343,8 +357,7 @@ std::vector<std::string> write_shards(const Dataset& dataset, const std::string&
     dataset.read(index, source);
     if (!source.pixels.empty()) source.bytes = augment::encode_png(source.pixels);
     const std::string key = numbered("", i, 8, "");
-    const std::string json =
-        nlohmann::json{{"name", dataset.name(index)}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const std::string json = json_line(nlohmann::json{{"name", dataset.name(index)}});
     const std::string_view image(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size());
     std::vector<std::pair<std::string, std::string_view>> files{
         {key + extension_of(source.bytes, dataset.name(index)), image}, {key + ".json", json}};

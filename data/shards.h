@@ -26,6 +26,15 @@ namespace unlabel::data {
 /// for an archive that is damaged, naming it.
 std::shared_ptr<const Dataset> open_shards(const std::string& directory, Split split);
 
+struct DamagedShard {
+  std::string name;
+  std::string reason;
+};
+
+/// The same of the archives that are whole; those that are damaged are told. Null when none of them holds an image.
+std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, Split split,
+                                                 std::vector<DamagedShard>& damaged);
+
 /// Whether the folder holds archives of a split.
 bool has_shards(const std::string& directory, Split split);
 

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/json_line.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/eval/embed.h>
 #include <unlabel/eval/npy.h>
@@ -30,7 +31,7 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
     if (label >= 0) line["label"] = label;
     if (label >= 0 && label < static_cast<std::int64_t>(features.class_names.size()))
       line["class"] = features.class_names[label];
-    rows += line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    rows += json_line(line) + "\n";
   }
 
   std::vector<std::string> written{path};

@@ -1,3 +1,4 @@
+#include <unlabel/augment/json_line.h>
 #include <unlabel/launch/broken_images.h>
 
 #include <string>
@@ -21,7 +22,7 @@ std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const s
                     {"reason", item.reason},
                     {"replacement", item.replacement}});
   std::vector<nlohmann::json> all;
-  for (const auto& text : ssl::gather_texts(group, list.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)))
+  for (const auto& text : ssl::gather_texts(group, json_line(list)))
     for (auto& object : nlohmann::json::parse(text)) all.push_back(std::move(object));
   return all;
 }

@@ -34,12 +34,15 @@ Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* sk
   for (const auto& [step, folder] : list_checkpoints(path)) {
     try {
       return read_one(folder);
+    } catch (const UnreadableCheckpoint&) {
+      throw;
     } catch (const Error& error) {
       if (skipped) skipped->push_back(error.what());
       reasons += concat("; ", error.what());
     }
   }
-  throw MismatchError("no checkpoint in ", path, " can be read", reasons);
+  throw MismatchError("no checkpoint in ", path, " can be read", reasons,
+                      "; to start anew choose another --out, or move it away");
 }
 
 }  // namespace unlabel::launch

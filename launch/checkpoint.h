@@ -29,7 +29,7 @@ void pack(const Checkpoint& checkpoint, CheckpointFiles& files);
 
 /// Reads a checkpoint and checks it against its manifest. `path` is one step-* folder, or a folder of them (then the newest one that is
 /// whole; those passed over are told in `skipped`, with reasons). Throws MismatchError when none of a folder can be read,
-/// Error when the one named cannot.
+/// Error when the one named cannot, and UnreadableCheckpoint when one could not be read this time.
 Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped = nullptr);
 
 }  // namespace unlabel::launch

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/augment/error.h>
+
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -15,6 +17,12 @@ struct CheckpointFiles {
   std::int64_t iteration = 0;  ///< updates done
   std::vector<char> state;     ///< state.safetensors
   nlohmann::json training;     ///< training.json; `iteration` is added in the file
+};
+
+/// A checkpoint's file that could not be read this time (a network's file system, a failing disk): no reason to pass the checkpoint over.
+class UnreadableCheckpoint : public Error {
+ public:
+  using Error::Error;
 };
 
 /// Which checkpoints stay.
@@ -49,8 +57,8 @@ std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::st
 /// Whether `path` is the folder of one checkpoint, rather than one of several.
 bool is_checkpoint(const std::string& path);
 
-/// Checks one checkpoint's files against its manifest and gives what training.json holds. Throws Error that names what
-/// is damaged.
+/// Checks one checkpoint's files against its manifest and gives what training.json holds. Throws Error that names what is damaged, and
+/// UnreadableCheckpoint.
 nlohmann::json verify_checkpoint(const std::string& path);
 
 /// Where a checkpoint's tensors are.

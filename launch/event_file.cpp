@@ -100,6 +100,8 @@ EventFile::EventFile(const std::string& folder, std::int64_t first_step) {
 
 EventFile::~EventFile() { ::close(descriptor_); }
 
+void EventFile::flush() { ::fsync(descriptor_); }
+
 bool EventFile::append(std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars) {
   std::string summary;
   for (const auto& [name, value] : scalars) {

@@ -21,6 +21,9 @@ class EventFile {
   /// Appends scalars of one step, under their names. False when they cannot be written (a full disk); then no part of them is.
   bool append(std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars);
 
+  /// Brings what was appended to the disk.
+  void flush();
+
  private:
   int descriptor_ = -1;
 };

@@ -37,6 +37,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <thread>
 #include <utility>
 
 namespace unlabel::launch {
@@ -44,6 +45,13 @@ namespace unlabel::launch {
 namespace {
 
 constexpr std::int64_t kWideForCpu = 64;
+/// For narrower ResNets in float32 and channels_last, LibTorch 2.11 writes beyond its memory in the gradient of strided 1 x 1 convolutions
+/// on a CPU (oneDNN's jit_1x1).
+constexpr std::int64_t kNarrowestChannelsLast = 16;
+constexpr int kFolderAttempts = 10;  ///< a second apart
+
+/// Thrown by a pass over the data that a signal ended, on all ranks alike.
+struct StopRequested {};
 
 /// Rows [first, first + size) of a batch's views, on the device.
 ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& indices, std::int64_t first,
@@ -104,6 +112,15 @@ int norm_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
   return ranks;
 }
 
+/// A mistake in use was told before the run began: what fails now (too many open files) may work when it is started again.
+std::optional<data::HostBatch> next_batch(data::Loader& loader) {
+  try {
+    return loader.next();
+  } catch (const UsageError& error) {
+    throw Error(error.what());
+  }
+}
+
 data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment) {
   data::LoaderOptions loading;
   loading.seed = options.seed;
@@ -136,6 +153,8 @@ class Run {
   MadeStep make_step(data::HostBatch batch, const ssl::Step& step);
   void measure_knn(std::int64_t epoch, nlohmann::json& line);
   bool saving_minutes_are_over() const;
+  bool stops() const { return journal_.stop() || stopped_between_epochs_; }
+  bool any_rank(bool here) const;
   void save();
   double logged_loss() const;
 
@@ -145,6 +164,8 @@ class Run {
 
   const at::Device device_ = choose_device(options_.device, environment_);
   const Precision precision_{options_.precision};
+  const bool channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.precision == "float32" &&
+                                                          options_.encoder.width < kNarrowestChannelsLast);
   const std::shared_ptr<const data::Dataset> dataset_ = resolved_.dataset;
   const data::Sampler sampler_{dataset_->size(), options_.batch_size, options_.seed, environment_.rank,
                                environment_.world_size};
@@ -172,7 +193,7 @@ class Run {
   StepGuard guard_{*method_, optimizer_, /*deferred=*/!device_.is_cpu()};
 
   // The folder, the log and the writer are rank 0's alone.
-  TrainingState state_{*method_, optimizer_, scaler_, options_, *dataset_, fingerprint_};
+  TrainingState state_{*method_, optimizer_, scaler_, options_, *dataset_, fingerprint_, group_->world_size()};
   const std::unique_ptr<RunFolder> folder_ = open_folder();
   const TrainingState::Resumed resumed_ = resume();
   std::int64_t iteration_ = resumed_.iteration;  ///< updates made
@@ -183,6 +204,7 @@ class Run {
   DataParallel parallel_{*method_, group_};  ///< after the weights are final: it keeps pointers to them
 
   StopSignal stop_signal_;
+  bool stopped_between_epochs_ = false;  ///< by a signal, in a pass over the data before an epoch
   Throughput throughput_{options_.batch_size};
   std::chrono::steady_clock::time_point saved_at_ = std::chrono::steady_clock::now();
 };
@@ -201,9 +223,10 @@ std::string differences(const nlohmann::json& expected, const nlohmann::json& gi
   return text;
 }
 
+/// Not a MismatchError: a file system between machines may show what it did not when the run is started again.
 [[noreturn]] void refuse_different_checkpoints(const std::string& folder) {
-  throw MismatchError("not every rank sees the same checkpoint in ", folder,
-                      "; --out must be one folder that all machines share");
+  throw Error("not every rank sees the same checkpoint in ", folder,
+              "; --out must be one folder that all machines share");
 }
 
 /// The newest checkpoint, when every rank sees the same one, the same data and the same settings; without that they would drift apart
@@ -211,6 +234,15 @@ std::string differences(const nlohmann::json& expected, const nlohmann::json& gi
 std::optional<std::int64_t> Run::agree() const {
   std::optional<std::int64_t> newest;
   ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+  // Between machines a folder's list may be some seconds old.
+  const auto all_see_it = [&] {
+    const auto seen = ssl::gather_texts(*group_, std::to_string(newest.value_or(-1)));
+    return std::set<std::string>(seen.begin(), seen.end()).size() == 1;
+  };
+  for (int attempt = 0; attempt < kFolderAttempts && !all_see_it(); ++attempt) {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+  }
   auto settings = config_json(options_);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
   const nlohmann::json mine{{"images", dataset_->size()},
@@ -246,7 +278,7 @@ std::shared_ptr<ssl::Method> Run::make_method() {
   }
   method->to(device_);
   ssl::to_float_dtype(*method, precision_.weights());
-  if (options_.channels_last) ssl::to_channels_last(*method);
+  if (channels_last_) ssl::to_channels_last(*method);
   ssl::set_batch_norm_group(*method, group_->subgroup(norm_ranks_));
   method->train();
   return method;
@@ -257,6 +289,10 @@ std::unique_ptr<RunFolder> Run::open_folder() {
   const auto grown = method_->data_state();
   ssl::together(*group_, [&] {
     if (!lead_) return;
+    const auto encoder = options_.out + "/encoder.safetensors";
+    if (!newest_ && std::filesystem::exists(encoder) && !JsonLines::last(options_.out + "/metrics.jsonl").is_null())
+      throw UsageError(encoder,
+                       " is of a finished run, whose checkpoints are gone: choose another --out, or remove it");
     // Room for the checkpoints that are kept and for one more while it is written, less those that are there.
     const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
     const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
@@ -272,7 +308,9 @@ TrainingState::Resumed Run::resume() {
   ssl::together(*group_, [&] { resumed = state_.resume(checkpoints_, file_list_); });
   const auto starts = ssl::gather_texts(*group_, std::to_string(resumed.iteration));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
-  if (lead_ && !resumed.skipped.empty()) set_damaged_aside(checkpoints_, resumed.iteration);
+  ssl::together(*group_, [&] {
+    if (lead_ && !resumed.skipped.empty()) set_damaged_aside(checkpoints_, resumed.iteration);
+  });
   return resumed;
 }
 
@@ -338,6 +376,12 @@ void Run::announce() {
       progress_.say(concat("warning: the run before computed on ", resumed_.arithmetic_threads,
                            " thread(s) and this one does on ", at::get_num_threads(),
                            " (OMP_NUM_THREADS): from here on the last digits differ from an undisturbed run's"));
+    if (resumed_.world_size != group_->world_size())
+      progress_.say(concat("warning: the run before had ", resumed_.world_size, " rank(s) and this one has ",
+                           group_->world_size(), ": from here on the last digits differ from an undisturbed run's",
+                           micro_batch_ < sampler_.local_batch()
+                               ? ", and with --micro-batch so do the samples that are seen at once"
+                               : ""));
   }
   progress_.say(concat(options_.method, ", ", options_.encoder.arch, " on ", environment_.world_size, " rank(s), ",
                        device_.str(), ", ", options_.precision, ": ", last_, " steps of ", options_.batch_size,
@@ -352,7 +396,7 @@ StepNews Run::forward_and_backward(const data::HostBatch& batch, ssl::Step step)
                          {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + micro_step), 0,
                           group_->rank(), group_->world_size()});
     return micro_batch(crops, indices, micro_step * micro_batch_, micro_batch_, precision_.weights(), device_,
-                       options_.channels_last);
+                       channels_last_);
   };
   if (step.micro_steps > 1) {
     const ssl::Autocast autocast(device_.type(), precision_.autocast());
@@ -430,14 +474,15 @@ void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, cons
   loader.start(samples, batch_size, epoch);
   for (std::int64_t passed = 0;;) {
     std::optional<data::HostBatch> batch;
-    ssl::together(*group_, [&] { batch = loader.next(); });
+    ssl::together(*group_, [&] { batch = next_batch(loader); });
     if (!batch) return;
+    if (any_rank(stop_signal_.requested())) throw StopRequested();
     // Rounds of training count from 0 on; these are others.
     const auto round = ~static_cast<std::uint64_t>(epoch * steps_per_epoch_ + passed++);
     ssl::set_dropout_key(*method_, {options_.seed, round, 0, group_->rank(), group_->world_size()});
-    const auto views_of_all = micro_batch(data::collate_views(*batch), data::collate_indices(*batch), 0,
-                                          static_cast<std::int64_t>(batch->indices.size()), precision_.weights(),
-                                          device_, options_.channels_last);
+    const auto views_of_all =
+        micro_batch(data::collate_views(*batch), data::collate_indices(*batch), 0,
+                    static_cast<std::int64_t>(batch->indices.size()), precision_.weights(), device_, channels_last_);
     const ssl::Autocast autocast(device_.type(), precision_.autocast());
     visit(views_of_all);
   }
@@ -450,16 +495,25 @@ void Run::train_epoch(std::int64_t epoch) {
                          }};
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
   std::map<std::string, double> news;
-  if (iteration_ == begin)
-    for (const auto& [name, value] : method_->before_epoch(about)) news[name] = value.item<double>();
+  throughput_.resume(loader_.seconds_waited());
+  if (iteration_ == begin) {
+    guard_.before_forward();
+    try {
+      for (const auto& [name, value] : method_->before_epoch(about)) news[name] = value.item<double>();
+    } catch (const StopRequested&) {  // as if the epoch had not begun: the run that goes on begins it
+      guard_.take_back_buffers();
+      stopped_between_epochs_ = true;
+      save();
+      return;
+    }
+  }
   data::Sampler order = sampler_;
   if (auto own = method_->order(about)) order.set_order(std::move(*own));
-  loader_.start(order, epoch, iteration_ - begin, end - begin);
-  throughput_.resume(loader_.seconds_waited());
+  ssl::together(*group_, [&] { loader_.start(order, epoch, iteration_ - begin, end - begin); });
 
-  while (iteration_ < end && !journal_.stop()) {
+  while (iteration_ < end && !stops()) {
     std::optional<data::HostBatch> batch;
-    ssl::together(*group_, [&] { batch = loader_.next(); });
+    ssl::together(*group_, [&] { batch = next_batch(loader_); });
     UNLABEL_INVARIANT(batch);
     const int micro_steps = static_cast<int>(sampler_.local_batch() / micro_batch_);
     auto made = make_step(std::move(*batch), {iteration_, epoch, total_, steps_per_epoch_, 0, micro_steps});
@@ -476,7 +530,7 @@ void Run::train_epoch(std::int64_t epoch) {
     journal_.add(std::move(made));
     if (iteration_ == end) journal_.settle();
     const auto every = options_.checkpoint.every.steps;
-    if (iteration_ == last_ || journal_.stop() || journal_.save_due() || (every > 0 && iteration_ % every == 0)) {
+    if (iteration_ == last_ || stops() || journal_.save_due() || (every > 0 && iteration_ % every == 0)) {
       journal_.settle();
       save();
     }
@@ -492,9 +546,18 @@ bool Run::saving_minutes_are_over() const {
   return minutes > 0 && since.count() > minutes;
 }
 
+/// Whether it holds on any rank.
+bool Run::any_rank(bool here) const {
+  const auto& host = group_->host();
+  auto any = torch::tensor({here ? 1 : 0}, torch::TensorOptions(torch::kInt32).device(host.device()));
+  host.all_reduce_max(any);
+  return any.item<int>() > 0;
+}
+
 // Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
 void Run::save() {
   const auto grown = method_->data_state();
+  const bool needed = stops() || iteration_ == last_;
   ssl::together(*group_, [&] {
     // Statistics of batches may differ between groups of ranks.
     if (!state_.finite())
@@ -502,17 +565,23 @@ void Run::save() {
                           ". Start anew with a lower --optimizer.lr");
     if (!lead_) return;
     // The other ranks wait meanwhile, and give up after --timeout.
-    const bool needed = journal_.stop() || iteration_ == last_;
     if (!needed && !writer_->wait_for(std::chrono::seconds(options_.timeout) / 4)) {
       progress_.say("warning: the last checkpoint is still being written (a slow disk?); this one is left out");
       return;
     }
     writer_->start([&](CheckpointFiles& files) { pack(state_.take(iteration_, grown, journal_.state()), files); });
-    if (!needed) return;
-    writer_->wait();
-    if (iteration_ == last_) return;
-    if (const auto failure = writer_->failure(); !failure.empty()) throw Error(failure);
   });
+  // The others give up a wait after --timeout, so they hear in between that it goes on.
+  for (bool written = !needed; !written;) {
+    bool busy = false;
+    ssl::together(*group_, [&] {
+      if (!lead_) return;
+      busy = !writer_->wait_for(std::chrono::seconds(options_.timeout) / 4);
+      if (busy || iteration_ == last_) return;
+      if (const auto failure = writer_->failure(); !failure.empty()) throw Error(failure);
+    });
+    written = !any_rank(busy);
+  }
   journal_.saved();
   saved_at_ = std::chrono::steady_clock::now();
   throughput_.resume(loader_.seconds_waited());
@@ -528,7 +597,7 @@ PretrainResult Run::go() {
   if (resumed_.health.is_object()) journal_.load_state(resumed_.health);
   announce();
   const bool had_finished = iteration_ >= last_;
-  for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !journal_.stop(); ++epoch) train_epoch(epoch);
+  for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !stops(); ++epoch) train_epoch(epoch);
 
   PretrainResult result;
   if (iteration_ < last_) {

@@ -92,8 +92,9 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
   const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
   const bool goes_on = saved.has_value();
-  resolved.dataset =
-      data::open_dataset(options.data, data::Split::kTrain, goes_on ? data::Listing::kFresh : data::Listing::kKept);
+  // A run notes every file's size, to notice a change when it goes on: sizes of an earlier listing may be old.
+  resolved.dataset = data::open_dataset(options.data, data::Split::kTrain,
+                                        purpose == Purpose::kRun ? data::Listing::kFresh : data::Listing::kKept);
 
   const auto short_side = data::survey_sizes(*resolved.dataset).median_short_side;
 

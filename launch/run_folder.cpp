@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/json_line.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/append_whole.h>
 #include <unlabel/launch/run_folder.h>
@@ -69,9 +70,7 @@ JsonLines::~JsonLines() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-bool JsonLines::append(const nlohmann::json& object) {
-  return append_whole(descriptor_, object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
+bool JsonLines::append(const nlohmann::json& object) { return append_whole(descriptor_, json_line(object) + "\n"); }
 
 void JsonLines::flush() { ::fsync(descriptor_); }
 

@@ -26,6 +26,7 @@ bool RunLog::step(const nlohmann::json& line) {
 
 void RunLog::flush() {
   for (auto* lines : {&metrics_, &replaced_, &nonfinite_}) lines->flush();
+  events_.flush();
 }
 
 }  // namespace unlabel::launch

@@ -38,13 +38,19 @@ void StepGuard::before_forward() {
   copy(saved_buffers_, buffers_);
 }
 
+void StepGuard::take_back_buffers() {
+  const torch::NoGradGuard no_grad;
+  copy(buffers_, saved_buffers_);
+}
+
 void StepGuard::update(const at::Tensor& finite, const std::function<void()>& update) {
   const torch::NoGradGuard no_grad;
   if (!deferred_) {
-    if (finite.item<bool>())
+    if (finite.item<bool>()) {
       update();
-    else
-      copy(buffers_, saved_buffers_);
+    } else {
+      take_back_buffers();
+    }
     return;
   }
   copy(saved_state_, state_);

@@ -24,6 +24,9 @@ class StepGuard {
   /// Before anything changes a buffer.
   void before_forward();
 
+  /// The buffers as they were at before_forward.
+  void take_back_buffers();
+
   /// `finite`: a bool scalar on the device. Updates by `update`, unless it is false.
   void update(const at::Tensor& finite, const std::function<void()>& update);
 

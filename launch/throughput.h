@@ -7,7 +7,7 @@
 namespace unlabel::launch {
 
 /// Images a second by the wall clock, and the share of that time in which training waited for data. The first steps (allocations,
-/// libraries that load, page cache) and pauses (checkpoints, kNN) are left out.
+/// libraries that load, page cache) and pauses (checkpoints, kNN) are left out; what a method does between epochs counts.
 class Throughput {
  public:
   explicit Throughput(std::int64_t batch_size) : batch_size_(batch_size), last_(Clock::now()) {}

@@ -88,7 +88,8 @@ Checkpoint TrainingState::take(std::int64_t iteration, const ssl::NamedTensors& 
       {"options", config_json(options)},
       {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(fingerprint)}}},
       {"health", std::move(health)},
-      {"arithmetic_threads", at::get_num_threads()}};
+      {"arithmetic_threads", at::get_num_threads()},
+      {"world_size", world_size}};
   return checkpoint;
 }
 
@@ -125,6 +126,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   resumed.iteration = checkpoint.iteration;
   resumed.health = checkpoint.training.value("health", nlohmann::json());
   resumed.arithmetic_threads = checkpoint.training.value("arithmetic_threads", at::get_num_threads());
+  resumed.world_size = checkpoint.training.value("world_size", world_size);
   return resumed;
 }
 

@@ -20,6 +20,7 @@ struct TrainingState {
   const PretrainOptions& options;
   const data::Dataset& dataset;
   std::uint64_t fingerprint = 0;  ///< the data set's
+  int world_size = 1;
 
   /// Size of a checkpoint's tensors, with the method's data_state().
   std::int64_t bytes(const ssl::NamedTensors& grown) const;
@@ -33,6 +34,7 @@ struct TrainingState {
     std::int64_t iteration = 0;        ///< 0: there was no checkpoint
     nlohmann::json health;             ///< as given to take; null when there was none
     int arithmetic_threads = 0;        ///< of the run before: sums depend on their number
+    int world_size = 0;                ///< of the run before
     std::vector<std::string> skipped;  ///< why newer checkpoints were passed over
   };
 

@@ -29,11 +29,13 @@ Projector head(std::int64_t in, const ByolOptions& options) {
                                     .hidden_norm = options.head_norm});
 }
 
-/// x / |x|, row by row.
-at::Tensor unit_rows(const at::Tensor& x) { return x * x.square().sum(1, /*keepdim=*/true).clamp_min(1e-12).rsqrt(); }
+/// x / |x|, row by row; as released, |x|^2 is at least 1e-12.
+at::Tensor normalized(const at::Tensor& x) { return x * x.square().sum(1, /*keepdim=*/true).clamp_min(1e-12).rsqrt(); }
 
 /// Eq. 2, for each sample.
-at::Tensor distance(const at::Tensor& p, const at::Tensor& z) { return (unit_rows(p) - unit_rows(z)).square().sum(1); }
+at::Tensor distance(const at::Tensor& p, const at::Tensor& z) {
+  return (normalized(p) - normalized(z)).square().sum(1);
+}
 
 }  // namespace
 

@@ -7,17 +7,15 @@
 #include <unlabel/ssl/kmeans.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/pca.h>
+#include <unlabel/ssl/unit_rows.h>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
-#include <torch/nn/functional/normalization.h>
 #include <torch/types.h>
 
 #include <algorithm>
 
 namespace unlabel::ssl {
-
-namespace F = torch::nn::functional;
 
 OptionTable table(DeepClusterOptions& options) {
   OptionTable t;
@@ -80,23 +78,26 @@ Loss DeepCluster::loss(const Views& views, const Step&) {
   return loss;
 }
 
-/// The images whose features this rank takes: the first, and how many.
-std::pair<std::int64_t, std::int64_t> DeepCluster::own_share() const {
-  const auto each = (scene_.images + group_->world_size() - 1) / group_->world_size();
-  const auto begin = std::min(scene_.images, each * group_->rank());
-  return {begin, std::min(scene_.images, begin + each) - begin};
+/// The images whose features this rank takes: `count` of them from `begin`. No share is longer than `most`, the first one's.
+struct DeepCluster::Share {
+  std::int64_t most, begin, count;
+};
+
+DeepCluster::Share DeepCluster::share() const {
+  const auto most = (scene_.images + group_->world_size() - 1) / group_->world_size();
+  const auto begin = std::min(scene_.images, most * group_->rank());
+  return {most, begin, std::min(most, scene_.images - begin)};
 }
 
 /// Of this rank's share of the images, in their order; float32.
 at::Tensor DeepCluster::features(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
-  const auto each = (scene_.images + group_->world_size() - 1) / group_->world_size();
-  const auto [begin, count] = own_share();
+  const auto [most, begin, count] = share();
   std::vector<std::int64_t> samples;
-  for (std::int64_t i = 0; i < each; ++i)
+  for (std::int64_t i = 0; i < most; ++i)
     samples.push_back(std::min(begin + i, scene_.images - 1));  // as many on all ranks
   // Once, and never twice: of ImageNet they take 21 GB.
-  auto all = torch::empty({each, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
+  auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
   backbone_->eval();
   epoch.read(augment::evaluation_view(*epoch.views), samples, scene_.at_once(), [&](const Views& views) {
@@ -105,7 +106,7 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
     row += part.size(0);
   });
   backbone_->train();
-  UNLABEL_INVARIANT(row == each);
+  UNLABEL_INVARIANT(row == most);
   return all.narrow(0, 0, count);
 }
 
@@ -114,7 +115,7 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   const auto before = clusters_;
   auto points = features(epoch);
   const auto whiten = fit_whitening(points, std::min(options_.pca_dim, points.size(1)), *group_);
-  points = F::normalize(whiten(points), F::NormalizeFuncOptions().dim(1));
+  points = unit_rows(whiten(points));
   KmeansOptions options;
   options.clusters = options_.clusters;
   options.iterations = options_.kmeans_iterations;
@@ -122,10 +123,9 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   options.seed = clustering_seed(scene_.seed, epoch.epoch);
   const auto found = kmeans(points, options, *group_);
 
-  // Shares are of one length but for the last ones, which are filled up to be gathered.
-  const auto each = (scene_.images + group_->world_size() - 1) / group_->world_size();
-  auto own = torch::zeros({each}, found.assignments.options());
-  own.narrow(0, 0, found.assignments.size(0)).copy_(found.assignments);
+  const auto [most, begin, count] = share();
+  auto own = torch::zeros({most}, found.assignments.options());  // what is gathered is of one length
+  own.narrow(0, 0, count).copy_(found.assignments);
   take_clusters(group_->all_gather(own).narrow(0, 0, scene_.images).cpu().clone());
   reset_top_layer(epoch.epoch);
 

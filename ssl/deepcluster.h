@@ -58,7 +58,8 @@ struct DeepCluster : Method {
   Encoder& encoder() override { return *backbone_; }
 
  private:
-  std::pair<std::int64_t, std::int64_t> own_share() const;
+  struct Share;
+  Share share() const;
   at::Tensor features(const Epoch& epoch);
   void reset_top_layer(std::int64_t epoch);
   void take_clusters(const at::Tensor& clusters);

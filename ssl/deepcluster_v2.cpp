@@ -229,9 +229,11 @@ void DeepClusterV2::move_data_state() {
   for (auto* tensor : {&bank_, &bank_samples_, &clusters_}) *tensor = tensor->to(device);
 }
 
-void DeepClusterV2::before_step(const Step&) {
+void DeepClusterV2::before_step(const Step& step) {
   move_data_state();
   seen_.clear();
+  // Until the step stands these rows are nobody's: a sample may stand in one row only.
+  bank_samples_.narrow(0, step.iteration % steps_ * local_batch_, local_batch_).fill_(kNobody);
 }
 
 void DeepClusterV2::before_update(const Step& step) {

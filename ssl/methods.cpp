@@ -91,7 +91,7 @@ void add_method(OwnMethod method) {
     throw UsageError("a method cannot be called '", method.name, "': use small letters, digits and underscores");
   if (makers().contains(method.name)) throw UsageError("there is a method '", method.name, "' already");
   if (!method.make) throw UsageError("the method '", method.name, "' has no function that makes it");
-  if (method.plan) add_plan(method.name, std::move(method.plan));
+  add_plan(method.name, std::move(method.plan));
   own_defaults()[method.name] = std::move(method.options);
   makers()[method.name] = [make = std::move(method.make), name = method.name](const auto& options, const auto& scene) {
     return make(options.own.at(name), scene);

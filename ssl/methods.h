@@ -71,14 +71,14 @@ std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions
 struct OwnMethod {
   std::string name;  ///< as users write it: "simsiam"
   std::function<std::shared_ptr<Method>(const OwnOptions&, const MethodScene&)> make;
-  PlanFunction plan{};   ///< settings from the data (plan_builder.h); none: a run needs a --recipe
+  MethodPlan plan{};     ///< settings from the data (plan_builder.h); without `plan.plan` a run needs a --recipe
   OwnOptions options{};  ///< the defaults
 };
 
 /// M is made from (const Options&, const MethodScene&). Options is a struct of one's own with `OptionTable table(Options&)` beside it,
 /// whose fields become the section `name` of a run's options.
 template <class M, class Options>
-OwnMethod own_method(std::string name, PlanFunction plan = {}) {
+OwnMethod own_method(std::string name, MethodPlan plan = {}) {
   return {std::move(name),
           [](const OwnOptions& options, const MethodScene& scene) {
             return std::make_shared<M>(options.get<Options>(), scene);

@@ -12,7 +12,14 @@ namespace {
 constexpr std::int64_t kBlock = 4096;
 }  // namespace
 
-at::Tensor Whitening::operator()(const at::Tensor& x) const { return (x - mean).matmul(projection); }
+at::Tensor Whitening::operator()(const at::Tensor& x) const {
+  auto y = torch::empty({x.size(0), projection.size(1)}, x.options());
+  for (std::int64_t begin = 0; begin < x.size(0); begin += kBlock) {
+    const auto rows = std::min(kBlock, x.size(0) - begin);
+    y.narrow(0, begin, rows).copy_((x.narrow(0, begin, rows) - mean).matmul(projection));
+  }
+  return y;
+}
 
 Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const Group& group) {
   const torch::NoGradGuard no_grad;

@@ -79,6 +79,10 @@ class PlanBuilder {
   std::int64_t encoder();      ///< encoder.arch and encoder.stem; returns the dimensions of its features
   std::int64_t batch_size();
   std::int64_t epochs();
+  /// For small images: global crops of a fifth of the area or more.
+  void large_crops();
+  /// For small images.
+  void no_blur();
   /// SwAV's crops: local ones keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large.
   void multi_crop();
   /// SimCLR's two views. `scale` (of their area) and `jitter` (its strength beside SimCLR's) are the paper's; small images have their own.
@@ -86,6 +90,8 @@ class PlanBuilder {
   /// SwAV's rates: through the two published points of LARC, 0.6 at a batch of 256 and 4.8 at 4096, as a power of the batch (0.75;
   /// not the linear rule); batches from 1024 on warm up for 10 epochs from a sixteenth of it. It ends at a thousandth.
   void larc(std::int64_t batch, std::int64_t epochs);
+  /// The linear rule: what was published for a batch of 256, in proportion to the batch; returns optimizer.lr.
+  double proportional_lr(double published, std::int64_t batch);
   /// One cluster for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images; and why.
   std::pair<std::int64_t, std::string> clusters() const;
   /// The method's optimiser; another one that is given needs its learning rate given too.

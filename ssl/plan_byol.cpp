@@ -10,15 +10,12 @@ namespace unlabel::ssl {
 //   their number, so that a short run's target can still follow; never below 0.9.
 Plan plan_byol(const PlanInput& input) {
   PlanBuilder plan(input);
-  const bool small = plan.small();
-
   plan.global_size();
   plan.choose<std::string>("augment.preset", "byol",
                            "the paper's two kinds of views: one always blurred, one rarely, and solarized at times");
-  if (small) {
-    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
-                                     "small images: crops of less than a fifth show too little");
-    plan.choose<bool>("augment.blur", false, "small images are blurred enough");
+  if (plan.small()) {
+    plan.large_crops();
+    plan.no_blur();
   }
   const auto features = plan.encoder();
   plan.choose<bool>("encoder.zero_init_residual", true, "as released");

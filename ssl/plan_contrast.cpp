@@ -44,8 +44,7 @@ Plan plan_moco(const PlanInput& input) {
   const auto epochs = plan.epochs();
   const std::int64_t updates = std::max<std::int64_t>(1, plan.images() / batch) * epochs;
   plan.optimizer("sgd");
-  plan.choose<double>("optimizer.lr", two_digits(0.03 * static_cast<double>(batch) / 256),
-                      "published: 0.03 for a batch of 256, in proportion");
+  plan.proportional_lr(0.03, batch);
   plan.choose<double>("optimizer.weight_decay", plan.small() ? 5e-4 : 1e-4,
                       plan.small() ? "the authors' for CIFAR-10" : "the paper's");
   plan.choose<std::string>("schedule.kind", "cosine", "v2's");
@@ -68,13 +67,13 @@ Plan plan_moco(const PlanInput& input) {
   return plan.take();
 }
 
-void warn_moco(const nlohmann::json& settings, std::int64_t images, Warnings& warnings) {
+std::vector<std::string> warn_moco(const nlohmann::json& settings, std::int64_t images) {
   const auto queue = find_setting<std::int64_t>(settings, "moco.queue_length");
-  if (queue && *queue > images)
-    warnings.push_back(concat("a queue of ", *queue, " is longer than the data of ", images,
-                              " images, so that a query's own image is among its negatives: give a smaller "
-                              "--moco.queue-length, such as ",
-                              std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(16, images / 8)))));
+  if (!queue || *queue <= images) return {};
+  return {concat("a queue of ", *queue, " is longer than the data of ", images,
+                 " images, so that a query's own image is among its negatives: give a smaller "
+                 "--moco.queue-length, such as ",
+                 std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(16, images / 8))))};
 }
 
 }  // namespace unlabel::ssl

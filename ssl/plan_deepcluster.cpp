@@ -8,17 +8,14 @@ Plan plan_deepcluster(const PlanInput& input) {
   PlanBuilder plan(input);
   plan.global_size();
   plan.choose<std::string>("augment.preset", "deepcluster", "one view: a crop and a flip, as in the paper");
-  if (plan.small())
-    plan.choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
-                                     "small images: crops of less than a fifth show too little");
+  if (plan.small()) plan.large_crops();
   const auto features = plan.encoder();
   plan.choose<bool>("encoder.sobel", true, "the paper's: edges, since colours alone are too easy to cluster");
 
   const auto batch = plan.batch_size();
   plan.epochs();
   plan.optimizer("sgd");
-  const auto lr = plan.choose<double>("optimizer.lr", two_digits(0.05 * static_cast<double>(batch) / 256),
-                                      "published: 0.05 for a batch of 256, in proportion");
+  const auto lr = plan.proportional_lr(0.05, batch);
   plan.choose<double>("optimizer.weight_decay", 1e-5, "the paper's");
   plan.choose<std::string>("schedule.kind", "constant", "the paper's");
   plan.choose<std::int64_t>(

@@ -38,7 +38,8 @@ Plan plan_swav(const PlanInput& input) {
   return plan.take();
 }
 
-void warn_swav(const nlohmann::json& settings, std::int64_t images, Warnings& warnings) {
+std::vector<std::string> warn_swav(const nlohmann::json& settings, std::int64_t images) {
+  std::vector<std::string> warnings;
   const auto warn = [&](const auto&... parts) { warnings.push_back(concat(parts...)); };
   const auto number = [&](const char* setting) { return find_setting<std::int64_t>(settings, setting); };
   const auto batch = number("batch_size"), epochs = number("epochs"), prototypes = number("swav.prototypes");
@@ -66,6 +67,7 @@ void warn_swav(const nlohmann::json& settings, std::int64_t images, Warnings& wa
   if (freeze && usable && epochs && *batch <= images && *freeze >= images / *batch * *epochs)
     warn("the prototypes are frozen for ", *freeze, " iterations, the whole run of ", images / *batch * *epochs,
          ": give a smaller --swav.freeze-prototypes-iterations");
+  return warnings;
 }
 
 }  // namespace unlabel::ssl

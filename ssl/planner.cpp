@@ -115,27 +115,37 @@ void PlanBuilder::multi_crop() {
         std::min(global, small() ? round_to(global * 0.5, 4, 8) : round_to(global * 96.0 / 224, 8, 32)),
         small() ? "half of the global crops" : "the paper's ratio, 96 to 224");
   if (small()) {
-    choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
-                                "small images: crops of less than a fifth show too little");
+    large_crops();
     if (locals > 0)
       choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
-    choose<bool>("augment.blur", false, "small images are blurred enough");
+    no_blur();
     choose<double>("augment.jitter", 0.5, "half the paper's, as published recipes for CIFAR have it");
   }
 }
+
+void PlanBuilder::large_crops() {
+  choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
+                              "small images: crops of less than a fifth show too little");
+}
+
+void PlanBuilder::no_blur() { choose<bool>("augment.blur", false, "small images are blurred enough"); }
 
 void PlanBuilder::two_views(std::vector<double> scale, double jitter) {
   global_size();
   choose<std::string>("augment.preset", "simclr", "two views: flip, colour jitter, grey and blur");
   if (small()) {
-    choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
-                                "small images: crops of less than a fifth show too little");
-    choose<bool>("augment.blur", false, "small images are blurred enough");
+    large_crops();
+    no_blur();
     choose<double>("augment.jitter", 0.5, "half of SimCLR's, as published for CIFAR");
   } else {
     choose<std::vector<double>>("augment.global_scale", std::move(scale), "the paper's");
     choose<double>("augment.jitter", jitter, "the paper's");
   }
+}
+
+double PlanBuilder::proportional_lr(double published, std::int64_t batch) {
+  return choose<double>("optimizer.lr", two_digits(published * static_cast<double>(batch) / 256),
+                        concat("published: ", published, " for a batch of 256, in proportion"));
 }
 
 void PlanBuilder::larc(std::int64_t batch, std::int64_t epochs) {
@@ -170,18 +180,13 @@ Plan PlanBuilder::take() {
 
 namespace {
 
-struct MethodPlan {
-  PlanFunction plan;
-  std::string paper{};  ///< paper_recipe
-};
-
 std::map<std::string, MethodPlan>& plans() {
-  static std::map<std::string, MethodPlan> all{{"byol", {plan_byol, "byol_1000ep"}},
-                                               {"deepcluster", {plan_deepcluster, "deepcluster_alexnet"}},
-                                               {"deepcluster_v2", {plan_deepcluster_v2, "deepcluster_v2_800ep"}},
-                                               {"moco", {plan_moco, "moco_v2_800ep"}},
-                                               {"simclr", {plan_simclr, "simclr_1000ep"}},
-                                               {"swav", {plan_swav, "swav_800ep"}}};
+  static std::map<std::string, MethodPlan> all{{"byol", {plan_byol, {}, "byol_1000ep"}},
+                                               {"deepcluster", {plan_deepcluster, {}, "deepcluster_alexnet"}},
+                                               {"deepcluster_v2", {plan_deepcluster_v2, {}, "deepcluster_v2_800ep"}},
+                                               {"moco", {plan_moco, warn_moco, "moco_v2_800ep"}},
+                                               {"simclr", {plan_simclr, {}, "simclr_1000ep"}},
+                                               {"swav", {plan_swav, warn_swav, "swav_800ep"}}};
   return all;
 }
 
@@ -192,17 +197,18 @@ std::string paper_recipe(const std::string& method) {
   return found == plans().end() ? "" : found->second.paper;
 }
 
-void add_plan(const std::string& method, PlanFunction plan) { plans()[method] = {std::move(plan)}; }
+void add_plan(const std::string& method, MethodPlan plan) { plans()[method] = std::move(plan); }
 
 Plan make_plan(const PlanInput& input) {
   if (!input.given.is_object()) throw UsageError("the given settings must be a JSON object");
   const auto method = find_setting<std::string>(input.given, "method").value_or("");
-  if (const auto plan = plans().find(method); plan != plans().end()) return plan->second.plan(input);
+  if (const auto found = plans().find(method); found != plans().end() && found->second.plan)
+    return found->second.plan(input);
   throw UsageError("there is no plan for the method '", method, "'; give a --recipe");
 }
 
-Warnings plan_warnings(const json& settings, std::int64_t images, int median_short_side) {
-  Warnings warnings;
+std::vector<std::string> plan_warnings(const json& settings, std::int64_t images, int median_short_side) {
+  std::vector<std::string> warnings;
   const auto warn = [&](const auto&... parts) { warnings.push_back(concat(parts...)); };
   const auto number = [&](const std::string& setting) { return find_setting<std::int64_t>(settings, setting); };
   const auto batch = number("batch_size");
@@ -216,8 +222,8 @@ Warnings plan_warnings(const json& settings, std::int64_t images, int median_sho
   if (batch && *batch > 0 && *batch < 32)
     warn("a batch of ", *batch, " is small for batch statistics", method == "swav" ? " and Sinkhorn" : "",
          ": 32 or more work better");
-  if (method == "moco") warn_moco(settings, images, warnings);
-  if (method == "swav") warn_swav(settings, images, warnings);
+  if (const auto found = plans().find(method); found != plans().end() && found->second.warnings)
+    for (auto& warning : found->second.warnings(settings, images)) warnings.push_back(std::move(warning));
   for (const char* setting : {"global", "local"})
     if (const auto size = number(concat("augment.", setting, "_size")); size && *size > median_short_side)
       warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,

@@ -46,8 +46,18 @@ using PlanFunction = std::function<Plan(const PlanInput&)>;
 /// The recipe of the main run of a method's paper, to compare with; empty for a method without one.
 std::string paper_recipe(const std::string& method);
 
-/// Makes make_plan know a method that is not in this library. Before other threads plan.
-void add_plan(const std::string& method, PlanFunction plan);
+/// Warnings of one method's own, beside those of plan_warnings: from resolved settings and the number of images.
+using WarningFunction = std::function<std::vector<std::string>(const nlohmann::json& settings, std::int64_t images)>;
+
+/// What the planner knows of a method.
+struct MethodPlan {
+  PlanFunction plan{};
+  WarningFunction warnings{};
+  std::string paper{};  ///< paper_recipe: as `--recipe` takes it
+};
+
+/// Makes the planner know a method that is not in this library. Before other threads plan.
+void add_plan(const std::string& method, MethodPlan plan);
 
 /// What cannot work, or is unlikely to, in resolved settings (a recipe's layout; missing ones are not judged): a batch larger than the
 /// data, few images, crops larger than the images, and what a method knows of itself (SwAV: K > N, a queue that never fills ...).

@@ -10,8 +10,6 @@ namespace unlabel::ssl {
 
 // The plans of the methods in this library: plan_METHOD.cpp.
 
-using Warnings = std::vector<std::string>;
-
 Plan plan_byol(const PlanInput& input);
 Plan plan_deepcluster(const PlanInput& input);
 Plan plan_deepcluster_v2(const PlanInput& input);
@@ -20,7 +18,7 @@ Plan plan_simclr(const PlanInput& input);
 Plan plan_swav(const PlanInput& input);
 
 /// The method's own warnings, beside those that all share.
-void warn_moco(const nlohmann::json& settings, std::int64_t images, Warnings& warnings);
-void warn_swav(const nlohmann::json& settings, std::int64_t images, Warnings& warnings);
+std::vector<std::string> warn_moco(const nlohmann::json& settings, std::int64_t images);
+std::vector<std::string> warn_swav(const nlohmann::json& settings, std::int64_t images);
 
 }  // namespace unlabel::ssl

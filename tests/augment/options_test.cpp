@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
 
+#include "../refusal.h"
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -40,15 +41,6 @@ OptionTable table(Outer& o) {
   return t;
 }
 
-std::string message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "(nothing thrown)";
-}
-
 TEST(OptionTable, RoundTrips) {
   Outer a, b;
   a.queue = 3840;
@@ -79,28 +71,28 @@ TEST(OptionTable, ReadsCommandLineText) {
 TEST(OptionTable, RefusesWithTheNameAndTheNearestOne) {
   Outer o;
   auto t = table(o);
-  EXPECT_EQ(message([&] {
+  EXPECT_EQ(refusal([&] {
               t.from_json({{"sinkhorn", {{"epsilom", 1}}}}, "r.json");
             }),
             "r.json: unknown option 'sinkhorn.epsilom' (did you mean 'sinkhorn.epsilon'?)");
-  EXPECT_EQ(message([&] {
+  EXPECT_EQ(refusal([&] {
               t.from_json({{"sinkhorn", {{"iterations", 2.5}}}}, "r.json");
             }),
             "r.json: 'sinkhorn.iterations' takes integer, not 2.5");
-  EXPECT_EQ(message([&] { t.set_text("seed", "-1"); }), "'seed' takes integer >= 0, not -1");
-  EXPECT_EQ(message([&] { t.set_text("sinkhorn.iterations", "3000000000"); }),
+  EXPECT_EQ(refusal([&] { t.set_text("seed", "-1"); }), "'seed' takes integer >= 0, not -1");
+  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.iterations", "3000000000"); }),
             "'sinkhorn.iterations' takes integer, not 3000000000");
-  EXPECT_EQ(message([&] { t.set_text("nam", "x"); }), "unknown option '--nam' (did you mean 'name'?)");
-  EXPECT_EQ(message([&] { t.set_text("zzzzzz", "x"); }), "unknown option '--zzzzzz'");
+  EXPECT_EQ(refusal([&] { t.set_text("nam", "x"); }), "unknown option '--nam' (did you mean 'name'?)");
+  EXPECT_EQ(refusal([&] { t.set_text("zzzzzz", "x"); }), "unknown option '--zzzzzz'");
 }
 
 TEST(OptionTable, RefusesAnEmptyObject) {
   Outer o;
   auto t = table(o);
   const auto empty = nlohmann::json::object();
-  EXPECT_EQ(message([&] { t.from_json({{"sinkhorm", empty}}, "r.json"); }), "r.json: unknown option 'sinkhorm'");
+  EXPECT_EQ(refusal([&] { t.from_json({{"sinkhorm", empty}}, "r.json"); }), "r.json: unknown option 'sinkhorm'");
   for (const char* name : {"frozen", "name", "scale", "queue", "seed", "sinkhorn.epsilon"})
-    EXPECT_NE(message([&] {
+    EXPECT_NE(refusal([&] {
                 t.from_json({{name, empty}}, "r.json");
               }).find(std::string("r.json: '") + name + "' takes "),
               std::string::npos)
@@ -112,7 +104,7 @@ TEST(OptionTable, RefusesAnEmptyObject) {
 TEST(JsonFile, IsReadOrRefusedAsWrongUse) {
   const auto path = std::filesystem::temp_directory_path() / ("unlabel_json_" + std::to_string(getpid()));
   const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
-  const auto read = [&] { return message([&] { read_json_file(path.string()); }); };
+  const auto read = [&] { return refusal([&] { read_json_file(path.string()); }); };
   write("{\"a\": \"" + std::string(10000, 'x') + "\"}");
   EXPECT_EQ(read_json_file(path.string())["a"].get<std::string>().size(), 10000u);
   write("{\n\"a\": 1,\n}");

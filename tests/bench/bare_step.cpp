@@ -33,7 +33,10 @@ int main(int count, char** values) {
                    batch, ssl::single_process());
   ssl::to_channels_last(method);
   method.train();
-  ssl::Optimizer optimizer(method.parameter_groups(), {});
+  ssl::OptimizerOptions as_recipe;  // cifar10_small's
+  as_recipe.kind = "sgd";
+  as_recipe.weight_decay = 5e-4;
+  ssl::Optimizer optimizer(method.parameter_groups(), as_recipe);
   ssl::Views views;
   for (std::int64_t i = 0; i < crops; ++i)
     views.crops.push_back(torch::randn({batch, 3, size, size}).contiguous(at::MemoryFormat::ChannelsLast));

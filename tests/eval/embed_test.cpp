@@ -16,8 +16,6 @@
 namespace unlabel::eval {
 namespace {
 
-using testing::message;
-
 std::string contents(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -39,10 +37,10 @@ TEST(Npy, IsFormatOne) {
 
 TEST(Npy, LeavesNothingBehindWhenItFails) {
   data::TempFolder folder;
-  EXPECT_NE(message<Error>([&] { write_npy(folder / "no/a.npy", torch::zeros({2})); }).find("no/a.npy: No such file"),
+  EXPECT_NE(refusal<Error>([&] { write_npy(folder / "no/a.npy", torch::zeros({2})); }).find("no/a.npy: No such file"),
             std::string::npos);
   EXPECT_NE(
-      message([&] { write_npy(folder / "a.npy", torch::zeros({2}, torch::kBool)); }).find("float32, float64 or int64"),
+      refusal([&] { write_npy(folder / "a.npy", torch::zeros({2}, torch::kBool)); }).find("float32, float64 or int64"),
       std::string::npos);
   std::filesystem::create_directory(folder / "b.npy");
   EXPECT_THROW(write_npy(folder / "b.npy", torch::zeros({2})), Error);
@@ -106,7 +104,7 @@ TEST(Embed, WritesFeaturesLabelsAndNames) {
   for (const auto& [name, tensor] : file.tensors)
     EXPECT_TRUE(torch::equal(tensor, name == "features" ? features.values : features.labels)) << name;
 
-  EXPECT_NE(message([&] { write_embeddings(folder / "out.csv", features, *dataset); }).find("out.csv"),
+  EXPECT_NE(refusal([&] { write_embeddings(folder / "out.csv", features, *dataset); }).find("out.csv"),
             std::string::npos);
 }
 

@@ -21,7 +21,6 @@ using data::open_dataset;
 using data::Split;
 using data::TempFolder;
 using testing::eval_view;
-using testing::message;
 using testing::small_encoder;
 using testing::write_classes;
 
@@ -139,7 +138,7 @@ TEST_F(FeaturesOfImages, InBf16AreNearThoseInFloat32) {
   EXPECT_FALSE(torch::equal(half.values, exact.values));
   EXPECT_LT((half.values - exact.values).norm().item<double>(), 0.05 * exact.values.norm().item<double>());
   options.precision = "half";
-  EXPECT_NE(message([&] { extract_features(*encoder, test_, eval_view(), options, one_); }).find("'half'"),
+  EXPECT_NE(refusal([&] { extract_features(*encoder, test_, eval_view(), options, one_); }).find("'half'"),
             std::string::npos);
 }
 
@@ -148,7 +147,7 @@ TEST_F(FeaturesOfImages, ThatAreBrokenEndTheWorkOnEveryRankOrAreLeftOut) {
   folder_.write("train/class2/0.png", std::string("nor this"));
   const auto dataset = open_dataset(folder_.path(), Split::kTrain);
   const auto encoder = small_encoder();
-  const auto why = message<Error>([&] { extract_features(*encoder, dataset, eval_view(), {}, one_); });
+  const auto why = refusal<Error>([&] { extract_features(*encoder, dataset, eval_view(), {}, one_); });
   EXPECT_NE(why.find("class1/5.png"), std::string::npos) << why;
   EXPECT_TRUE(encoder->is_training());
 
@@ -157,7 +156,7 @@ TEST_F(FeaturesOfImages, ThatAreBrokenEndTheWorkOnEveryRankOrAreLeftOut) {
   std::vector<std::string> messages(3);
   ssl::testing::run_ranks(3, [&](std::shared_ptr<const ssl::Group> group) {
     messages[group->rank()] =
-        message<Error>([&] { extract_features(*encoders[group->rank()], dataset, eval_view(), options, *group); });
+        refusal<Error>([&] { extract_features(*encoders[group->rank()], dataset, eval_view(), options, *group); });
   });
   for (const auto& text : messages) EXPECT_NE(text.find("class1/5.png"), std::string::npos) << text;
 
@@ -197,10 +196,10 @@ TEST_F(FeaturesOfImages, OfUnlabelledFoldersAreRefusedByMeasures) {
   const auto dataset = open_dataset(plain.path(), Split::kTrain);
   const auto features = extract_features(*small_encoder(), dataset, eval_view(), {}, one_);
   EXPECT_EQ(features.size(), 4);
-  EXPECT_NE(message([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"),
+  EXPECT_NE(refusal([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"),
             std::string::npos);
-  EXPECT_NE(message([&] { OnlineKnn(dataset, test_, eval_view()); }).find("needs labelled images"), std::string::npos);
-  EXPECT_NE(message([&] {
+  EXPECT_NE(refusal([&] { OnlineKnn(dataset, test_, eval_view()); }).find("needs labelled images"), std::string::npos);
+  EXPECT_NE(refusal([&] {
               linear_probe(*small_encoder(), train_, dataset, linear_train_view(eval_view()), eval_view(), {}, one_);
             }).find("4 of 4 test images have no label"),
             std::string::npos);
@@ -208,7 +207,7 @@ TEST_F(FeaturesOfImages, OfUnlabelledFoldersAreRefusedByMeasures) {
 
 TEST_F(FeaturesOfImages, NeedOneView) {
   EXPECT_NE(
-      message([&] { extract_features(*small_encoder(), train_, augment::preset("swav"), {}, one_); }).find("makes 8"),
+      refusal([&] { extract_features(*small_encoder(), train_, augment::preset("swav"), {}, one_); }).find("makes 8"),
       std::string::npos);
 }
 

@@ -10,7 +10,6 @@ namespace {
 
 using testing::blobs;
 using testing::make_features;
-using testing::message;
 using testing::tensor_of;
 
 TEST(Knn, AgreesWithThePublishedArithmetic) {
@@ -49,7 +48,7 @@ TEST(Knn, NamedProtocolsAreThePublishedOnes) {
   KnnOptions changed;
   changed.k = 5;
   EXPECT_EQ(knn(train, test, changed, *ssl::single_process()).protocol, "custom");
-  EXPECT_NE(message([&] { run("dinno"); }).find("did you mean 'dino'?"), std::string::npos);
+  EXPECT_NE(refusal([&] { run("dinno"); }).find("did you mean 'dino'?"), std::string::npos);
 }
 
 TEST(Knn, LowersKToTheTrainingSetAndSaysSo) {
@@ -148,27 +147,27 @@ TEST(Knn, RefusesWhatItCannotMeasure) {
   const auto& one = *ssl::single_process();
   auto unlabelled = train;
   unlabelled.labels = torch::full({20}, -1, torch::kInt64);
-  EXPECT_EQ(message([&] { knn(unlabelled, test, {}, one); }),
+  EXPECT_EQ(refusal([&] { knn(unlabelled, test, {}, one); }),
             "20 of 20 training images have no label, and this measure needs one for each: use a folder with one folder "
             "a class");
-  EXPECT_NE(message([&] { knn(train, blobs(5, 3, 2, 2), {}, one); }).find("test features 3"), std::string::npos);
-  EXPECT_NE(message([&] {
+  EXPECT_NE(refusal([&] { knn(train, blobs(5, 3, 2, 2), {}, one); }).find("test features 3"), std::string::npos);
+  EXPECT_NE(refusal([&] {
               knn(train, make_features(torch::empty({0, 4}), torch::empty({0}, torch::kInt64)), {}, one);
             }).find("no test images"),
             std::string::npos);
   auto broken = test;
   broken.values = test.values.clone();
   broken.values[3][1] = NAN;
-  EXPECT_NE(message<Error>([&] { knn(train, broken, {}, one); }).find("1 of 5 test"), std::string::npos);
+  EXPECT_NE(refusal<Error>([&] { knn(train, broken, {}, one); }).find("1 of 5 test"), std::string::npos);
   KnnOptions options;
   options.k = 0;
-  EXPECT_NE(message([&] { knn(train, test, options, one); }).find("not 0"), std::string::npos);
+  EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("not 0"), std::string::npos);
   options = {};
   options.temperature = 0;
-  EXPECT_NE(message([&] { knn(train, test, options, one); }).find("positive, not 0"), std::string::npos);
+  EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("positive, not 0"), std::string::npos);
   options = {};
   options.device = "gpu";
-  EXPECT_NE(message([&] { knn(train, test, options, one); }).find("'gpu'"), std::string::npos);
+  EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("'gpu'"), std::string::npos);
 }
 
 }  // namespace

@@ -18,7 +18,6 @@ namespace {
 using data::open_dataset;
 using data::Split;
 using testing::eval_view;
-using testing::message;
 using testing::small_encoder;
 
 class LinearProbe : public ::testing::Test {
@@ -124,14 +123,14 @@ TEST_F(LinearProbe, EndsOnEveryRankWhenAnImageIsBroken) {
   std::vector<std::shared_ptr<ssl::Encoder>> encoders{small_encoder(), small_encoder()};
   std::vector<std::string> messages(2);
   ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
-    messages[group->rank()] = message<Error>([&] { run(*encoders[group->rank()], *group); });
+    messages[group->rank()] = refusal<Error>([&] { run(*encoders[group->rank()], *group); });
   });
   for (const auto& text : messages) EXPECT_NE(text.find("class1/5.png"), std::string::npos) << text;
 }
 
 TEST_F(LinearProbe, SaysThatItDiverged) {
   options_.lr = 1e38;
-  EXPECT_NE(message<Error>([&] { run(*small_encoder(), one_); }).find("diverged"), std::string::npos);
+  EXPECT_NE(refusal<Error>([&] { run(*small_encoder(), one_); }).find("diverged"), std::string::npos);
 }
 
 TEST(Hits, ScoresThatAreNotFiniteAreWrong) {

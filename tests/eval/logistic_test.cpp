@@ -10,7 +10,6 @@ namespace {
 
 using testing::blobs;
 using testing::make_features;
-using testing::message;
 using testing::tensor_of;
 
 TEST(Logistic, AgreesWithScikitLearn) {
@@ -107,11 +106,11 @@ TEST(Logistic, RefusesWhatItCannotFit) {
   unlabelled.labels = torch::full({20}, -1, torch::kInt64);
   const auto& one = *ssl::single_process();
   EXPECT_NE(
-      message([&] { logistic_regression(train, unlabelled, {}, one); }).find("20 of 20 test images have no label"),
+      refusal([&] { logistic_regression(train, unlabelled, {}, one); }).find("20 of 20 test images have no label"),
       std::string::npos);
   LogisticOptions options;
   options.l2 = 0;
-  EXPECT_NE(message([&] { logistic_regression(train, train, options, one); }).find("positive, not 0"),
+  EXPECT_NE(refusal([&] { logistic_regression(train, train, options, one); }).find("positive, not 0"),
             std::string::npos);
 }
 

@@ -4,6 +4,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/eval/features.h>
 
+#include "../refusal.h"
 #include <torch/types.h>
 
 #include <functional>
@@ -40,16 +41,6 @@ inline Features blobs(std::int64_t n, std::int64_t dim, std::int64_t classes, st
   const auto centres = torch::randn({classes, dim}, centre_generator);
   const auto labels = torch::randint(classes, {n}, generator, torch::kInt64);
   return make_features(centres.index_select(0, labels) + noise * torch::randn({n, dim}, generator), labels);
-}
-
-template <class Exception = UsageError>
-std::string message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Exception& error) {
-    return error.what();
-  }
-  return "(nothing thrown)";
 }
 
 }  // namespace unlabel::eval::testing

@@ -5,41 +5,28 @@ The arithmetic is that of DeepMind's released code on one device, written anew a
 normalises by its own batches and moves after each update, heads with one bias, LARS that leaves biases and norms alone, linear
 warm-up whose end is not reached within it, cosines for the rate and for the target's momentum. It runs over the schedule's end.
 """
-import json
 import math
-import pathlib
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+
+from tiny_method import FEATURES, Backbone, chirp, flat, gradients, save, state
 
 torch.set_default_dtype(torch.float64)
 
 SIZE, BATCH, STEPS, TOTAL, WARMUP = 12, 6, 14, 12, 3
-FEATURES, HIDDEN, DIM = 6, 8, 5
+HIDDEN, DIM = 8, 5
 PEAK, WEIGHT_DECAY, MOMENTUM, ETA = 0.8, 0.01, 0.9, 0.05
 BASE_MOMENTUM = 0.9
 KEEP = [0, 2, 5, 11, 13]  # steps whose gradients are written
 
 
 def view(step, number):
-    """A chirp, so that inputs need no file."""
-    i = torch.arange(BATCH * 3 * SIZE * SIZE, dtype=torch.float64)
-    return torch.sin(0.9 * i + 0.001 * i * i + 1.7 * number + 0.6 * step).view(BATCH, 3, SIZE, SIZE)
+    return chirp((BATCH, 3, SIZE, SIZE), 1.7 * number, 0.6 * step)
 
 
 def mlp(inputs):
     return nn.Sequential(nn.Linear(inputs, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, DIM, bias=False))
-
-
-class Backbone(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, FEATURES, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(FEATURES)
-
-    def forward(self, x):
-        return F.relu(self.norm(self.conv(x))).mean((2, 3))
 
 
 def decay(step, total):
@@ -52,10 +39,6 @@ def rate(step):
 
 def unit(x):
     return x * torch.rsqrt(torch.clamp((x * x).sum(1, keepdim=True), min=1e-12))
-
-
-def flat(tensors):
-    return {n: t.detach().flatten().tolist() for n, t in tensors}
 
 
 def main():
@@ -81,7 +64,7 @@ def main():
         out["losses"].append(loss.item())
         out["rates"].append(rate(step))
         if step in KEEP:
-            out["gradients"][str(step)] = flat((n, p.grad) for n, p in online.named_parameters())
+            out["gradients"][str(step)] = gradients(online.named_parameters())
         with torch.no_grad():
             for n, p in online.named_parameters():
                 g = p.grad
@@ -94,10 +77,10 @@ def main():
             tau = 1 - (1 - BASE_MOMENTUM) * decay(step, TOTAL)
             for t, p in pairs:
                 t.copy_(tau * t + (1 - tau) * p)
-    state = {**online.state_dict(), **target.state_dict()}
-    out["end"] = flat((n, t) for n, t in state.items() if "num_batches" not in n)
+    tensors = {**online.state_dict(), **target.state_dict()}
+    out["end"] = state(tensors.items())
     assert all(math.isfinite(x) for x in out["losses"])
-    pathlib.Path(__file__).with_name("byol.json").write_text(json.dumps(out) + "\n")
+    save(__file__, out)
     print(out["losses"])
 
 

@@ -6,20 +6,19 @@ view against view with an image's own masked, the sum of the two means of cross 
 network that moves before each forward pass, keys of a shuffled batch normalised in groups, a queue that begins with random directions,
 with the newest keys in front; it is filled more than once.
 """
-import json
 import math
-import pathlib
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from sampler import element
+from tiny_method import FEATURES, Backbone, Sgd, chirp, flat, gradients, save, state
 
 torch.set_default_dtype(torch.float64)
 
 SIZE, BATCH, STEPS = 12, 8, 9
-FEATURES, HIDDEN, DIM = 6, 8, 5
+HIDDEN, DIM = 8, 5
 LR, MOMENTUM, WEIGHT_DECAY = {"simclr": 0.1, "moco": 0.2}, 0.9, 0.01
 TEMPERATURE = {"simclr": 0.1, "moco": 0.2}
 KEY_MOMENTUM, QUEUE, NORM_GROUP, SEED = 0.9, 20, 4, 5
@@ -27,23 +26,7 @@ KEEP = [0, 1, 4, 8]  # steps whose gradients are written
 
 
 def view(step, number):
-    """A chirp, so that inputs need no file."""
-    i = torch.arange(BATCH * 3 * SIZE * SIZE, dtype=torch.float64)
-    return torch.sin(0.9 * i + 0.001 * i * i + 1.7 * number + 0.6 * step).view(BATCH, 3, SIZE, SIZE)
-
-
-class Backbone(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, FEATURES, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(FEATURES)
-
-    def forward(self, x):
-        return F.relu(self.norm(self.conv(x))).mean((2, 3))
-
-
-def flat(tensors):
-    return {n: t.detach().flatten().tolist() for n, t in tensors}
+    return chirp((BATCH, 3, SIZE, SIZE), 1.7 * number, 0.6 * step)
 
 
 def simclr_network():
@@ -93,20 +76,16 @@ class Moco:
 def train(net, lr, loss_of):
     out = {"start": flat((n, p) for n, p in net.named_parameters() if p.requires_grad), "losses": [], "gradients": {}}
     learning = {n: p for n, p in net.named_parameters() if p.requires_grad}
-    buffers = {}
+    sgd = Sgd(lr, MOMENTUM, WEIGHT_DECAY)
     for step in range(STEPS):
         loss = loss_of(step)
         net.zero_grad()
         loss.backward()
         out["losses"].append(loss.item())
         if step in KEEP:
-            out["gradients"][str(step)] = flat((n, p.grad) for n, p in learning.items())
-        with torch.no_grad():
-            for n, p in learning.items():
-                g = p.grad + WEIGHT_DECAY * p
-                buffers[n] = MOMENTUM * buffers[n] + g if n in buffers else g.clone()
-                p -= lr * buffers[n]
-    out["end"] = flat((n, t) for n, t in net.state_dict().items() if "num_batches" not in n)
+            out["gradients"][str(step)] = gradients(learning.items())
+        sgd.step(learning.items())
+    out["end"] = state(net.state_dict().items())
     assert all(math.isfinite(x) for x in out["losses"])
     return out
 
@@ -120,7 +99,7 @@ def main():
     run = train(moco.net, LR["moco"], moco.loss)
     run["first_queue"] = moco.first_queue.flatten().tolist()
     run["queue"] = moco.queue.flatten().tolist()
-    pathlib.Path(__file__).with_name("contrast.json").write_text(json.dumps({"simclr": simclr, "moco": run}) + "\n")
+    save(__file__, {"simclr": simclr, "moco": run})
     print(simclr["losses"], run["losses"])
 
 

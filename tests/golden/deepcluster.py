@@ -6,20 +6,19 @@ and scaled to length 1, k-means on the plane, a new top layer each epoch with SG
 the rest. Three clusterings happen. The order of samples is given here; first centroids and top layers are drawn as the library draws
 them. Features, points and centroids are rounded to float32, as there.
 """
-import json
 import math
-import pathlib
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from sampler import clustering_seed, element
+from tiny_method import FEATURES, Backbone, Sgd, flat, gradients, save, single, state
 
 torch.set_default_dtype(torch.float64)
 
 SIZE, SAMPLES, BATCH, EPOCHS, STEPS, SEED = 12, 30, 6, 3, 4, 5
-CLUSTERS, PCA, ITERATIONS, FEATURES = 5, 4, 20, 6
+CLUSTERS, PCA, ITERATIONS = 5, 4, 20
 LR, TOP_LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.3, 0.9, 0.01
 KEEP = [0, 3, 4, 11]  # steps whose gradients are written
 
@@ -30,30 +29,17 @@ def image(sample, epoch):
     return torch.sin((0.2 + 0.1 * sample) * i + 0.001 * i * i + 0.6 * epoch).view(3, SIZE, SIZE)
 
 
-def single(x):
-    return x.to(torch.float32).to(torch.float64)
-
-
 class Network(nn.Module):
     def __init__(self):
         super().__init__()
-        self.backbone = nn.Sequential()
-        self.backbone.conv = nn.Conv2d(3, FEATURES, 3, stride=2, padding=1, bias=False)
-        self.backbone.norm = nn.BatchNorm2d(FEATURES)
+        self.backbone = Backbone()
         self.top_layer = nn.Linear(FEATURES, CLUSTERS)
-
-    def features(self, x):
-        return F.relu(self.backbone(x)).mean((2, 3))
-
-
-def flat(tensors):
-    return {n: t.detach().flatten().tolist() for n, t in tensors}
 
 
 @torch.no_grad()
 def cluster(net, epoch):
     net.eval()
-    x = single(net.features(torch.stack([image(s, -1) for s in range(SAMPLES)])))
+    x = single(net.backbone(torch.stack([image(s, -1) for s in range(SAMPLES)])))
     net.train()
     centred = x - x.mean(0)
     values, vectors = torch.linalg.eigh(centred.t() @ centred / SAMPLES)
@@ -73,7 +59,7 @@ def main():
     torch.manual_seed(0)
     net = Network()
     out = {"start": flat(net.named_parameters()), "losses": [], "gradients": {}, "clusters": []}
-    buffers = {}
+    sgd, top_sgd = Sgd(LR, MOMENTUM, WEIGHT_DECAY), Sgd(TOP_LR, 0, WEIGHT_DECAY)
     for epoch in range(EPOCHS):
         clusters = cluster(net, epoch)
         out["clusters"].append(clusters.tolist())
@@ -84,24 +70,18 @@ def main():
         for t in range(STEPS):
             step = epoch * STEPS + t
             samples = [element(t * BATCH + i, SAMPLES, SEED, epoch) for i in range(BATCH)]
-            scores = net.top_layer(F.relu(net.features(torch.stack([image(s, epoch) for s in samples]))))
+            scores = net.top_layer(F.relu(net.backbone(torch.stack([image(s, epoch) for s in samples]))))
             loss = F.cross_entropy(scores, clusters[samples])
             net.zero_grad()
             loss.backward()
             out["losses"].append(loss.item())
             if step in KEEP:
-                out["gradients"][str(step)] = flat((n, p.grad) for n, p in net.named_parameters())
-            with torch.no_grad():
-                for n, p in net.named_parameters():
-                    g = p.grad + WEIGHT_DECAY * p
-                    if n.startswith("top_layer"):
-                        p -= TOP_LR * g
-                        continue
-                    buffers[n] = MOMENTUM * buffers[n] + g if n in buffers else g.clone()
-                    p -= LR * buffers[n]
-    out["end"] = flat((n, t) for n, t in net.state_dict().items() if "num_batches" not in n)
+                out["gradients"][str(step)] = gradients(net.named_parameters())
+            sgd.step(net.backbone.named_parameters())
+            top_sgd.step(net.top_layer.named_parameters())
+    out["end"] = state(net.state_dict().items())
     assert all(math.isfinite(x) for x in out["losses"])
-    pathlib.Path(__file__).with_name("deepcluster.json").write_text(json.dumps(out) + "\n")
+    save(__file__, out)
     print(out["losses"])
 
 

@@ -6,21 +6,20 @@ training mode, spherical k-means for each head over the bank of its crop, protot
 clusters, samples outside of the banks ignored, SGD. Two samples of twenty are dropped in each epoch, and three clusterings happen. The
 order of samples and the first centroids are drawn as the library draws them. Banks and centroids are rounded to float32, as there.
 """
-import json
 import math
-import pathlib
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from sampler import clustering_seed, element
+from tiny_method import FEATURES, Backbone, Sgd, chirp, flat, forward_by_size, gradients, save, single, state
 
 torch.set_default_dtype(torch.float64)
 
 SIZES = [12, 12, 8]  # two global crops and a local one
 SAMPLES, ASSIGN, BATCH, EPOCHS, SEED = 20, 2, 6, 3, 5
-HEADS, DIM, HIDDEN, FEATURES = [4, 5, 3], 5, 8, 6
+HEADS, DIM, HIDDEN = [4, 5, 3], 5, 8
 TEMPERATURE, ITERATIONS, FREEZE = 0.1, 10, 5
 LR, MOMENTUM, WEIGHT_DECAY = 0.2, 0.9, 0.01
 STEPS = SAMPLES // BATCH
@@ -28,10 +27,7 @@ KEEP = [0, 4, 5, 8]  # steps whose gradients are written
 
 
 def crop(sample, epoch, view):
-    """A chirp, so that inputs need no file."""
-    size = SIZES[view]
-    i = torch.arange(3 * size * size, dtype=torch.float64)
-    return torch.sin(0.9 * i + 0.001 * i * i + 1.7 * view + 0.6 * epoch + 1.1 * sample).view(3, size, size)
+    return chirp((3, SIZES[view], SIZES[view]), 1.7 * view, 0.6 * epoch, 1.1 * sample)
 
 
 def batch(epoch, step):
@@ -42,34 +38,17 @@ def batch(epoch, step):
 class Network(nn.Module):
     def __init__(self):
         super().__init__()
-        self.backbone = nn.Sequential()
-        self.backbone.conv = nn.Conv2d(3, FEATURES, 3, stride=2, padding=1, bias=False)
-        self.backbone.norm = nn.BatchNorm2d(FEATURES)
+        self.backbone = Backbone()
         self.projection_head = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, DIM))
         self.prototypes = nn.Module()
         for h, k in enumerate(HEADS):
             self.prototypes.add_module(f"prototypes{h}", nn.Linear(DIM, k, bias=False))
 
     def embed(self, crops):
-        features, start = [], 0
-        while start < len(crops):
-            stop = start
-            while stop < len(crops) and crops[stop].shape[-1] == crops[start].shape[-1]:
-                stop += 1
-            features.append(F.relu(self.backbone(torch.cat(crops[start:stop]))).mean((2, 3)))
-            start = stop
-        return F.normalize(self.projection_head(torch.cat(features)), dim=1)
+        return F.normalize(self.projection_head(forward_by_size(self.backbone, crops)), dim=1)
 
     def head(self, h):
         return getattr(self.prototypes, f"prototypes{h}")
-
-
-def single(x):
-    return x.to(torch.float32).to(torch.float64)
-
-
-def flat(tensors):
-    return {n: t.detach().flatten().tolist() for n, t in tensors}
 
 
 @torch.no_grad()
@@ -107,7 +86,7 @@ def main():
             rows = slice(step * BATCH, (step + 1) * BATCH)
             bank[:, rows] = torch.stack([single(net.embed([crop])) for crop in crops[:ASSIGN]])
             index[rows] = torch.tensor(samples)
-    buffers = {}
+    sgd = Sgd(LR, MOMENTUM, WEIGHT_DECAY)
     for epoch in range(EPOCHS):
         clusters, objective = cluster(net, bank, index, epoch)
         out["clusters"].append(clusters.flatten().tolist())
@@ -125,23 +104,17 @@ def main():
             loss.backward()
             out["losses"].append(loss.item())
             if iteration in KEEP:
-                out["gradients"][str(iteration)] = flat((n, p.grad) for n, p in net.named_parameters())
-            with torch.no_grad():
-                for n, p in net.named_parameters():
-                    if iteration < FREEZE and "prototypes" in n:
-                        continue
-                    g = p.grad + WEIGHT_DECAY * p
-                    buffers[n] = MOMENTUM * buffers[n] + g if n in buffers else g.clone()
-                    p -= LR * buffers[n]
-                rows = slice(t * BATCH, (t + 1) * BATCH)
-                bank[:, rows] = single(z.detach()[:ASSIGN * BATCH].view(ASSIGN, BATCH, DIM))
-                index[rows] = torch.tensor(samples)
-    out["end"] = flat((n, t) for n, t in net.state_dict().items() if "num_batches" not in n)
+                out["gradients"][str(iteration)] = gradients(net.named_parameters())
+            sgd.step((n, p) for n, p in net.named_parameters() if iteration >= FREEZE or "prototypes" not in n)
+            rows = slice(t * BATCH, (t + 1) * BATCH)
+            bank[:, rows] = single(z.detach()[:ASSIGN * BATCH].view(ASSIGN, BATCH, DIM))
+            index[rows] = torch.tensor(samples)
+    out["end"] = state(net.state_dict().items())
     out["bank"] = bank.flatten().tolist()
     out["bank_samples"] = index.tolist()
     assert all(math.isfinite(x) for x in out["losses"])
     assert any(-100 in clusters for clusters in out["clusters"])
-    pathlib.Path(__file__).with_name("deepcluster_v2.json").write_text(json.dumps(out) + "\n")
+    save(__file__, out)
     print(out["losses"], out["objectives"])
 
 

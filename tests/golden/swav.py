@@ -5,19 +5,19 @@ The arithmetic is that of the released main_swav.py on one GPU, written anew aro
 pass, prototypes normalised before and frozen at first, a queue for each assigned crop, multiplicative Sinkhorn, SGD. Sinkhorn alone is
 kept for several settings too.
 """
-import json
 import math
-import pathlib
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tiny_method import FEATURES, Backbone, Sgd, chirp, flat, forward_by_size, gradients, save
+
 torch.set_default_dtype(torch.float64)
 
 SIZES = [12, 12, 8, 8]  # two global and two local crops
 ASSIGN, BATCH, STEPS, STEPS_PER_EPOCH = 2, 6, 11, 3
-K, DIM, HIDDEN, FEATURES = 7, 5, 8, 6
+K, DIM, HIDDEN = 7, 5, 8
 TEMPERATURE, EPSILON, ITERATIONS = 0.1, 0.05, 3
 FREEZE, QUEUE, QUEUE_EPOCH = 4, 16, 1
 LR, MOMENTUM, WEIGHT_DECAY = 0.2, 0.9, 0.01
@@ -25,30 +25,18 @@ KEEP = [0, 3, 4, 6, 10]  # steps whose gradients are written
 
 
 def crop(step, view):
-    """A chirp, so that inputs need no file."""
-    size = SIZES[view]
-    i = torch.arange(BATCH * 3 * size * size, dtype=torch.float64)
-    return torch.sin(0.9 * i + 0.001 * i * i + 1.7 * view + 0.6 * step).view(BATCH, 3, size, size)
+    return chirp((BATCH, 3, SIZES[view], SIZES[view]), 1.7 * view, 0.6 * step)
 
 
 class Network(nn.Module):
     def __init__(self):
         super().__init__()
-        self.backbone = nn.Sequential()
-        self.backbone.conv = nn.Conv2d(3, FEATURES, 3, stride=2, padding=1, bias=False)
-        self.backbone.norm = nn.BatchNorm2d(FEATURES)
+        self.backbone = Backbone()
         self.projection_head = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, DIM))
         self.prototypes = nn.Linear(DIM, K, bias=False)
 
     def forward(self, crops):
-        features, start = [], 0
-        while start < len(crops):
-            stop = start
-            while stop < len(crops) and crops[stop].shape[-1] == crops[start].shape[-1]:
-                stop += 1
-            features.append(F.relu(self.backbone(torch.cat(crops[start:stop]))).mean((2, 3)))
-            start = stop
-        z = F.normalize(self.projection_head(torch.cat(features)), dim=1)
+        z = F.normalize(self.projection_head(forward_by_size(self.backbone, crops)), dim=1)
         return z, self.prototypes(z)
 
 
@@ -63,16 +51,12 @@ def sinkhorn(scores, epsilon, iterations):
     return (q * b).t()
 
 
-def flat(tensors):
-    return {n: t.detach().flatten().tolist() for n, t in tensors}
-
-
 def main():
     torch.manual_seed(0)
     net = Network()
     net.train()
     out = {"start": flat(net.named_parameters()), "losses": [], "gradients": {}, "queue_used": []}
-    buffers = {}
+    sgd = Sgd(LR, MOMENTUM, WEIGHT_DECAY)
     length = QUEUE - QUEUE % BATCH
     queue = torch.zeros(ASSIGN, length, DIM)
     for step in range(STEPS):
@@ -102,14 +86,8 @@ def main():
         out["losses"].append(loss.item())
         out["queue_used"].append(used)
         if step in KEEP:
-            out["gradients"][str(step)] = flat((n, p.grad) for n, p in net.named_parameters())
-        with torch.no_grad():
-            for n, p in net.named_parameters():
-                if step < FREEZE and "prototypes" in n:
-                    continue
-                g = p.grad + WEIGHT_DECAY * p
-                buffers[n] = MOMENTUM * buffers[n] + g if n in buffers else g.clone()
-                p -= LR * buffers[n]
+            out["gradients"][str(step)] = gradients(net.named_parameters())
+        sgd.step((n, p) for n, p in net.named_parameters() if step >= FREEZE or "prototypes" not in n)
     out["end"] = flat(net.named_parameters())
     out["queue"] = queue.flatten().tolist()
 
@@ -120,7 +98,7 @@ def main():
         out["sinkhorn"].append({"epsilon": epsilon, "iterations": iterations, "rows": rows, "columns": columns,
                                 "q": sinkhorn(scores, epsilon, iterations).flatten().tolist()})
     assert all(math.isfinite(x) for x in out["losses"])
-    pathlib.Path(__file__).with_name("swav.json").write_text(json.dumps(out) + "\n")
+    save(__file__, out)
     print(out["losses"], out["queue_used"])
 
 

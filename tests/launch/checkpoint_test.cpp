@@ -67,6 +67,16 @@ TEST(Checkpoint, PassesOverADamagedOneAndSaysWhy) {
   EXPECT_THROW(read_checkpoint(place), MismatchError);
 }
 
+TEST(Checkpoint, IsNotPassedOverWhenItCannotBeReadNow) {
+  TemporaryFolder folder;
+  const std::string place = folder.path().string();
+  for (int i = 1; i <= 2; ++i) write_checkpoint(place, checkpoint_at(i));
+  // What opens and does not read.
+  fs::remove(place + "/step-00000002/state.safetensors");
+  fs::create_directory(place + "/step-00000002/state.safetensors");
+  EXPECT_THROW(read_checkpoint(place), UnreadableCheckpoint);
+}
+
 TEST(Checkpoint, IsOfTheMomentWhenItWasPacked) {
   TemporaryFolder folder;
   auto checkpoint = checkpoint_at(5);

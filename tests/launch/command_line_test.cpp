@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/command_line.h>
 
+#include "../refusal.h"
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -36,12 +37,7 @@ Options parse(const std::vector<std::string>& arguments) {
 }
 
 std::string refusal(const std::vector<std::string>& arguments) {
-  try {
-    parse(arguments);
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "(accepted)";
+  return unlabel::refusal([&] { parse(arguments); });
 }
 
 TEST(CommandLine, TakesEverySpelling) {

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/environment.h>
 
+#include "../refusal.h"
 #include <gtest/gtest.h>
 
 #include <map>
@@ -17,12 +18,7 @@ Environment read(std::map<std::string, std::string> variables) {
 }
 
 std::string refusal(const std::map<std::string, std::string>& variables) {
-  try {
-    read(variables);
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "(accepted)";
+  return unlabel::refusal([&] { read(variables); });
 }
 
 TEST(Environment, IsSingleWithoutVariables) {

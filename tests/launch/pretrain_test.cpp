@@ -186,6 +186,41 @@ TEST_F(CiPretrain, ASchedulersAndALaunchersSignalAreOne) {
   EXPECT_TRUE(fs::exists(out("signals/checkpoints/latest/manifest.json")));
 }
 
+TEST_F(CiPretrain, StopsOnASignalInAPassOverTheData) {
+  // DeepCluster takes the features of all images before it trains.
+  const std::string images = out("many"), run = out("signal-pass");
+  make_images(images, 1500, 64, 0);
+  const Arguments arguments{"pretrain",
+                            "deepcluster",
+                            "--data",
+                            images,
+                            "--out",
+                            run,
+                            "--encoder.width",
+                            "8",
+                            "--epochs",
+                            "2",
+                            "--max-steps",
+                            "1",
+                            "--deepcluster.clusters",
+                            "4",
+                            "--threads",
+                            "0"};
+  Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} + arguments);
+  for (int i = 0; i < 600 && program.errors_so_far().find(" an epoch") == std::string::npos; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  program.signal(SIGTERM);
+  auto outcome = program.wait();
+  EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
+  EXPECT_NE(outcome.err.find("stopped on request after step 0"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(fs::exists(run + "/checkpoints/step-00000000/manifest.json"));
+  outcome = unlabel(arguments);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const std::string straight = out("undisturbed-pass");
+  ASSERT_EQ(unlabel(with(arguments, {{"--out", straight}})).exit_code, 0);
+  EXPECT_EQ(read_bytes(run + "/encoder.safetensors"), read_bytes(straight + "/encoder.safetensors"));
+}
+
 TEST_F(CiPretrain, StopsOnASignalToOneOfTwoRanks) {
   const auto ranks = start_ranks(2, with(small_run(data(), out("signal-two")), {{"--epochs", "3000"}}));
   wait_for_steps(out("signal-two/metrics.jsonl"));
@@ -347,6 +382,19 @@ TEST_F(CiPretrain, AFolderOfCheckpointsThatCannotBeReadIsNoFreshStart) {
   EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
   EXPECT_NE(outcome.err.find("cannot read " + run + "/checkpoints"), std::string::npos) << outcome.err;
   EXPECT_EQ(read_bytes(run + "/metrics.jsonl"), metrics);
+}
+
+TEST_F(CiPretrain, DoesNotStartAFinishedRunOver) {
+  const std::string run = out("pruned");
+  const auto arguments = small_run(data(), run) + Arguments{"--max-steps", "2"};
+  ASSERT_EQ(unlabel(arguments).exit_code, 0);
+  const auto encoder = read_bytes(run + "/encoder.safetensors"), log = read_bytes(run + "/metrics.jsonl");
+  fs::remove_all(run + "/checkpoints");
+  const auto outcome = unlabel(arguments);
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("whose checkpoints are gone"), std::string::npos) << outcome.err;
+  EXPECT_EQ(read_bytes(run + "/encoder.safetensors"), encoder);
+  EXPECT_EQ(read_bytes(run + "/metrics.jsonl"), log);
 }
 
 TEST_F(CiPretrain, SetsADamagedCheckpointAside) {

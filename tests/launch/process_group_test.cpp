@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/data_parallel.h>
 
+#include "../refusal.h"
 #include "rank_threads.h"
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
@@ -77,12 +78,8 @@ TEST(ProcessGroup, GathersTextsOfAnyLength) {
 }
 
 TEST(ProcessGroup, NamesTheRankThatDoesNotCome) {
-  try {
-    connect(local_environment(0, 2, free_port()), c10::kCPU, {"gloo", 1});
-    FAIL() << "connected alone";
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("rank 1 of 2 did not come within 1 s"), std::string::npos) << error.what();
-  }
+  const auto message = refusal<Error>([] { connect(local_environment(0, 2, free_port()), c10::kCPU, {"gloo", 1}); });
+  EXPECT_NE(message.find("rank 1 of 2 did not come within 1 s"), std::string::npos) << message;
 }
 
 TEST(ProcessGroup, SaysThatThePortIsTaken) {
@@ -94,12 +91,10 @@ TEST(ProcessGroup, SaysThatThePortIsTaken) {
   ASSERT_EQ(::listen(descriptor, 1), 0);
   socklen_t size = sizeof address;
   ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size);
-  try {
+  const auto message = refusal<Error>([&] {
     connect(local_environment(0, 2, ntohs(address.sin_port)), c10::kCPU, {"gloo", 5});
-    ADD_FAILURE() << "listened at a taken port";
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("port is most likely taken"), std::string::npos) << error.what();
-  }
+  });
+  EXPECT_NE(message.find("port is most likely taken"), std::string::npos) << message;
   ::close(descriptor);
 }
 

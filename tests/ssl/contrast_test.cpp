@@ -7,9 +7,9 @@
 #include <unlabel/ssl/optimizer.h>
 #include <unlabel/ssl/simclr.h>
 
+#include "../refusal.h"
 #include "thread_group.h"
 #include "tiny_method.h"
-#include <ATen/autocast_mode.h>
 
 #include <cmath>
 #include <limits>
@@ -144,7 +144,24 @@ TEST(Contrast, IsTheSameOnAnyNumberOfRanks) {
   }
 }
 
-TEST(Contrast, KeepsSimilaritiesOutOfAutocast) {
+TEST(Contrast, KeepsSimclrsSimilaritiesOutOfAutocast) {
+  const auto method = simclr();
+  to_float_dtype(*method, torch::kFloat);
+  // Two views that are one, so that the embeddings of both are known.
+  auto views = testing::chirps({12, 12}, kBatch, 0);
+  views.crops[1] = views.crops[0] = views.crops[0].to(torch::kFloat);
+  const auto loss = testing::in_bf16([&] { return method->loss(views, {}); });
+  EXPECT_EQ(loss.value.scalar_type(), torch::kFloat);
+  EXPECT_EQ(loss.embeddings.scalar_type(), torch::kFloat);
+  const auto z = loss.embeddings.to(torch::kDouble).repeat({2, 1});
+  const auto similarity = z.matmul(z.t()) / SimclrOptions().temperature;
+  const auto others = similarity.clone().fill_diagonal_(-std::numeric_limits<double>::infinity());
+  const auto positives = similarity.diagonal(kBatch);
+  const auto expected = 2 * (others.logsumexp(1).narrow(0, 0, kBatch) - positives).mean();
+  EXPECT_NEAR(loss.value.item<double>(), expected.item<double>(), 1e-5);
+}
+
+TEST(Contrast, KeepsMocosSimilaritiesOutOfAutocast) {
   MocoOptions options;
   options.hidden_dim = 0;
   options.projection_dim = 6;
@@ -162,12 +179,7 @@ TEST(Contrast, KeepsSimilaritiesOutOfAutocast) {
   const auto queue = method.named_buffers()["queue.embeddings"], before = queue.clone();
   const auto plain = method.loss(views, {}).value;
   queue.copy_(before);
-  at::autocast::set_autocast_enabled(at::kCPU, true);
-  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-  EXPECT_EQ(at::matmul(torch::ones({2, 2}), torch::ones({2, 2})).scalar_type(), torch::kBFloat16);
-  const auto mixed = method.loss(views, {}).value;
-  at::autocast::clear_cache();
-  at::autocast::set_autocast_enabled(at::kCPU, false);
+  const auto mixed = testing::in_bf16([&] { return method.loss(views, {}).value; });
   EXPECT_EQ(mixed.scalar_type(), torch::kFloat);
   EXPECT_EQ(mixed.item<float>(), plain.item<float>());
 }
@@ -251,21 +263,18 @@ TEST(Gather, SendsGradientsBackToTheirRank) {
 }
 
 TEST(Contrast, RefusesWhatCannotBe) {
-  const auto refused = [](auto change) -> std::string {
+  const auto refused = [](auto change) {
     auto options = moco_options();
     change(options);
-    try {
+    return refusal([&] {
       Moco(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), options,
            MethodScene{.global_batch = kBatch});
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "";
+    });
   };
-  EXPECT_EQ(refused([](auto&) {}), "");
+  EXPECT_EQ(refused([](auto&) {}), "(accepted)");
   EXPECT_EQ(refused([](auto& o) { o.temperature = 0; }), "moco.temperature is 0: it must be above 0");
-  EXPECT_NE(refused([](auto& o) { o.momentum = 2; }), "");
-  EXPECT_NE(refused([](auto& o) { o.queue_length = 0; }), "");
+  EXPECT_NE(refused([](auto& o) { o.momentum = 2; }), "(accepted)");
+  EXPECT_NE(refused([](auto& o) { o.queue_length = 0; }), "(accepted)");
   for (const auto& [name, make] : kBoth) {
     const auto method = make(single_process());
     EXPECT_THROW(method->loss(testing::chirps({12}, kBatch, 0), {}), UsageError) << name;

@@ -5,6 +5,7 @@
 #include <unlabel/ssl/deepcluster.h>
 #include <unlabel/ssl/optimizer.h>
 
+#include "../refusal.h"
 #include "thread_group.h"
 #include "tiny_method.h"
 
@@ -217,21 +218,18 @@ TEST(DeepCluster, HasTheGradientOfItsLoss) {
 }
 
 TEST(DeepCluster, RefusesWhatCannotBe) {
-  const auto refused = [](auto change) -> std::string {
+  const auto refused = [](auto change) {
     auto options = golden_options();
     change(options);
-    try {
+    return refusal([&] {
       DeepCluster(std::make_shared<TinyEncoder>(), options, MethodScene{.images = kSamples, .global_batch = kBatch});
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "";
+    });
   };
-  EXPECT_EQ(refused([](auto&) {}), "");
+  EXPECT_EQ(refused([](auto&) {}), "(accepted)");
   EXPECT_EQ(refused([](auto& o) { o.clusters = 31; }),
             "deepcluster.clusters is 31, more than the 30 images: give fewer, such as 2");
-  EXPECT_NE(refused([](auto& o) { o.sampling = "other"; }), "");
-  EXPECT_NE(refused([](auto& o) { o.empty = "other"; }), "");
+  EXPECT_NE(refused([](auto& o) { o.sampling = "other"; }), "(accepted)");
+  EXPECT_NE(refused([](auto& o) { o.empty = "other"; }), "(accepted)");
   EXPECT_THROW(Training().method->loss(testing::chirps({12, 12}, 4, 0), {}), UsageError);
   EXPECT_THROW(Training().method->check_views(augment::preset("simclr", {.global_size = 32})), UsageError);
   EXPECT_NO_THROW(Training().method->check_views(augment::preset("deepcluster", {.global_size = 32})));

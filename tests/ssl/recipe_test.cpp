@@ -5,6 +5,7 @@
 #include <unlabel/ssl/recipe.h>
 #include <unlabel/ssl/schedule.h>
 
+#include "../refusal.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
@@ -257,14 +258,9 @@ TEST(Recipe, IsFoundByNameOrFile) {
   EXPECT_THROW(find_recipe(path.string()), UsageError);
   std::filesystem::remove(path);
   EXPECT_THROW(find_recipe(path.string()), UsageError);
-  try {
-    find_recipe("swav_100eq");
-    ADD_FAILURE();
-  } catch (const UsageError& error) {
-    const std::string message = error.what();
-    EXPECT_NE(message.find("did you mean 'swav_100ep'"), std::string::npos) << message;
-    EXPECT_NE(message.find("cifar10_small"), std::string::npos) << message;
-  }
+  const auto message = refusal([] { find_recipe("swav_100eq"); });
+  EXPECT_NE(message.find("did you mean 'swav_100ep'"), std::string::npos) << message;
+  EXPECT_NE(message.find("cifar10_small"), std::string::npos) << message;
 }
 
 TEST(Methods, AreMadeByName) {
@@ -305,7 +301,10 @@ TEST(Methods, CanBeAdded) {
   const auto make = [](const OwnOptions&, const MethodScene&) { return std::shared_ptr<Method>(); };
   for (const char* name : {"swav", "", "My-Method"}) EXPECT_THROW(add_method({name, make}), UsageError) << name;
   EXPECT_THROW(add_method({"mine", nullptr}), UsageError);
-  add_method(own_method<Mine, MineOptions>("mine"));
+  const auto warn = [](const nlohmann::json& settings, std::int64_t images) {
+    return std::vector<std::string>{concat(settings.at("mine").at("strength"), " is much for ", images)};
+  };
+  add_method(own_method<Mine, MineOptions>("mine", {.warnings = warn, .paper = "mine_100ep"}));
   EXPECT_THROW(add_method({"mine", make}), UsageError) << "it is there already";
   require_method("mine");
   MethodOptions options, others;
@@ -317,7 +316,9 @@ TEST(Methods, CanBeAdded) {
   ASSERT_NE(mine, nullptr);
   EXPECT_EQ(mine->strength, 2);
   EXPECT_THROW(make_plan({100, 32, {{"method", "mine"}}}), UsageError) << "it has no plan";
-  EXPECT_EQ(paper_recipe("mine"), "");
+  EXPECT_EQ(plan_warnings({{"method", "mine"}, {"mine", {{"strength", 3}}}}, 2000, 32),
+            std::vector<std::string>{"3 is much for 2000"});
+  EXPECT_EQ(paper_recipe("mine"), "mine_100ep");
 }
 
 }  // namespace

@@ -5,8 +5,9 @@
 #include <unlabel/ssl/models/resnet.h>
 #include <unlabel/ssl/weights.h>
 
+#include "../refusal.h"
 #include "thread_group.h"
-#include <ATen/autocast_mode.h>
+#include "tiny_method.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
@@ -157,11 +158,8 @@ TEST(ResNet, TrainsUnderAutocastInChannelsLast) {
   const auto images = torch::randn({4, 3, 32, 32});
   const auto exact = encoder->forward(images);
   to_channels_last(*encoder);
-  at::autocast::set_autocast_enabled(at::kCPU, true);
-  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-  const auto features = encoder->forward(images.contiguous(at::MemoryFormat::ChannelsLast));
-  at::autocast::clear_cache();
-  at::autocast::set_autocast_enabled(at::kCPU, false);
+  const auto features =
+      testing::in_bf16([&] { return encoder->forward(images.contiguous(at::MemoryFormat::ChannelsLast)); });
   EXPECT_EQ(features.scalar_type(), at::kBFloat16);
   EXPECT_LT(difference(features, exact), 0.1);
   EXPECT_GT(difference(features, exact), 0);
@@ -219,14 +217,7 @@ TEST(ResNet, OneAndTwoRanksGiveTheSameFeaturesAndGradients) {
 }
 
 TEST(ResNet, WrongOptionsAreNamed) {
-  const auto message = [](const EncoderOptions& options) -> std::string {
-    try {
-      make_encoder(options);
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "";
-  };
+  const auto message = [](const EncoderOptions& options) { return refusal([&] { make_encoder(options); }); };
   EXPECT_NE(message({.arch = "resnet5"}).find("did you mean 'resnet50'"), std::string::npos)
       << message({.arch = "resnet5"});
   EXPECT_NE(message({.arch = "vit"}).find("'vit'"), std::string::npos);

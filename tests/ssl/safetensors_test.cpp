@@ -2,6 +2,7 @@
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/safetensors_header.h>
 
+#include "../refusal.h"
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -48,16 +49,6 @@ std::string with_header(const std::string& json, std::size_t data) {
   std::string bytes;
   for (int i = 0; i < 8; ++i) bytes += static_cast<char>(json.size() >> (8 * i) & 0xff);
   return bytes + json + std::string(data, '\0');
-}
-
-template <class Act>
-std::string message_of(Act act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
 }
 
 std::vector<at::ScalarType> types() {
@@ -169,7 +160,7 @@ TEST_F(Safetensors, AFullDiskIsAnError) {
   const rlimit small{4096, before.rlim_max};
   std::signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const auto message = message_of([&] { write_safetensors(path("a"), {{{"x", torch::ones({4096})}}, {}}); });
+  const auto message = refusal<Error>([&] { write_safetensors(path("a"), {{{"x", torch::ones({4096})}}, {}}); });
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_NE(message.find("cannot write " + path("a")), std::string::npos) << message;
   EXPECT_NE(message.find("too large"), std::string::npos) << message;
@@ -271,7 +262,7 @@ TEST_F(Safetensors, HostileHeadersAreRefused) {
   };
   for (const auto& hostile : cases) {
     write_bytes(path("hostile"), with_header(hostile.json, hostile.data));
-    const auto message = message_of([&] { read_safetensors(path("hostile")); });
+    const auto message = refusal<Error>([&] { read_safetensors(path("hostile")); });
     const auto shown = hostile.json.substr(0, 100);
     EXPECT_TRUE(message.starts_with(path("hostile") + ": ")) << shown << ": " << message;
     EXPECT_NE(message.find(hostile.message), std::string::npos) << shown << ": " << message;
@@ -283,7 +274,7 @@ TEST_F(Safetensors, HeaderLengthsThatLieAreRefused) {
     std::string bytes = with_header("{}", 8);
     for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(length >> (8 * i) & 0xff);
     write_bytes(path("a"), bytes);
-    const auto message = message_of([&] { read_safetensors(path("a")); });
+    const auto message = refusal<Error>([&] { read_safetensors(path("a")); });
     EXPECT_TRUE(message.starts_with(path("a") + ": ")) << length << ": " << message;
   }
 }
@@ -329,14 +320,14 @@ TEST_F(Safetensors, BooleansAreZeroOrOne) {
   EXPECT_NO_THROW(read_safetensors(path("a")));
   bytes.back() = 2;
   write_bytes(path("a"), bytes);
-  EXPECT_NE(message_of([&] { read_safetensors(path("a")); }).find("'flags'"), std::string::npos);
+  EXPECT_NE(refusal<Error>([&] { read_safetensors(path("a")); }).find("'flags'"), std::string::npos);
 }
 
 TEST_F(Safetensors, OnlyRegularFilesAreRead) {
-  EXPECT_NE(message_of([&] { read_safetensors(path("none")); }).find("No such file"), std::string::npos);
-  EXPECT_NE(message_of([&] { read_safetensors(folder_.string()); }).find("not a regular file"), std::string::npos);
+  EXPECT_NE(refusal<Error>([&] { read_safetensors(path("none")); }).find("No such file"), std::string::npos);
+  EXPECT_NE(refusal<Error>([&] { read_safetensors(folder_.string()); }).find("not a regular file"), std::string::npos);
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
-  EXPECT_NE(message_of([&] { read_safetensors(path("pipe")); }).find("not a regular file"), std::string::npos);
+  EXPECT_NE(refusal<Error>([&] { read_safetensors(path("pipe")); }).find("not a regular file"), std::string::npos);
 }
 
 TEST_F(CiSafetensorsInPython, ReadsWhatWeWrote) {

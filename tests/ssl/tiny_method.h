@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/options.h>
+#include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/optimizer.h>
@@ -81,6 +82,14 @@ inline double diagnostic(const Loss& loss, const std::string& name) {
     if (key == name) return value.item<double>();
   ADD_FAILURE() << "no diagnostic " << name;
   return -1;
+}
+
+/// What `make` makes under autocast to bf16.
+template <class Make>
+auto in_bf16(const Make& make) {
+  const Autocast autocast(at::kCPU, at::kBFloat16);
+  EXPECT_EQ(at::matmul(torch::ones({2, 2}), torch::ones({2, 2})).scalar_type(), at::kBFloat16);
+  return make();
 }
 
 /// Compares every gradient of a scalar function with finite differences, at three places of each parameter.

@@ -3,6 +3,7 @@
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/weights.h>
 
+#include "../refusal.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 #include <unistd.h>
@@ -29,16 +30,6 @@ class Weights : public ::testing::Test {
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   fs::path folder_;
 };
-
-template <class Act>
-std::string message_of(Act act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
 
 NamedTensors copy_of(const torch::nn::Module& module, const std::string& prefix = "") {
   NamedTensors copy;
@@ -130,7 +121,7 @@ TEST_F(Weights, TheReportNamesWhatDidNotFit) {
 TEST_F(Weights, NothingMatchedIsAnError) {
   const auto encoder = make_encoder(kTiny);
   EXPECT_THROW(load_state(*encoder, {}), Error);
-  const auto message = message_of([&] { load_state(*encoder, {{"unrelated", torch::ones({1})}}); });
+  const auto message = refusal<Error>([&] { load_state(*encoder, {{"unrelated", torch::ones({1})}}); });
   EXPECT_NE(message.find("'unrelated'"), std::string::npos) << message;
   EXPECT_NE(message.find("'conv1.weight'"), std::string::npos) << message;
   EXPECT_THROW(load_state(*encoder, copy_of(*make_encoder({.arch = "resnet18", .width = 2})), {.prefix = "x."}), Error);
@@ -185,7 +176,7 @@ TEST_F(Weights, StockTorchvisionFilesAreRecognised) {
   EXPECT_EQ(state_of(*loaded.encoder)[5].second.item<std::int64_t>(), 7);  // bn1.num_batches_tracked
 
   EXPECT_THROW(read_encoder(kGolden + "resnet50_width2.safetensors", kTiny), MismatchError);
-  const auto message = message_of([] { read_encoder(kGolden + "all_types.safetensors"); });
+  const auto message = refusal<Error>([] { read_encoder(kGolden + "all_types.safetensors"); });
   EXPECT_NE(message.find("--encoder.arch"), std::string::npos) << message;
 }
 
@@ -208,11 +199,11 @@ TEST_F(Weights, PicklesAreNamedAsSuch) {
   std::ofstream(path("weights.pth.tar")) << "\x80\x02...";
   std::ofstream(path("disguised.safetensors")) << "PK\3\4 and more";
   for (const char* name : {"weights.pth", "weights.pth.tar", "disguised.safetensors"}) {
-    const auto message = message_of([&] { read_weights(path(name)); });
+    const auto message = refusal<Error>([&] { read_weights(path(name)); });
     EXPECT_NE(message.find("pickle"), std::string::npos) << message;
     EXPECT_NE(message.find("save_file"), std::string::npos) << message;
   }
-  EXPECT_NE(message_of([&] { read_weights(path("none.pth")); }).find("No such file"), std::string::npos);
+  EXPECT_NE(refusal<Error>([&] { read_weights(path("none.pth")); }).find("No such file"), std::string::npos);
 }
 
 }  // namespace
