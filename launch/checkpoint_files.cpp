@@ -1,12 +1,16 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/command_output.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
@@ -50,15 +54,23 @@ class SizeAndCrc {
 
 /// Reads a file in pieces: it may be larger than what memory is left.
 nlohmann::json size_and_crc(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
+  const auto unreadable = [&] {
+    return UnreadableCheckpoint(path.string(), " cannot be read: ", std::strerror(errno));
+  };
+  const data::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
+    if (errno == ENOENT) throw Error(path.string(), " is missing");
+    throw unreadable();
+  }
   std::vector<char> piece(1 << 20);
   SizeAndCrc sum;
-  while (file) {
-    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
-    sum.add({piece.data(), static_cast<std::size_t>(file.gcount())});
+  while (true) {
+    const ssize_t count = ::read(file.get(), piece.data(), piece.size());
+    if (count == 0) return sum.json();
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw unreadable();
+    sum.add({piece.data(), static_cast<std::size_t>(count)});
   }
-  if (!file.eof()) throw Error(path.string(), ": cannot be read");
-  return sum.json();
 }
 
 void verify_files(const fs::path& folder, const nlohmann::json& files) {
@@ -78,14 +90,25 @@ void swap_latest(const std::string& folder, const std::string& name) {
   fs::rename(link, fs::path(folder) / "latest");
 }
 
+fs::path temporary_place(const std::string& folder, const std::string& name) {
+  return fs::path(folder) / ("." + name + ".tmp-" + std::to_string(::getpid()));
+}
+
+/// Away with it at once: a half-removed checkpoint never stands under its own name.
+void remove_checkpoint(const std::string& folder, const std::string& name) {
+  const fs::path going = temporary_place(folder, name + "-old");
+  std::error_code error;
+  fs::rename(fs::path(folder) / name, going, error);
+  fs::remove_all(error ? fs::path(folder) / name : going, error);
+}
+
 void remove_old(const std::string& folder, std::int64_t written, const Retention& keep) {
-  std::error_code ignored;
   int place = 0;
   for (const auto& [step, path] : list_checkpoints(folder)) {
     // One of a later step is none of this run's: leave it to be looked at.
     if (step > written || place++ < keep.last) continue;
     if (keep.every > 0 && step % keep.every == 0) continue;
-    fs::remove_all(path, ignored);
+    remove_checkpoint(folder, fs::path(path).filename().string());
   }
 }
 
@@ -94,10 +117,11 @@ void remove_old(const std::string& folder, std::int64_t written, const Retention
 void write_checkpoint_files(const std::string& folder, const CheckpointFiles& files, const Retention& keep) {
   const std::string name = step_name(files.iteration);
   const fs::path final_place = fs::path(folder) / name;
-  const fs::path temporary = fs::path(folder) / ("." + name + ".tmp-" + std::to_string(::getpid()));
+  const fs::path temporary = temporary_place(folder, name);
   std::error_code ignored;
   try {
-    fs::create_directories(temporary);
+    if (fs::create_directories(folder)) data::flush_folder((fs::path(folder) / "..").string());
+    fs::create_directory(temporary);
     auto training = files.training;
     training["iteration"] = files.iteration;
     const std::string training_text = json_text(training);
@@ -112,12 +136,9 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
     put(kTraining, training_text);
     data::write_file((temporary / kManifest).string(), json_text(manifest));
     verify_files(temporary, manifest["files"]);
-    fs::remove_all(final_place, ignored);  // a damaged one of the same step
+    remove_checkpoint(folder, name);  // a damaged one of the same step
     fs::rename(temporary, final_place);
     data::flush_folder(folder);
-    swap_latest(folder, name);
-    data::flush_folder(folder);
-    remove_old(folder, files.iteration, keep);
   } catch (const fs::filesystem_error& error) {
     fs::remove_all(temporary, ignored);
     throw Error("cannot write checkpoint ", final_place.string(), ": ", error.code().message());
@@ -125,6 +146,14 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
     fs::remove_all(temporary, ignored);
     throw Error("cannot write checkpoint ", final_place.string(), ": ", error.what());
   }
+  // The checkpoint is there, and found without the link.
+  try {
+    swap_latest(folder, name);
+    data::flush_folder(folder);
+  } catch (const std::exception&) {
+    fs::remove(fs::path(folder) / "latest", ignored);  // rather none than an old one
+  }
+  remove_old(folder, files.iteration, keep);
 }
 
 void remove_unfinished_checkpoints(const std::string& folder) {
