@@ -50,11 +50,12 @@ if [[ -e $here/broken && "$name $seed" == "simclr 1" ]]; then
   echo "out of luck" >&2
   exit 3
 fi
-if [[ "$name $rate" == "lightly_byol 1.2" ]]; then
+echo '{"step": 1}' >"$out/metrics.jsonl"
+if [[ $name == lightly* ]]; then echo "lightly 1.2.3, torch 4.5: $name"; fi
+if [[ "$name $rate" == "lightly_byol 1.2" || -e $here/diverging ]]; then
   echo "the loss is not finite at step 7" >&2
   exit 93
 fi
-echo '{"step": 1}' >"$out/metrics.jsonl"
 if [[ "$name $seed" == "moco 2" ]]; then
   echo '{"step": 80, "warnings": ["loss is 6.2 (above 6.1) at step 80: nothing is learned. Try less."]}' >>"$out/metrics.jsonl"
 fi
@@ -162,6 +163,21 @@ wanted 'The least gain over an untrained encoder of its kind: +13.0 points (Deep
 [[ $(head -1 page.md) == before && $(tail -1 page.md) == after ]] || fail "changed what surrounds the tables"
 if grep -q old page.md; then fail "kept the old tables"; fi
 
+grep -q ' Peers: lightly 1\.2\.3, torch 4\.5\.$' page.md || fail "does not say whose peers: $(tail -5 page.md)"
+
+# What is written into the project is known without the runs.
+mv out elsewhere
+expect 0 --peers ./unlabel --write
+grep -q '^78 done, 0 left$' log || fail "does not know the recorded results: $(cat log)"
+grep -q 'BYOL | 0.1 | 41.0' page.md || fail "lost the recorded results: $(cat page.md)"
+rm -r out
+mv elsewhere out
+
 # Other settings are other jobs.
 expect 0 --list --epochs 3 --only swav
 grep -q '^0 done, 12 left$' log || fail "results of other settings are taken: $(cat log)"
+
+# Rates that are all too large.
+touch diverging
+expect 1 --epochs 3 --only ^cifar10/swav
+grep -q '^failed: cifar10/swav: every learning rate diverged' log || fail "does not say that no rate is left: $(cat log)"
