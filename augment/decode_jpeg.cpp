@@ -86,16 +86,17 @@ class JpegReader {
     return true;
   }
 
-  /// Whether the planes can be read as they are.
+  /// Whether the planes can be read as they are: of whole fractions of the image's size, the two colours alike.
   bool has_planes() const {
-    const bool known = info_.num_components == 1 ? info_.jpeg_color_space == JCS_GRAYSCALE
-                                                 : info_.num_components == 3 && (info_.jpeg_color_space == JCS_YCbCr ||
-                                                                                 info_.jpeg_color_space == JCS_RGB);
-    for (int i = 0; known && i < info_.num_components; ++i)
+    if (info_.num_components == 1) return info_.jpeg_color_space == JCS_GRAYSCALE;
+    if (info_.num_components != 3 || (info_.jpeg_color_space != JCS_YCbCr && info_.jpeg_color_space != JCS_RGB))
+      return false;
+    for (int i = 0; i < 3; ++i)
       if (info_.max_h_samp_factor % info_.comp_info[i].h_samp_factor != 0 ||
           info_.max_v_samp_factor % info_.comp_info[i].v_samp_factor != 0)
         return false;
-    return known;
+    return info_.comp_info[1].h_samp_factor == info_.comp_info[2].h_samp_factor &&
+           info_.comp_info[1].v_samp_factor == info_.comp_info[2].v_samp_factor;
   }
 
   /// Sets the places of the planes, each with room for the whole blocks that libjpeg writes.

@@ -28,11 +28,11 @@ struct PlanarImage {
   };
 
   /// Bytes that may be read beyond the last plane, by loads of whole vectors.
-  static constexpr std::size_t kSlack = 64;
+  static constexpr std::size_t kSlack = 128;
 
   cv::Size size;  ///< of the image in pixels
   Colors colors = Colors::kRgb;
-  std::array<Plane, 3> planes{};
+  std::array<Plane, 3> planes{};    ///< the second and the third alike
   std::vector<std::uint8_t> bytes;  ///< all planes and kSlack more
 
   int plane_count() const { return colors == Colors::kGray ? 1 : 3; }

@@ -21,7 +21,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 const hn::ScalableTag<float> kFloats;
 const hn::RebindToSigned<decltype(kFloats)> kInts;
 const hn::Rebind<std::uint8_t, decltype(kFloats)> kBytes;
-const hn::Rebind<std::uint16_t, decltype(kFloats)> kShorts;
 using Floats = hn::Vec<decltype(kFloats)>;
 using Ints = hn::Vec<decltype(kInts)>;
 
@@ -84,7 +83,8 @@ void make_taps(double begin, double extent, int samples, int out, bool mirror, d
       sum += weight;
     }
     if (sum != 0) {
-      for (int k = skipped; k < skipped + count; ++k) weights[static_cast<std::ptrdiff_t>(k) * taps.padded] /= sum;
+      const float inverse = 1 / sum;
+      for (int k = skipped; k < skipped + count; ++k) weights[static_cast<std::ptrdiff_t>(k) * taps.padded] *= inverse;
     } else {
       weights[static_cast<std::ptrdiff_t>(skipped) * taps.padded] = 1;
     }
@@ -180,7 +180,9 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
     int low, high;
   };
   std::array<Columns, 2> columns{};
-  for (int i = 0; i < std::min(planes, 2); ++i) {
+  const bool alike = planes == 1 || (image.planes[1].step_x == image.planes[0].step_x &&
+                                     image.planes[1].step_y == image.planes[0].step_y);
+  for (int i = 0; i < (alike ? 1 : 2); ++i) {
     const auto& plane = image.planes[i];
     const double x = plan.box.x / double(plane.step_x), width = plan.box.width / double(plane.step_x);
     const double y = plan.box.y / double(plane.step_y), height = plan.box.height / double(plane.step_y);
@@ -198,7 +200,7 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
   const auto center = hn::Set(kFloats, 128);
   for (int y = 0; y < plan.size.height; ++y) {
     for (int i = 0; i < planes; ++i) {
-      const int kind = i > 0 ? 1 : 0;
+      const int kind = i > 0 && !alike ? 1 : 0;
       resize_down(image, i, s.down[kind], y, columns[kind].low, columns[kind].high, s.columns.data());
       resize_across(s.columns.data(), s.across[kind], columns[kind].low, s.lines[i].data());
     }
@@ -233,12 +235,12 @@ struct Rgb {
   Floats r, g, b;
 };
 
-Floats clamp(Floats value) { return hn::Min(hn::Max(value, hn::Zero(kFloats)), hn::Set(kFloats, 255)); }
+HWY_INLINE Floats clamp(Floats value) { return hn::Min(hn::Max(value, hn::Zero(kFloats)), hn::Set(kFloats, 255)); }
 
 // Levels are whole numbers from operation to operation, cut or rounded where PIL does so (color.h).
 
 /// The mean of a colour's channels as the eye weighs them, in whole levels.
-Floats gray_of(const Rgb& c) {
+HWY_INLINE Floats gray_of(const Rgb& c) {
   const auto half = hn::Set(kFloats, 0.5f);
   return hn::Floor(
       hn::MulAdd(hn::Set(kFloats, 0.299f), c.r,
@@ -246,31 +248,39 @@ Floats gray_of(const Rgb& c) {
 }
 
 /// other + factor (value - other).
-Floats blend(Floats value, Floats factor, Floats other) {
+HWY_INLINE Floats blend(Floats value, Floats factor, Floats other) {
   return hn::Floor(clamp(hn::MulAdd(factor, hn::Sub(value, other), other)));
 }
 
-Rgb blend(const Rgb& c, float factor, Floats other) {
+HWY_INLINE Rgb blend(const Rgb& c, float factor, Floats other) {
   const auto f = hn::Set(kFloats, factor);
   return {blend(c.r, f, other), blend(c.g, f, other), blend(c.b, f, other)};
 }
 
+/// 1 / value to a float's precision or nearly so.
+HWY_INLINE Floats reciprocal(Floats value) {
+  const auto about = hn::ApproximateReciprocal(value);
+  return hn::Mul(about, hn::NegMulAdd(value, about, hn::Set(kFloats, 2)));
+}
+
 /// How much of its colour a channel keeps at a hue: 0 below, 1 above, a slope between.
-Floats ramp(Floats value) { return hn::Min(hn::Max(value, hn::Zero(kFloats)), hn::Set(kFloats, 1)); }
+HWY_INLINE Floats ramp(Floats value) { return hn::Min(hn::Max(value, hn::Zero(kFloats)), hn::Set(kFloats, 1)); }
 
 /// Through HSV with hue and saturation in 8 bits. `steps`: by how many of 256 the hue turns, -128 to 127.
-Rgb turn_hue(const Rgb& c, float steps) {
+HWY_INLINE Rgb turn_hue(const Rgb& c, float steps) {
   const auto zero = hn::Zero(kFloats), one = hn::Set(kFloats, 1), two = hn::Set(kFloats, 2),
              white = hn::Set(kFloats, 255);
   const auto most = hn::Max(c.r, hn::Max(c.g, c.b)), least = hn::Min(c.r, hn::Min(c.g, c.b)),
              range = hn::Sub(most, least);
-  const auto inverse = hn::Div(one, hn::Max(range, one));  // grey, whose range is 0, has the hue 0
+  const auto inverse = reciprocal(hn::Max(range, one));  // grey, whose range is 0, has the hue 0
   const auto of_red = hn::Mul(hn::Sub(c.g, c.b), inverse);
   const auto of_green = hn::MulAdd(hn::Sub(c.b, c.r), inverse, two);
   const auto of_blue = hn::MulAdd(hn::Sub(c.r, c.g), inverse, hn::Set(kFloats, 4));
   auto hue = hn::IfThenElse(hn::Eq(most, c.r), of_red, hn::IfThenElse(hn::Eq(most, c.g), of_green, of_blue));
   hue = hn::IfThenElse(hn::Lt(hue, zero), hn::Add(hue, hn::Set(kFloats, 6)), hue);
-  hue = hn::Add(hn::Floor(hn::Mul(hue, hn::Set(kFloats, 255.0f / 6))), hn::Set(kFloats, steps));
+  // Before it is cut, what a quotient of whole numbers may lack to be whole again is added: others are 1/510 and more away.
+  const auto little = hn::Set(kFloats, 1.0f / 1024);
+  hue = hn::Add(hn::Floor(hn::MulAdd(hue, hn::Set(kFloats, 255.0f / 6), little)), hn::Set(kFloats, steps));
   const auto turn = hn::Set(kFloats, 256);
   hue = hn::IfThenElse(hn::Lt(hue, zero), hn::Add(hue, turn), hue);
   hue = hn::IfThenElse(hn::Ge(hue, turn), hn::Sub(hue, turn), hue);
@@ -284,90 +294,106 @@ Rgb turn_hue(const Rgb& c, float steps) {
           channel(ramp(hn::Sub(two, hn::Abs(hn::Sub(hue, hn::Set(kFloats, 4))))))};
 }
 
-Floats solarize(Floats value, float threshold) {
+HWY_INLINE Floats solarize(Floats value, float threshold) {
   return hn::IfThenElse(hn::Lt(value, hn::Set(kFloats, threshold)), value, hn::Sub(hn::Set(kFloats, 255), value));
 }
 
-/// `means` has the mean grey for each operation that is a contrast.
-HWY_INLINE Rgb apply_points(Rgb c, const ViewPlan& plan, int count, const float* means) {
+constexpr int kAtOnce = 2;  // vectors, which do not wait for each other
+
+/// Operations [from, to) of the plan; `mean` is the mean grey for a contrast.
+HWY_INLINE void apply_points(const ViewPlan& plan, int from, int to, float mean, Rgb (&c)[kAtOnce]) {
   using Kind = PointOperation::Kind;
-  for (int i = 0; i < count; ++i) {
-    const auto& point = plan.points[i];
-    switch (point.kind) {
+  for (int i = from; i < to; ++i) {
+    const float value = plan.points[i].value;
+    switch (plan.points[i].kind) {
       case Kind::kBrightness:
-        c = blend(c, point.value, hn::Zero(kFloats));
+        for (auto& one : c) one = blend(one, value, hn::Zero(kFloats));
         break;
       case Kind::kContrast:
-        c = blend(c, point.value, hn::Set(kFloats, means[i]));
+        for (auto& one : c) one = blend(one, value, hn::Set(kFloats, mean));
         break;
       case Kind::kSaturation:
-        c = blend(c, point.value, gray_of(c));
+        for (auto& one : c) one = blend(one, value, gray_of(one));
         break;
       case Kind::kHue:
-        c = turn_hue(c, point.value);
+        for (auto& one : c) one = turn_hue(one, value);
         break;
       case Kind::kGray:
-        c.r = c.g = c.b = gray_of(c);
+        for (auto& one : c) one.r = one.g = one.b = gray_of(one);
         break;
       case Kind::kSolarize:
-        c = {solarize(c.r, point.value), solarize(c.g, point.value), solarize(c.b, point.value)};
+        for (auto& one : c) one = {solarize(one.r, value), solarize(one.g, value), solarize(one.b, value)};
         break;
     }
   }
-  return c;
 }
 
-Rgb load_pixels(const ViewScratch& s, int at) {
-  const std::uint8_t* const p = s.pixels.data() + at;
-  return {load_bytes(p), load_bytes(p + s.plane), load_bytes(p + 2 * s.plane)};
-}
-
-/// The mean grey after the first `count` operations, in whole levels as PIL has it.
-float mean_gray(const ViewPlan& plan, int count, const float* means, const ViewScratch& s) {
-  constexpr int kBlock = 4096;  // a float's sum of so many stays exact to a thousandth
-  const int pixels = plan.size.area();
-  double total = 0;
-  for (int begin = 0; begin < pixels; begin += kBlock) {
-    const int end = std::min(begin + kBlock, pixels), whole = begin + (end - begin) / lanes() * lanes();
-    auto sum = hn::Zero(kFloats);
-    for (int i = begin; i < whole; i += lanes())
-      sum = hn::Add(sum, gray_of(apply_points(load_pixels(s, i), plan, count, means)));
-    if (whole < end) {
-      const auto gray = gray_of(apply_points(load_pixels(s, whole), plan, count, means));
-      sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(kFloats, end - whole), gray));
+/// Applies operations [from, to) to all pixels: use(i, c) gets the colours of pixels i, i + 1, ...
+template <class Use>
+HWY_INLINE void for_each_pixels(const ViewPlan& plan, const ViewScratch& s, int from, int to, float mean,
+                                const Use& use) {
+  const int pixels = plan.size.area(), step = lanes();
+  for (int i = 0; i < pixels; i += kAtOnce * step) {
+    Rgb c[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) {
+      const std::uint8_t* const at = s.pixels.data() + i + k * step;
+      c[k] = {load_bytes(at), load_bytes(at + s.plane), load_bytes(at + 2 * s.plane)};
     }
-    total += hn::GetLane(hn::SumOfLanes(kFloats, sum));
+    apply_points(plan, from, to, mean, c);
+    for (int k = 0; k < kAtOnce; ++k) use(i + k * step, c[k]);
   }
+}
+
+HWY_INLINE void store_pixels(const Rgb& c, ViewScratch& s, int i) {
+  std::uint8_t* const at = s.pixels.data() + i;
+  store_bytes(c.r, at);
+  store_bytes(c.g, at + s.plane);
+  store_bytes(c.b, at + 2 * s.plane);
+}
+
+/// Applies operations [from, to) in place, and returns the mean grey then, in whole levels as PIL has it.
+HWY_NOINLINE float apply_and_measure(const ViewPlan& plan, int from, int to, float mean, ViewScratch& s) {
+  const int pixels = plan.size.area();
+  auto sum = hn::Zero(kFloats);
+  double total = 0;
+  for_each_pixels(plan, s, from, to, mean, [&](int i, const Rgb& c) {
+    if (from < to) store_pixels(c, s, i);
+    const auto gray = gray_of(c);
+    sum = hn::Add(
+        sum, i + lanes() <= pixels ? gray : hn::IfThenElseZero(hn::FirstN(kFloats, std::max(pixels - i, 0)), gray));
+    if (i % (1 << 14) == 0) {  // sums of whole numbers stay exact below 2^24
+      total += hn::GetLane(hn::SumOfLanes(kFloats, sum));
+      sum = hn::Zero(kFloats);
+    }
+  });
+  total += hn::GetLane(hn::SumOfLanes(kFloats, sum));
   return static_cast<float>(std::floor(total / pixels + 0.5));
 }
 
 /// Applies the operations, and normalises into `out`; with a blur to come, back into scratch.pixels.
-void colour_view(const ViewPlan& plan, ViewScratch& s, float* out) {
+HWY_NOINLINE void colour_view(const ViewPlan& plan, ViewScratch& s, float* out) {
   const int pixels = plan.size.area();
-  std::array<float, ViewPlan::kMostPoints> means{};
-  for (int i = 0; i < plan.point_count; ++i)
-    if (plan.points[i].kind == PointOperation::Kind::kContrast) means[i] = mean_gray(plan, i, means.data(), s);
+  int from = 0;
+  float mean = 0;
+  for (int i = 0; i < plan.point_count; ++i) {
+    if (plan.points[i].kind != PointOperation::Kind::kContrast) continue;
+    mean = apply_and_measure(plan, from, i, mean, s);
+    from = i;
+  }
   if (plan.blur) {
-    if (plan.point_count == 0) return;
-    for (int i = 0; i < pixels; i += lanes()) {
-      const auto c = apply_points(load_pixels(s, i), plan, plan.point_count, means.data());
-      std::uint8_t* const p = s.pixels.data() + i;
-      store_bytes(c.r, p);
-      store_bytes(c.g, p + s.plane);
-      store_bytes(c.b, p + 2 * s.plane);
-    }
+    if (from < plan.point_count)
+      for_each_pixels(plan, s, from, plan.point_count, mean, [&](int i, const Rgb& c) { store_pixels(c, s, i); });
     return;
   }
-  for (int i = 0; i < pixels; i += lanes()) {
-    const auto c = apply_points(load_pixels(s, i), plan, plan.point_count, means.data());
+  for_each_pixels(plan, s, from, plan.point_count, mean, [&](int i, const Rgb& c) {
     int channel = 0;
     for (const auto& value : {c.r, c.g, c.b}) {
       const auto normal =
           hn::MulAdd(value, hn::Set(kFloats, plan.scale[channel]), hn::Set(kFloats, plan.shift[channel]));
-      store_part(normal, pixels - i, out + static_cast<std::ptrdiff_t>(channel) * pixels + i);
+      if (i < pixels) store_part(normal, pixels - i, out + static_cast<std::ptrdiff_t>(channel) * pixels + i);
       ++channel;
     }
-  }
+  });
 }
 
 // ---- Blur ----
@@ -379,50 +405,54 @@ int reflect(int at, int size) {
   return at;
 }
 
-/// The sum of two rows of bytes.
-Floats load_pair(const std::uint8_t* a, const std::uint8_t* b) {
-  const auto sum = hn::Add(hn::PromoteTo(kShorts, hn::LoadU(kBytes, a)), hn::PromoteTo(kShorts, hn::LoadU(kBytes, b)));
-  return hn::ConvertTo(kFloats, hn::PromoteTo(kInts, sum));
+/// weights[0] at[0] and, for every distance k, weights[k] times what lies k steps before and behind.
+HWY_INLINE Floats convolve(const float* weights, int radius, const float* at, std::ptrdiff_t step) {
+  auto sum = hn::Mul(hn::Set(kFloats, weights[0]), hn::LoadU(kFloats, at));
+  const float *before = at, *behind = at;
+  for (int k = 1; k <= radius; ++k) {
+    before -= step;
+    behind += step;
+    sum =
+        hn::MulAdd(hn::Set(kFloats, weights[k]), hn::Add(hn::LoadU(kFloats, before), hn::LoadU(kFloats, behind)), sum);
+  }
+  return sum;
 }
 
 /// Blurs scratch.pixels and normalises into `out`.
-void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
+HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
   const int width = plan.size.width, height = plan.size.height, radius = static_cast<int>(plan.blur_weights.size()) / 2;
   const float* const weights = plan.blur_weights.data() + radius;  // of distance 0, 1, ...
-  const std::size_t room = width + 2 * static_cast<std::size_t>(radius) + 2 * lanes();
-  if (s.blurred.size() < room) s.blurred.resize(room);
-  s.rows.resize(2 * static_cast<std::size_t>(radius) + 1);
-  if (s.zeros.size() < width + PlanarImage::kSlack) s.zeros.resize(width + PlanarImage::kSlack);
-  float* const row = s.blurred.data() + radius;
+  const std::ptrdiff_t stride = width + lanes();
+  const std::size_t room = width + 2 * static_cast<std::size_t>(radius) + lanes();
+  if (s.line.size() < room) s.line.resize(room);
+  // With the rows that the border adds, which are made once each.
+  const std::size_t rows_room = (height + 2 * static_cast<std::size_t>(radius)) * stride;
+  if (s.rows.size() < rows_room) s.rows.resize(rows_room);
+  float* const line = s.line.data() + radius;
+  float* const rows = s.rows.data() + radius * stride;
   for (int channel = 0; channel < 3; ++channel) {
-    const std::uint8_t* const in = s.pixels.data() + channel * s.plane;
+    for (int y = 0; y < height; ++y) {
+      const std::uint8_t* const in = s.pixels.data() + channel * s.plane + static_cast<std::ptrdiff_t>(y) * width;
+      for (int x = 0; x < width; x += lanes()) hn::StoreU(load_bytes(in + x), kFloats, line + x);
+      for (int k = 1; k <= radius; ++k) {
+        line[-k] = plan.blur_zero_border ? 0 : line[reflect(-k, width)];
+        line[width - 1 + k] = plan.blur_zero_border ? 0 : line[reflect(width - 1 + k, width)];
+      }
+      for (int x = 0; x < width; x += lanes())
+        hn::StoreU(convolve(weights, radius, line + x, 1), kFloats, rows + y * stride + x);
+    }
+    for (int k = 1; k <= radius; ++k)
+      for (const int y : {-k, height - 1 + k}) {
+        if (plan.blur_zero_border)
+          std::fill_n(rows + y * stride, stride, 0.0f);
+        else
+          std::copy_n(rows + reflect(y, height) * stride, stride, rows + y * stride);
+      }
     const auto scale = hn::Set(kFloats, plan.scale[channel]), shift = hn::Set(kFloats, plan.shift[channel]);
     for (int y = 0; y < height; ++y) {
-      for (int k = -radius; k <= radius; ++k) {
-        const bool beyond = y + k < 0 || y + k >= height;
-        s.rows[k + radius] = beyond && plan.blur_zero_border
-                                 ? s.zeros.data()
-                                 : in + static_cast<std::ptrdiff_t>(reflect(y + k, height)) * width;
-      }
-      const std::uint8_t* const* const at = s.rows.data() + radius;
-      for (int x = 0; x < width; x += lanes()) {
-        auto sum = hn::Mul(hn::Set(kFloats, weights[0]), load_bytes(at[0] + x));
-        for (int k = 1; k <= radius; ++k)
-          sum = hn::MulAdd(hn::Set(kFloats, weights[k]), load_pair(at[-k] + x, at[k] + x), sum);
-        hn::StoreU(sum, kFloats, row + x);
-      }
-      for (int k = 1; k <= radius; ++k) {
-        row[-k] = plan.blur_zero_border ? 0 : row[reflect(-k, width)];
-        row[width - 1 + k] = plan.blur_zero_border ? 0 : row[reflect(width - 1 + k, width)];
-      }
       float* const result = out + (static_cast<std::ptrdiff_t>(channel) * height + y) * width;
       for (int x = 0; x < width; x += lanes()) {
-        const float* const p = row + x;
-        auto sum = hn::Mul(hn::Set(kFloats, weights[0]), hn::LoadU(kFloats, p));
-        for (int k = 1; k <= radius; ++k)
-          sum = hn::MulAdd(hn::Set(kFloats, weights[k]), hn::Add(hn::LoadU(kFloats, p - k), hn::LoadU(kFloats, p + k)),
-                           sum);
-        sum = hn::Round(sum);
+        auto sum = hn::Round(convolve(weights, radius, rows + y * stride + x, stride));
         if (plan.solarize_after_blur) sum = solarize(sum, plan.solarize_threshold);
         store_part(hn::MulAdd(sum, scale, shift), width - x, result + x);
       }

@@ -50,14 +50,13 @@ struct ResizeTaps {
 
 /// Memory that a thread uses view after view.
 struct ViewScratch {
-  std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the other two
+  std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the others where they have fewer samples
   std::vector<float> columns;                  ///< one row of the output, not yet resized across
   std::array<std::vector<float>, 3> lines{};   ///< the same, resized
   std::vector<std::uint8_t> pixels;            ///< the view: three planes, `plane` apart
   std::size_t plane = 0;
-  std::vector<float> blurred;  ///< a row, with its borders
-  std::vector<const std::uint8_t*> rows;
-  std::vector<std::uint8_t> zeros;
+  std::vector<float> line;  ///< a row to be blurred, with its borders
+  std::vector<float> rows;  ///< a plane, blurred along its rows
 };
 
 /// Makes the view: 3 x height x width floats, CHW. The box must lie within the image.

@@ -132,7 +132,9 @@ TEST_P(FusedView, ResizesAsTheExactWay) {
 TEST_P(FusedView, GreyImagesStayGrey) {
   cv::Mat gray;
   cv::cvtColor(scene(90, 70), gray, cv::COLOR_RGB2GRAY);
-  const Source sources[] = {{{}, gray}, {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE), {}}};
+  const Source sources[] = {{{}, gray},
+                            {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE), {}},
+                            {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE, false, {2, 2}), {}}};
   for (const auto& source : sources) {
     const auto views = both(pipeline_of(crop(40, "[0.5, 1]")), source, {2, 0, 0, 0});
     EXPECT_LT(mean_distance(views.exact, views.fused), 0.3);

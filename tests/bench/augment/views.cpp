@@ -91,15 +91,17 @@ int main(int count, char** words) {
   }
   cv::setNumThreads(1);
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(words[1])) names.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(words[1]))
+    if (entry.path().extension() == ".JPEG") names.push_back(entry.path());
   std::sort(names.begin(), names.end());
   std::vector<Source> photos;
   for (const auto& name : names) {
     std::ifstream file(name, std::ios::binary);
-    photos.push_back({{std::istreambuf_iterator<char>(file), {}}, {}});
+    auto& photo = photos.emplace_back();
+    photo.bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   }
   if (photos.empty()) {
-    std::cerr << words[1] << " is empty\n";
+    std::cerr << words[1] << " holds no *.JPEG\n";
     return 2;
   }
 
