@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 
 HWY_BEFORE_NAMESPACE();
 namespace unlabel::augment::HWY_NAMESPACE {
@@ -40,7 +39,7 @@ void store_part(Floats value, int count, float* at) {
   if (count >= lanes()) return hn::StoreU(value, kFloats, at);
   HWY_ALIGN float all[HWY_MAX_BYTES / sizeof(float)];
   hn::Store(value, kFloats, all);
-  std::memcpy(at, all, count * sizeof(float));
+  std::copy_n(all, count, at);
 }
 
 // ---- Resize ----
@@ -53,44 +52,64 @@ float keys_cubic(float x) {
   return x < 2 ? ((-0.5f * x + 2.5f) * x - 4) * x + 2 : 0;
 }
 
-/// Of the samples in [begin, begin + extent), which may begin and end within a sample, to `out` outputs.
+/// Taps from a plane's samples to `out` outputs of the pixels [begin, begin + extent), which are not looked beyond (resize.h). Where `step`
+/// pixels share a sample, each tap of a pixel goes to the samples that libjpeg's upsampling would make it from: for a step of 2 three
+/// quarters of the nearest and a quarter of the next, else the one that it lies in. Only rounding differs from doing one after the other.
 template <class Filter>
-void make_taps(double begin, double extent, int samples, int out, bool mirror, double support, Filter filter,
-               ResizeTaps& taps) {
-  const int low = static_cast<int>(begin), high = std::min(static_cast<int>(std::ceil(begin + extent)), samples);
-  const double step = extent / out, width = std::max(step, 1.0), reach = support * width;
+void make_taps(int begin, int extent, int step, int samples, int out, bool mirror, double support, Filter filter,
+               std::vector<float>& pixel_weights, ResizeTaps& taps) {
+  const double scale = static_cast<double>(extent) / out, width = std::max(scale, 1.0), reach = support * width;
   const auto narrow = static_cast<float>(1 / width);
-  taps.count = std::min(static_cast<int>(std::ceil(2 * reach)) + 1, high - low);
+  const int end = begin + extent, beside = step == 2 ? 1 : 0;
+  const int most_pixels = std::min(static_cast<int>(std::ceil(2 * reach)) + 1, extent);
+  taps.low = std::max(begin / step - beside, 0);
+  taps.high = std::min((end - 1) / step + 1 + beside, samples);
   taps.padded = (out + lanes() - 1) / lanes() * lanes();
+  const int room = std::min((most_pixels - 1) / step + 2 + 2 * beside, taps.high - taps.low);
   taps.first.resize(taps.padded);
-  taps.weights.assign(static_cast<std::size_t>(taps.count) * taps.padded, 0.0f);
-  int most = 1;
+  taps.weights.assign(static_cast<std::size_t>(room) * taps.padded, 0.0f);
+  pixel_weights.resize(most_pixels);
+  taps.count = 1;
   for (int i = 0; i < out; ++i) {
-    const double center = begin + (i + 0.5) * step;
-    const int from = std::clamp(static_cast<int>(center - reach + 0.5), low, high - 1);
-    const int to = std::clamp(static_cast<int>(center + reach + 0.5), from + 1, high);
-    // Whole groups of taps are read: near the end they begin earlier, with weights of 0.
-    const int first = std::min(from, high - taps.count), skipped = from - first;
-    const int place = mirror ? out - 1 - i : i;
-    float* const weights = taps.weights.data() + place;
-    taps.first[place] = first;
-    const int count = std::min(to - from, taps.count - skipped);
+    const double center = begin + (i + 0.5) * scale;
+    const int from = std::clamp(static_cast<int>(center - reach + 0.5), begin, end - 1);
+    const int count = std::clamp(static_cast<int>(center + reach + 0.5) - from, 1, std::min(end - from, most_pixels));
     const auto offset = static_cast<float>(from + 0.5 - center);
     float sum = 0;
+    for (int k = 0; k < count; ++k) sum += pixel_weights[k] = filter((offset + static_cast<float>(k)) * narrow);
+    if (sum == 0) sum = pixel_weights[0] = 1;
+    const float inverse = 1 / sum;
+
+    const int place = mirror ? out - 1 - i : i;
+    float* const weights = taps.weights.data() + place;
+    const auto add = [&, first = std::clamp(from / step - (from % step == 0 ? beside : 0), taps.low, taps.high - 1)](
+                         int sample, float weight) {
+      const int at = std::clamp(sample, 0, samples - 1) - first;
+      weights[static_cast<std::ptrdiff_t>(at) * taps.padded] += weight;
+      taps.count = std::max(taps.count, at + 1);
+      taps.first[place] = first;
+    };
     for (int k = 0; k < count; ++k) {
-      const float weight = filter((offset + static_cast<float>(k)) * narrow);
-      weights[static_cast<std::ptrdiff_t>(skipped + k) * taps.padded] = weight;
-      sum += weight;
+      const int pixel = from + k, sample = pixel / step;
+      const float weight = pixel_weights[k] * inverse;
+      if (step == 2) {
+        add(sample, 0.75f * weight);
+        add(pixel % 2 == 0 ? sample - 1 : sample + 1, 0.25f * weight);
+      } else {
+        add(sample, weight);
+      }
     }
-    if (sum != 0) {
-      const float inverse = 1 / sum;
-      for (int k = skipped; k < skipped + count; ++k) weights[static_cast<std::ptrdiff_t>(k) * taps.padded] *= inverse;
-    } else {
-      weights[static_cast<std::ptrdiff_t>(skipped) * taps.padded] = 1;
-    }
-    most = std::max(most, skipped + count);
   }
-  taps.count = most;
+  // `count` inputs are read for every output: near the end they begin earlier.
+  for (int place = 0; place < out; ++place) {
+    const int shift = taps.first[place] + taps.count - taps.high;
+    if (shift <= 0) continue;
+    taps.first[place] -= shift;
+    for (int k = taps.count - 1; k >= 0; --k) {
+      float* const weight = taps.weights.data() + static_cast<std::ptrdiff_t>(k) * taps.padded + place;
+      *weight = k < shift ? 0 : *(weight - static_cast<std::ptrdiff_t>(shift) * taps.padded);
+    }
+  }
   for (int i = out; i < taps.padded; ++i) {
     taps.first[i] = taps.first[out - 1];
     for (int k = 0; k < taps.count; ++k) {
@@ -100,12 +119,12 @@ void make_taps(double begin, double extent, int samples, int out, bool mirror, d
   }
 }
 
-void make_taps(double begin, double extent, int samples, int out, bool mirror, Interpolation interpolation,
-               ResizeTaps& taps) {
+void make_taps(int begin, int extent, int step, int samples, int out, bool mirror, Interpolation interpolation,
+               std::vector<float>& pixel_weights, ResizeTaps& taps) {
   if (interpolation == Interpolation::kBilinear)
-    make_taps(begin, extent, samples, out, mirror, 1, triangle, taps);
+    make_taps(begin, extent, step, samples, out, mirror, 1, triangle, pixel_weights, taps);
   else
-    make_taps(begin, extent, samples, out, mirror, 2, keys_cubic, taps);
+    make_taps(begin, extent, step, samples, out, mirror, 2, keys_cubic, pixel_weights, taps);
 }
 
 /// Output row `y` of a plane, for its columns [low, high).
@@ -136,15 +155,15 @@ Floats look_up_two(Floats a, Floats b, Ints index) {
 }
 #endif
 
-/// Resizes a line; `in` begins with sample `low`.
-void resize_across(const float* in, const ResizeTaps& taps, int low, float* out) {
+/// Resizes a line; `in` begins with sample taps.low.
+void resize_across(const float* in, const ResizeTaps& taps, float* out) {
   const int count = taps.count;
   for (int x = 0; x < taps.padded; x += lanes()) {
     const float* weights = taps.weights.data() + x;
     // Along a line the places rise, or fall where it is mirrored: all that this vector takes lies between its ends.
     const int begin = std::min(taps.first[x], taps.first[x + lanes() - 1]);
     auto index = hn::Sub(hn::LoadU(kInts, taps.first.data() + x), hn::Set(kInts, begin));
-    const float* const window = in + begin - low;
+    const float* const window = in + begin - taps.low;
     auto sum = hn::Zero(kFloats);
     const auto one = hn::Set(kInts, 1);
 #if HWY_TARGET != HWY_SCALAR
@@ -176,20 +195,15 @@ void resize_across(const float* in, const ResizeTaps& taps, int low, float* out)
 /// The crop, resized and mirrored, as bytes of red, green and blue in scratch.pixels.
 void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s) {
   const int planes = image.plane_count();
-  struct Columns {
-    int low, high;
-  };
-  std::array<Columns, 2> columns{};
   const bool alike = planes == 1 || (image.planes[1].step_x == image.planes[0].step_x &&
                                      image.planes[1].step_y == image.planes[0].step_y);
   for (int i = 0; i < (alike ? 1 : 2); ++i) {
     const auto& plane = image.planes[i];
-    const double x = plan.box.x / double(plane.step_x), width = plan.box.width / double(plane.step_x);
-    const double y = plan.box.y / double(plane.step_y), height = plan.box.height / double(plane.step_y);
-    make_taps(x, width, plane.width, plan.size.width, plan.mirror, plan.interpolation, s.across[i]);
-    make_taps(y, height, plane.height, plan.size.height, false, plan.interpolation, s.down[i]);
-    columns[i] = {static_cast<int>(x), std::min(static_cast<int>(std::ceil(x + width)), plane.width)};
-    const std::size_t room = columns[i].high - columns[i].low + 5 * static_cast<std::size_t>(lanes());
+    make_taps(plan.box.x, plan.box.width, plane.step_x, plane.width, plan.size.width, plan.mirror, plan.interpolation,
+              s.pixel_weights, s.across[i]);
+    make_taps(plan.box.y, plan.box.height, plane.step_y, plane.height, plan.size.height, false, plan.interpolation,
+              s.pixel_weights, s.down[i]);
+    const std::size_t room = s.across[i].high - s.across[i].low + 5 * static_cast<std::size_t>(lanes());
     if (s.columns.size() < room) s.columns.resize(room);
   }
   for (int i = 0; i < planes; ++i)
@@ -201,8 +215,9 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
   for (int y = 0; y < plan.size.height; ++y) {
     for (int i = 0; i < planes; ++i) {
       const int kind = i > 0 && !alike ? 1 : 0;
-      resize_down(image, i, s.down[kind], y, columns[kind].low, columns[kind].high, s.columns.data());
-      resize_across(s.columns.data(), s.across[kind], columns[kind].low, s.lines[i].data());
+      const auto& across = s.across[kind];
+      resize_down(image, i, s.down[kind], y, across.low, across.high, s.columns.data());
+      resize_across(s.columns.data(), across, s.lines[i].data());
     }
     std::uint8_t* const red = s.pixels.data() + static_cast<std::ptrdiff_t>(y) * plan.size.width;
     std::uint8_t* const green = red + s.plane;

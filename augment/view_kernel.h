@@ -42,6 +42,8 @@ struct ViewPlan {
 
 /// Weights of an antialiased resize along one axis: output i is the sum of weights[k * padded + i] * input[first[i] + k] for k < count.
 struct ResizeTaps {
+  int low = 0;  ///< all inputs are in [low, high)
+  int high = 0;
   int count = 0;
   int padded = 0;  ///< outputs, rounded up to whole vectors; those beyond the last repeat it
   std::vector<std::int32_t> first;
@@ -51,6 +53,7 @@ struct ResizeTaps {
 /// Memory that a thread uses view after view.
 struct ViewScratch {
   std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the others where they have fewer samples
+  std::vector<float> pixel_weights;            ///< of one output
   std::vector<float> columns;                  ///< one row of the output, not yet resized across
   std::array<std::vector<float>, 3> lines{};   ///< the same, resized
   std::vector<std::uint8_t> pixels;            ///< the view: three planes, `plane` apart
