@@ -68,7 +68,10 @@ OptionTable table(DecodeOptions& o) {
   return t;
 }
 
-cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
+namespace {
+
+/// Format and size of what may be decoded. Throws RefusedImage for what is not.
+std::pair<ImageFormat, cv::Size> admit(Bytes bytes, const DecodeOptions& options) {
   const auto [format, size] = identify(bytes);
   if (bytes.size() > 0x7FFFFFFF) throw RefusedImage("image too large: a file of ", bytes.size(), " bytes");
   if (std::int64_t{size.width} * size.height > options.max_pixels)
@@ -77,7 +80,26 @@ cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options
     throw RefusedImage("image too large: ", size.width, " x ", size.height, " pixels, a side longer than ", kMaxSide);
   if (format == ImageFormat::kWebp && is_animated_webp(bytes))
     throw RefusedImage("animated WebP images are not supported; save the frame that is meant");
+  return {format, size};
+}
+
+/// What `function` returns; what the libraries throw becomes Error.
+template <class Function>
+auto as_errors(cv::Size size, const Function& function) {
   try {
+    return function();
+  } catch (const cv::Exception& error) {
+    throw Error("cannot decode the image: ", error.err);
+  } catch (const std::bad_alloc&) {
+    throw Error("not enough memory for an image of ", size.width, " x ", size.height, " pixels");
+  }
+}
+
+}  // namespace
+
+cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
+  const auto [format, size] = admit(bytes, options);
+  return as_errors(size, [&, format = format, size = size] {
     if (format == ImageFormat::kJpeg) {
       const cv::Mat image = decode_jpeg(bytes, options.max_pixels, options.strict);
       return options.exif_orientation ? upright(image, exif_orientation(bytes)) : image;
@@ -87,11 +109,7 @@ cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options
     if (format == ImageFormat::kPnm) return decode_pnm(bytes, size);
     if (format == ImageFormat::kTiff) return decode_tiff(bytes, size);
     return decode_with_opencv(bytes);
-  } catch (const cv::Exception& error) {
-    throw Error("cannot decode the image: ", error.err);
-  } catch (const std::bad_alloc&) {
-    throw Error("not enough memory for an image of ", size.width, " x ", size.height, " pixels");
-  }
+  });
 }
 
 cv::Mat decode(const Source& source, const DecodeOptions& options) {
@@ -101,6 +119,16 @@ cv::Mat decode(const Source& source, const DecodeOptions& options) {
   cv::Mat rgb;
   cv::cvtColor(source.pixels, rgb, cv::COLOR_GRAY2RGB);
   return rgb;
+}
+
+void decode_planes(const Source& source, const DecodeOptions& options, PlanarImage& out) {
+  if (!source.pixels.empty()) return out.assign(source.pixels);
+  const Bytes bytes(source.bytes);
+  if (image_format(bytes) == ImageFormat::kJpeg && !options.exif_orientation) {
+    const cv::Size size = admit(bytes, options).second;
+    if (as_errors(size, [&] { return decode_jpeg_planes(bytes, options.max_pixels, options.strict, out); })) return;
+  }
+  out.assign(decode(bytes, options));
 }
 
 cv::Size image_size(std::span<const std::uint8_t> bytes) { return identify(bytes).second; }

@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
+#include <unlabel/augment/planar_image.h>
 
 #include <opencv2/core/mat.hpp>
 
@@ -57,6 +58,10 @@ cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options
 
 /// `source.pixels` as three-channel RGB, or `source.bytes` decoded.
 cv::Mat decode(const Source& source, const DecodeOptions& options = {});
+
+/// The same as planes, for views that are made from them (fused_view.h): of a JPEG as they are in the file, of anything else those of the
+/// decoded image. Throws alike. What `out` has allocated is used again.
+void decode_planes(const Source& source, const DecodeOptions& options, PlanarImage& out);
 
 /// Width and height from the header, without decoding (before any EXIF turn). Throws Error when it is not an image that
 /// we decode.

@@ -86,6 +86,61 @@ class JpegReader {
     return true;
   }
 
+  /// Whether the planes can be read as they are: of whole fractions of the image's size, the two colours alike.
+  bool has_planes() const {
+    if (info_.num_components == 1) return info_.jpeg_color_space == JCS_GRAYSCALE;
+    if (info_.num_components != 3 || (info_.jpeg_color_space != JCS_YCbCr && info_.jpeg_color_space != JCS_RGB))
+      return false;
+    for (int i = 0; i < 3; ++i)
+      if (info_.max_h_samp_factor % info_.comp_info[i].h_samp_factor != 0 ||
+          info_.max_v_samp_factor % info_.comp_info[i].v_samp_factor != 0)
+        return false;
+    return info_.comp_info[1].h_samp_factor == info_.comp_info[2].h_samp_factor &&
+           info_.comp_info[1].v_samp_factor == info_.comp_info[2].v_samp_factor;
+  }
+
+  /// Sets the places of the planes, each with room for the whole blocks that libjpeg writes.
+  void describe_planes(PlanarImage& out) const {
+    out.size = {width(), height()};
+    out.colors = info_.num_components == 1           ? PlanarImage::Colors::kGray
+                 : info_.jpeg_color_space == JCS_RGB ? PlanarImage::Colors::kRgb
+                                                     : PlanarImage::Colors::kYCbCr;
+    std::array<int, 3> rows{};
+    const int bands = (height() + info_.max_v_samp_factor * DCTSIZE - 1) / (info_.max_v_samp_factor * DCTSIZE);
+    for (int i = 0; i < info_.num_components; ++i) {
+      const auto& component = info_.comp_info[i];
+      const int step_x = info_.max_h_samp_factor / component.h_samp_factor,
+                step_y = info_.max_v_samp_factor / component.v_samp_factor;
+      out.planes[i] = {.stride = static_cast<int>(component.width_in_blocks) * DCTSIZE,
+                       .width = (width() + step_x - 1) / step_x,
+                       .height = (height() + step_y - 1) / step_y,
+                       .step_x = step_x,
+                       .step_y = step_y};
+      rows[i] = bands * component.v_samp_factor * DCTSIZE;
+    }
+    out.place(info_.num_components, rows);
+  }
+
+  /// Reads all rows of planes that describe_planes has placed.
+  bool read_planes(PlanarImage& out) {
+    JSAMPROW rows[3][MAX_SAMP_FACTOR * DCTSIZE];
+    JSAMPARRAY planes[3] = {rows[0], rows[1], rows[2]};
+    if (setjmp(errors_.jump)) return false;
+    info_.raw_data_out = TRUE;
+    info_.out_color_space = info_.jpeg_color_space;
+    jpeg_start_decompress(&info_);
+    for (int band = 0; info_.output_scanline < info_.output_height; ++band) {
+      for (int i = 0; i < info_.num_components; ++i) {
+        const int count = info_.comp_info[i].v_samp_factor * DCTSIZE;
+        for (int y = 0; y < count; ++y)
+          rows[i][y] = out.data(i) + (std::ptrdiff_t{band} * count + y) * out.planes[i].stride;
+      }
+      jpeg_read_raw_data(&info_, planes, info_.max_v_samp_factor * DCTSIZE);
+    }
+    jpeg_finish_decompress(&info_);
+    return true;
+  }
+
   int width() const { return static_cast<int>(info_.image_width); }
   int height() const { return static_cast<int>(info_.image_height); }
   int components() const { return info_.num_components; }
@@ -125,10 +180,8 @@ void convert_cmyk_row(const Byte* in, int width, Byte* out) {
   }
 }
 
-}  // namespace
-
-cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict) {
-  JpegReader reader(bytes);
+/// Reads the header and refuses what must not be decoded.
+void open(JpegReader& reader, std::span<const std::uint8_t> bytes, std::int64_t max_pixels) {
   if (!reader.read_header()) throw Error("cannot decode JPEG: ", reader.message());
   const int width = reader.width(), height = reader.height();
   const std::int64_t pixels = std::int64_t{width} * height;
@@ -139,7 +192,18 @@ cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels
     throw Error("cannot decode JPEG: the file is truncated");
   if (reader.components() == 2 || reader.components() > 4)
     throw Error("cannot decode JPEG: ", reader.components(), " components");
+}
 
+void check_end(const JpegReader& reader, bool whole, bool strict) {
+  if (!whole || (strict && reader.warnings() > 0)) throw Error("cannot decode JPEG: ", reader.message());
+}
+
+}  // namespace
+
+cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict) {
+  JpegReader reader(bytes);
+  open(reader, bytes, max_pixels);
+  const int width = reader.width(), height = reader.height();
   cv::Mat rgb(height, width, CV_8UC3);
   bool ok;
   if (reader.cmyk()) {
@@ -149,9 +213,17 @@ cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels
   } else {
     ok = reader.read_pixels(JCS_RGB, rgb.data, rgb.step);
   }
-  if (!ok) throw Error("cannot decode JPEG: ", reader.message());
-  if (strict && reader.warnings() > 0) throw Error("cannot decode JPEG: ", reader.message());
+  check_end(reader, ok, strict);
   return rgb;
+}
+
+bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict, PlanarImage& out) {
+  JpegReader reader(bytes);
+  open(reader, bytes, max_pixels);
+  if (!reader.has_planes()) return false;
+  reader.describe_planes(out);
+  check_end(reader, reader.read_planes(out), strict);
+  return true;
 }
 
 }  // namespace unlabel::augment

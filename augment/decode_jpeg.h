@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/augment/planar_image.h>
+
 #include <opencv2/core/mat.hpp>
 
 #include <cstdint>
@@ -13,5 +15,9 @@ namespace unlabel::augment {
 /// its end-of-image marker, for more pixels than `max_pixels`, and, when `strict`, for warnings (corrupt entropy-coded
 /// data).
 cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict);
+
+/// The same as the planes that are in the file: grey, YCbCr or RGB, of whatever sampling, neither upsampled nor converted. False, and `out`
+/// undefined, when the file has others (CMYK, sampling by fractions): use decode_jpeg then. Throws as decode_jpeg does.
+bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict, PlanarImage& out);
 
 }  // namespace unlabel::augment

@@ -16,6 +16,9 @@ enum class Border {
 /// beyond which nothing changes an 8-bit image.
 std::vector<float> gaussian_kernel(double sigma, int size = 0);
 
+/// The same into memory that is there already.
+void gaussian_kernel(double sigma, int size, std::vector<float>& weights);
+
 /// Gaussian blur, separable, any number of channels; 8-bit results are rounded once, at the end. Agrees with
 /// torchvision's gaussian_blur (reflecting border) and with BYOL's (zero border). `out` may be `image`.
 void gaussian_blur(const cv::Mat& image, double sigma, int size, Border border, cv::Mat& out);

@@ -4,6 +4,7 @@
 
 #include <unlabel/augment/error.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -51,6 +52,12 @@ struct OptionType<std::vector<T>> {
       if (!OptionType<T>::accepts(item)) return false;
     return true;
   }
+};
+
+template <class T, std::size_t kCount>
+struct OptionType<std::array<T, kCount>> {
+  static std::string name() { return "list of " + std::to_string(kCount) + " times " + OptionType<T>::name(); }
+  static bool accepts(const nlohmann::json& j) { return OptionType<std::vector<T>>::accepts(j) && j.size() == kCount; }
 };
 
 template <class T>

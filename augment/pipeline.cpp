@@ -235,15 +235,30 @@ nlohmann::json Pipeline::to_json() const {
 }
 
 std::vector<Drawn> Pipeline::draw(cv::Size image, const ViewKey& key) const {
+  std::vector<Drawn> drawn;
+  draw(image, key, drawn);
+  return drawn;
+}
+
+void Pipeline::draw(cv::Size image, const ViewKey& key, std::vector<Drawn>& drawn) const {
   if (image.width < 1 || image.height < 1) throw UsageError("cannot draw a view of an empty image");
   Random random(key);
-  std::vector<Drawn> drawn;
+  drawn.clear();
   drawn.reserve(steps_.size());
   for (const auto& step : steps_) {
     drawn.push_back(augment::draw(step, image, random));
     image = size_after(step, image);
   }
-  return drawn;
+}
+
+void Pipeline::check(std::span<const Drawn> drawn, cv::Size image) const {
+  if (steps_.empty()) throw UsageError("the pipeline has no steps");
+  if (drawn.size() != steps_.size())
+    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", drawn.size());
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    augment::check(steps_[i], drawn[i], image);
+    image = size_after(steps_[i], image);
+  }
 }
 
 nlohmann::json Pipeline::drawn_to_json(std::span<const Drawn> drawn) const {
@@ -275,12 +290,9 @@ std::vector<Drawn> Pipeline::drawn_from_json(const nlohmann::json& json) const {
 
 void Pipeline::apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* out) const {
   if (rgb.empty() || rgb.type() != CV_8UC3) throw UsageError("a pipeline takes CV_8UC3 images in RGB order");
-  if (steps_.empty()) throw UsageError("the pipeline has no steps");
-  if (drawn.size() != steps_.size())
-    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", drawn.size());
+  check(drawn, rgb.size());
   Work work(rgb);
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    check(steps_[i], drawn[i], work.image().size());
     if (const auto* last = std::get_if<Normalize>(&steps_[i]); last && i + 1 == steps_.size()) {
       to_planes(work.image(), last->mean, last->std, out);
       return;

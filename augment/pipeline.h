@@ -41,6 +41,11 @@ class Pipeline {
 
   /// The parameters of every step for one view of an image of that size: one entry a step.
   std::vector<Drawn> draw(cv::Size image, const ViewKey& key) const;
+  /// The same into memory that is there already.
+  void draw(cv::Size image, const ViewKey& key, std::vector<Drawn>& drawn) const;
+
+  /// Throws UsageError when the parameters are not of these steps, or out of range for an image of that size.
+  void check(std::span<const Drawn> drawn, cv::Size image) const;
 
   /// Drawn parameters as a JSON list, one object a step that names its "op": for captions and for replay. Numbers come
   /// back bit-equal.

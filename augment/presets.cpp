@@ -138,6 +138,7 @@ OptionTable table(PresetOptions& o) {
   t.add("jitter", o.jitter, "scales the strength of the colour jitter; 0: none");
   t.add("blur", o.blur, "Gaussian blur; off for small images");
   t.add("interpolation", o.interpolation, "bilinear or bicubic");
+  t.add("exact", o.exact, "views as torchvision makes them of PIL images, bit by bit; slower");
   return t;
 }
 
@@ -147,7 +148,9 @@ const std::vector<std::string>& preset_names() {
   return names;
 }
 
-MultiCrop preset(const std::string& name, const PresetOptions& options) {
+namespace {
+
+MultiCrop make_preset(const std::string& name, const PresetOptions& options) {
   if (!(options.jitter >= 0 && options.jitter <= 10))
     throw UsageError("jitter must be in [0, 10], not ", options.jitter);
   if (name == "swav" || name == "deepcluster_v2") return swav(options);
@@ -161,6 +164,13 @@ MultiCrop preset(const std::string& name, const PresetOptions& options) {
   if (name == "byol_view2") return MultiCrop({byol_view(2, options)});
   if (name == "deepcluster") return deepcluster(options);
   return evaluation(options);
+}
+
+}  // namespace
+
+MultiCrop preset(const std::string& name, const PresetOptions& options) {
+  const MultiCrop made = make_preset(name, options);
+  return options.exact ? MultiCrop(made.groups(), true) : made;
 }
 
 const Normalize* find_normalize(const Pipeline& pipeline) {

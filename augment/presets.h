@@ -23,6 +23,7 @@ struct PresetOptions {
   double jitter = 1;                                  ///< scales the strength of the colour jitter; 0: none
   bool blur = true;                                   ///< off for small images, as CIFAR's published recipes have it
   std::optional<std::string> interpolation{};         ///< bilinear or bicubic
+  bool exact = false;                                 ///< MultiCrop's `exact`
 };
 OptionTable table(PresetOptions& options);
 

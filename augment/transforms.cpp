@@ -346,7 +346,7 @@ Drawn draw(const Step& step, cv::Size image, Random& random) {
                           drawn.apply = random.bernoulli(o.p);
                           std::array<std::uint8_t, 4> order{0, 1, 2, 3};
                           random.shuffle(order);
-                          drawn.order.assign(order.begin(), order.end());
+                          std::copy(order.begin(), order.end(), drawn.order.begin());
                           const bool added = o.family == JitterFamily::kByol;
                           const auto factor = [&](double x) { return random.uniform(std::max(0.0, 1 - x), 1 + x); };
                           drawn.brightness = added ? random.uniform(-o.brightness, o.brightness) : factor(o.brightness);
@@ -381,7 +381,7 @@ void check(const Step& step, const Drawn& drawn, cv::Size image) {
   } else if (const auto* jitter = std::get_if<DrawnJitter>(&drawn)) {
     auto order = jitter->order;
     std::sort(order.begin(), order.end());
-    if (order != std::vector<int>{0, 1, 2, 3})
+    if (order != std::array{0, 1, 2, 3})
       throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
     for (const double value : {jitter->brightness, jitter->contrast, jitter->saturation})
       if (!(std::abs(value) <= 1000)) throw UsageError("the amount ", value, " of a ColorJitter is out of range");

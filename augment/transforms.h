@@ -166,8 +166,8 @@ struct DrawnChoice {
 /// ColorJitter's amounts and their order.
 struct DrawnJitter {
   bool apply = false;
-  std::vector<int> order{0, 1, 2, 3};  ///< 0 brightness, 1 contrast, 2 saturation, 3 hue
-  double brightness = 1;               ///< a factor; byol: an addend
+  std::array<int, 4> order{0, 1, 2, 3};  ///< 0 brightness, 1 contrast, 2 saturation, 3 hue
+  double brightness = 1;                 ///< a factor; byol: an addend
   double contrast = 1;
   double saturation = 1;
   double hue = 0;  ///< turns

@@ -8,6 +8,7 @@
 #include <unlabel/augment/planar.h>
 #include <unlabel/augment/resize.h>
 
+#include <array>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -58,7 +59,7 @@ cv::Mat run_view(const cv::Mat& in, const nlohmann::json& item) {
                            Normalize{item["mean"].get<std::vector<double>>(), item["std"].get<std::vector<double>>()}});
   const std::vector<Drawn> drawn{DrawnBox{box.x, box.y, box.width, box.height},
                                  DrawnChoice{item["flip"]},
-                                 DrawnJitter{item["jitter"], item["order"].get<std::vector<int>>(), factors[0],
+                                 DrawnJitter{item["jitter"], item["order"].get<std::array<int, 4>>(), factors[0],
                                              factors[1], factors[2], factors[3]},
                                  DrawnChoice{item["gray"]},
                                  DrawnBlur{},

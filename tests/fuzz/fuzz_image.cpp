@@ -1,23 +1,52 @@
-// Any bytes are an image or an Error, in bounded memory.
+// Any bytes are an image or an Error, in bounded memory; as planes they are the same; views of the planes stay within them.
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/fused_view.h>
 #include <unlabel/augment/image_header.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <vector>
+
+namespace {
+
+using namespace unlabel::augment;
+
+template <class Act>
+bool succeeds(const Act& act) {
+  try {
+    act();
+    return true;
+  } catch (const unlabel::Error&) {
+    return false;
+  }
+}
+
+void make_views(const PlanarImage& planes) {
+  static const Pipeline pipeline({RandomResizedCrop{{24, 17}}, RandomHorizontalFlip{},
+                                  ColorJitter{1, 0.8, 0.8, 0.8, 0.2}, GaussianBlur{0.5}, Normalize{}});
+  static std::vector<float> view(pipeline.output_shape().size());
+  for (std::uint64_t sample = 0; sample < 4; ++sample)
+    apply_fused(pipeline, planes, pipeline.draw(planes.size, {0, 0, sample, 0}), view.data());
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace unlabel::augment;
-  const std::span bytes(data, size);
-  const int orientation = exif_orientation(bytes);
+  const Source source{{data, data + size}, {}};
+  const int orientation = exif_orientation(source.bytes);
   if (orientation < 1 || orientation > 8) std::abort();
-  for (const bool strict : {false, true}) {
-    try {
-      const cv::Mat image = decode(bytes, {.exif_orientation = strict, .max_pixels = 1 << 20, .strict = strict});
-      if (image.empty() || image.type() != CV_8UC3 || image.total() > 1 << 20) std::abort();
-    } catch (const unlabel::Error&) {
+  for (const bool strict : {false, true})
+    for (const bool turn : {false, true}) {
+      const DecodeOptions options{.exif_orientation = turn, .max_pixels = 1 << 20, .strict = strict};
+      cv::Mat image;
+      PlanarImage planes;
+      const bool decoded = succeeds([&] { image = decode(source, options); });
+      if (decoded && (image.empty() || image.type() != CV_8UC3 || image.total() > 1 << 20)) std::abort();
+      if (succeeds([&] { decode_planes(source, options, planes); }) != decoded) std::abort();
+      if (decoded && planes.size != image.size()) std::abort();
+      if (decoded && !turn && !strict) make_views(planes);
     }
-  }
   return 0;
 }

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <unlabel/augment/pipeline.h>
+#include <unlabel/augment/planar_image.h>
+
+#include <span>
+
+namespace unlabel::augment {
+
+// Views by vector instructions, in one go from an image's planes to floats: what training reads.
+//
+// They are the same views as Pipeline::apply's, with the same parameters, and other rounding in the resize: a JPEG's colours are resized as
+// they are stored and become RGB afterwards, and weights are floats. Behind it the arithmetic is PIL's again, in floats. docs/augment.md
+// says by how much views differ. Results do not depend on threads; they may differ in the last bits
+// between instruction sets (view_kernel.h).
+
+/// Whether all steps of a pipeline are known to the fast way: RandomResizedCrop first; then flips, torchvision's ColorJitter, grey and
+/// solarize; at most one GaussianBlur, with nothing but a solarize and a flip behind it; and a Normalize or nothing at the end.
+bool can_fuse(const Pipeline& pipeline);
+
+/// Applies drawn parameters as Pipeline::apply does. Throws UsageError as it does, and for a pipeline that cannot be fused.
+void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<const Drawn> drawn, float* out);
+
+/// Whether this machine has vector instructions for it; without them the exact way is no slower.
+bool fused_views_are_fast();
+
+}  // namespace unlabel::augment

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <opencv2/core/mat.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace unlabel::augment {
+
+/// An image as planes of bytes, as a JPEG file holds it: brightness and two colour differences, which often have half as many samples a
+/// side. Views that are resized from these planes need neither upsampled colours nor RGB at the size of the photograph (fused_view.h).
+struct PlanarImage {
+  enum class Colors {
+    kGray,  ///< one plane
+    kYCbCr,  ///< of JFIF: R = Y + 1.402 Cr, G = Y - .344136 Cb - .714136 Cr, B = Y + 1.772 Cb, with Cb and Cr centred at 128
+    kRgb,
+  };
+
+  struct Plane {
+    std::size_t offset = 0;  ///< of the first sample in `bytes`
+    int stride = 0;          ///< samples from row to row
+    int width = 0;           ///< samples
+    int height = 0;          ///< samples
+    int step_x = 1;          ///< pixels of the image that share a sample: sample i covers pixels [i step, (i + 1) step)
+    int step_y = 1;
+  };
+
+  /// Bytes that may be read beyond the last plane, by loads of whole vectors.
+  static constexpr std::size_t kSlack = 128;
+
+  cv::Size size;  ///< of the image in pixels
+  Colors colors = Colors::kRgb;
+  std::array<Plane, 3> planes{};    ///< the second and the third alike
+  std::vector<std::uint8_t> bytes;  ///< all planes and kSlack more
+
+  int plane_count() const { return colors == Colors::kGray ? 1 : 3; }
+  const std::uint8_t* data(int plane) const { return bytes.data() + planes[plane].offset; }
+  std::uint8_t* data(int plane) { return bytes.data() + planes[plane].offset; }
+
+  /// Gives `count` planes their places, once their strides are set; `rows[i]` is how many rows plane i has room for. Memory that is there
+  /// already is used again.
+  void place(int count, const std::array<int, 3>& rows);
+
+  /// Takes over a CV_8UC3 image in RGB order, or a CV_8UC1 one.
+  void assign(const cv::Mat& image);
+};
+
+}  // namespace unlabel::augment

@@ -1,0 +1,416 @@
+#include <unlabel/augment/decode.h>
+#include <unlabel/augment/decode_jpeg.h>
+#include <unlabel/augment/fused_view.h>
+#include <unlabel/augment/presets.h>
+#include <unlabel/augment/view_kernel.h>
+
+#include "../refusal.h"
+#include "jpeg.h"
+#include <gtest/gtest.h>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <new>
+
+namespace {
+thread_local std::int64_t allocations = 0;
+}
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace unlabel::augment {
+namespace {
+
+using nlohmann::json;
+
+/// Slopes, textures, an edge and saturated colours, as photographs have them.
+cv::Mat scene(int height, int width) {
+  cv::Mat image(height, width, CV_8UC3);
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x) {
+      const double u = x / 97.0, v = y / 71.0, texture = 12 * std::sin(x * 0.9) * std::cos(y * 0.7);
+      const bool inside = std::hypot(x - 0.4 * width, y - 0.6 * height) < 0.25 * height;
+      const double red = 120 + 90 * std::sin(u + 0.3 * v) + texture, green = 110 + 80 * std::cos(1.7 * v - u) + texture;
+      const double blue = 130 + 100 * std::sin(0.6 * u * v + 1) + 0.5 * texture;
+      const auto level = [](double value) { return cv::saturate_cast<uchar>(value); };
+      image.at<cv::Vec3b>(y, x) = inside ? cv::Vec3b(level(blue + 40), level(red - 40), level(green))
+                                         : cv::Vec3b(level(red), level(green), level(blue));
+    }
+  return image;
+}
+
+Source jpeg(const cv::Mat& image, cv::Size sampling, bool progressive = false) {
+  return {encode_jpeg(image, JCS_RGB, JCS_YCbCr, progressive, sampling), {}};
+}
+
+/// Both ways with the same parameters, in levels of 0 to 255 where there is no Normalize.
+struct Both {
+  std::vector<float> exact, fused;
+};
+
+Both both(const Pipeline& pipeline, const Source& source, const ViewKey& key) {
+  Both views;
+  views.exact.resize(pipeline.output_shape().size(), NAN);
+  views.fused = views.exact;
+  PlanarImage planes;
+  decode_planes(source, {}, planes);
+  const cv::Mat image = decode(source);
+  EXPECT_EQ(planes.size, image.size());
+  const auto drawn = pipeline.draw(image.size(), key);
+  pipeline.apply(image, drawn, views.exact.data());
+  apply_fused(pipeline, planes, drawn, views.fused.data());
+  for (auto* view : {&views.exact, &views.fused})
+    for (auto& value : *view) value *= 255;
+  return views;
+}
+
+double mean_distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += std::abs(a[i] - b[i]);
+  return sum / static_cast<double>(a.size());
+}
+
+/// Below which a share of all differences lies.
+double quantile(const std::vector<float>& a, const std::vector<float>& b, double share) {
+  std::vector<float> differences(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) differences[i] = std::abs(a[i] - b[i]);
+  const auto at = differences.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(a.size() - 1));
+  std::nth_element(differences.begin(), at, differences.end());
+  return *at;
+}
+
+Pipeline pipeline_of(const std::string& steps) { return Pipeline::from_json(json::parse("[" + steps + "]")); }
+
+std::string crop(int size, const std::string& scale, const std::string& more = "") {
+  return R"({"op": "RandomResizedCrop", "size": )" + std::to_string(size) + R"(, "scale": )" + scale + more + "}";
+}
+
+/// Runs a test's body with every set of instructions, the portable one last.
+class FusedView : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { use_instruction_set(GetParam()); }
+  void TearDown() override { use_instruction_set(""); }
+};
+
+INSTANTIATE_TEST_SUITE_P(On, FusedView, ::testing::ValuesIn(instruction_sets()),
+                         [](const auto& set) { return set.param; });
+
+TEST_P(FusedView, ResizesAsTheExactWay) {
+  const cv::Mat image = scene(200, 300);
+  struct Case {
+    const char* name;
+    Source source;
+    double mean;  // what may differ: the colours' upsampling, where they are stored at half the size
+  };
+  const Case cases[] = {{"pixels", {{}, image}, 0.26},
+                        {"4:4:4", jpeg(image, {1, 1}), 0.3},
+                        {"4:4:4 progressive", jpeg(image, {1, 1}, true), 0.3},
+                        {"4:2:2", jpeg(image, {2, 1}), 0.5},
+                        {"4:2:0", jpeg(image, {2, 2}), 0.6},
+                        {"4:1:1", jpeg(image, {4, 1}), 0.8}};
+  for (const auto& [name, source, most] : cases)
+    for (const auto* how : {R"(, "interpolation": "bilinear")", R"(, "interpolation": "bicubic")"})
+      for (const auto& [size, scale] : {std::pair{64, "[0.3, 1]"}, {37, "[0.9, 1]"}, {150, "[0.05, 0.2]"}}) {
+        const auto pipeline = pipeline_of(crop(size, scale, how) + R"(, {"op": "RandomHorizontalFlip"})");
+        for (std::uint64_t sample = 0; sample < 3; ++sample) {
+          const auto views = both(pipeline, source, {1, 0, sample, 0});
+          EXPECT_LT(mean_distance(views.exact, views.fused), most)
+              << name << how << " " << size << " sample " << sample;
+        }
+      }
+}
+
+TEST_P(FusedView, GreyImagesStayGrey) {
+  cv::Mat gray;
+  cv::cvtColor(scene(90, 70), gray, cv::COLOR_RGB2GRAY);
+  const Source sources[] = {{{}, gray},
+                            {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE), {}},
+                            {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE, false, {2, 2}), {}}};
+  for (const auto& source : sources) {
+    const auto views = both(pipeline_of(crop(40, "[0.5, 1]")), source, {2, 0, 0, 0});
+    EXPECT_LT(mean_distance(views.exact, views.fused), 0.3);
+    for (int i = 0; i < 40 * 40; ++i) ASSERT_EQ(views.fused[i], views.fused[i + 1600]);
+  }
+}
+
+TEST_P(FusedView, ColoursAndBlursAsTheExactWay) {
+  const Source source{{}, scene(120, 160)};
+  const std::string start = crop(72, "[0.4, 1]") + ", ";
+  struct Case {
+    const char* steps;
+    double mean, tail;  // levels: the mean difference, and the 99.9th percentile
+  };
+  const Case cases[] = {
+      {R"({"op": "ColorJitter", "brightness": 0.8})", 0.5, 3},
+      {R"({"op": "ColorJitter", "contrast": 0.8})", 0.5, 3},
+      {R"({"op": "ColorJitter", "saturation": 0.8})", 0.5, 3},
+      {R"({"op": "ColorJitter", "hue": 0.5})", 0.5,
+       7},  // PIL has 256 hues: a channel moves by up to 6 levels between two
+      {R"({"op": "RandomGrayscale", "p": 1})", 0.5, 3},
+      {R"({"op": "GaussianBlur"})", 0.5, 3},
+      {R"({"op": "GaussianBlur", "sigma": [3, 20]})", 0.5, 3},
+      {R"({"op": "GaussianBlur", "kernel_size": 11, "border": "zero"})", 0.5, 3},
+      {R"({"op": "GaussianBlur", "kernel_size": 201, "sigma": [50, 60]})", 0.5, 3},  // wider than the view
+  };
+  for (const auto& [steps, mean, tail] : cases)
+    for (std::uint64_t sample = 0; sample < 4; ++sample) {
+      const auto views = both(pipeline_of(start + steps), source, {3, 0, sample, 0});
+      EXPECT_LT(mean_distance(views.exact, views.fused), mean) << steps << " sample " << sample;
+      EXPECT_LT(quantile(views.exact, views.fused, 0.999), tail) << steps << " sample " << sample;
+    }
+  // What inverts is no continuous operation: a level at the threshold may fall on either side.
+  for (const auto* steps :
+       {R"({"op": "RandomSolarize", "p": 1})", R"({"op": "GaussianBlur"}, {"op": "RandomSolarize", "p": 1})"}) {
+    const auto views = both(pipeline_of(start + steps), source, {3, 1, 0, 0});
+    EXPECT_LT(quantile(views.exact, views.fused, 0.95), 1.5) << steps;
+  }
+}
+
+TEST_P(FusedView, MakesWholePresets) {
+  const Source source = jpeg(scene(240, 320), {1, 1});
+  for (const auto* name : {"swav", "simclr", "deepcluster"}) {
+    const MultiCrop crops = preset(name, {.global_size = 72});
+    double sum = 0;
+    for (std::uint64_t sample = 0; sample < 4; ++sample)
+      for (int view = 0; view < crops.views(); ++view) {
+        const auto views = both(crops.pipeline(view), source, {4, 0, sample, static_cast<std::uint32_t>(view)});
+        sum += mean_distance(views.exact, views.fused) * 0.226;  // normalised: a level is as much
+      }
+    EXPECT_LT(sum / (4 * crops.views()), 0.6) << name;
+  }
+}
+
+TEST_P(FusedView, IsTheSameOnEveryMachineButForRounding) {
+  const MultiCrop crops = preset("swav", {.global_size = 50, .local_size = 21});
+  PlanarImage planes;
+  decode_planes(jpeg(scene(131, 173), {2, 2}), {}, planes);
+  for (std::uint64_t sample = 0; sample < 4; ++sample)
+    for (const int view : {0, 2}) {
+      const auto& pipeline = crops.pipeline(view);
+      const auto drawn = pipeline.draw(planes.size, {5, 0, sample, 0});
+      std::vector<float> here(pipeline.output_shape().size(), NAN), fastest = here;
+      use_instruction_set(GetParam());
+      apply_fused(pipeline, planes, drawn, here.data());
+      use_instruction_set("");
+      apply_fused(pipeline, planes, drawn, fastest.data());
+      EXPECT_LT(mean_distance(here, fastest) * 255 * 0.226, 0.01) << "sample " << sample;
+    }
+}
+
+TEST_P(FusedView, WritesNoMoreThanTheView) {
+  const auto pipeline = pipeline_of(crop(5, "[0.1, 1]") + R"(, {"op": "GaussianBlur", "p": 0.5}, {"op": "Normalize"})");
+  PlanarImage planes;
+  decode_planes({{}, scene(9, 7)}, {}, planes);
+  for (std::uint64_t sample = 0; sample < 10; ++sample) {
+    std::vector<float> out(pipeline.output_shape().size() + 1, 1234);
+    apply_fused(pipeline, planes, pipeline.draw(planes.size, {6, 0, sample, 0}), out.data());
+    EXPECT_EQ(out.back(), 1234);
+    for (std::size_t i = 0; i + 1 < out.size(); ++i) EXPECT_LT(std::abs(out[i]), 10);
+  }
+}
+
+TEST(FusedViews, TakeWhatTheyKnow) {
+  const auto can = [](const std::string& steps) { return can_fuse(pipeline_of(steps)); };
+  const std::string start = crop(8, "[0.1, 1]");
+  EXPECT_TRUE(can(start));
+  EXPECT_TRUE(can(
+      start + R"(, {"op": "ColorJitter"}, {"op": "RandomSolarize"}, {"op": "GaussianBlur"}, {"op": "RandomSolarize"},
+                              {"op": "RandomHorizontalFlip"}, {"op": "Normalize"})"));
+  EXPECT_FALSE(can(R"({"op": "CenterCrop", "size": 8})"));
+  EXPECT_FALSE(can(R"({"op": "RandomGrayscale"}, )" + start));
+  EXPECT_FALSE(can(start + ", " + start));
+  for (const auto* step :
+       {R"({"op": "ColorJitter", "family": "byol"})", R"({"op": "Grayscale"})", R"({"op": "PadShift"})",
+        R"({"op": "GaussianBlur"}, {"op": "GaussianBlur"})", R"({"op": "GaussianBlur"}, {"op": "ColorJitter"})",
+        R"({"op": "GaussianBlur"}, {"op": "RandomGrayscale"})",
+        R"({"op": "Normalize"}, {"op": "RandomHorizontalFlip"})"})
+    EXPECT_FALSE(can(start + ", " + step)) << step;
+  std::string many = start;
+  for (int i = 0; i < 13; ++i) many += R"(, {"op": "RandomGrayscale"})";
+  EXPECT_FALSE(can(many));
+  EXPECT_TRUE(preset("swav").fused());
+  EXPECT_FALSE(preset("swav", {.exact = true}).fused());
+  EXPECT_FALSE(preset("byol").fused());
+
+  const auto center = pipeline_of(R"({"op": "CenterCrop", "size": 8})");
+  PlanarImage planes;
+  decode_planes({{}, scene(9, 9)}, {}, planes);
+  std::vector<float> out(center.output_shape().size());
+  EXPECT_EQ(refusal([&] {
+              apply_fused(center, planes, center.draw({9, 9}, {}), out.data());
+            }),
+            "this pipeline has steps that cannot be fused: use Pipeline::apply");
+  const auto known = pipeline_of(start);
+  EXPECT_EQ(refusal([&] {
+              apply_fused(known, planes, std::vector<Drawn>{DrawnBox{5, 0, 5, 5}}, out.data());
+            }),
+            "a box of 5 x 5 at (5, 0) does not fit in an image of 9 x 9");
+  EXPECT_NE(refusal([] { use_instruction_set("AVX9"); }).find("there is no instruction set 'AVX9' here; there are "),
+            std::string::npos);
+}
+
+TEST(FusedViews, AreWhatAMultiCropMakes) {
+  const Source source = jpeg(scene(90, 120), {2, 2});
+  for (const bool exact : {false, true}) {
+    const MultiCrop crops = preset("swav", {.global_size = 32, .local_size = 16, .exact = exact});
+    EXPECT_EQ(MultiCrop::from_json(crops.to_json()).exact(), exact);
+    std::vector<std::vector<float>> views;
+    std::vector<float*> places;
+    for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size(), NAN).data());
+    const ViewKey key{7, 1, 2, 0};
+    crops(source, key, places);
+    PlanarImage planes;
+    decode_planes(source, {}, planes);
+    for (int v = 0; v < crops.views(); ++v) {
+      auto of_view = key;
+      of_view.view = static_cast<std::uint32_t>(v);
+      const auto drawn = crops.pipeline(v).draw(planes.size, of_view);
+      std::vector<float> expected(views[v].size(), NAN), replayed = expected;
+      if (exact || !fused_views_are_fast())
+        crops.pipeline(v).apply(decode(source), drawn, expected.data());
+      else
+        apply_fused(crops.pipeline(v), planes, drawn, expected.data());
+      EXPECT_EQ(views[v], expected) << "view " << v;
+      crops.replay(source, v, crops.pipeline(v).drawn_from_json(crops.pipeline(v).drawn_to_json(drawn)),
+                   replayed.data());
+      EXPECT_EQ(replayed, expected) << "view " << v;
+    }
+    EXPECT_NE(refusal([&] { crops.replay(source, 8, {}, places[0]); }), "(accepted)");
+  }
+}
+
+TEST(FusedViews, AllocateNothingOnceWarm) {
+  if (!fused_views_are_fast()) GTEST_SKIP() << "there is only the portable way here";
+  const MultiCrop crops = preset("swav", {.global_size = 64, .local_size = 32});
+  const Source source = jpeg(scene(150, 200), {2, 2});
+  std::vector<std::vector<float>> views;
+  std::vector<float*> places;
+  for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
+  for (std::uint64_t sample = 0; sample < 200; ++sample) crops(source, {1, 0, sample, 0}, places);
+  const auto before = allocations;
+  for (std::uint64_t sample = 0; sample < 200; ++sample) crops(source, {1, 0, sample, 0}, places);
+  EXPECT_EQ(allocations - before, 0);
+  const auto counted = allocations;
+  delete new int;
+  EXPECT_EQ(allocations - counted, 1) << "allocations are not counted";
+}
+
+TEST(DecodePlanes, KeepsWhatTheFileHas) {
+  const cv::Mat image = scene(37, 45);
+  PlanarImage planes;
+  decode_planes(jpeg(image, {2, 2}), {}, planes);
+  EXPECT_EQ(planes.colors, PlanarImage::Colors::kYCbCr);
+  EXPECT_EQ(planes.size, image.size());
+  EXPECT_EQ(planes.planes[1].width, 23);
+  EXPECT_EQ(planes.planes[1].height, 19);
+  EXPECT_EQ(planes.planes[1].step_x, 2);
+  decode_planes({encode_jpeg(image, JCS_RGB, JCS_RGB), {}}, {}, planes);
+  ASSERT_EQ(planes.colors, PlanarImage::Colors::kRgb);
+  const cv::Mat decoded = decode({encode_jpeg(image, JCS_RGB, JCS_RGB), {}});
+  for (int y = 0; y < 37; ++y)
+    for (int x = 0; x < 45; ++x)
+      for (int c = 0; c < 3; ++c)
+        ASSERT_EQ(planes.data(c)[y * planes.planes[c].stride + x], decoded.at<cv::Vec3b>(y, x)[c]);
+
+  // Others come as RGB: CMYK, sampling by fractions, an EXIF turn.
+  cv::Mat four(20, 30, CV_8UC4, cv::Scalar(10, 200, 30, 250));
+  for (const auto& source : {Source{encode_jpeg(four, JCS_CMYK, JCS_CMYK), {}}, jpeg(image, {3, 1})}) {
+    decode_planes(source, {}, planes);
+    EXPECT_EQ(planes.size, decode(source).size());
+  }
+  decode_planes({encode_jpeg(four, JCS_CMYK, JCS_CMYK), {}}, {}, planes);
+  EXPECT_EQ(planes.colors, PlanarImage::Colors::kRgb);
+  decode_planes(jpeg(image, {1, 1}), {.exif_orientation = true}, planes);
+  EXPECT_EQ(planes.colors, PlanarImage::Colors::kRgb);
+}
+
+TEST(DecodePlanes, RefusesWhatDecodeRefuses) {
+  PlanarImage planes;
+  const auto both_say = [&](const Source& source, const DecodeOptions& options = {}) {
+    const auto said = refusal<Error>([&] { decode(source, options); });
+    EXPECT_EQ(refusal<Error>([&] { decode_planes(source, options, planes); }), said);
+    return said;
+  };
+  auto source = jpeg(scene(64, 64), {2, 2});
+  EXPECT_EQ(both_say(source), "(accepted)");
+  EXPECT_NE(both_say(source, {.max_pixels = 100}), "(accepted)");
+  auto cut = source;
+  cut.bytes.resize(cut.bytes.size() / 2);
+  EXPECT_NE(both_say(cut), "(accepted)");
+  auto corrupt = source;
+  for (std::size_t i = corrupt.bytes.size() / 2; i < corrupt.bytes.size() / 2 + 40; ++i) corrupt.bytes[i] ^= 0x5a;
+  both_say(corrupt);
+  EXPECT_NE(both_say(corrupt, {.strict = true}), "(accepted)");
+  both_say({{}, {}});
+  both_say({{1, 2, 3}, {}});
+}
+
+/// The exact way equals Pillow bit by bit (CiTransformsReference), so that these are the distances from it as well.
+TEST(CiFusedView, StaysNearTheExactWayOnPhotographs) {
+  const char* data = std::getenv("UNLABEL_DATA");
+  const std::string folder = std::string(data ? data : "") + "/photos100";
+  if (!data || !std::filesystem::is_directory(folder))
+    GTEST_SKIP() << "set UNLABEL_DATA to a folder that holds photos100";
+  struct Case {
+    const char* name;
+    Pipeline pipeline;
+    double level;              // what a level of 0 to 255 is in the output
+    double mean, worst, tail;  // of the photographs' means; of the 99.9th percentiles of all of them
+    double sum = 0, greatest = 0, tails = 0;
+  };
+  const MultiCrop swav = preset("swav");
+  const std::string start = crop(224, "[0.14, 1]") + R"(, {"op": "RandomHorizontalFlip"})";
+  Case cases[] = {
+      {"resize to 224", pipeline_of(start), 1, 0.3, 0.6, 3},
+      {"resize to 96", pipeline_of(crop(96, "[0.05, 0.14]")), 1, 0.3, 0.6, 3},
+      {"jitter without hue",
+       pipeline_of(start + R"(, {"op": "ColorJitter", "brightness": 0.8, "contrast": 0.8, "saturation": 0.8})"), 1, 0.5,
+       1.5, 3},
+      {"jitter",
+       pipeline_of(start +
+                   R"(, {"op": "ColorJitter", "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2})"),
+       1, 0.5, 1.5, 7},
+      {"blur", pipeline_of(start + R"(, {"op": "GaussianBlur"})"), 1, 0.3, 0.6, 3},
+      {"SwAV, 224", swav.pipeline(0), 0.226, 0.5, 1.5, 7},
+      {"SwAV, 96", swav.pipeline(2), 0.226, 0.5, 1.5, 7},
+  };
+  int photos = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".JPEG") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    Source source;
+    source.bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    ++photos;
+    for (auto& c : cases) {
+      auto views = both(c.pipeline, source, {8, 0, static_cast<std::uint64_t>(photos), 0});
+      const double mean = mean_distance(views.exact, views.fused) * c.level;
+      c.sum += mean;
+      c.greatest = std::max(c.greatest, mean);
+      c.tails += quantile(views.exact, views.fused, 0.999) * c.level;
+    }
+  }
+  ASSERT_GT(photos, 0);
+  for (const auto& c : cases) {
+    std::printf("%s: %.3f levels in the mean, %.3f in the worst photograph, 99.9th percentile %.2f\n", c.name,
+                c.sum / photos, c.greatest, c.tails / photos);
+    EXPECT_LT(c.sum / photos, c.mean) << c.name;
+    EXPECT_LT(c.greatest, c.worst) << c.name;
+    EXPECT_LE(c.tails / photos, c.tail) << c.name;
+  }
+}
+
+}  // namespace
+}  // namespace unlabel::augment

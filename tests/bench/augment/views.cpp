@@ -1,0 +1,146 @@
+// Times ways of making views on photographs; compare.py starts it and asks.
+//
+// usage: views FOLDER < lines of "WAY IMAGES SEED"; "ready WAY..." first, then the CPU milliseconds per image of each line's run.
+// Ways: swav, swav-SET for each set of instructions, swav-exact; jpeg (libjpeg's decode to RGB), planes; opencv-area (what one writes with
+// OpenCV).
+#include <unlabel/augment/decode_jpeg.h>
+#include <unlabel/augment/presets.h>
+#include <unlabel/augment/view_kernel.h>
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace unlabel::augment;
+
+constexpr std::int64_t kMostPixels = 100'000'000;
+
+double cpu_seconds() {
+  std::timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+/// The same steps as one writes them with OpenCV's functions; a crop is resized with INTER_AREA.
+void opencv_view(const cv::Mat& bgr, const Pipeline& pipeline, std::span<const Drawn> drawn, float* out) {
+  const auto& box = std::get<DrawnBox>(drawn[0]);
+  const cv::Size size(pipeline.output_shape().width, pipeline.output_shape().height);
+  cv::Mat view, gray, wide;
+  cv::resize(bgr(cv::Rect(box.x, box.y, box.width, box.height)), view, size, 0, 0, cv::INTER_AREA);
+  if (std::get<DrawnChoice>(drawn[1]).apply) cv::flip(view, view, 1);
+  if (const auto& jitter = std::get<DrawnJitter>(drawn[2]); jitter.apply)
+    for (const int operation : jitter.order) {
+      if (operation == 0) view.convertTo(view, -1, jitter.brightness);
+      if (operation == 1) {
+        cv::cvtColor(view, gray, cv::COLOR_BGR2GRAY);
+        view.convertTo(view, -1, jitter.contrast, (1 - jitter.contrast) * std::floor(cv::mean(gray)[0] + 0.5));
+      }
+      if (operation == 2) {
+        cv::cvtColor(view, gray, cv::COLOR_BGR2GRAY);
+        cv::cvtColor(gray, wide, cv::COLOR_GRAY2BGR);
+        cv::addWeighted(view, jitter.saturation, wide, 1 - jitter.saturation, 0, view);
+      }
+      if (operation == 3) {
+        cv::Mat hsv, table(1, 256, CV_8U), channels[3];
+        cv::cvtColor(view, hsv, cv::COLOR_BGR2HSV_FULL);
+        for (int i = 0; i < 256; ++i)
+          table.at<uchar>(i) = static_cast<uchar>(i + static_cast<int>(std::lround(255 * jitter.hue)));
+        cv::split(hsv, channels);
+        cv::LUT(channels[0], table, channels[0]);
+        cv::merge(channels, 3, hsv);
+        cv::cvtColor(hsv, view, cv::COLOR_HSV2BGR_FULL);
+      }
+    }
+  if (std::get<DrawnChoice>(drawn[3]).apply) {
+    cv::cvtColor(view, gray, cv::COLOR_BGR2GRAY);
+    cv::cvtColor(gray, view, cv::COLOR_GRAY2BGR);
+  }
+  if (const auto& blur = std::get<DrawnBlur>(drawn[4]); blur.apply) {
+    const int taps = 2 * static_cast<int>(std::ceil(3.5 * blur.sigma)) + 1;
+    cv::GaussianBlur(view, view, {taps, taps}, blur.sigma);
+  }
+  const auto* normalize = find_normalize(pipeline);
+  cv::Mat floats, planes[3];
+  view.convertTo(floats, CV_32F, 1 / 255.0);
+  cv::subtract(floats, cv::Scalar(normalize->mean[2], normalize->mean[1], normalize->mean[0]), floats);
+  cv::divide(floats, cv::Scalar(normalize->std[2], normalize->std[1], normalize->std[0]), floats);
+  for (int c = 0; c < 3; ++c) planes[2 - c] = cv::Mat(size, CV_32F, out + static_cast<std::ptrdiff_t>(c) * size.area());
+  cv::split(floats, planes);
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  if (count != 2) {
+    std::cerr << "usage: views FOLDER\n";
+    return 2;
+  }
+  cv::setNumThreads(1);
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(words[1]))
+    if (entry.path().extension() == ".JPEG") names.push_back(entry.path());
+  std::sort(names.begin(), names.end());
+  std::vector<Source> photos;
+  for (const auto& name : names) {
+    std::ifstream file(name, std::ios::binary);
+    auto& photo = photos.emplace_back();
+    photo.bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  if (photos.empty()) {
+    std::cerr << words[1] << " holds no *.JPEG\n";
+    return 2;
+  }
+
+  const MultiCrop fast = preset("swav"), exact = preset("swav", {.exact = true});
+  std::vector<std::vector<float>> views;
+  std::vector<float*> places;
+  for (int v = 0; v < fast.views(); ++v) places.push_back(views.emplace_back(fast.shape(v).size()).data());
+
+  using Way = std::function<void(const Source&, const ViewKey&)>;
+  std::map<std::string, Way> ways;
+  std::map<std::string, std::string> sets;
+  ways["swav"] = [&](const Source& photo, const ViewKey& key) { fast(photo, key, places); };
+  for (const auto& set : instruction_sets()) {
+    ways["swav-" + set] = ways["swav"];
+    sets["swav-" + set] = set;
+  }
+  ways["swav-exact"] = [&](const Source& photo, const ViewKey& key) { exact(photo, key, places); };
+  ways["jpeg"] = [](const Source& photo, const ViewKey&) { decode_jpeg(photo.bytes, kMostPixels, false); };
+  PlanarImage planes;
+  ways["planes"] = [&](const Source& photo, const ViewKey&) { decode_planes(photo, {}, planes); };
+  ways["opencv-area"] = [&](const Source& photo, const ViewKey& key) {
+    const cv::Mat bgr = cv::imdecode(photo.bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+    for (int v = 0; v < fast.views(); ++v) {
+      auto of_view = key;
+      of_view.view = static_cast<std::uint32_t>(v);
+      opencv_view(bgr, fast.pipeline(v), fast.pipeline(v).draw(bgr.size(), of_view), places[v]);
+    }
+  };
+
+  std::cout << "ready";
+  for (const auto& [name, way] : ways) std::cout << " " << name;
+  std::cout << std::endl;
+  std::string name;
+  std::uint64_t images = 0, seed = 0;
+  while (std::cin >> name >> images >> seed) {
+    use_instruction_set(sets.contains(name) ? sets[name] : "");
+    const auto& way = ways.at(name);
+    const double begin = cpu_seconds();
+    for (std::uint64_t i = 0; i < images; ++i) way(photos[(seed * images + i) % photos.size()], {seed, 0, i, 0});
+    std::cout << 1000 * (cpu_seconds() - begin) / static_cast<double>(images) << std::endl;
+  }
+}
