@@ -13,6 +13,7 @@ int command_linear(const std::vector<std::string>& arguments);
 int command_embed(const std::vector<std::string>& arguments);
 int command_info(const std::vector<std::string>& arguments);
 int command_check(const std::vector<std::string>& arguments);
+int command_augment(const std::vector<std::string>& arguments);
 int command_pack(const std::vector<std::string>& arguments);
 
 }  // namespace unlabel::launch

@@ -24,6 +24,7 @@ constexpr const char* kUsage =
     "  embed            write an encoder's features to a file\n"
     "  info             what a run, a checkpoint or a file of weights holds\n"
     "  check DATA       which files of a data set cannot be used, and why\n"
+    "  augment          views of an image to look at, and how many are made in a second\n"
     "  pack DATA        a data set as tar archives, for fast reading from shared disks\n"
     "\n"
     "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again "
@@ -51,9 +52,10 @@ int run(const std::vector<std::string>& arguments) {
   if (name == "embed") return command_embed(rest);
   if (name == "info") return command_info(rest);
   if (name == "check") return command_check(rest);
+  if (name == "augment") return command_augment(rest);
   if (name == "pack") return command_pack(rest);
   throw UsageError("no command '", name, "'",
-                   did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info", "check", "pack"}),
+                   did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info", "check", "augment", "pack"}),
                    "; see unlabel --help");
 }
 

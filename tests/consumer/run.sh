@@ -4,6 +4,8 @@
 # usage: run.sh CASE BINARY_DIR      BINARY_DIR: the build folder that is installed from
 #   install            installs BINARY_DIR into BINARY_DIR/consumer/prefix, which the other cases use
 #   augment_only       builds and installs `augment` by itself, with LibTorch out of reach, and a program that links it
+#   augment_docs       the C++ and CMake of docs/augment.md
+#   python             installs augment/python with pip and uses it
 #   ssl                a program that makes an encoder
 #   readme             the C++ of README.md
 #   new_method         the method of docs/new_method.md: pretrains, goes on, is measured
@@ -55,6 +57,36 @@ case $case_ in
     echo "the program needs ${needed//$'\n'/ }"
     ! grep -E 'torch|c10|cuda' <<<"$needed" || fail "the program needs LibTorch"
     ! grep opencv <<<"$needed" | grep -vE 'libopencv_(core|imgproc|imgcodecs)\.so' || fail "the program needs more of OpenCV than three modules"
+    ;;
+  augment_docs)
+    mkdir "$work/project"
+    extract cpp "$source/docs/augment.md" "$work/project/main.cpp"
+    {
+      echo 'cmake_minimum_required(VERSION 3.25)
+project(augment_docs LANGUAGES CXX)
+add_executable(program main.cpp)'
+      sed -n '/^```cmake$/,/^```$/{/^```/!p}' "$source/docs/augment.md"
+    } >"$work/project/CMakeLists.txt"
+    build "$prefix" "$work/project"
+    python3 "$here/readme/photos.py" "$work/photos"
+    photo=$(find "$work/photos" -type f | sort | head -1)
+    "$work/build/program" "$photo" | tee "$work/output"
+    (($(grep -c '^224 px' "$work/output") == 2 && $(grep -c '^96 px' "$work/output") == 6)) || fail "the program did not make eight views"
+    if "$work/build/program" "$here/run.sh" 2>"$work/output"; then fail "a script passes for an image"; fi
+    grep -q 'not an image' "$work/output" || fail "it does not say that a script is no image"
+    needed=$(readelf -d "$work/build/program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+    ! grep -vE '^lib(opencv_(core|imgproc|imgcodecs)|jpeg|png16|tiff|hwy|stdc\+\+|gcc_s|c|m)\.so' <<<"$needed" || fail "the program needs more than docs/augment.md says"
+    strip "$work/build/program"
+    size=$(stat -c %s "$work/build/program")
+    echo "the program has $size bytes"
+    ((size < 2000000)) || fail "2 MB are promised"
+    ;;
+  python)
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install --quiet --disable-pip-version-check "$source/augment/python" pillow
+    "$work/venv/bin/python" "$here/python/use.py" "$work"
+    module=$(find "$work/venv" -name '_core*.so')
+    ! ldd "$module" | grep -E 'torch|not found' || fail "the module needs LibTorch, or does not find its libraries"
     ;;
   ssl)
     build "$prefix" "$here/ssl"

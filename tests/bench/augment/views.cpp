@@ -2,9 +2,10 @@
 //
 // usage: views FOLDER < lines of "WAY IMAGES SEED"; "ready WAY..." first, then the CPU milliseconds per image of each line's run.
 // Ways: swav, swav-SET for each set of instructions, swav-exact; jpeg (libjpeg's decode to RGB), planes; opencv-area (what one writes with
-// OpenCV).
+// OpenCV); shift, shift-float (random_shift of 128 x 9 x 84 x 84 bytes to bytes and to floats; an image is such a batch).
 #include <unlabel/augment/decode_jpeg.h>
 #include <unlabel/augment/presets.h>
+#include <unlabel/augment/random_shift.h>
 #include <unlabel/augment/view_kernel.h>
 
 #include <opencv2/core.hpp>
@@ -129,6 +130,17 @@ int main(int count, char** words) {
       of_view.view = static_cast<std::uint32_t>(v);
       opencv_view(bgr, fast.pipeline(v), fast.pipeline(v).draw(bgr.size(), of_view), places[v]);
     }
+  };
+
+  const ImageBatch frames{128, 9, 84, 84};
+  const std::vector<std::uint8_t> stacked(128 * 9 * 84 * 84, 7);
+  std::vector<std::uint8_t> shifted(stacked.size());
+  std::vector<float> shifted_floats(stacked.size());
+  ways["shift"] = [&](const Source&, const ViewKey& key) {
+    random_shift(stacked.data(), frames, 4, {key.seed, key.epoch, 128 * key.sample, 0}, shifted.data());
+  };
+  ways["shift-float"] = [&](const Source&, const ViewKey& key) {
+    random_shift(stacked.data(), frames, 4, {key.seed, key.epoch, 128 * key.sample, 0}, shifted_floats.data());
   };
 
   std::cout << "ready";

@@ -1,0 +1,207 @@
+"""Multi-crop augmentation of images on a CPU, in C++: views of an image are a function of a key (seed, epoch, sample) alone, whatever the
+number of threads or workers.
+
+    views = MultiCrop("swav")                      # or global_size=96, local_count=0, ...; or MultiCrop.from_json(...)
+    a, b, *small = views("photo.jpg", key=(0, 0, 17))
+
+    dataset = torchvision.datasets.ImageFolder(root, transform=MultiCrop("simclr"))
+    for batch in Loader(root, MultiCrop("swav"), batch_size=256, threads=8): ...
+"""
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import json
+import os
+import random
+from typing import Any, Iterator, NamedTuple, Sequence, Union
+
+import numpy as np
+
+from ._core import (DecodeOptions, ImageError, Views, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, decode, gaussian_blur, grayscale,
+                    horizontal_flip, instruction_set, preset_names, random_shift_into, resize, solarize)
+
+__all__ = ["Batch", "DecodeOptions", "ImageError", "Loader", "MultiCrop", "adjust_brightness", "adjust_contrast", "adjust_hue", "adjust_saturation",
+           "decode", "gaussian_blur", "grayscale", "horizontal_flip", "instruction_set", "preset_names", "random_shift", "resize", "solarize"]
+
+Key = tuple[int, int, int]
+Image = Union[bytes, str, "os.PathLike[str]", np.ndarray, Any]
+
+
+def _source(image: Image):
+    """What the compiled part takes: bytes, a path, or an array; a PIL image becomes an array."""
+    if isinstance(image, (bytes, str)):
+        return image
+    if isinstance(image, os.PathLike):
+        return os.fspath(image)
+    if hasattr(image, "convert") and hasattr(image, "tobytes"):  # PIL
+        return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
+    return np.ascontiguousarray(image)
+
+
+class MultiCrop:
+    """Several views of an image, each by a pipeline of its own; the image is decoded once.
+
+    `preset` is one of `preset_names()`; options are those of the library: global_size, global_count, global_scale, local_size, local_count, local_scale,
+    mean, std, jitter, blur, interpolation, exact.
+    """
+
+    def __init__(self, preset: str = "swav", **options: Any):
+        self._views = Views.preset(preset, json.dumps(options))
+
+    @classmethod
+    def from_json(cls, text: Union[str, dict]) -> MultiCrop:
+        """Views as `to_json` gives them: {"views": [{"count": 2, "pipeline": [{"op": "RandomResizedCrop", ...}, ...]}, ...]}."""
+        made = cls.__new__(cls)
+        made._views = Views.from_json(text if isinstance(text, str) else json.dumps(text))
+        return made
+
+    def to_json(self) -> str:
+        return self._views.to_json()
+
+    def __getstate__(self) -> str:
+        return self.to_json()
+
+    def __setstate__(self, state: str) -> None:
+        self._views = Views.from_json(state)
+
+    def __len__(self) -> int:
+        return self._views.count
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Channels, height and width of every view."""
+        return [self._views.shape(v) for v in range(len(self))]
+
+    @property
+    def fused(self) -> bool:
+        """Whether views are made by vector instructions."""
+        return self._views.fused
+
+    def __call__(self, image: Image, key: Key | None = None, decode: DecodeOptions | None = None) -> list[np.ndarray]:
+        """The views, float32 arrays [channels, height, width]. `image`: bytes of a file, a path, an array [height, width, 3] of uint8, or a PIL image.
+
+        Without a key the sample is drawn from Python's `random`, which a DataLoader seeds in each of its workers.
+        Raises ImageError for an image that cannot be decoded.
+        """
+        out = [np.empty(shape, np.float32) for shape in self.shapes]
+        self.into(image, (0, 0, random.getrandbits(63)) if key is None else key, out, decode)
+        return out
+
+    def into(self, image: Image, key: Key, out: Sequence[np.ndarray], decode: DecodeOptions | None = None) -> None:
+        """Writes the views into arrays that are there: float32, contiguous, of `shapes`. The interpreter's lock is released meanwhile."""
+        self._views.into(_source(image), key, out, decode or DecodeOptions())
+
+    def drawn(self, size: tuple[int, int], key: Key, view: int) -> list[dict]:
+        """What is drawn for a view of an image of (height, width): a dictionary for each step."""
+        return json.loads(self._views.drawn(size, key, view))
+
+    def replay(self, image: Image, view: int, drawn: list[dict], decode: DecodeOptions | None = None) -> np.ndarray:
+        """One view with parameters that `drawn` gave."""
+        out = np.empty(self._views.shape(view), np.float32)
+        self._views.replay(_source(image), view, json.dumps(drawn), out, decode or DecodeOptions())
+        return out
+
+    def sheet(self, image: Image, key: Key = (0, 0, 0), decode: DecodeOptions | None = None) -> np.ndarray:
+        """A contact sheet to look at: the crops outlined on the image, and the views with what was drawn. uint8 [height, width, 3]."""
+        return self._views.sheet(_source(image), key, decode or DecodeOptions())
+
+
+class Batch(NamedTuple):
+    """What a Loader yields."""
+    views: list[np.ndarray]  #: an array [images, channels, height, width] of float32 for every view
+    labels: np.ndarray  #: int64: the class folder's number, in the order of their names
+    indices: np.ndarray  #: int64: the images' places in `Loader.paths`
+
+
+class Loader:
+    """Reads a folder of class folders (or of images) and yields batches of views, made by threads: what a DataLoader does with worker processes.
+
+    Views and order depend on `seed`, the epoch and the image alone. Each iteration is one epoch; `loader.epoch` says which, and may be set. An image that
+    cannot be decoded raises ImageError with its path, or with `broken="skip"` is replaced by the next one of the epoch.
+    """
+    EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+
+    def __init__(self, folder: Union[str, "os.PathLike[str]"], views: MultiCrop, batch_size: int, *, threads: int | None = None, seed: int = 0,
+                 shuffle: bool = True, drop_last: bool = True, broken: str = "raise", prefetch: int = 2, decode: DecodeOptions | None = None):
+        if broken not in ("raise", "skip"):
+            raise ValueError(f"broken is 'raise' or 'skip', not {broken!r}")
+        if batch_size < 1 or prefetch < 1 or (threads is not None and threads < 1):
+            raise ValueError("batch_size, prefetch and threads must be at least 1")
+        self.views, self.batch_size, self.seed = views, batch_size, seed
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.shuffle, self.drop_last, self.broken, self.prefetch = shuffle, drop_last, broken, prefetch
+        self.decode = decode or DecodeOptions()
+        self.epoch = 0
+        root = os.fspath(folder)
+        self.classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+        self.paths: list[str] = []
+        labels = []
+        for label, name in enumerate(self.classes or ["."]):
+            found = sorted(os.path.join(base, file) for base, _, files in os.walk(os.path.join(root, name)) for file in files
+                           if file.lower().endswith(self.EXTENSIONS))
+            self.paths += found
+            labels += [label] * len(found)
+        self.labels = np.asarray(labels, np.int64)
+        if len(self.paths) < (batch_size if drop_last else 1):
+            raise ValueError(f"{root} holds {len(self.paths)} images, fewer than a batch of {batch_size}")
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.paths), self.batch_size)
+        return whole + (1 if rest and not self.drop_last else 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        order = np.arange(len(self.paths))
+        if self.shuffle:
+            np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, epoch])).shuffle(order)
+        pending: collections.deque = collections.deque()
+        with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
+            try:
+                for step in range(len(self)):
+                    pending.append(self._begin(pool, epoch, order, step))
+                    if len(pending) > self.prefetch:
+                        yield self._finish(pending.popleft())
+                while pending:
+                    yield self._finish(pending.popleft())
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, pool, epoch: int, order: np.ndarray, step: int):
+        indices = order[step * self.batch_size:(step + 1) * self.batch_size].copy()
+        views = [np.empty((len(indices), *shape), np.float32) for shape in self.views.shapes]
+        # A few images a task, so that the interpreter hardly matters.
+        chunk = max(1, min(16, -(-len(indices) // (2 * self.threads))))
+        tasks = [pool.submit(self._fill, epoch, order, indices, views, first, min(first + chunk, len(indices))) for first in range(0, len(indices), chunk)]
+        return views, indices, tasks
+
+    def _fill(self, epoch: int, order: np.ndarray, indices: np.ndarray, views: list[np.ndarray], first: int, last: int) -> None:
+        for row in range(first, last):
+            for attempt in range(len(order)):
+                index = int(indices[row])
+                try:
+                    self.views.into(self.paths[index], (self.seed, epoch, index), [view[row] for view in views], self.decode)
+                    break
+                except ImageError as error:
+                    if self.broken == "raise":
+                        raise ImageError(f"{self.paths[index]}: {error}") from None
+                    indices[row] = order[(int(np.flatnonzero(order == index)[0]) + 1) % len(order)]
+            else:
+                raise ImageError("no image of the folder can be decoded")
+
+    def _finish(self, batch) -> Batch:
+        views, indices, tasks = batch
+        for task in tasks:
+            task.result()
+        return Batch(views, self.labels[indices], indices)
+
+
+def random_shift(images: np.ndarray, pad: int, key: Key, out: np.ndarray | None = None) -> np.ndarray:
+    """DrQ's random shift of a batch [images, channels, height, width] of uint8: padded by `pad` pixels of the border, cropped at random.
+
+    Image i gets the shift of (seed, epoch, sample + i).
+    """
+    if out is None:
+        out = np.empty_like(images)
+    random_shift_into(images, pad, key, out)
+    return out

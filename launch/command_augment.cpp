@@ -1,0 +1,324 @@
+#include <unlabel/augment/contact_sheet.h>
+#include <unlabel/augment/encode.h>
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/presets.h>
+#include <unlabel/augment/view_kernel.h>
+#include <unlabel/data/atomic_file.h>
+#include <unlabel/launch/command_line.h>
+#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/commands.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <thread>
+
+namespace unlabel::launch {
+
+namespace fs = std::filesystem;
+using namespace augment;
+
+namespace {
+
+/// Which views are meant, and of which sample: what preview, replay and bench share.
+struct ViewOptions {
+  std::string run, views;
+  std::string preset = "swav";
+  PresetOptions augment;
+  DecodeOptions decode;
+  std::uint64_t seed = 0, epoch = 0, sample = 0;
+  std::string json;
+};
+
+OptionTable table(ViewOptions& o) {
+  OptionTable t;
+  t.add("run", o.run, "a run folder: its views, decoding and seed");
+  t.add("views", o.views, "a file of views, as JSON: {\"views\": [{\"count\": 2, \"pipeline\": [...]}, ...]}");
+  t.add("preset", o.preset, "swav, simclr, byol, deepcluster, deepcluster_v2, eval");
+  t.add("seed", o.seed, "of the run");
+  t.add("epoch", o.epoch, "of the run, from 0");
+  t.add("sample", o.sample, "index in the data set, from 0");
+  t.add("json", o.json, "write what was drawn, or measured, to this file; -: to stdout");
+  t.section("augment", augment::table(o.augment));
+  t.section("decode", augment::table(o.decode));
+  return t;
+}
+
+/// Sets what a run has, below what the command line gives.
+void take_run(const CommandLine& line, OptionTable& fields) {
+  const std::string path = line.get("run");
+  if (path.empty()) return;
+  const auto config = read_json_file(path + "/config.json");
+  auto augment = config.value("augment", nlohmann::json::object());
+  if (!augment.is_object() || !config.value("seed", nlohmann::json()).is_number_unsigned())
+    throw UsageError(path, "/config.json is not a run's");
+  nlohmann::json known = {{"seed", config["seed"]}};
+  if (augment.contains("preset")) known["preset"] = augment["preset"];
+  augment.erase("preset");
+  known["augment"] = augment;
+  if (config.contains("decode")) known["decode"] = config["decode"];
+  fields.from_json(known, path + "/config.json");
+}
+
+MultiCrop views_of(const CommandLine& line, const ViewOptions& options) {
+  if (options.views.empty()) return preset(options.preset, options.augment);
+  if (!options.run.empty() || line.has("preset"))
+    throw UsageError("--views stands alone: leave out --run and --preset");
+  return MultiCrop::from_json(read_json_file(options.views));
+}
+
+Source read_source(const std::string& path) {
+  const std::string bytes = data::read_text_file(path);
+  Source source;
+  source.bytes.assign(bytes.begin(), bytes.end());
+  return source;
+}
+
+void write_png(const std::string& path, const cv::Mat& picture) {
+  const auto bytes = encode_png(picture);
+  data::write_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+nlohmann::json key_json(const ViewOptions& o) { return {{"seed", o.seed}, {"epoch", o.epoch}, {"sample", o.sample}}; }
+
+/// What both that look at one photograph do: parse, read, open. False: the help was printed.
+struct Look {
+  ViewOptions options;
+  std::string photo, out;
+  MultiCrop crops;
+  Source source;
+  cv::Size size;
+};
+
+bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable more, const CommandSpec& spec) {
+  OptionTable fields;
+  fields.add("photo", look.photo, "an image file");
+  fields.add("out", look.out, "the PNG file to write");
+  fields.append(std::move(more));
+  fields.append(table(look.options));
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (print_help(line, fields, spec)) return false;
+  take_run(line, fields);
+  line.apply(fields);
+  if (look.photo.empty() || look.out.empty()) throw UsageError("give a photograph and --out FILE.png; see --help");
+  require_folder_of("--out", look.out);
+  require_folder_of("--json", look.options.json);
+  look.crops = views_of(line, look.options);
+  look.source = read_source(look.photo);
+  look.size = decode(look.source, look.options.decode).size();
+  return true;
+}
+
+std::vector<Drawn> drawn_for(const Look& look, int view) {
+  const auto& o = look.options;
+  return look.crops.pipeline(view).draw(look.size, {o.seed, o.epoch, o.sample, static_cast<std::uint32_t>(view)});
+}
+
+int preview(const std::vector<std::string>& arguments) {
+  Look look;
+  const CommandSpec spec{
+      "unlabel augment preview PHOTO --out SHEET.png [options]",
+      "A sheet of an image's views: the crops outlined on it, and each view with what was drawn for it.",
+      {"photo"},
+      "examples:\n  unlabel augment preview photo.jpg --preset swav --out sheet.png"};
+  if (!begin(arguments, look, {}, spec)) return 0;
+  const auto& o = look.options;
+  write_png(look.out, contact_sheet(look.source, look.crops, {o.seed, o.epoch, o.sample, 0}, o.decode));
+  auto drawn = nlohmann::json::array();
+  for (int v = 0; v < look.crops.views(); ++v)
+    drawn.push_back(look.crops.pipeline(v).drawn_to_json(drawn_for(look, v)));
+  print_line(o.json, printable(concat(look.crops.views(), " views: ", look.out)));
+  write_result(o.json,
+               {{"photo", look.photo}, {"multi_crop", look.crops.to_json()}, {"key", key_json(o)}, {"drawn", drawn}});
+  return 0;
+}
+
+int replay(const std::vector<std::string>& arguments) {
+  Look look;
+  int view = 0;
+  std::string drawn_file;
+  OptionTable more;
+  more.add("view", view, "which view, from 0");
+  more.add("drawn", drawn_file,
+           "what preview --json or replay --json has written: those parameters, not those of a key");
+  const CommandSpec spec{
+      "unlabel augment replay PHOTO --view N --out VIEW.png [options]",
+      "One view of an image as training saw it, by the run's views and seed, the epoch and the sample's index, or by\n"
+      "parameters that were written down.",
+      {"photo"},
+      "examples:\n"
+      "  unlabel augment replay photo.jpg --run runs/first --epoch 3 --sample 17 --view 2 --out view.png"};
+  if (!begin(arguments, look, std::move(more), spec)) return 0;
+  if (view < 0 || view >= look.crops.views())
+    throw UsageError("--view must be 0 to ", look.crops.views() - 1, ", not ", view);
+  const auto& pipeline = look.crops.pipeline(view);
+  std::vector<Drawn> drawn;
+  if (drawn_file.empty()) {
+    drawn = drawn_for(look, view);
+  } else {
+    const auto kept = read_json_file(drawn_file);
+    const auto& all = kept.is_object() ? kept.value("drawn", nlohmann::json()) : nlohmann::json();
+    if (!all.is_array() || static_cast<int>(all.size()) != look.crops.views())
+      throw UsageError(drawn_file, ": 'drawn' must be a list of ", look.crops.views(), " views' parameters");
+    drawn = pipeline.drawn_from_json(all[view]);
+  }
+  std::vector<float> out(look.crops.shape(view).size());
+  look.crops.replay(look.source, view, drawn, out.data(), look.options.decode);
+  write_png(look.out, picture_of(pipeline, out.data()));
+  const auto& json = look.options.json;
+  for (const auto& line : describe(pipeline, drawn)) print_line(json, line);
+  write_result(json, {{"photo", look.photo},
+                      {"view", view},
+                      {"key", key_json(look.options)},
+                      {"drawn", pipeline.drawn_to_json(drawn)}});
+  return 0;
+}
+
+/// Images a second, by threads that take one image after the other for so long.
+double measure(const std::vector<Source>& photos, const MultiCrop& crops, const DecodeOptions& decode, int threads,
+               double seconds) {
+  std::atomic<std::int64_t> next = 0;
+  std::exception_ptr failure;
+  const auto start = std::chrono::steady_clock::now();
+  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  {
+    std::vector<std::jthread> workers;
+    for (int t = 0; t < threads; ++t)
+      workers.emplace_back([&, first = t == 0] {
+        std::vector<std::vector<float>> views;
+        std::vector<float*> places;
+        for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
+        try {
+          while (elapsed() < seconds) {
+            const auto i = static_cast<std::uint64_t>(next++);
+            crops(photos[i % photos.size()], {0, 0, i, 0}, places, decode);
+          }
+        } catch (...) {
+          if (first) failure = std::current_exception();
+        }
+      });
+  }
+  if (failure) std::rethrow_exception(failure);
+  return static_cast<double>(next) / elapsed();
+}
+
+/// The views with only the crop, the normalisation and steps up to each name: what a step costs is what it adds.
+MultiCrop up_to(const MultiCrop& crops, std::size_t steps) {
+  std::vector<MultiCrop::Group> groups;
+  for (const auto& group : crops.groups()) {
+    std::vector<Step> kept;
+    for (std::size_t i = 0; i < group.pipeline.steps().size(); ++i)
+      if (i < steps || std::holds_alternative<Normalize>(group.pipeline.steps()[i]))
+        kept.push_back(group.pipeline.steps()[i]);
+    groups.push_back({group.count, Pipeline(std::move(kept))});
+  }
+  return MultiCrop(std::move(groups), crops.exact());
+}
+
+int bench(const std::vector<std::string>& arguments) {
+  ViewOptions options;
+  std::string folder;
+  int threads = 1, most = 500;
+  double seconds = 3;
+  OptionTable fields;
+  fields.add("folder", folder, "a folder of images");
+  fields.add("threads", threads, "threads that make views");
+  fields.add("seconds", seconds, "for each measurement");
+  fields.add("images", most, "at most so many of the folder's images, held in memory");
+  fields.append(table(options));
+  const CommandSpec spec{"unlabel augment bench FOLDER [options]",
+                         "How many images of a folder become views in a second, whole and by operation: what each adds "
+                         "to those before it.",
+                         {"folder"},
+                         "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
+  const auto line = parse_command_line(arguments, fields, spec);
+  if (print_help(line, fields, spec)) return 0;
+  take_run(line, fields);
+  line.apply(fields);
+  if (folder.empty()) throw UsageError("which images? unlabel augment bench FOLDER");
+  if (threads < 1 || threads > 1024 || most < 1 || !(seconds > 0 && seconds <= 3600))
+    throw UsageError("--threads must be 1 to 1024, --images at least 1, --seconds above 0 and at most 3600");
+  require_folder_of("--json", options.json);
+  const MultiCrop crops = views_of(line, options);
+
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) throw UsageError(folder, ": there is no such folder");
+  std::vector<std::string> paths;
+  for (fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, error), end;
+       !error && entry != end; entry.increment(error))
+    if (entry->is_regular_file(error)) paths.push_back(entry->path().string());
+  std::sort(paths.begin(), paths.end());
+  std::vector<Source> photos;
+  std::size_t unread = 0;
+  for (const auto& path : paths) {
+    if (static_cast<int>(photos.size()) == most) break;
+    try {
+      auto source = read_source(path);
+      decode(source, options.decode);
+      photos.push_back(std::move(source));
+    } catch (const Error&) {
+      ++unread;
+    }
+  }
+  if (photos.empty()) throw UsageError(folder, ": holds no image that can be read");
+
+  measure(photos, crops, options.decode, threads, std::min(seconds, 0.5));  // warms caches
+  const double rate = measure(photos, crops, options.decode, threads, seconds);
+  const auto milliseconds = [&](double images_per_second) { return 1000.0 * threads / images_per_second; };
+  nlohmann::json result = {
+      {"folder", folder},       {"images", photos.size()},   {"unreadable", unread},
+      {"threads", threads},     {"fused", crops.fused()},    {"instruction_set", instruction_set()},
+      {"views", crops.views()}, {"images_per_second", rate}, {"milliseconds", milliseconds(rate)}};
+  print_line(options.json,
+             concat(photos.size(), " images (", unread, " files are none), ", crops.views(), " views each, ", threads,
+                    threads == 1 ? " thread, " : " threads, ", crops.fused() ? instruction_set() : "the exact way"));
+  char text[128];
+  std::snprintf(text, sizeof text, "%.1f images a second, %.3f ms of a thread for one", rate, milliseconds(rate));
+  print_line(options.json, text);
+
+  const auto& steps = crops.pipeline(0).steps();
+  double before = 0;
+  result["steps"] = nlohmann::json::array();
+  for (std::size_t i = 1; i <= steps.size(); ++i) {
+    if (std::holds_alternative<Normalize>(steps[i - 1])) continue;
+    const double now = milliseconds(measure(photos, up_to(crops, i), options.decode, threads, seconds));
+    const std::string label =
+        i == 1 ? concat("decode, ", name(steps[0]), ", to floats") : std::string(name(steps[i - 1]));
+    std::snprintf(text, sizeof text, "%10.3f ms  %s", now - before, label.c_str());
+    print_line(options.json, text);
+    result["steps"].push_back({{"step", label}, {"milliseconds", now - before}});
+    before = now;
+  }
+  write_result(options.json, result);
+  return 0;
+}
+
+}  // namespace
+
+int command_augment(const std::vector<std::string>& arguments) {
+  constexpr const char* kUsage =
+      "usage: unlabel augment preview PHOTO --out SHEET.png   views of an image on one sheet\n"
+      "       unlabel augment replay PHOTO --out VIEW.png     one view as training saw it\n"
+      "       unlabel augment bench FOLDER                    how many images a second\n"
+      "\n"
+      "Each takes --help.\n";
+  if (arguments.empty()) {
+    std::fputs(kUsage, stderr);
+    return 2;
+  }
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (arguments[0] == "preview") return preview(rest);
+  if (arguments[0] == "replay") return replay(rest);
+  if (arguments[0] == "bench") return bench(rest);
+  if (arguments[0] == "--help" || arguments[0] == "-h") {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  throw UsageError("no command 'augment ", arguments[0], "'",
+                   did_you_mean(arguments[0], {"preview", "replay", "bench"}), "; see unlabel augment --help");
+}
+
+}  // namespace unlabel::launch
