@@ -37,7 +37,8 @@ void write_line(cv::Mat& sheet, const std::string& text, cv::Point at) {
 /// As large as fits into a square of that side; small views are enlarged by whole factors, so that their pixels can be seen.
 cv::Mat fitted(const cv::Mat& picture, int side) {
   const int longest = std::max(picture.rows, picture.cols);
-  const double factor = longest <= side ? side / longest : static_cast<double>(side) / longest;
+  const int whole = side / longest;
+  const double factor = whole > 0 ? whole : static_cast<double>(side) / longest;
   cv::Mat out;
   cv::resize(picture, out, {}, factor, factor, factor < 1 ? cv::INTER_AREA : cv::INTER_NEAREST);
   return out;
@@ -100,6 +101,7 @@ cv::Mat contact_sheet(const Source& source, const MultiCrop& crops, const ViewKe
   const cv::Mat image = decode(source, options);
   std::vector<std::vector<float>> views;
   std::vector<float*> places;
+  places.reserve(crops.views());
   for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
   crops(source, key, places, options);
 

@@ -14,8 +14,8 @@ namespace unlabel::augment {
 /// Several views of one image, each by a pipeline of its own (Caron et al. 2020, arXiv:2006.09882, section 3.3).
 /// The image is decoded once for all. Views are numbered in the order of the groups; global crops come first.
 ///
-/// Where every pipeline can be fused (fused_view.h) and the machine has vector instructions, views are made from the image's planes; `exact`
-/// keeps to Pipeline::apply, which equals torchvision on PIL images in every bit that it can.
+/// Where every pipeline can be fused (fused_view.h) and the machine has vector instructions, views are made from the image's planes;
+/// `exact` keeps to Pipeline::apply, which equals torchvision on PIL images in every bit that it can.
 class MultiCrop {
  public:
   struct Group {

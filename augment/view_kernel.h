@@ -65,8 +65,8 @@ struct ViewScratch {
 /// Makes the view: 3 x height x width floats, CHW. The box must lie within the image.
 void make_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& scratch, float* out);
 
-/// The sets of instructions that this program has code for and this machine can run, the fastest first: "AVX3" (AVX-512), "AVX2", "SSE4", or
-/// names of other machines; the last is the portable one.
+/// The sets of instructions that this program has code for and this machine can run, the fastest first: "AVX3" (AVX-512), "AVX2",
+/// "SSE4", or names of other machines; the last is the portable one.
 std::vector<std::string> instruction_sets();
 
 /// The one that is used from now on, for tests and comparisons; "" for the fastest again. Throws UsageError for one that is not among

@@ -8,6 +8,7 @@
 #include <unlabel/data/shards.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -118,6 +119,9 @@ Place resolve_place(const std::string& spec) {
     throw UsageError("no data set named: '", spec,
                      "'; give a folder, or folder:DIR, cifar10:DIR, idx:DIR or shards:DIR");
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+  // Shells leave a ~ alone that does not begin the word.
+  if (const char* home = std::getenv("HOME"); home && *home == '/' && (directory == "~" || directory.starts_with("~/")))
+    directory.replace(0, 1, home);
   return place;
 }
 

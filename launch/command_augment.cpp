@@ -19,7 +19,14 @@
 namespace unlabel::launch {
 
 namespace fs = std::filesystem;
-using namespace augment;
+using augment::DecodeOptions;
+using augment::Drawn;
+using augment::MultiCrop;
+using augment::Normalize;
+using augment::Pipeline;
+using augment::PresetOptions;
+using augment::Source;
+using augment::Step;
 
 namespace {
 
@@ -64,7 +71,7 @@ void take_run(const CommandLine& line, OptionTable& fields) {
 }
 
 MultiCrop views_of(const CommandLine& line, const ViewOptions& options) {
-  if (options.views.empty()) return preset(options.preset, options.augment);
+  if (options.views.empty()) return augment::preset(options.preset, options.augment);
   if (!options.run.empty() || line.has("preset"))
     throw UsageError("--views stands alone: leave out --run and --preset");
   return MultiCrop::from_json(read_json_file(options.views));
@@ -78,7 +85,7 @@ Source read_source(const std::string& path) {
 }
 
 void write_png(const std::string& path, const cv::Mat& picture) {
-  const auto bytes = encode_png(picture);
+  const auto bytes = augment::encode_png(picture);
   data::write_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
@@ -108,7 +115,7 @@ bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable mo
   require_folder_of("--json", look.options.json);
   look.crops = views_of(line, look.options);
   look.source = read_source(look.photo);
-  look.size = decode(look.source, look.options.decode).size();
+  look.size = augment::decode(look.source, look.options.decode).size();
   return true;
 }
 
@@ -126,7 +133,7 @@ int preview(const std::vector<std::string>& arguments) {
       "examples:\n  unlabel augment preview photo.jpg --preset swav --out sheet.png"};
   if (!begin(arguments, look, {}, spec)) return 0;
   const auto& o = look.options;
-  write_png(look.out, contact_sheet(look.source, look.crops, {o.seed, o.epoch, o.sample, 0}, o.decode));
+  write_png(look.out, augment::contact_sheet(look.source, look.crops, {o.seed, o.epoch, o.sample, 0}, o.decode));
   auto drawn = nlohmann::json::array();
   for (int v = 0; v < look.crops.views(); ++v)
     drawn.push_back(look.crops.pipeline(v).drawn_to_json(drawn_for(look, v)));
@@ -167,9 +174,9 @@ int replay(const std::vector<std::string>& arguments) {
   }
   std::vector<float> out(look.crops.shape(view).size());
   look.crops.replay(look.source, view, drawn, out.data(), look.options.decode);
-  write_png(look.out, picture_of(pipeline, out.data()));
+  write_png(look.out, augment::picture_of(pipeline, out.data()));
   const auto& json = look.options.json;
-  for (const auto& line : describe(pipeline, drawn)) print_line(json, line);
+  for (const auto& line : augment::describe(pipeline, drawn)) print_line(json, line);
   write_result(json, {{"photo", look.photo},
                       {"view", view},
                       {"key", key_json(look.options)},
@@ -186,10 +193,12 @@ double measure(const std::vector<Source>& photos, const MultiCrop& crops, const 
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   {
     std::vector<std::jthread> workers;
+    workers.reserve(threads);
     for (int t = 0; t < threads; ++t)
       workers.emplace_back([&, first = t == 0] {
         std::vector<std::vector<float>> views;
         std::vector<float*> places;
+        places.reserve(crops.views());
         for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
         try {
           while (elapsed() < seconds) {
@@ -257,7 +266,7 @@ int bench(const std::vector<std::string>& arguments) {
     if (static_cast<int>(photos.size()) == most) break;
     try {
       auto source = read_source(path);
-      decode(source, options.decode);
+      augment::decode(source, options.decode);
       photos.push_back(std::move(source));
     } catch (const Error&) {
       ++unread;
@@ -270,11 +279,11 @@ int bench(const std::vector<std::string>& arguments) {
   const auto milliseconds = [&](double images_per_second) { return 1000.0 * threads / images_per_second; };
   nlohmann::json result = {
       {"folder", folder},       {"images", photos.size()},   {"unreadable", unread},
-      {"threads", threads},     {"fused", crops.fused()},    {"instruction_set", instruction_set()},
+      {"threads", threads},     {"fused", crops.fused()},    {"instruction_set", augment::instruction_set()},
       {"views", crops.views()}, {"images_per_second", rate}, {"milliseconds", milliseconds(rate)}};
-  print_line(options.json,
-             concat(photos.size(), " images (", unread, " files are none), ", crops.views(), " views each, ", threads,
-                    threads == 1 ? " thread, " : " threads, ", crops.fused() ? instruction_set() : "the exact way"));
+  print_line(options.json, concat(photos.size(), " images (", unread, " files are none), ", crops.views(),
+                                  " views each, ", threads, threads == 1 ? " thread, " : " threads, ",
+                                  crops.fused() ? augment::instruction_set() : "the exact way"));
   char text[128];
   std::snprintf(text, sizeof text, "%.1f images a second, %.3f ms of a thread for one", rate, milliseconds(rate));
   print_line(options.json, text);
@@ -286,7 +295,7 @@ int bench(const std::vector<std::string>& arguments) {
     if (std::holds_alternative<Normalize>(steps[i - 1])) continue;
     const double now = milliseconds(measure(photos, up_to(crops, i), options.decode, threads, seconds));
     const std::string label =
-        i == 1 ? concat("decode, ", name(steps[0]), ", to floats") : std::string(name(steps[i - 1]));
+        i == 1 ? concat("decode, ", augment::name(steps[0]), ", to floats") : std::string(augment::name(steps[i - 1]));
     std::snprintf(text, sizeof text, "%10.3f ms  %s", now - before, label.c_str());
     print_line(options.json, text);
     result["steps"].push_back({{"step", label}, {"milliseconds", now - before}});

@@ -265,6 +265,18 @@ std::optional<std::int64_t> Run::agree() const {
   return newest;
 }
 
+/// Starts an encoder from a file of weights, a finished run's, or the newest checkpoint of one that is not finished.
+ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) return ssl::load_state(encoder, ssl::read_weights(path).tensors);
+  const std::string finished = path + "/encoder.safetensors", inside = path + "/checkpoints";
+  if (std::filesystem::exists(finished, error)) return ssl::load_state(encoder, ssl::read_weights(finished).tensors);
+  const std::string checkpoints = std::filesystem::exists(inside, error) ? inside : path;
+  if (!newest_checkpoint(checkpoints) && !is_checkpoint(checkpoints))
+    throw UsageError("--init ", path, ": neither encoder.safetensors nor a checkpoint is in it");
+  return ssl::load_state(encoder, read_checkpoint(checkpoints).tensors, {"method.backbone.", /*strict=*/false});
+}
+
 std::shared_ptr<ssl::Method> Run::make_method() {
   torch::manual_seed(options_.seed);
   auto method =
@@ -273,8 +285,7 @@ std::shared_ptr<ssl::Method> Run::make_method() {
   method->check_views(views_);
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
-    ssl::together(
-        *group_, [&] { *init_report_ = ssl::load_state(method->encoder(), ssl::read_weights(options_.init).tensors); });
+    ssl::together(*group_, [&] { *init_report_ = start_from(options_.init, method->encoder()); });
   }
   method->to(device_);
   ssl::to_float_dtype(*method, precision_.weights());

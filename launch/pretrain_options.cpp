@@ -17,7 +17,7 @@ OptionTable table(PretrainOptions& o) {
   t.add("out", o.out, "run folder; an interrupted run in it goes on");
   t.add("recipe", o.recipe,
         "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
-  t.add("init", o.init, "start the encoder from these weights (.safetensors)");
+  t.add("init", o.init, "start the encoder from these weights (.safetensors), or from a run's");
   t.add("epochs", o.epochs, "passes over the data, which the schedules span");
   t.add("max_steps", o.max_steps, "end after so many steps; the schedules still span the epochs");
   t.add("batch_size", o.batch_size, "images a step, over all ranks");
@@ -92,6 +92,10 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
   const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
   const bool goes_on = saved.has_value();
+  if (const auto method = goes_on ? saved->value("method", nlohmann::json()) : nlohmann::json();
+      method.is_string() && method != options.method)
+    throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
+                        options.method);
   // A run notes every file's size, to notice a change when it goes on: sizes of an earlier listing may be old.
   resolved.dataset = data::open_dataset(options.data, data::Split::kTrain,
                                         purpose == Purpose::kRun ? data::Listing::kFresh : data::Listing::kKept);
@@ -143,8 +147,8 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
   if (options.encoder.in_channels != channels)
     throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
                      " channels");
-  if (!goes_on && !options.init.empty() && !std::filesystem::is_regular_file(options.init))
-    throw UsageError("--init ", options.init, ": there is no such file");
+  if (!goes_on && !options.init.empty() && !std::filesystem::exists(options.init, ignored))
+    throw UsageError("--init ", options.init, ": there is no such file or run");
   if (options.max_steps && *options.max_steps < 0)
     throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
   if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);

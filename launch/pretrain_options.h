@@ -41,11 +41,11 @@ struct OnlineKnnOptions {
 
 /// Everything that decides a pretraining run. Sections come from a recipe, from the planner, or from the command line.
 struct PretrainOptions {
-  std::string method;                     ///< one of ssl::method_names()
-  std::string data;                       ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR
-  std::string out;                        ///< the run folder
-  std::string recipe;                     ///< a recipe's name or file; none: settings are planned from the data
-  std::string init;                       ///< start from these weights (safetensors)
+  std::string method;  ///< one of ssl::method_names()
+  std::string data;    ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR
+  std::string out;     ///< the run folder
+  std::string recipe;  ///< a recipe's name or file; none: settings are planned from the data
+  std::string init;    ///< start from these weights (safetensors), or from those of a run folder or its checkpoints
   std::int64_t epochs = 100;              ///< passes over the data, which the schedules span
   std::optional<std::int64_t> max_steps;  ///< end after so many iterations
   std::int64_t batch_size = 256;          ///< images an iteration, over all ranks

@@ -119,7 +119,9 @@ void StepJournal::take_replacements(const MadeStep& made) {
       throw MismatchError("too many broken images: ", broken_.count(), " of ", setting_.images,
                           ", and --health.broken-budget is ", options.health.broken_budget, "; the last is ", name,
                           " (", reason, "), all are in ", options.out,
-                          "/replaced.jsonl. Mend or remove them, or allow more", kept());
+                          "/replaced.jsonl. A larger --health.broken-budget goes on", kept(),
+                          ". Data in which they are mended or removed is another data set: start anew with it, --init ",
+                          options.out, " to begin from what was learned");
   }
 }
 

@@ -28,7 +28,14 @@ void on_signal(int number) {
   std::raise(number);
 }
 
-constexpr std::initializer_list<int> kSignals{SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+constexpr std::initializer_list<int> kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+
+/// Whether the process has it ignored: nohup does so with SIGHUP.
+bool ignored(int number) {
+  struct sigaction now {};
+  ::sigaction(number, nullptr, &now);
+  return now.sa_handler == SIG_IGN;
+}
 
 }  // namespace
 
@@ -38,11 +45,13 @@ StopSignal::StopSignal() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (int number : kSignals) ::sigaction(number, &action, nullptr);
+  for (int number : kSignals)
+    if (number != SIGHUP || !ignored(number)) ::sigaction(number, &action, nullptr);
 }
 
 StopSignal::~StopSignal() {
-  for (int number : kSignals) std::signal(number, SIG_DFL);
+  for (int number : kSignals)
+    if (number != SIGHUP || !ignored(number)) std::signal(number, SIG_DFL);
 }
 
 bool StopSignal::requested() const { return stop_requested; }

@@ -115,10 +115,12 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
       changes = concat("it was ", data.at("description").get<std::string>());
     }
     throw MismatchError("the data has changed since the checkpoint in ", folder, ": ", changes, ". It is now ",
-                        dataset.description(), "; use the same data, or another --out");
+                        dataset.description(), "; use the same data, or another --out with --init ", folder,
+                        " to begin from what was learned");
   }
   if (const auto text = differences(checkpoint.training.at("options"), options); !text.empty())
-    throw MismatchError("the run in ", options.out, " has other settings: ", text, "; use those, or another --out");
+    throw MismatchError("the run in ", options.out, " has other settings: ", text,
+                        "; use those, or another --out with --init ", options.out, " to begin from what was learned");
   ssl::load_state(method, below(checkpoint.tensors, "method."), {"", /*strict=*/true});
   optimizer.load_state(below(checkpoint.tensors, "optimizer."));
   scaler.load_state(below(checkpoint.tensors, "scaler."));
