@@ -1,11 +1,13 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/place.h>
 
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -90,6 +92,13 @@ TEST(OpenDataset, DetectsTheFormatUnlessAPrefixSaysIt) {
   EXPECT_EQ(open_dataset("cifar10:" + cifar.path(), Split::kTrain)->label(0), 1);
   EXPECT_EQ(open_dataset("folder:" + cifar.path(), Split::kTrain)->name(0), "1.jpg");
   EXPECT_THROWS_WITH(open_dataset("idx:" + cifar.path(), Split::kTrain), UsageError, "no train-images-idx3-ubyte");
+  // Behind a prefix no shell expands a ~.
+  const std::string home = std::getenv("HOME") ? std::getenv("HOME") : "";
+  ::setenv("HOME", cifar.path().c_str(), 1);
+  EXPECT_EQ(open_dataset("cifar10:~", Split::kTrain)->label(0), 1);
+  EXPECT_EQ(resolve_place("folder:~/some/where").directory, cifar.path() + "/some/where");
+  EXPECT_EQ(resolve_place("folder:~other/where").directory, "~other/where");
+  ::setenv("HOME", home.c_str(), 1);
   EXPECT_THROWS_WITH(open_dataset(cifar.path(), Split::kTest), UsageError, "test_batch.bin");
 
   using namespace std::literals;

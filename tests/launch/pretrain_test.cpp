@@ -180,7 +180,7 @@ TEST_F(CiPretrain, ASchedulersAndALaunchersSignalAreOne) {
   Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} +
                   with(small_run(data(), out("signals")), {{"--epochs", "3000"}}));
   wait_for_steps(out("signals/metrics.jsonl"));
-  for (const int number : {SIGUSR2, SIGTERM, SIGTERM, SIGINT, SIGINT}) program.signal(number);
+  for (const int number : {SIGUSR2, SIGTERM, SIGTERM, SIGHUP, SIGINT, SIGINT}) program.signal(number);
   const auto outcome = program.wait();
   EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
   EXPECT_TRUE(fs::exists(out("signals/checkpoints/latest/manifest.json")));
@@ -667,9 +667,27 @@ TEST_F(CiPretrain, StartsFromGivenWeights) {
   const auto other = train("other-seed", {{"--seed", "9"}});
   ASSERT_EQ(other.exit_code, 0) << other.err;
   EXPECT_GT(largest_difference(weights, out("other-seed/encoder.safetensors"), "conv1.weight"), 0.1);
+  // The same from its folder, and from the checkpoint of a run that is not finished.
+  const auto folder = train("from-a-run", {{"--init", out("source")}, {"--seed", "9"}});
+  ASSERT_EQ(folder.exit_code, 0) << folder.err;
+  EXPECT_EQ(largest_difference(out("initialised/encoder.safetensors"), out("from-a-run/encoder.safetensors"), ""), 0);
+  fs::remove(weights);
+  const auto unfinished = train("from-a-checkpoint", {{"--init", out("source")}, {"--seed", "9"}});
+  ASSERT_EQ(unfinished.exit_code, 0) << unfinished.err;
+  EXPECT_EQ(
+      largest_difference(out("initialised/encoder.safetensors"), out("from-a-checkpoint/encoder.safetensors"), ""), 0);
+  const auto nothing = train("from-nothing", {{"--init", data()}});
+  EXPECT_EQ(nothing.exit_code, 2);
+  EXPECT_NE(nothing.err.find("neither encoder.safetensors nor a checkpoint is in it"), std::string::npos)
+      << nothing.err;
+  const auto byol = unlabel({"pretrain", "byol", "--data", data(), "--out", out("source"), "--max-steps", "1"});
+  EXPECT_EQ(byol.exit_code, 93);
+  EXPECT_NE(byol.err.find("is a run of swav: choose another --out for byol"), std::string::npos) << byol.err;
   // Weights of a narrower encoder are said not to fit.
-  const auto wider = train("wider", {{"--init", weights}, {"--encoder.width", "8"}});
-  EXPECT_TRUE(wider.exit_code != 0 || wider.err.find("warning: " + weights) != std::string::npos) << wider.err;
+  const auto wider = train("wider", {{"--init", out("initialised/encoder.safetensors")}, {"--encoder.width", "8"}});
+  EXPECT_TRUE(wider.exit_code != 0 ||
+              wider.err.find("warning: " + out("initialised/encoder.safetensors")) != std::string::npos)
+      << wider.err;
 }
 
 TEST_F(CiPretrain, MeasuresInFloat64AndDespiteABrokenImage) {
