@@ -123,6 +123,7 @@ void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<c
   fill(plan, pipeline, drawn);
   make_view(image, plan, scratch, out);
   release_if_huge(scratch.pixels);
+  release_if_huge(scratch.rows);
 }
 
 bool fused_views_are_fast() {

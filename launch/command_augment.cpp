@@ -91,7 +91,7 @@ void write_png(const std::string& path, const cv::Mat& picture) {
 
 nlohmann::json key_json(const ViewOptions& o) { return {{"seed", o.seed}, {"epoch", o.epoch}, {"sample", o.sample}}; }
 
-/// What both that look at one photograph do: parse, read, open. False: the help was printed.
+/// One photograph to look at, and the views of it.
 struct Look {
   ViewOptions options;
   std::string photo, out;
@@ -100,6 +100,7 @@ struct Look {
   cv::Size size;
 };
 
+/// What preview and replay begin with: parse, read, open. False: the help was printed.
 bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable more, const CommandSpec& spec) {
   OptionTable fields;
   fields.add("photo", look.photo, "an image file");
@@ -149,8 +150,7 @@ int replay(const std::vector<std::string>& arguments) {
   std::string drawn_file;
   OptionTable more;
   more.add("view", view, "which view, from 0");
-  more.add("drawn", drawn_file,
-           "what preview --json or replay --json has written: those parameters, not those of a key");
+  more.add("drawn", drawn_file, "what preview --json has written: those parameters, not those of a key");
   const CommandSpec spec{
       "unlabel augment replay PHOTO --view N --out VIEW.png [options]",
       "One view of an image as training saw it, by the run's views and seed, the epoch and the sample's index, or by\n"
