@@ -26,6 +26,17 @@ void pack(const Checkpoint& checkpoint, CheckpointFiles& files) {
   ssl::format_safetensors({checkpoint.tensors, {}}, files.state);
 }
 
+EncoderPlace find_encoder(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return {path, {}};
+  const std::string finished = path + "/encoder.safetensors", inside = path + "/checkpoints";
+  if (fs::exists(finished, error)) return {finished, {}};
+  const std::string checkpoints = fs::exists(inside, error) ? inside : path;
+  if (newest_checkpoint(checkpoints) || is_checkpoint(checkpoints)) return {{}, checkpoints};
+  return {};
+}
+
 Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped) {
   // The link to the newest may be swapped between two of its files.
   std::error_code unreadable;

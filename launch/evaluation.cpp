@@ -35,15 +35,13 @@ std::optional<std::vector<double>> numbers(const std::map<std::string, std::stri
 ssl::LoadedEncoder load(const std::string& path, const std::optional<ssl::EncoderOptions>& wanted, std::string& from) {
   std::error_code error;
   if (!fs::exists(path, error)) throw UsageError("--checkpoint ", path, ": there is no such file or run folder");
-  if (!fs::is_directory(path, error)) {
-    from = path;
-    return ssl::read_encoder(path, wanted);
+  const auto place = find_encoder(path);
+  if (!place.file.empty()) {
+    from = place.file;
+    return ssl::read_encoder(from, wanted);
   }
-  from = path + "/encoder.safetensors";
-  if (fs::exists(from, error)) return ssl::read_encoder(from, wanted);
-
-  const std::string checkpoints = fs::exists(path + "/checkpoints", error) ? path + "/checkpoints" : path;
-  if (!newest_checkpoint(checkpoints) && !fs::exists(checkpoints + "/manifest.json", error))
+  const auto& checkpoints = place.checkpoints;
+  if (checkpoints.empty())
     throw UsageError("--checkpoint ", path, ": neither encoder.safetensors nor a checkpoint is there yet");
   const auto checkpoint = read_checkpoint(checkpoints);
   if (!checkpoint.training.contains("options")) throw Error(checkpoints, ": training.json holds no options");

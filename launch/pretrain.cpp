@@ -267,14 +267,11 @@ std::optional<std::int64_t> Run::agree() const {
 
 /// Starts an encoder from a file of weights, a finished run's, or the newest checkpoint of one that is not finished.
 ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder) {
-  std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) return ssl::load_state(encoder, ssl::read_weights(path).tensors);
-  const std::string finished = path + "/encoder.safetensors", inside = path + "/checkpoints";
-  if (std::filesystem::exists(finished, error)) return ssl::load_state(encoder, ssl::read_weights(finished).tensors);
-  const std::string checkpoints = std::filesystem::exists(inside, error) ? inside : path;
-  if (!newest_checkpoint(checkpoints) && !is_checkpoint(checkpoints))
+  const auto place = find_encoder(path);
+  if (!place.file.empty()) return ssl::load_state(encoder, ssl::read_weights(place.file).tensors);
+  if (place.checkpoints.empty())
     throw UsageError("--init ", path, ": neither encoder.safetensors nor a checkpoint is in it");
-  return ssl::load_state(encoder, read_checkpoint(checkpoints).tensors, {"method.backbone.", /*strict=*/false});
+  return ssl::load_state(encoder, read_checkpoint(place.checkpoints).tensors, {"method.backbone.", /*strict=*/false});
 }
 
 std::shared_ptr<ssl::Method> Run::make_method() {
