@@ -5,7 +5,7 @@
 #   install            installs BINARY_DIR into BINARY_DIR/consumer/prefix, which the other cases use
 #   augment_only       builds and installs `augment` by itself, with LibTorch out of reach, and a program that links it
 #   augment_docs       the C++ and CMake of docs/augment.md
-#   python             installs augment/python with pip and uses it
+#   python             installs augment/python with pip, uses it, and trains lightly's SwAV and BYOL with it
 #   ssl                a program that makes an encoder
 #   readme             the C++ of README.md
 #   new_method         the method of docs/new_method.md: pretrains, goes on, is measured
@@ -87,6 +87,19 @@ add_executable(program main.cpp)'
     "$work/venv/bin/python" "$here/python/use.py" "$work"
     module=$(find "$work/venv" -name '_core*.so')
     ! ldd "$module" | grep -E 'torch|not found' || fail "the module needs LibTorch, or does not find its libraries"
+    # lightly by the wheel of LibTorch that is here; without its dependencies, but for what these modules import.
+    torch=$(sed -n 's/^LibTorch_INCLUDE_DIR:PATH=\(.*\)\/torch\/include$/\1/p' "$binary/CMakeCache.txt")
+    if [[ -e $torch/torch/__init__.py ]]; then
+      "$work/venv/bin/pip" install --quiet --disable-pip-version-check aenum pydantic python-dateutil requests sympy tqdm
+      "$work/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps torchvision==0.26.0 lightly==1.5.26
+      echo "$torch" >"$("$work/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch.pth"
+      mkdir "$work/images"
+      cp -r "$work/photos/b" "$work/images/b"
+      cp -r "$work/photos/b" "$work/images/c"
+      "$work/venv/bin/python" "$here/python/train_lightly.py" "$work/images"
+    else
+      echo "lightly is not trained: LibTorch here is not a wheel with Python's torch"
+    fi
     ;;
   ssl)
     build "$prefix" "$here/ssl"
