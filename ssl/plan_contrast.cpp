@@ -35,7 +35,8 @@ Plan plan_simclr(const PlanInput& input) {
 // - The queue holds an eighth of the images, a power of two, at most the paper's 65,536; the authors' notebook for CIFAR-10
 //   has 4096.
 // - The key network's momentum goes through theirs, 0.99 for 19,400 updates (CIFAR-10) and 0.999 for a million (ImageNet),
-//   as a power of the number of updates.
+//   as a power of the number of updates, but is never below 0.99: keys of a faster network age within the queue, and the
+//   embeddings collapse (docs/results.md).
 Plan plan_moco(const PlanInput& input) {
   PlanBuilder plan(input);
   plan.two_views({0.2, 1.0}, 0.5);
@@ -58,8 +59,10 @@ Plan plan_moco(const PlanInput& input) {
                             : eighth >= batch ? "about an eighth of the images"
                                               : "few images: the keys of one batch");
   const double gap = 0.01 * std::pow(static_cast<double>(updates) / 19400, -0.584);
-  plan.choose<double>("moco.momentum", 1 - two_digits(std::clamp(gap, 0.001, 0.1)),
-                      concat("for ", updates, " updates; published: 0.99 for 19400 and 0.999 for a million"));
+  plan.choose<double>("moco.momentum", 1 - two_digits(std::clamp(gap, 0.001, 0.01)),
+                      updates <= 19400
+                          ? "the authors' for CIFAR-10"
+                          : concat("for ", updates, " updates; published: 0.99 for 19400 and 0.999 for a million"));
   auto together = std::min<std::int64_t>(32, batch);
   while (batch % together != 0) --together;
   plan.choose<std::int64_t>("moco.norm_group", together,

@@ -1,9 +1,13 @@
 #include <unlabel/ssl/plans.h>
 
+#include <algorithm>
+
 namespace unlabel::ssl {
 
 // - One cluster for every 128 images, as the paper's 10,000 for ImageNet, at least 16.
 // - SGD at 0.05 for a batch of 256, in proportion to the batch, without a schedule.
+// - The top layer begins anew each epoch. The paper's has 5000 steps at the rate of the network; one with fewer steps has up to
+//   ten times that rate, or it stays at ln(clusters) for most of an epoch and the network learns little (docs/results.md).
 Plan plan_deepcluster(const PlanInput& input) {
   PlanBuilder plan(input);
   plan.global_size();
@@ -26,7 +30,12 @@ Plan plan_deepcluster(const PlanInput& input) {
                                   : "few images: at least 16");
   plan.choose<std::int64_t>("deepcluster.pca_dim", std::min<std::int64_t>(256, features),
                             features >= 256 ? "the paper's" : "as many as the features of the encoder");
-  plan.choose<double>("deepcluster.top_layer_lr", lr, "that of the rest of the network");
+  const auto steps = std::max<std::int64_t>(1, plan.images() / batch);
+  const double times = std::clamp(5000.0 / static_cast<double>(steps), 1.0, 10.0);
+  plan.choose<double>(
+      "deepcluster.top_layer_lr", two_digits(lr * times),
+      times <= 1.01 ? "that of the rest of the network"
+                    : concat("for ", steps, " steps to learn it in, ", two_digits(times), " times that of the rest"));
   return plan.take();
 }
 

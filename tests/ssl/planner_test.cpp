@@ -208,9 +208,19 @@ TEST(Planner, ComesToThePublishedSettingsOfTheOthers) {
   EXPECT_NEAR(deepcluster["deepcluster"]["clusters"].get<double>(), 10000, 20);
   EXPECT_EQ(deepcluster["optimizer"]["lr"], 0.05);
   EXPECT_EQ(deepcluster["encoder"]["sobel"], true);
+  EXPECT_EQ(deepcluster["deepcluster"]["top_layer_lr"], 0.05);
   const auto second = imagenet("deepcluster_v2", 4096, 800);
   EXPECT_EQ(second["deepcluster_v2"]["prototypes"], json({3000, 3000, 3000}));
   EXPECT_NEAR(second["optimizer"]["lr"].get<double>(), 4.8, 1e-9);
+}
+
+TEST(Planner, ChangesRatesForFewSteps) {
+  const auto small = [](const char* method) {
+    return plan(10000, 32, {{"method", method}, {"batch_size", 128}, {"epochs", 10}}).recipe;
+  };
+  EXPECT_EQ(small("moco")["moco"]["momentum"], 0.99);
+  EXPECT_EQ(small("deepcluster")["optimizer"]["lr"], 0.025);
+  EXPECT_EQ(small("deepcluster")["deepcluster"]["top_layer_lr"], 0.25);
 }
 
 TEST(Planner, FindsNoFaultWithRecipes) {
