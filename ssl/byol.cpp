@@ -92,7 +92,7 @@ void Byol::move_target(double momentum) {
 }
 
 std::vector<CollapseSign> Byol::collapse_signs() const {
-  return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
+  return {{"feature_spread", 0.5, /*above=*/false, "embeddings of different images are much alike",
            "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a higher --byol.base-momentum"},
           {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
            "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a larger --batch-size"}};

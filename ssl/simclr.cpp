@@ -69,7 +69,7 @@ std::vector<CollapseSign> Simclr::collapse_signs() const {
   return {
       {"loss", 0.995 * chance, /*above=*/true, "it stays at 2 ln(2B - 1), as if every image were as near as any other",
        "Try a lower --optimizer.lr, or a --simclr.temperature of 0.1 to 0.5"},
-      {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
+      {"feature_spread", 0.8, /*above=*/false, "embeddings are not spread over the sphere",
        "Try a lower --optimizer.lr, or a larger --batch-size"},
       {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
        "Try a lower --optimizer.lr, or a larger --batch-size"}};
