@@ -76,10 +76,12 @@ void blur(const cv::Mat& image, const std::vector<float>& kernel, Border border,
 
 }  // namespace
 
+int gaussian_radius(double sigma, int size) { return size > 0 ? size / 2 : static_cast<int>(std::ceil(3.5 * sigma)); }
+
 void gaussian_kernel(double sigma, int size, std::vector<float>& weights) {
   if (!(sigma > 0 && sigma <= 1000)) throw UsageError("gaussian_blur: sigma ", sigma, " is not in (0, 1000]");
   if (size < 0 || (size > 0 && size % 2 == 0)) throw UsageError("gaussian_blur: kernel size ", size, " is not odd");
-  const int radius = size > 0 ? size / 2 : static_cast<int>(std::ceil(3.5 * sigma));
+  const int radius = gaussian_radius(sigma, size);
   weights.resize(2 * static_cast<std::size_t>(radius) + 1);
   double sum = 0;
   for (int x = -radius; x <= radius; ++x) sum += std::exp(-0.5 * (x / sigma) * (x / sigma));

@@ -13,6 +13,8 @@ namespace {
 
 using Kind = PointOperation::Kind;
 
+constexpr int kWidestBlur = 64;  // pixels to each side: weights of wider ones are too small for 16 bits
+
 void add(ViewPlan& plan, Kind kind, double value = 0) {
   plan.points[plan.point_count++] = {kind, static_cast<float>(value)};
 }
@@ -101,10 +103,10 @@ bool can_fuse(const Pipeline& pipeline) {
                                         after_blur += blurred ? 1 : 0;
                                         return after_blur <= 1;
                                       },
-                                      [&](const GaussianBlur&) {
+                                      [&](const GaussianBlur& o) {
                                         const bool first = !blurred;
                                         blurred = true;
-                                        return first;
+                                        return first && gaussian_radius(o.sigma.high, o.kernel_size) <= kWidestBlur;
                                       },
                                       [&](const Normalize&) { return ended = true; },
                                       [](const auto&) { return false; },

@@ -23,7 +23,33 @@ const hn::Rebind<std::uint8_t, decltype(kFloats)> kBytes;
 using Floats = hn::Vec<decltype(kFloats)>;
 using Ints = hn::Vec<decltype(kInts)>;
 
+// Levels in 64ths: 0 to 16320, with room for twice that. A product with a weight in 32768ths is off by half a 64th at most.
+const hn::ScalableTag<std::int16_t> kShorts;
+const hn::Rebind<std::uint8_t, decltype(kShorts)> kShortBytes;
+using Shorts = hn::Vec<decltype(kShorts)>;
+constexpr int kShortBits = 6;
+
 int lanes() { return static_cast<int>(hn::Lanes(kFloats)); }
+int short_lanes() { return static_cast<int>(hn::Lanes(kShorts)); }
+
+int round_up(int value, int to) { return (value + to - 1) / to * to; }
+
+Shorts load_shorts(const std::uint8_t* at) {
+  return hn::ShiftLeft<kShortBits>(hn::PromoteTo(kShorts, hn::LoadU(kShortBytes, at)));
+}
+
+/// Rounds, and clamps to 0 to 255.
+void store_bytes(Shorts value, std::uint8_t* at) {
+  const auto half = hn::Set(kShorts, std::int16_t{1 << (kShortBits - 1)});
+  hn::StoreU(hn::DemoteTo(kShortBytes, hn::ShiftRight<kShortBits>(hn::SaturatedAdd(value, half))), kShortBytes, at);
+}
+
+Shorts scaled(Shorts value, std::int16_t weight) { return hn::MulFixedPoint15(value, hn::Set(kShorts, weight)); }
+
+/// A weight of -1 to 1 in 32768ths.
+std::int16_t in_shorts(float weight) {
+  return static_cast<std::int16_t>(std::lround(std::clamp(32768 * weight, -32768.0f, 32767.0f)));
+}
 
 Floats load_bytes(const std::uint8_t* at) {
   return hn::ConvertTo(kFloats, hn::PromoteTo(kInts, hn::LoadU(kBytes, at)));
@@ -64,7 +90,7 @@ void make_taps(int begin, int extent, int step, int samples, int out, bool mirro
   const int most_pixels = std::min(static_cast<int>(std::ceil(2 * reach)) + 1, extent);
   taps.low = std::max(begin / step - beside, 0);
   taps.high = std::min((end - 1) / step + 1 + beside, samples);
-  taps.padded = (out + lanes() - 1) / lanes() * lanes();
+  taps.padded = round_up(out, short_lanes());
   const int room = std::min((most_pixels - 1) / step + 2 + 2 * beside, taps.high - taps.low);
   taps.first.resize(taps.padded);
   taps.weights.assign(static_cast<std::size_t>(room) * taps.padded, 0.0f);
@@ -117,6 +143,13 @@ void make_taps(int begin, int extent, int step, int samples, int out, bool mirro
       taps.weights[row + i] = taps.weights[row + out - 1];
     }
   }
+  const auto used = static_cast<std::size_t>(taps.count) * taps.padded;
+  // A bicubic's may be larger than 1 at the borders.
+  taps.halved = std::any_of(taps.weights.begin(), taps.weights.begin() + static_cast<std::ptrdiff_t>(used),
+                            [](float weight) { return weight > 1.001f; });
+  taps.shorts.resize(used);
+  for (std::size_t i = 0; i < used; ++i)
+    taps.shorts[i] = in_shorts(taps.halved ? taps.weights[i] / 2 : taps.weights[i]);
 }
 
 void make_taps(int begin, int extent, int step, int samples, int out, bool mirror, Interpolation interpolation,
@@ -127,68 +160,140 @@ void make_taps(int begin, int extent, int step, int samples, int out, bool mirro
     make_taps(begin, extent, step, samples, out, mirror, 2, keys_cubic, pixel_weights, taps);
 }
 
-/// Output row `y` of a plane, for its columns [low, high).
-void resize_down(const PlanarImage& image, int plane, const ResizeTaps& taps, int y, int low, int high, float* out) {
+/// From so many taps on, weights are too small for 16 bits.
+constexpr int kManyTaps = 128;
+
+std::int16_t in_64ths(float level) {
+  return static_cast<std::int16_t>(std::lround(std::clamp(64 * level, -32768.0f, 32767.0f)));
+}
+
+/// Output row `y` of a plane in 64ths, for its columns [low, high).
+void resize_down(const PlanarImage& image, int plane, const ResizeTaps& taps, int y, int low, int high,
+                 std::int16_t* out) {
   const int stride = image.planes[plane].stride, count = taps.count;
   const std::uint8_t* const in = image.data(plane) + static_cast<std::ptrdiff_t>(taps.first[y]) * stride;
-  const float* const weights = taps.weights.data() + y;
-  for (int x = low; x < high; x += lanes()) {
+  if (count > kManyTaps) {
+    for (int x = low; x < high; ++x) {
+      float sum = 0;
+      for (std::ptrdiff_t k = 0; k < count; ++k) sum += taps.weights[k * taps.padded + y] * in[k * stride + x];
+      out[x - low] = in_64ths(sum);
+    }
+    return;
+  }
+  const std::int16_t* const weights = taps.shorts.data() + y;
+  for (int x = low; x < high; x += short_lanes()) {
     const std::uint8_t* at = in + x;
-    auto sum = hn::Mul(hn::Set(kFloats, weights[0]), load_bytes(at));
+    auto sum = scaled(load_shorts(at), weights[0]);
     for (int k = 1; k < count; ++k) {
       at += stride;
-      sum = hn::MulAdd(hn::Set(kFloats, weights[static_cast<std::ptrdiff_t>(k) * taps.padded]), load_bytes(at), sum);
+      sum = hn::Add(sum, scaled(load_shorts(at), weights[static_cast<std::ptrdiff_t>(k) * taps.padded]));
     }
-    hn::StoreU(sum, kFloats, out + x - low);
+    hn::StoreU(taps.halved ? hn::Add(sum, sum) : sum, kShorts, out + x - low);
+  }
+}
+
+#if HWY_TARGET == HWY_SCALAR
+constexpr int kBlock = 1;
+#elif HWY_TARGET == HWY_AVX3
+constexpr int kBlock = 32, kMostSpan = 4 * kBlock;
+using Block = Shorts;
+const hn::ScalableTag<std::int16_t> kBlockTag;
+#else
+constexpr int kBlock = 8, kMostSpan = 4 * kBlock;
+const hn::CappedTag<std::int16_t, kBlock> kBlockTag;
+using Block = hn::Vec<decltype(kBlockTag)>;
+#endif
+
+/// What resize_across looks up for each block of outputs: what it takes lies between the places of its ends, which rise along a line, or
+/// fall where it is mirrored.
+void find_blocks(ResizeTaps& taps) {
+  taps.begins.resize(taps.padded / kBlock);
+  taps.spans.resize(taps.padded / kBlock);
+  taps.index.resize(taps.padded);
+  for (int block = 0; block < taps.padded / kBlock; ++block) {
+    const std::int32_t* const first = taps.first.data() + std::ptrdiff_t{block} * kBlock;
+    const auto [low, high] = std::minmax(first[0], first[kBlock - 1]);
+    taps.begins[block] = low - taps.low;
+    taps.spans[block] = high + taps.count - low;
+    for (int i = 0; i < kBlock; ++i) taps.index[block * kBlock + i] = static_cast<std::int16_t>(first[i] - low);
   }
 }
 
 #if HWY_TARGET == HWY_AVX3
-/// Lane i is what is at index[i] of a and b, one after the other.
-Floats look_up_two(Floats a, Floats b, Ints index) { return Floats{_mm512_permutex2var_ps(a.raw, index.raw, b.raw)}; }
+Block first_index(const std::int16_t* at) { return hn::LoadU(kBlockTag, at); }
+Block next_index(Block index) { return hn::Add(index, hn::Set(kBlockTag, std::int16_t{1})); }
+
+/// Lane i is what is at index[i] of a and b, one after the other; an index counts to 64, and begins again.
+Block look_up(Block a, Block b, Block index) { return Block{_mm512_permutex2var_epi16(a.raw, index.raw, b.raw)}; }
+
+Block look_up(Block a, Block b, Block c, Block d, Block index) {
+  const auto last = hn::Set(kBlockTag, std::int16_t{2 * kBlock - 1});
+  return hn::IfThenElse(hn::Gt(index, last), look_up(c, d, index), look_up(a, b, index));
+}
 #elif HWY_TARGET != HWY_SCALAR
-Floats look_up_two(Floats a, Floats b, Ints index) {
-  const auto within = hn::And(index, hn::Set(kInts, lanes() - 1));
-  const auto at = hn::IndicesFromVec(kFloats, within);
-  const auto second = hn::RebindMask(kFloats, hn::Gt(index, hn::Set(kInts, lanes() - 1)));
-  return hn::IfThenElse(second, hn::TableLookupLanes(b, at), hn::TableLookupLanes(a, at));
+const hn::Repartition<std::uint8_t, decltype(kBlockTag)> kBlockBytes;
+
+/// Of both bytes.
+Block first_index(const std::int16_t* at) {
+  return hn::Add(hn::Mul(hn::LoadU(kBlockTag, at), hn::Set(kBlockTag, std::int16_t{0x0202})),
+                 hn::Set(kBlockTag, std::int16_t{0x0100}));
+}
+Block next_index(Block index) { return hn::Add(index, hn::Set(kBlockTag, std::int16_t{0x0202})); }
+
+/// What lies at the bytes from `offset` on, and 0 for other indices.
+template <int offset>
+Block look_up(Block table, Block index) {
+  const auto bytes = hn::Sub(hn::BitCast(kBlockBytes, index), hn::Set(kBlockBytes, offset));
+  // From 16 on they get a high bit, as those below 0 have it.
+  return hn::BitCast(kBlockTag, hn::TableLookupBytesOr0(hn::BitCast(kBlockBytes, table),
+                                                        hn::SaturatedAdd(bytes, hn::Set(kBlockBytes, 0x70))));
+}
+
+Block look_up(Block a, Block b, Block index) { return hn::Or(look_up<0>(a, index), look_up<16>(b, index)); }
+Block look_up(Block a, Block b, Block c, Block d, Block index) {
+  return hn::Or(look_up(a, b, index), hn::Or(look_up<32>(c, index), look_up<48>(d, index)));
 }
 #endif
 
-/// Resizes a line; `in` begins with sample taps.low.
-void resize_across(const float* in, const ResizeTaps& taps, float* out) {
+/// Resizes a line in 64ths; `in` begins with sample taps.low. Every instruction set gives the same.
+void resize_across(const std::int16_t* in, const ResizeTaps& taps, std::int16_t* out) {
   const int count = taps.count;
-  for (int x = 0; x < taps.padded; x += lanes()) {
-    const float* weights = taps.weights.data() + x;
-    // Along a line the places rise, or fall where it is mirrored: all that this vector takes lies between its ends.
-    const int begin = std::min(taps.first[x], taps.first[x + lanes() - 1]);
-    auto index = hn::Sub(hn::LoadU(kInts, taps.first.data() + x), hn::Set(kInts, begin));
-    const float* const window = in + begin - taps.low;
-    auto sum = hn::Zero(kFloats);
-    const auto one = hn::Set(kInts, 1);
+  for (int x = 0, block = 0; x < taps.padded; x += kBlock, ++block) {
+    const std::int16_t* weights = taps.shorts.data() + x;
 #if HWY_TARGET != HWY_SCALAR
-    const int span = std::max(taps.first[x], taps.first[x + lanes() - 1]) + count - begin;
-    if (span <= 4 * lanes()) {
-      const auto a = hn::LoadU(kFloats, window), b = hn::LoadU(kFloats, window + lanes());
-      if (span <= 2 * lanes()) {
-        for (int k = 0; k < count; ++k, weights += taps.padded, index = hn::Add(index, one))
-          sum = hn::MulAdd(hn::LoadU(kFloats, weights), look_up_two(a, b, index), sum);
+    if (taps.spans[block] <= kMostSpan) {
+      const std::int16_t* const window = in + taps.begins[block];
+      auto index = first_index(taps.index.data() + x);
+      const auto a = hn::LoadU(kBlockTag, window), b = hn::LoadU(kBlockTag, window + kBlock);
+      auto sum = hn::Zero(kBlockTag);
+      const auto add = [&](Block value) {
+        sum = hn::Add(sum, hn::MulFixedPoint15(hn::LoadU(kBlockTag, weights), value));
+        weights += taps.padded;
+        index = next_index(index);
+      };
+      if (taps.spans[block] <= 2 * kBlock) {
+        for (int k = 0; k < count; ++k) add(look_up(a, b, index));
       } else {
-        const auto c = hn::LoadU(kFloats, window + 2 * lanes()), d = hn::LoadU(kFloats, window + 3 * lanes());
-        const auto half = hn::Set(kInts, 2 * lanes());
-        for (int k = 0; k < count; ++k, weights += taps.padded, index = hn::Add(index, one)) {
-          const auto upper = hn::RebindMask(kFloats, hn::Gt(index, hn::Sub(half, one)));
-          const auto value = hn::IfThenElse(upper, look_up_two(c, d, hn::Sub(index, half)), look_up_two(a, b, index));
-          sum = hn::MulAdd(hn::LoadU(kFloats, weights), value, sum);
-        }
+        const auto c = hn::LoadU(kBlockTag, window + std::ptrdiff_t{2} * kBlock),
+                   d = hn::LoadU(kBlockTag, window + std::ptrdiff_t{3} * kBlock);
+        for (int k = 0; k < count; ++k) add(look_up(a, b, c, d, index));
       }
-      hn::StoreU(sum, kFloats, out + x);
+      hn::StoreU(taps.halved ? hn::Add(sum, sum) : sum, kBlockTag, out + x);
       continue;
     }
 #endif
-    for (int k = 0; k < count; ++k, weights += taps.padded, index = hn::Add(index, one))
-      sum = hn::MulAdd(hn::LoadU(kFloats, weights), hn::GatherIndex(kFloats, window, index), sum);
-    hn::StoreU(sum, kFloats, out + x);
+    for (int i = 0; i < kBlock; ++i) {
+      const std::int16_t* const at = in + taps.first[x + i] - taps.low;
+      if (count > kManyTaps) {
+        float sum = 0;
+        for (std::ptrdiff_t k = 0; k < count; ++k) sum += taps.weights[k * taps.padded + x + i] * at[k];
+        out[x + i] = in_64ths(sum / 64);
+        continue;
+      }
+      int sum = 0;
+      for (std::ptrdiff_t k = 0; k < count; ++k) sum += (weights[k * taps.padded + i] * at[k] + (1 << 14)) >> 15;
+      out[x + i] = static_cast<std::int16_t>(taps.halved ? 2 * sum : sum);
+    }
   }
 }
 
@@ -203,7 +308,8 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
               s.pixel_weights, s.across[i]);
     make_taps(plan.box.y, plan.box.height, plane.step_y, plane.height, plan.size.height, false, plan.interpolation,
               s.pixel_weights, s.down[i]);
-    const std::size_t room = s.across[i].high - s.across[i].low + 5 * static_cast<std::size_t>(lanes());
+    find_blocks(s.across[i]);
+    const std::size_t room = s.across[i].high - s.across[i].low + 5 * static_cast<std::size_t>(short_lanes());
     if (s.columns.size() < room) s.columns.resize(room);
   }
   for (int i = 0; i < planes; ++i)
@@ -211,7 +317,7 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
   s.plane = static_cast<std::size_t>(plan.size.area()) + PlanarImage::kSlack;
   if (s.pixels.size() < 3 * s.plane) s.pixels.resize(3 * s.plane);
 
-  const auto center = hn::Set(kFloats, 128);
+  const auto center = hn::Set(kShorts, std::int16_t{128 << kShortBits});
   for (int y = 0; y < plan.size.height; ++y) {
     for (int i = 0; i < planes; ++i) {
       const int kind = i > 0 && !alike ? 1 : 0;
@@ -222,13 +328,13 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
     std::uint8_t* const red = s.pixels.data() + static_cast<std::ptrdiff_t>(y) * plan.size.width;
     std::uint8_t* const green = red + s.plane;
     std::uint8_t* const blue = green + s.plane;
-    for (int x = 0; x < plan.size.width; x += lanes()) {
-      const auto first = hn::LoadU(kFloats, s.lines[0].data() + x);
+    for (int x = 0; x < plan.size.width; x += short_lanes()) {
+      const auto first = hn::LoadU(kShorts, s.lines[0].data() + x);
       if (image.colors == PlanarImage::Colors::kGray) {
         for (auto* out : {red, green, blue}) store_bytes(first, out + x);
         continue;
       }
-      const auto second = hn::LoadU(kFloats, s.lines[1].data() + x), third = hn::LoadU(kFloats, s.lines[2].data() + x);
+      const auto second = hn::LoadU(kShorts, s.lines[1].data() + x), third = hn::LoadU(kShorts, s.lines[2].data() + x);
       if (image.colors == PlanarImage::Colors::kRgb) {
         store_bytes(first, red + x);
         store_bytes(second, green + x);
@@ -236,10 +342,12 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
         continue;
       }
       const auto cb = hn::Sub(second, center), cr = hn::Sub(third, center);
-      store_bytes(hn::MulAdd(cr, hn::Set(kFloats, 1.402f), first), red + x);
-      store_bytes(hn::MulAdd(cr, hn::Set(kFloats, -0.714136f), hn::MulAdd(cb, hn::Set(kFloats, -0.344136f), first)),
+      store_bytes(hn::SaturatedAdd(first, hn::SaturatedAdd(cr, scaled(cr, in_shorts(0.402f)))), red + x);
+      store_bytes(hn::SaturatedAdd(
+                      first, hn::SaturatedAdd(scaled(cb, in_shorts(-0.344136f)), scaled(cr, in_shorts(-0.714136f)))),
                   green + x);
-      store_bytes(hn::MulAdd(cb, hn::Set(kFloats, 1.772f), first), blue + x);
+      store_bytes(hn::SaturatedAdd(first, hn::SaturatedAdd(hn::SaturatedAdd(cb, cb), scaled(cb, in_shorts(-0.228f)))),
+                  blue + x);
     }
   }
 }
@@ -421,14 +529,13 @@ int reflect(int at, int size) {
 }
 
 /// weights[0] at[0] and, for every distance k, weights[k] times what lies k steps before and behind.
-HWY_INLINE Floats convolve(const float* weights, int radius, const float* at, std::ptrdiff_t step) {
-  auto sum = hn::Mul(hn::Set(kFloats, weights[0]), hn::LoadU(kFloats, at));
-  const float *before = at, *behind = at;
+HWY_INLINE Shorts convolve(const std::int16_t* weights, int radius, const std::int16_t* at, std::ptrdiff_t step) {
+  auto sum = scaled(hn::LoadU(kShorts, at), weights[0]);
+  const std::int16_t *before = at, *behind = at;
   for (int k = 1; k <= radius; ++k) {
     before -= step;
     behind += step;
-    sum =
-        hn::MulAdd(hn::Set(kFloats, weights[k]), hn::Add(hn::LoadU(kFloats, before), hn::LoadU(kFloats, behind)), sum);
+    sum = hn::Add(sum, scaled(hn::Add(hn::LoadU(kShorts, before), hn::LoadU(kShorts, behind)), weights[k]));
   }
   return sum;
 }
@@ -436,40 +543,45 @@ HWY_INLINE Floats convolve(const float* weights, int radius, const float* at, st
 /// Blurs scratch.pixels and normalises into `out`.
 HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
   const int width = plan.size.width, height = plan.size.height, radius = static_cast<int>(plan.blur_weights.size()) / 2;
-  const float* const weights = plan.blur_weights.data() + radius;  // of distance 0, 1, ...
-  const std::ptrdiff_t stride = width + lanes();
-  const std::size_t room = width + 2 * static_cast<std::size_t>(radius) + lanes();
+  s.blur_weights.resize(radius + std::size_t{1});  // of distance 0, 1, ...
+  for (int k = 0; k <= radius; ++k) s.blur_weights[k] = in_shorts(plan.blur_weights[radius + k]);
+  const std::int16_t* const weights = s.blur_weights.data();
+  const std::ptrdiff_t stride = round_up(width, short_lanes());
+  const std::size_t room = stride + 2 * static_cast<std::size_t>(radius) + short_lanes();
   if (s.line.size() < room) s.line.resize(room);
+  if (s.blurred.size() < static_cast<std::size_t>(stride)) s.blurred.resize(stride);
   // With the rows that the border adds, which are made once each.
   const std::size_t rows_room = (height + 2 * static_cast<std::size_t>(radius)) * stride;
   if (s.rows.size() < rows_room) s.rows.resize(rows_room);
-  float* const line = s.line.data() + radius;
-  float* const rows = s.rows.data() + radius * stride;
+  std::int16_t* const line = s.line.data() + radius;
+  std::int16_t* const rows = s.rows.data() + radius * stride;
   for (int channel = 0; channel < 3; ++channel) {
     for (int y = 0; y < height; ++y) {
       const std::uint8_t* const in = s.pixels.data() + channel * s.plane + static_cast<std::ptrdiff_t>(y) * width;
-      for (int x = 0; x < width; x += lanes()) hn::StoreU(load_bytes(in + x), kFloats, line + x);
+      for (int x = 0; x < width; x += short_lanes()) hn::StoreU(load_shorts(in + x), kShorts, line + x);
       for (int k = 1; k <= radius; ++k) {
-        line[-k] = plan.blur_zero_border ? 0 : line[reflect(-k, width)];
-        line[width - 1 + k] = plan.blur_zero_border ? 0 : line[reflect(width - 1 + k, width)];
+        line[-k] = plan.blur_zero_border ? std::int16_t{0} : line[reflect(-k, width)];
+        line[width - 1 + k] = plan.blur_zero_border ? std::int16_t{0} : line[reflect(width - 1 + k, width)];
       }
-      for (int x = 0; x < width; x += lanes())
-        hn::StoreU(convolve(weights, radius, line + x, 1), kFloats, rows + y * stride + x);
+      for (int x = 0; x < width; x += short_lanes())
+        hn::StoreU(convolve(weights, radius, line + x, 1), kShorts, rows + y * stride + x);
     }
     for (int k = 1; k <= radius; ++k)
       for (const int y : {-k, height - 1 + k}) {
         if (plan.blur_zero_border)
-          std::fill_n(rows + y * stride, stride, 0.0f);
+          std::fill_n(rows + y * stride, stride, std::int16_t{0});
         else
           std::copy_n(rows + reflect(y, height) * stride, stride, rows + y * stride);
       }
     const auto scale = hn::Set(kFloats, plan.scale[channel]), shift = hn::Set(kFloats, plan.shift[channel]);
     for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; x += short_lanes())
+        store_bytes(convolve(weights, radius, rows + y * stride + x, stride), s.blurred.data() + x);
       float* const result = out + (static_cast<std::ptrdiff_t>(channel) * height + y) * width;
       for (int x = 0; x < width; x += lanes()) {
-        auto sum = hn::Round(convolve(weights, radius, rows + y * stride + x, stride));
-        if (plan.solarize_after_blur) sum = solarize(sum, plan.solarize_threshold);
-        store_part(hn::MulAdd(sum, scale, shift), width - x, result + x);
+        auto level = load_bytes(s.blurred.data() + x);
+        if (plan.solarize_after_blur) level = solarize(level, plan.solarize_threshold);
+        store_part(hn::MulAdd(level, scale, shift), width - x, result + x);
       }
     }
   }

@@ -48,18 +48,28 @@ struct ResizeTaps {
   int padded = 0;  ///< outputs, rounded up to whole vectors; those beyond the last repeat it
   std::vector<std::int32_t> first;
   std::vector<float> weights;
+  std::vector<std::int16_t> shorts;  ///< the weights in 32768ths, or half of them
+  bool halved = false;
+  // Along a line, of each block of outputs that are made at once: the first input, from `low` on, how many follow that it may take, and of
+  // each output where in them it begins.
+  std::vector<std::int32_t> begins;
+  std::vector<std::int32_t> spans;
+  std::vector<std::int16_t> index;
 };
 
 /// Memory that a thread uses view after view.
 struct ViewScratch {
   std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the others where they have fewer samples
   std::vector<float> pixel_weights;            ///< of one output
-  std::vector<float> columns;                  ///< one row of the output, not yet resized across
-  std::array<std::vector<float>, 3> lines{};   ///< the same, resized
-  std::vector<std::uint8_t> pixels;            ///< the view: three planes, `plane` apart
+  // Levels in 64ths:
+  std::vector<std::int16_t> columns;                 ///< one row of the output, not yet resized across
+  std::array<std::vector<std::int16_t>, 3> lines{};  ///< the same, resized
+  std::vector<std::int16_t> line;                    ///< a row to be blurred, with its borders
+  std::vector<std::int16_t> rows;                    ///< a plane, blurred along its rows
+  std::vector<std::uint8_t> pixels;                  ///< the view: three planes of levels, `plane` apart
   std::size_t plane = 0;
-  std::vector<float> line;  ///< a row to be blurred, with its borders
-  std::vector<float> rows;  ///< a plane, blurred along its rows
+  std::vector<std::int16_t> blur_weights;  ///< of distance 0, 1, ..., in 32768ths
+  std::vector<std::uint8_t> blurred;       ///< one row
 };
 
 /// Makes the view: 3 x height x width floats, CHW. The box must lie within the image.
