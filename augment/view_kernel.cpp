@@ -70,94 +70,85 @@ void store_part(Floats value, int count, float* at) {
 
 // ---- Resize ----
 
-float triangle(float x) { return std::max(1 - std::abs(x), 0.0f); }
-
-float keys_cubic(float x) {
-  x = std::abs(x);
-  if (x < 1) return (1.5f * x - 2.5f) * x * x + 1;
-  return x < 2 ? ((-0.5f * x + 2.5f) * x - 4) * x + 2 : 0;
+HWY_INLINE Floats filter(Interpolation interpolation, Floats x) {
+  const auto zero = hn::Zero(kFloats), one = hn::Set(kFloats, 1), two = hn::Set(kFloats, 2);
+  x = hn::Abs(x);
+  if (interpolation == Interpolation::kBilinear) return hn::Max(hn::Sub(one, x), zero);
+  // Keys' cubic with a = -1/2.
+  const auto near = hn::MulAdd(hn::Mul(x, x), hn::MulAdd(hn::Set(kFloats, 1.5f), x, hn::Set(kFloats, -2.5f)), one);
+  const auto far = hn::MulAdd(
+      hn::MulAdd(hn::MulAdd(hn::Set(kFloats, -0.5f), x, hn::Set(kFloats, 2.5f)), x, hn::Set(kFloats, -4)), x, two);
+  return hn::IfThenElse(hn::Lt(x, one), near, hn::IfThenElseZero(hn::Lt(x, two), far));
 }
 
 /// Taps from a plane's samples to `out` outputs of the pixels [begin, begin + extent), which are not looked beyond (resize.h). Where `step`
 /// pixels share a sample, each tap of a pixel goes to the samples that libjpeg's upsampling would make it from: for a step of 2 three
 /// quarters of the nearest and a quarter of the next, else the one that it lies in. Only rounding differs from doing one after the other.
-template <class Filter>
-void make_taps(int begin, int extent, int step, int samples, int out, bool mirror, double support, Filter filter,
-               std::vector<float>& pixel_weights, ResizeTaps& taps) {
-  const double scale = static_cast<double>(extent) / out, width = std::max(scale, 1.0), reach = support * width;
-  const auto narrow = static_cast<float>(1 / width);
+void make_taps(int begin, int extent, int step, int samples, int out, bool mirror, Interpolation interpolation,
+               std::vector<float>& offsets, ResizeTaps& taps) {
+  const double scale = static_cast<double>(extent) / out, width = std::max(scale, 1.0);
+  const double reach = (interpolation == Interpolation::kBilinear ? 1 : 2) * width;
   const int end = begin + extent, beside = step == 2 ? 1 : 0;
-  const int most_pixels = std::min(static_cast<int>(std::ceil(2 * reach)) + 1, extent);
+  const int pixels = std::min(static_cast<int>(std::ceil(2 * reach)), extent);  // that an output is made from, at most
   taps.low = std::max(begin / step - beside, 0);
   taps.high = std::min((end - 1) / step + 1 + beside, samples);
+  taps.count = std::min(step == 2 ? pixels / 2 + 2 : (pixels + 2 * step - 2) / step, taps.high - taps.low);
   taps.padded = round_up(out, short_lanes());
-  const int room = std::min((most_pixels - 1) / step + 2 + 2 * beside, taps.high - taps.low);
   taps.first.resize(taps.padded);
-  taps.weights.assign(static_cast<std::size_t>(room) * taps.padded, 0.0f);
-  pixel_weights.resize(most_pixels);
-  taps.count = 1;
-  for (int i = 0; i < out; ++i) {
-    const double center = begin + (i + 0.5) * scale;
-    const int from = std::clamp(static_cast<int>(center - reach + 0.5), begin, end - 1);
-    const int count = std::clamp(static_cast<int>(center + reach + 0.5) - from, 1, std::min(end - from, most_pixels));
-    const auto offset = static_cast<float>(from + 0.5 - center);
-    float sum = 0;
-    for (int k = 0; k < count; ++k) sum += pixel_weights[k] = filter((offset + static_cast<float>(k)) * narrow);
-    if (sum == 0) sum = pixel_weights[0] = 1;
-    const float inverse = 1 / sum;
-
-    const int place = mirror ? out - 1 - i : i;
-    float* const weights = taps.weights.data() + place;
-    const auto add = [&, first = std::clamp(from / step - (from % step == 0 ? beside : 0), taps.low, taps.high - 1)](
-                         int sample, float weight) {
-      const int at = std::clamp(sample, 0, samples - 1) - first;
-      weights[static_cast<std::ptrdiff_t>(at) * taps.padded] += weight;
-      taps.count = std::max(taps.count, at + 1);
-      taps.first[place] = first;
+  taps.weights.resize(static_cast<std::size_t>(taps.count) * taps.padded);
+  taps.shorts.resize(taps.weights.size());
+  offsets.resize(taps.padded);
+  for (int place = 0; place < taps.padded; ++place) {
+    const int i = std::min(place, out - 1);
+    const double center = begin + ((mirror ? out - 1 - i : i) + 0.5) * scale;
+    const int from = std::max(static_cast<int>(center - reach + 0.5), begin) - beside;
+    const int first = std::clamp((from < 0 ? from - step + 1 : from) / step, taps.low, taps.high - taps.count);
+    taps.first[place] = first;
+    offsets[place] = static_cast<float>(first * step + 0.5 - center);
+  }
+  const auto narrow = hn::Set(kFloats, static_cast<float>(1 / width)), quarter = hn::Set(kFloats, 0.25f);
+  auto most = hn::Zero(kFloats);
+  for (int x = 0; x < taps.padded; x += lanes()) {
+    const auto first = hn::LoadU(kInts, taps.first.data() + x);
+    const auto first_pixel = hn::Mul(first, hn::Set(kInts, step));
+    const auto offset = hn::LoadU(kFloats, offsets.data() + x);
+    // The weight of the pixel that is `at` pixels behind the first sample's first one.
+    const auto weight_of = [&](int at) {
+      const auto pixel = hn::Add(first_pixel, hn::Set(kInts, at));
+      const auto inside = hn::And(hn::Gt(pixel, hn::Set(kInts, begin - 1)), hn::Lt(pixel, hn::Set(kInts, end)));
+      const auto distance = hn::Add(offset, hn::Set(kFloats, static_cast<float>(at)));
+      return hn::IfThenElseZero(hn::RebindMask(kFloats, inside), filter(interpolation, hn::Mul(distance, narrow)));
     };
-    for (int k = 0; k < count; ++k) {
-      const int pixel = from + k, sample = pixel / step;
-      const float weight = pixel_weights[k] * inverse;
-      if (step == 2) {
-        add(sample, 0.75f * weight);
-        add(pixel % 2 == 0 ? sample - 1 : sample + 1, 0.25f * weight);
-      } else {
-        add(sample, weight);
-      }
-    }
-  }
-  // `count` inputs are read for every output: near the end they begin earlier.
-  for (int place = 0; place < out; ++place) {
-    const int shift = taps.first[place] + taps.count - taps.high;
-    if (shift <= 0) continue;
-    taps.first[place] -= shift;
-    for (int k = taps.count - 1; k >= 0; --k) {
-      float* const weight = taps.weights.data() + static_cast<std::ptrdiff_t>(k) * taps.padded + place;
-      *weight = k < shift ? 0 : *(weight - static_cast<std::ptrdiff_t>(shift) * taps.padded);
-    }
-  }
-  for (int i = out; i < taps.padded; ++i) {
-    taps.first[i] = taps.first[out - 1];
+    float* const weights = taps.weights.data() + x;
+    auto sum = hn::Zero(kFloats);
     for (int k = 0; k < taps.count; ++k) {
-      const auto row = static_cast<std::ptrdiff_t>(k) * taps.padded;
-      taps.weights[row + i] = taps.weights[row + out - 1];
+      auto weight = hn::Zero(kFloats);
+      for (int i = 0; i < step; ++i) weight = hn::Add(weight, weight_of(k * step + i));
+      if (step == 2) {
+        // Beyond the image's first and last sample are themselves.
+        const auto sample = hn::Add(first, hn::Set(kInts, k));
+        const auto is = [&](int which) { return hn::RebindMask(kFloats, hn::Eq(sample, hn::Set(kInts, which))); };
+        const auto before = hn::IfThenElse(is(0), weight_of(2 * k), weight_of(2 * k - 1));
+        const auto behind = hn::IfThenElse(is(samples - 1), weight_of(2 * k + 1), weight_of(2 * k + 2));
+        weight = hn::MulAdd(hn::Set(kFloats, 0.75f), weight, hn::Mul(quarter, hn::Add(before, behind)));
+      }
+      hn::StoreU(weight, kFloats, weights + std::ptrdiff_t{k} * taps.padded);
+      sum = hn::Add(sum, weight);
+    }
+    const auto inverse = hn::Div(hn::Set(kFloats, 1), sum);
+    for (int k = 0; k < taps.count; ++k) {
+      float* const at = weights + std::ptrdiff_t{k} * taps.padded;
+      const auto weight = hn::Mul(hn::LoadU(kFloats, at), inverse);
+      most = hn::Max(most, weight);
+      hn::StoreU(weight, kFloats, at);
     }
   }
-  const auto used = static_cast<std::size_t>(taps.count) * taps.padded;
-  // A bicubic's may be larger than 1 at the borders.
-  taps.halved = std::any_of(taps.weights.begin(), taps.weights.begin() + static_cast<std::ptrdiff_t>(used),
-                            [](float weight) { return weight > 1.001f; });
-  taps.shorts.resize(used);
-  for (std::size_t i = 0; i < used; ++i)
-    taps.shorts[i] = in_shorts(taps.halved ? taps.weights[i] / 2 : taps.weights[i]);
-}
-
-void make_taps(int begin, int extent, int step, int samples, int out, bool mirror, Interpolation interpolation,
-               std::vector<float>& pixel_weights, ResizeTaps& taps) {
-  if (interpolation == Interpolation::kBilinear)
-    make_taps(begin, extent, step, samples, out, mirror, 1, triangle, pixel_weights, taps);
-  else
-    make_taps(begin, extent, step, samples, out, mirror, 2, keys_cubic, pixel_weights, taps);
+  taps.halved = hn::GetLane(hn::MaxOfLanes(kFloats, most)) > 1.001f;  // a bicubic's at the borders
+  const auto times = hn::Set(kFloats, taps.halved ? 16384.0f : 32768.0f);
+  const hn::Rebind<std::int16_t, decltype(kFloats)> few;
+  for (std::size_t i = 0; i < taps.weights.size(); i += lanes())
+    hn::StoreU(hn::DemoteTo(few, hn::NearestInt(hn::Mul(hn::LoadU(kFloats, taps.weights.data() + i), times))), few,
+               taps.shorts.data() + i);
 }
 
 /// From so many taps on, weights are too small for 16 bits.
@@ -305,9 +296,9 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
   for (int i = 0; i < (alike ? 1 : 2); ++i) {
     const auto& plane = image.planes[i];
     make_taps(plan.box.x, plan.box.width, plane.step_x, plane.width, plan.size.width, plan.mirror, plan.interpolation,
-              s.pixel_weights, s.across[i]);
+              s.offsets, s.across[i]);
     make_taps(plan.box.y, plan.box.height, plane.step_y, plane.height, plan.size.height, false, plan.interpolation,
-              s.pixel_weights, s.down[i]);
+              s.offsets, s.down[i]);
     find_blocks(s.across[i]);
     const std::size_t room = s.across[i].high - s.across[i].low + 5 * static_cast<std::size_t>(short_lanes());
     if (s.columns.size() < room) s.columns.resize(room);

@@ -60,7 +60,7 @@ struct ResizeTaps {
 /// Memory that a thread uses view after view.
 struct ViewScratch {
   std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the others where they have fewer samples
-  std::vector<float> pixel_weights;            ///< of one output
+  std::vector<float> offsets;                  ///< of each output's first input, in pixels from its center
   // Levels in 64ths:
   std::vector<std::int16_t> columns;                 ///< one row of the output, not yet resized across
   std::array<std::vector<std::int16_t>, 3> lines{};  ///< the same, resized
