@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 
 HWY_BEFORE_NAMESPACE();
 namespace unlabel::augment::HWY_NAMESPACE {
@@ -19,7 +20,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 const hn::ScalableTag<float> kFloats;
 const hn::RebindToSigned<decltype(kFloats)> kInts;
-const hn::Rebind<std::uint8_t, decltype(kFloats)> kBytes;
 using Floats = hn::Vec<decltype(kFloats)>;
 using Ints = hn::Vec<decltype(kInts)>;
 
@@ -47,17 +47,9 @@ void store_bytes(Shorts value, std::uint8_t* at) {
 Shorts scaled(Shorts value, std::int16_t weight) { return hn::MulFixedPoint15(value, hn::Set(kShorts, weight)); }
 
 /// A weight of -1 to 1 in 32768ths.
-std::int16_t in_shorts(float weight) {
-  return static_cast<std::int16_t>(std::lround(std::clamp(32768 * weight, -32768.0f, 32767.0f)));
-}
-
-Floats load_bytes(const std::uint8_t* at) {
-  return hn::ConvertTo(kFloats, hn::PromoteTo(kInts, hn::LoadU(kBytes, at)));
-}
-
-/// Rounds, and clamps to 0 to 255.
-void store_bytes(Floats value, std::uint8_t* at) {
-  hn::StoreU(hn::DemoteTo(kBytes, hn::NearestInt(value)), kBytes, at);
+constexpr std::int16_t in_shorts(float weight) {
+  const float value = std::clamp(32768 * weight, -32768.0f, 32767.0f);
+  return static_cast<std::int16_t>(value < 0 ? value - 0.5f : value + 0.5f);
 }
 
 /// The first `count` of the vector's floats.
@@ -345,30 +337,85 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
 
 // ---- Colours ----
 
+// Levels are whole numbers from operation to operation, cut or rounded where PIL does so (color.h).
+
 struct Rgb {
+  Shorts r, g, b;
+};
+
+/// The part of a colour that is done in floats: half of a vector of shorts.
+struct RgbFloats {
   Floats r, g, b;
 };
 
-HWY_INLINE Floats clamp(Floats value) { return hn::Min(hn::Max(value, hn::Zero(kFloats)), hn::Set(kFloats, 255)); }
+#if HWY_TARGET == HWY_SCALAR
+constexpr int kHalves = 1;
+template <int half>
+Floats to_floats(Shorts levels) {
+  return hn::ConvertTo(kFloats, hn::PromoteTo(kInts, levels));
+}
+Shorts to_shorts(const Floats (&halves)[kHalves]) { return hn::DemoteTo(kShorts, hn::NearestInt(halves[0])); }
+#else
+constexpr int kHalves = 2;
+template <int half>
+Floats to_floats(Shorts levels) {
+  if constexpr (half == 0)
+    return hn::ConvertTo(kFloats, hn::PromoteTo(kInts, hn::LowerHalf(levels)));
+  else
+    return hn::ConvertTo(kFloats, hn::PromoteTo(kInts, hn::UpperHalf(hn::Half<decltype(kShorts)>(), levels)));
+}
+Shorts to_shorts(const Floats (&halves)[kHalves]) {
+  const hn::Half<decltype(kShorts)> few;
+  return hn::Combine(kShorts, hn::DemoteTo(few, hn::NearestInt(halves[1])),
+                     hn::DemoteTo(few, hn::NearestInt(halves[0])));
+}
+#endif
 
-// Levels are whole numbers from operation to operation, cut or rounded where PIL does so (color.h).
-
-/// The mean of a colour's channels as the eye weighs them, in whole levels.
-HWY_INLINE Floats gray_of(const Rgb& c) {
-  const auto half = hn::Set(kFloats, 0.5f);
-  return hn::Floor(
-      hn::MulAdd(hn::Set(kFloats, 0.299f), c.r,
-                 hn::MulAdd(hn::Set(kFloats, 0.587f), c.g, hn::MulAdd(hn::Set(kFloats, 0.114f), c.b, half))));
+/// The mean of a colour's channels as the eye weighs them.
+HWY_INLINE Shorts gray_of(const Rgb& c) {
+  constexpr int kBits = 7;
+  const auto part = [](Shorts value, float weight) { return scaled(hn::ShiftLeft<kBits>(value), in_shorts(weight)); };
+  const auto sum = hn::Add(hn::Add(part(c.r, 0.299f), part(c.g, 0.587f)),
+                           hn::Add(part(c.b, 0.114f), hn::Set(kShorts, std::int16_t{1 << (kBits - 1)})));
+  return hn::ShiftRight<kBits>(sum);
 }
 
-/// other + factor (value - other).
-HWY_INLINE Floats blend(Floats value, Floats factor, Floats other) {
-  return hn::Floor(clamp(hn::MulAdd(factor, hn::Sub(value, other), other)));
+/// A PointOperation for 16 bits.
+struct Point {
+  PointOperation::Kind kind;
+  float turn = 0;         ///< kHue
+  std::int16_t part = 0;  ///< of a factor, in 16384ths; doubled so often:
+  int doublings = 0;
+  std::int16_t threshold = 0;  ///< kSolarize: the least level that is not below it
+
+  explicit Point(const PointOperation& operation) : kind(operation.kind) {
+    float value = operation.value;
+    if (kind == PointOperation::Kind::kHue) {
+      turn = value;
+    } else if (kind == PointOperation::Kind::kSolarize) {
+      threshold = threshold_of(value);
+    } else {
+      for (; value >= 2 && doublings < 9; ++doublings) value /= 2;
+      part = static_cast<std::int16_t>(std::lround(std::clamp(16384 * value, 0.0f, 32767.0f)));
+    }
+  }
+
+  static std::int16_t threshold_of(float level) {
+    return static_cast<std::int16_t>(std::ceil(std::clamp(level, 0.0f, 256.0f)));
+  }
+};
+
+/// other + factor (value - other), cut to 0 to 255 and to whole levels.
+HWY_INLINE Shorts blend(Shorts value, const Point& factor, Shorts other) {
+  auto change = scaled(hn::ShiftLeft<kShortBits + 1>(hn::Sub(value, other)), factor.part);
+  for (int i = 0; i < factor.doublings; ++i) change = hn::SaturatedAdd(change, change);
+  const auto sum = hn::SaturatedAdd(change, hn::ShiftLeft<kShortBits>(other));
+  return hn::ShiftRight<kShortBits>(
+      hn::Min(hn::Max(sum, hn::Zero(kShorts)), hn::Set(kShorts, std::int16_t{255 << kShortBits})));
 }
 
-HWY_INLINE Rgb blend(const Rgb& c, float factor, Floats other) {
-  const auto f = hn::Set(kFloats, factor);
-  return {blend(c.r, f, other), blend(c.g, f, other), blend(c.b, f, other)};
+HWY_INLINE Rgb blend(const Rgb& c, const Point& factor, Shorts other) {
+  return {blend(c.r, factor, other), blend(c.g, factor, other), blend(c.b, factor, other)};
 }
 
 /// 1 / value to a float's precision or nearly so.
@@ -381,7 +428,7 @@ HWY_INLINE Floats reciprocal(Floats value) {
 HWY_INLINE Floats ramp(Floats value) { return hn::Min(hn::Max(value, hn::Zero(kFloats)), hn::Set(kFloats, 1)); }
 
 /// Through HSV with hue and saturation in 8 bits. `steps`: by how many of 256 the hue turns, -128 to 127.
-HWY_INLINE Rgb turn_hue(const Rgb& c, float steps) {
+HWY_INLINE RgbFloats turn_hue(const RgbFloats& c, float steps) {
   const auto zero = hn::Zero(kFloats), one = hn::Set(kFloats, 1), two = hn::Set(kFloats, 2),
              white = hn::Set(kFloats, 255);
   const auto most = hn::Max(c.r, hn::Max(c.g, c.b)), least = hn::Min(c.r, hn::Min(c.g, c.b)),
@@ -402,93 +449,113 @@ HWY_INLINE Rgb turn_hue(const Rgb& c, float steps) {
   const auto saturation =
       hn::Mul(hn::Floor(hn::Div(hn::Mul(range, white), hn::Max(most, one))), hn::Set(kFloats, 1.0f / 255));
   const auto taken = hn::Mul(most, saturation);
-  const auto channel = [&](Floats kept) { return hn::Round(hn::NegMulAdd(taken, hn::Sub(one, kept), most)); };
+  const auto channel = [&](Floats kept) { return hn::NegMulAdd(taken, hn::Sub(one, kept), most); };
   return {channel(ramp(hn::Sub(hn::Abs(hn::Sub(hue, hn::Set(kFloats, 3))), one))),
           channel(ramp(hn::Sub(two, hn::Abs(hn::Sub(hue, two))))),
           channel(ramp(hn::Sub(two, hn::Abs(hn::Sub(hue, hn::Set(kFloats, 4))))))};
 }
 
-HWY_INLINE Floats solarize(Floats value, float threshold) {
-  return hn::IfThenElse(hn::Lt(value, hn::Set(kFloats, threshold)), value, hn::Sub(hn::Set(kFloats, 255), value));
+template <int half>
+HWY_INLINE void turn_hue(const Rgb& c, float steps, Floats (&r)[kHalves], Floats (&g)[kHalves], Floats (&b)[kHalves]) {
+  const auto turned = turn_hue(RgbFloats{to_floats<half>(c.r), to_floats<half>(c.g), to_floats<half>(c.b)}, steps);
+  r[half] = turned.r;
+  g[half] = turned.g;
+  b[half] = turned.b;
 }
 
-constexpr int kAtOnce = 2;  // vectors, which do not wait for each other
+HWY_INLINE Rgb turn_hue(const Rgb& c, float steps) {
+  Floats r[kHalves], g[kHalves], b[kHalves];
+  turn_hue<0>(c, steps, r, g, b);
+  if constexpr (kHalves > 1) turn_hue<kHalves - 1>(c, steps, r, g, b);
+  return {to_shorts(r), to_shorts(g), to_shorts(b)};
+}
 
-/// Operations [from, to) of the plan; `mean` is the mean grey for a contrast.
-HWY_INLINE void apply_points(const ViewPlan& plan, int from, int to, float mean, Rgb (&c)[kAtOnce]) {
+HWY_INLINE Shorts solarize(Shorts value, std::int16_t threshold) {
+  return hn::IfThenElse(hn::Lt(value, hn::Set(kShorts, threshold)), value,
+                        hn::Sub(hn::Set(kShorts, std::int16_t{255}), value));
+}
+
+HWY_INLINE void apply(const Point& point, int mean, Rgb& c) {
   using Kind = PointOperation::Kind;
-  for (int i = from; i < to; ++i) {
-    const float value = plan.points[i].value;
-    switch (plan.points[i].kind) {
-      case Kind::kBrightness:
-        for (auto& one : c) one = blend(one, value, hn::Zero(kFloats));
-        break;
-      case Kind::kContrast:
-        for (auto& one : c) one = blend(one, value, hn::Set(kFloats, mean));
-        break;
-      case Kind::kSaturation:
-        for (auto& one : c) one = blend(one, value, gray_of(one));
-        break;
-      case Kind::kHue:
-        for (auto& one : c) one = turn_hue(one, value);
-        break;
-      case Kind::kGray:
-        for (auto& one : c) one.r = one.g = one.b = gray_of(one);
-        break;
-      case Kind::kSolarize:
-        for (auto& one : c) one = {solarize(one.r, value), solarize(one.g, value), solarize(one.b, value)};
-        break;
-    }
+  switch (point.kind) {
+    case Kind::kBrightness:
+      c = blend(c, point, hn::Zero(kShorts));
+      break;
+    case Kind::kContrast:
+      c = blend(c, point, hn::Set(kShorts, static_cast<std::int16_t>(mean)));
+      break;
+    case Kind::kSaturation:
+      c = blend(c, point, gray_of(c));
+      break;
+    case Kind::kHue:
+      c = turn_hue(c, point.turn);
+      break;
+    case Kind::kGray:
+      c.r = c.g = c.b = gray_of(c);
+      break;
+    case Kind::kSolarize:
+      c = {solarize(c.r, point.threshold), solarize(c.g, point.threshold), solarize(c.b, point.threshold)};
+      break;
   }
 }
 
-/// Applies operations [from, to) to all pixels: use(i, c) gets the colours of pixels i, i + 1, ...
+Shorts load_levels(const std::uint8_t* at) { return hn::PromoteTo(kShorts, hn::LoadU(kShortBytes, at)); }
+void store_levels(Shorts levels, std::uint8_t* at) { hn::StoreU(hn::DemoteTo(kShortBytes, levels), kShortBytes, at); }
+
+/// Applies operations [from, to) of the plan to all pixels, `mean` being the mean grey for a contrast: use(i, c) gets the colours of pixels i, i + 1, ...
 template <class Use>
-HWY_INLINE void for_each_pixels(const ViewPlan& plan, const ViewScratch& s, int from, int to, float mean,
+HWY_INLINE void for_each_pixels(const ViewPlan& plan, const ViewScratch& s, int from, int to, int mean,
                                 const Use& use) {
-  const int pixels = plan.size.area(), step = lanes();
-  for (int i = 0; i < pixels; i += kAtOnce * step) {
-    Rgb c[kAtOnce];
-    for (int k = 0; k < kAtOnce; ++k) {
-      const std::uint8_t* const at = s.pixels.data() + i + k * step;
-      c[k] = {load_bytes(at), load_bytes(at + s.plane), load_bytes(at + 2 * s.plane)};
-    }
-    apply_points(plan, from, to, mean, c);
-    for (int k = 0; k < kAtOnce; ++k) use(i + k * step, c[k]);
+  const int pixels = plan.size.area();
+  std::array<std::optional<Point>, ViewPlan::kMostPoints> points;
+  for (int k = from; k < to; ++k) points[k].emplace(plan.points[k]);
+  for (int i = 0; i < pixels; i += short_lanes()) {
+    const std::uint8_t* const at = s.pixels.data() + i;
+    Rgb c = {load_levels(at), load_levels(at + s.plane), load_levels(at + 2 * s.plane)};
+    for (int k = from; k < to; ++k) apply(*points[k], mean, c);
+    use(i, c);
   }
 }
 
 HWY_INLINE void store_pixels(const Rgb& c, ViewScratch& s, int i) {
   std::uint8_t* const at = s.pixels.data() + i;
-  store_bytes(c.r, at);
-  store_bytes(c.g, at + s.plane);
-  store_bytes(c.b, at + 2 * s.plane);
+  store_levels(c.r, at);
+  store_levels(c.g, at + s.plane);
+  store_levels(c.b, at + 2 * s.plane);
 }
 
 /// Applies operations [from, to) in place, and returns the mean grey then, in whole levels as PIL has it.
-HWY_NOINLINE float apply_and_measure(const ViewPlan& plan, int from, int to, float mean, ViewScratch& s) {
+HWY_NOINLINE int apply_and_measure(const ViewPlan& plan, int from, int to, int mean, ViewScratch& s) {
   const int pixels = plan.size.area();
   auto sum = hn::Zero(kFloats);
   double total = 0;
   for_each_pixels(plan, s, from, to, mean, [&](int i, const Rgb& c) {
     if (from < to) store_pixels(c, s, i);
-    const auto gray = gray_of(c);
-    sum = hn::Add(
-        sum, i + lanes() <= pixels ? gray : hn::IfThenElseZero(hn::FirstN(kFloats, std::max(pixels - i, 0)), gray));
+    auto gray = gray_of(c);
+    if (i + short_lanes() > pixels) gray = hn::IfThenElseZero(hn::FirstN(kShorts, pixels - i), gray);
+    sum = hn::Add(sum, to_floats<0>(gray));
+    if constexpr (kHalves > 1) sum = hn::Add(sum, to_floats<kHalves - 1>(gray));
     if (i % (1 << 14) == 0) {  // sums of whole numbers stay exact below 2^24
       total += hn::GetLane(hn::SumOfLanes(kFloats, sum));
       sum = hn::Zero(kFloats);
     }
   });
   total += hn::GetLane(hn::SumOfLanes(kFloats, sum));
-  return static_cast<float>(std::floor(total / pixels + 0.5));
+  return static_cast<int>(std::floor(total / pixels + 0.5));
+}
+
+/// Writes the first `count` of the levels as scale * level + shift.
+HWY_INLINE void normalize(Shorts levels, Floats scale, Floats shift, int count, float* out) {
+  store_part(hn::MulAdd(to_floats<0>(levels), scale, shift), count, out);
+  if constexpr (kHalves > 1)
+    if (count > lanes())
+      store_part(hn::MulAdd(to_floats<kHalves - 1>(levels), scale, shift), count - lanes(), out + lanes());
 }
 
 /// Applies the operations, and normalises into `out`; with a blur to come, back into scratch.pixels.
 HWY_NOINLINE void colour_view(const ViewPlan& plan, ViewScratch& s, float* out) {
   const int pixels = plan.size.area();
-  int from = 0;
-  float mean = 0;
+  int from = 0, mean = 0;
   for (int i = 0; i < plan.point_count; ++i) {
     if (plan.points[i].kind != PointOperation::Kind::kContrast) continue;
     mean = apply_and_measure(plan, from, i, mean, s);
@@ -501,10 +568,9 @@ HWY_NOINLINE void colour_view(const ViewPlan& plan, ViewScratch& s, float* out) 
   }
   for_each_pixels(plan, s, from, plan.point_count, mean, [&](int i, const Rgb& c) {
     int channel = 0;
-    for (const auto& value : {c.r, c.g, c.b}) {
-      const auto normal =
-          hn::MulAdd(value, hn::Set(kFloats, plan.scale[channel]), hn::Set(kFloats, plan.shift[channel]));
-      if (i < pixels) store_part(normal, pixels - i, out + static_cast<std::ptrdiff_t>(channel) * pixels + i);
+    for (const auto& levels : {c.r, c.g, c.b}) {
+      normalize(levels, hn::Set(kFloats, plan.scale[channel]), hn::Set(kFloats, plan.shift[channel]), pixels - i,
+                out + static_cast<std::ptrdiff_t>(channel) * pixels + i);
       ++channel;
     }
   });
@@ -565,14 +631,15 @@ HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
           std::copy_n(rows + reflect(y, height) * stride, stride, rows + y * stride);
       }
     const auto scale = hn::Set(kFloats, plan.scale[channel]), shift = hn::Set(kFloats, plan.shift[channel]);
+    const auto threshold = Point::threshold_of(plan.solarize_threshold);
     for (int y = 0; y < height; ++y) {
       for (int x = 0; x < width; x += short_lanes())
         store_bytes(convolve(weights, radius, rows + y * stride + x, stride), s.blurred.data() + x);
       float* const result = out + (static_cast<std::ptrdiff_t>(channel) * height + y) * width;
-      for (int x = 0; x < width; x += lanes()) {
-        auto level = load_bytes(s.blurred.data() + x);
-        if (plan.solarize_after_blur) level = solarize(level, plan.solarize_threshold);
-        store_part(hn::MulAdd(level, scale, shift), width - x, result + x);
+      for (int x = 0; x < width; x += short_lanes()) {
+        auto levels = load_levels(s.blurred.data() + x);
+        if (plan.solarize_after_blur) levels = solarize(levels, threshold);
+        normalize(levels, scale, shift, width - x, result + x);
       }
     }
   }
