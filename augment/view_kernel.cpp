@@ -343,11 +343,6 @@ struct Rgb {
   Shorts r, g, b;
 };
 
-/// The part of a colour that is done in floats: half of a vector of shorts.
-struct RgbFloats {
-  Floats r, g, b;
-};
-
 #if HWY_TARGET == HWY_SCALAR
 constexpr int kHalves = 1;
 template <int half>
@@ -383,7 +378,7 @@ HWY_INLINE Shorts gray_of(const Rgb& c) {
 /// A PointOperation for 16 bits.
 struct Point {
   PointOperation::Kind kind;
-  float turn = 0;         ///< kHue
+  std::int16_t turn = 0;  ///< kHue
   std::int16_t part = 0;  ///< of a factor, in 16384ths; doubled so often:
   int doublings = 0;
   std::int16_t threshold = 0;  ///< kSolarize: the least level that is not below it
@@ -391,7 +386,7 @@ struct Point {
   explicit Point(const PointOperation& operation) : kind(operation.kind) {
     float value = operation.value;
     if (kind == PointOperation::Kind::kHue) {
-      turn = value;
+      turn = static_cast<std::int16_t>(value);
     } else if (kind == PointOperation::Kind::kSolarize) {
       threshold = threshold_of(value);
     } else {
@@ -424,50 +419,53 @@ HWY_INLINE Floats reciprocal(Floats value) {
   return hn::Mul(about, hn::NegMulAdd(value, about, hn::Set(kFloats, 2)));
 }
 
-/// How much of its colour a channel keeps at a hue: 0 below, 1 above, a slope between.
-HWY_INLINE Floats ramp(Floats value) { return hn::Min(hn::Max(value, hn::Zero(kFloats)), hn::Set(kFloats, 1)); }
+template <int half>
+HWY_INLINE Floats floor_of_quotient(Shorts over, Shorts under, float times) {
+  const auto quotient = hn::Mul(to_floats<half>(over), reciprocal(to_floats<half>(under)));
+  // The nearest to a half less: what a quotient may lack to be whole is added, others are 1/510 and more away.
+  return hn::MulAdd(quotient, hn::Set(kFloats, times), hn::Set(kFloats, 1.0f / 1024 - 0.5f));
+}
+
+/// floor(times over / under)
+HWY_INLINE Shorts floor_of_quotient(Shorts over, Shorts under, float times) {
+  Floats halves[kHalves];
+  halves[0] = floor_of_quotient<0>(over, under, times);
+  if constexpr (kHalves > 1) halves[kHalves - 1] = floor_of_quotient<kHalves - 1>(over, under, times);
+  return to_shorts(halves);
+}
 
 /// Through HSV with hue and saturation in 8 bits. `steps`: by how many of 256 the hue turns, -128 to 127.
-HWY_INLINE RgbFloats turn_hue(const RgbFloats& c, float steps) {
-  const auto zero = hn::Zero(kFloats), one = hn::Set(kFloats, 1), two = hn::Set(kFloats, 2),
-             white = hn::Set(kFloats, 255);
-  const auto most = hn::Max(c.r, hn::Max(c.g, c.b)), least = hn::Min(c.r, hn::Min(c.g, c.b)),
-             range = hn::Sub(most, least);
-  const auto inverse = reciprocal(hn::Max(range, one));  // grey, whose range is 0, has the hue 0
-  const auto of_red = hn::Mul(hn::Sub(c.g, c.b), inverse);
-  const auto of_green = hn::MulAdd(hn::Sub(c.b, c.r), inverse, two);
-  const auto of_blue = hn::MulAdd(hn::Sub(c.r, c.g), inverse, hn::Set(kFloats, 4));
-  auto hue = hn::IfThenElse(hn::Eq(most, c.r), of_red, hn::IfThenElse(hn::Eq(most, c.g), of_green, of_blue));
-  hue = hn::IfThenElse(hn::Lt(hue, zero), hn::Add(hue, hn::Set(kFloats, 6)), hue);
-  // Before it is cut, what a quotient of whole numbers may lack to be whole again is added: others are 1/510 and more away.
-  const auto little = hn::Set(kFloats, 1.0f / 1024);
-  hue = hn::Add(hn::Floor(hn::MulAdd(hue, hn::Set(kFloats, 255.0f / 6), little)), hn::Set(kFloats, steps));
-  const auto turn = hn::Set(kFloats, 256);
-  hue = hn::IfThenElse(hn::Lt(hue, zero), hn::Add(hue, turn), hue);
-  hue = hn::IfThenElse(hn::Ge(hue, turn), hn::Sub(hue, turn), hue);
-  hue = hn::Mul(hue, hn::Set(kFloats, 6.0f / 255));
-  const auto saturation =
-      hn::Mul(hn::Floor(hn::Div(hn::Mul(range, white), hn::Max(most, one))), hn::Set(kFloats, 1.0f / 255));
-  const auto taken = hn::Mul(most, saturation);
-  const auto channel = [&](Floats kept) { return hn::NegMulAdd(taken, hn::Sub(one, kept), most); };
-  return {channel(ramp(hn::Sub(hn::Abs(hn::Sub(hue, hn::Set(kFloats, 3))), one))),
-          channel(ramp(hn::Sub(two, hn::Abs(hn::Sub(hue, two))))),
-          channel(ramp(hn::Sub(two, hn::Abs(hn::Sub(hue, hn::Set(kFloats, 4))))))};
-}
+HWY_INLINE Rgb turn_hue(const Rgb& c, std::int16_t steps) {
+  const auto zero = hn::Zero(kShorts), one = hn::Set(kShorts, std::int16_t{1}),
+             white = hn::Set(kShorts, std::int16_t{255});
+  const auto most = hn::Max(c.r, hn::Max(c.g, c.b)), range = hn::Sub(most, hn::Min(c.r, hn::Min(c.g, c.b)));
+  const auto of_red = hn::Eq(most, c.r), of_green = hn::Eq(most, c.g);
+  const auto over =
+      hn::IfThenElse(of_red, hn::Sub(c.g, c.b), hn::IfThenElse(of_green, hn::Sub(c.b, c.r), hn::Sub(c.r, c.g)));
+  const auto third = hn::IfThenElse(
+      of_red, zero, hn::IfThenElse(of_green, hn::Set(kShorts, std::int16_t{85}), hn::Set(kShorts, std::int16_t{170})));
+  auto hue = hn::Add(floor_of_quotient(over, hn::Max(range, one), 255.0f / 6),
+                     third);  // grey, whose range is 0, has the hue 0
+  hue = hn::IfThenElse(hn::Lt(hue, zero), hn::Add(hue, white), hue);
+  hue = hn::And(hn::Add(hue, hn::Set(kShorts, steps)), white);
+  const auto saturation = floor_of_quotient(range, hn::Max(most, one), 255);
+  // In 128ths of a level, by 32768ths of 1: 255 of 255 are 32767.
+  const auto taken =
+      hn::MulFixedPoint15(hn::ShiftLeft<7>(most), hn::Add(hn::ShiftLeft<7>(saturation), hn::ShiftRight<1>(saturation)));
 
-template <int half>
-HWY_INLINE void turn_hue(const Rgb& c, float steps, Floats (&r)[kHalves], Floats (&g)[kHalves], Floats (&b)[kHalves]) {
-  const auto turned = turn_hue(RgbFloats{to_floats<half>(c.r), to_floats<half>(c.g), to_floats<half>(c.b)}, steps);
-  r[half] = turned.r;
-  g[half] = turned.g;
-  b[half] = turned.b;
-}
-
-HWY_INLINE Rgb turn_hue(const Rgb& c, float steps) {
-  Floats r[kHalves], g[kHalves], b[kHalves];
-  turn_hue<0>(c, steps, r, g, b);
-  if constexpr (kHalves > 1) turn_hue<kHalves - 1>(c, steps, r, g, b);
-  return {to_shorts(r), to_shorts(g), to_shorts(b)};
+  // How much of its colour a channel loses at a hue: of 4096 none, all, or between, by the distance in sixths of a turn from its own.
+  const auto angle = scaled(hn::ShiftLeft<7>(hue), in_shorts(6 * 4096 / (255 * 128.0f)));
+  const auto lost = [&](Shorts slope) {
+    return hn::ShiftLeft<3>(hn::Min(hn::Max(slope, zero), hn::Set(kShorts, std::int16_t{4095})));
+  };
+  const auto from = [&](int sixths) {
+    return hn::Abs(hn::Sub(angle, hn::Set(kShorts, static_cast<std::int16_t>(4096 * sixths))));
+  };
+  const auto unit = hn::Set(kShorts, std::int16_t{4096}), two = hn::Set(kShorts, std::int16_t{8192});
+  const auto top = hn::Add(hn::ShiftLeft<7>(most), hn::Set(kShorts, std::int16_t{64}));
+  const auto channel = [&](Shorts share) { return hn::ShiftRight<7>(hn::Sub(top, hn::MulFixedPoint15(taken, share))); };
+  return {channel(lost(hn::Sub(two, from(3)))), channel(lost(hn::Sub(from(2), unit))),
+          channel(lost(hn::Sub(from(4), unit)))};
 }
 
 HWY_INLINE Shorts solarize(Shorts value, std::int16_t threshold) {
