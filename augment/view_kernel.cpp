@@ -544,10 +544,15 @@ HWY_NOINLINE int apply_and_measure(const ViewPlan& plan, int from, int to, int m
 
 /// Writes the first `count` of the levels as scale * level + shift.
 HWY_INLINE void normalize(Shorts levels, Floats scale, Floats shift, int count, float* out) {
-  store_part(hn::MulAdd(to_floats<0>(levels), scale, shift), count, out);
-  if constexpr (kHalves > 1)
-    if (count > lanes())
-      store_part(hn::MulAdd(to_floats<kHalves - 1>(levels), scale, shift), count - lanes(), out + lanes());
+  const auto first = hn::MulAdd(to_floats<0>(levels), scale, shift),
+             second = hn::MulAdd(to_floats<kHalves - 1>(levels), scale, shift);
+  if (count >= short_lanes()) {
+    hn::StoreU(first, kFloats, out);
+    if (kHalves > 1) hn::StoreU(second, kFloats, out + lanes());
+    return;
+  }
+  store_part(first, count, out);
+  if (count > lanes()) store_part(second, count - lanes(), out + lanes());
 }
 
 /// Applies the operations, and normalises into `out`; with a blur to come, back into scratch.pixels.
