@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/collapse.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -13,6 +14,10 @@ std::string shown(double value) {
   return text;
 }
 }  // namespace
+
+double few_directions(double rank, std::int64_t dimensions) {
+  return std::min(rank, static_cast<double>(dimensions) / 16);
+}
 
 CollapseMonitor::CollapseMonitor(std::vector<CollapseSign> signs, std::int64_t first_iteration)
     : first_(first_iteration) {

@@ -19,6 +19,9 @@ struct CollapseSign {
   std::string advice;   ///< what to try
 };
 
+/// A limit for the effective rank of embeddings: `rank`, but not more than a sixteenth of their dimensions.
+double few_directions(double rank, std::int64_t dimensions);
+
 /// Watches a run for collapse: all images becoming one. Silent while all is well; it says each sign once.
 class CollapseMonitor {
  public:

@@ -208,7 +208,11 @@ void DeepCluster::load_data_state(const std::vector<std::pair<std::string, at::T
 }
 
 std::vector<CollapseSign> DeepCluster::collapse_signs() const {
-  return {{"clusters_used", 0.5, /*above=*/false, "half of the clusters or more are empty",
+  return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same features",
+           "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},
+          {"effective_rank", 2, /*above=*/false, "features lie along one or two directions",
+           "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},
+          {"clusters_used", 0.5, /*above=*/false, "half of the clusters or more are empty",
            "Use --deepcluster.empty split, or fewer --deepcluster.clusters"}};
 }
 

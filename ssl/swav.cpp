@@ -149,7 +149,7 @@ std::vector<CollapseSign> Swav::collapse_signs() const {
            "--swav.freeze-prototypes-iterations"},
           {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
            "Try a lower --optimizer.lr, fewer --swav.prototypes, or a larger --batch-size"},
-          {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
+          {"effective_rank", few_directions(3, options_.projection_dim), /*above=*/false, "embeddings lie along few directions",
            "Try a lower --optimizer.lr, or a larger --batch-size"},
           {"assignment_entropy", 0.98, /*above=*/true, "every image belongs to all prototypes alike",
            "Try a smaller --swav.epsilon (0.03)"},

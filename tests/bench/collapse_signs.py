@@ -18,7 +18,7 @@ TOO_FAST = {"learning rate x 100": (True, {"optimizer.lr": 100})}  # a factor
 SLOW = {"learning rate / 10": (False, {"optimizer.lr": 0.1})}
 RUNS = {  # of each method: name: (broken, options); beside "as it is" and "seed 1"
     "swav": {"64 prototypes": (False, {"swav.prototypes": 64}), **SLOW,
-             "two more crops of 16 px": (False, {"augment.local-count": 2, "augment.local-size": 16, "augment.local-scale": "0.14,0.4"}),
+             "two more crops of 16 px": (False, {"augment.preset": "swav", "augment.local-count": 2, "augment.local-size": 16, "augment.local-scale": "0.14,0.4"}),
              "LARC .6": (False, {"optimizer.kind": "larc", "optimizer.lr": 1.5, "optimizer.weight-decay": 1e-6}),
              **TOO_FAST, "no Sinkhorn": (True, {"swav.sinkhorn-iterations": 0}), "epsilon 1": (True, {"swav.epsilon": 1})},
     "byol": {**SLOW, "target's momentum .9": (False, {"byol.base-momentum": 0.9}), "target's momentum .996": (False, {"byol.base-momentum": 0.996}),
