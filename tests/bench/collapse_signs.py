@@ -28,8 +28,10 @@ RUNS = {  # of each method: name: (broken, options); beside "as it is" and "seed
     "deepcluster_v2": {**SLOW, "64 clusters": (False, {"deepcluster-v2.prototypes": "[64]"}),
                        "1,000 clusters": (False, {"deepcluster-v2.prototypes": "[1000]"}), **TOO_FAST},
     "deepcluster": {**SLOW, "16 clusters": (False, {"deepcluster.clusters": 16}), "1,000 clusters": (False, {"deepcluster.clusters": 1000}),
-                    **TOO_FAST, "empty clusters kept": (True, {"deepcluster.empty": "keep"}),
-                    "1,000 clusters, empty ones kept": (True, {"deepcluster.empty": "keep", "deepcluster.clusters": 1000})},
+                    "empty clusters kept": (False, {"deepcluster.empty": "keep"}),  # there are none as long as all goes well
+                    **TOO_FAST, "learning rate x 100, empty clusters kept": (True, {"optimizer.lr": 100, "deepcluster.empty": "keep"}),
+                    "3,000 clusters for 500 images and their copies, empty ones kept":
+                        (True, {"deepcluster.clusters": 3000, "deepcluster.empty": "keep", "images": 500})},
 }
 SIGNS = ["loss", "feature_spread", "effective_rank", "assignment_entropy", "mean_assignment_entropy", "contrast_accuracy", "cluster_accuracy",
          "clusters_used", "largest_cluster"]
@@ -49,8 +51,21 @@ base = {"epochs": options.epochs, **results["COMMON"], **method["options"], "opt
 samples = sum(len(files) for _, _, files in os.walk(options.data))
 
 
+def with_copies(images, folder):
+    """As many links as FOLDER has images, to some of its images only."""
+    files = sorted(str(file) for file in pathlib.Path(options.data).resolve().rglob("*") if file.is_file())
+    files = files[::len(files) // images][:images]
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(samples):
+        link = folder / f"{i}{pathlib.Path(files[i % images]).suffix}"
+        if not link.exists():
+            link.symlink_to(files[i % images])
+    return folder
+
+
 def measure(name, changes):
     settings = base | changes
+    images = settings.pop("images", None)
     if "optimizer.lr" in changes:
         settings["optimizer.lr"] = rate * changes["optimizer.lr"]
     total = settings["epochs"] * (samples // settings["batch-size"])
@@ -58,7 +73,8 @@ def measure(name, changes):
     steps = total * options.tenths // 10
     lines = pathlib.Path(folder, "metrics.jsonl")
     if not lines.exists() or len(lines.read_text().splitlines()) < steps:
-        command = [options.unlabel, "pretrain", options.method, "--data", options.data, "--out", folder, "--threads", "1", "--max-steps", str(steps),
+        data = options.data if images is None else with_copies(images, pathlib.Path(options.runs, f"copies of {images}"))
+        command = [options.unlabel, "pretrain", options.method, "--data", data, "--out", folder, "--threads", "1", "--max-steps", str(steps),
                    *(str(word) for name, value in settings.items() for word in (f"--{name}", value)), *extra]
         done = subprocess.run(command, env=dict(os.environ, OMP_NUM_THREADS="1"), capture_output=True, text=True)
         if done.returncode:
