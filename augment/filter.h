@@ -12,7 +12,8 @@ enum class Border {
   kZero,     ///< zeros (BYOL's "SAME" convolution)
 };
 
-/// How many pixels a blur reaches to each side: (size - 1) / 2, and for size 0 ceil(3.5 sigma), beyond which nothing changes an 8-bit image.
+/// How many pixels a blur reaches to each side: (size - 1) / 2, and for size 0 ceil(3.5 sigma), beyond which nothing changes an 8-bit
+/// image.
 int gaussian_radius(double sigma, int size);
 
 /// The weights exp(-x^2 / 2 sigma^2), x = -r..r with r = gaussian_radius, that sum to 1.

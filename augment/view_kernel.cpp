@@ -500,7 +500,8 @@ HWY_INLINE void apply(const Point& point, int mean, Rgb& c) {
 Shorts load_levels(const std::uint8_t* at) { return hn::PromoteTo(kShorts, hn::LoadU(kShortBytes, at)); }
 void store_levels(Shorts levels, std::uint8_t* at) { hn::StoreU(hn::DemoteTo(kShortBytes, levels), kShortBytes, at); }
 
-/// Applies operations [from, to) of the plan to all pixels, `mean` being the mean grey for a contrast: use(i, c) gets the colours of pixels i, i + 1, ...
+/// Applies operations [from, to) of the plan to all pixels, `mean` being the mean grey for a contrast: use(i, c) gets the colours of
+/// pixels i, i + 1, ...
 template <class Use>
 HWY_INLINE void for_each_pixels(const ViewPlan& plan, const ViewScratch& s, int from, int to, int mean,
                                 const Use& use) {

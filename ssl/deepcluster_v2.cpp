@@ -287,8 +287,8 @@ void DeepClusterV2::load_data_state(const std::vector<std::pair<std::string, at:
 std::vector<CollapseSign> DeepClusterV2::collapse_signs() const {
   return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
            "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"},
-          {"effective_rank", few_directions(3.5, options_.projection_dim), /*above=*/false, "embeddings lie along few directions",
-           "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"}};
+          {"effective_rank", few_directions(3.5, options_.projection_dim), /*above=*/false,
+           "embeddings lie along few directions", "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"}};
 }
 
 }  // namespace unlabel::ssl
