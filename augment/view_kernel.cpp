@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <optional>
 
 HWY_BEFORE_NAMESPACE();
 namespace unlabel::augment::HWY_NAMESPACE {
@@ -38,13 +37,21 @@ Shorts load_shorts(const std::uint8_t* at) {
   return hn::ShiftLeft<kShortBits>(hn::PromoteTo(kShorts, hn::LoadU(kShortBytes, at)));
 }
 
+/// Rounded to levels of 0 to 255.
+Shorts whole_levels(Shorts value) {
+  const auto half = hn::Set(kShorts, std::int16_t{1 << (kShortBits - 1)});
+  const auto levels = hn::ShiftRight<kShortBits>(hn::SaturatedAdd(value, half));
+  return hn::Min(hn::Max(levels, hn::Zero(kShorts)), hn::Set(kShorts, std::int16_t{255}));
+}
+
 /// Rounds, and clamps to 0 to 255.
 void store_bytes(Shorts value, std::uint8_t* at) {
   const auto half = hn::Set(kShorts, std::int16_t{1 << (kShortBits - 1)});
   hn::StoreU(hn::DemoteTo(kShortBytes, hn::ShiftRight<kShortBits>(hn::SaturatedAdd(value, half))), kShortBytes, at);
 }
 
-Shorts scaled(Shorts value, std::int16_t weight) { return hn::MulFixedPoint15(value, hn::Set(kShorts, weight)); }
+Shorts scaled(Shorts value, Shorts weight) { return hn::MulFixedPoint15(value, weight); }
+Shorts scaled(Shorts value, std::int16_t weight) { return scaled(value, hn::Set(kShorts, weight)); }
 
 /// A weight of -1 to 1 in 32768ths.
 constexpr std::int16_t in_shorts(float weight) {
@@ -59,6 +66,40 @@ void store_part(Floats value, int count, float* at) {
   hn::Store(value, kFloats, all);
   std::copy_n(all, count, at);
 }
+
+/// A count of 1 to `most` that the compiler knows, so that loops over it are unrolled; else 0.
+template <int most, class Use>
+HWY_INLINE void with_known(int count, const Use& use) {
+  if (count == most) return use(std::integral_constant<int, most>());
+  if constexpr (most > 1)
+    with_known<most - 1>(count, use);
+  else
+    use(std::integral_constant<int, 0>());
+}
+constexpr int kMostKnown = 8;
+
+/// Weights `step` apart for all lanes: in registers if the compiler knows how many there are, which a store does not make it load again.
+template <int known>
+struct Weights {
+  Shorts values[known];
+
+  Weights(const std::int16_t* at, std::ptrdiff_t step, int) {
+    for (int k = 0; k < known; ++k) values[k] = hn::Set(kShorts, at[k * step]);
+  }
+  int count() const { return known; }
+  Shorts operator[](int k) const { return values[k]; }
+};
+
+template <>
+struct Weights<0> {
+  const std::int16_t* at;
+  std::ptrdiff_t step;
+  int counted;
+
+  Weights(const std::int16_t* first, std::ptrdiff_t apart, int count) : at(first), step(apart), counted(count) {}
+  int count() const { return counted; }
+  Shorts operator[](int k) const { return hn::Set(kShorts, at[k * step]); }
+};
 
 // ---- Resize ----
 
@@ -163,16 +204,19 @@ void resize_down(const PlanarImage& image, int plane, const ResizeTaps& taps, in
     }
     return;
   }
-  const std::int16_t* const weights = taps.shorts.data() + y;
-  for (int x = low; x < high; x += short_lanes()) {
-    const std::uint8_t* at = in + x;
-    auto sum = scaled(load_shorts(at), weights[0]);
-    for (int k = 1; k < count; ++k) {
-      at += stride;
-      sum = hn::Add(sum, scaled(load_shorts(at), weights[static_cast<std::ptrdiff_t>(k) * taps.padded]));
+  const bool halved = taps.halved;
+  with_known<kMostKnown>(count, [&](auto known) {
+    const Weights<known> weights(taps.shorts.data() + y, taps.padded, count);
+    for (int x = low; x < high; x += short_lanes()) {
+      const std::uint8_t* at = in + x;
+      auto sum = scaled(load_shorts(at), weights[0]);
+      for (int k = 1; k < weights.count(); ++k) {
+        at += stride;
+        sum = hn::Add(sum, scaled(load_shorts(at), weights[k]));
+      }
+      hn::StoreU(halved ? hn::Add(sum, sum) : sum, kShorts, out + x - low);
     }
-    hn::StoreU(taps.halved ? hn::Add(sum, sum) : sum, kShorts, out + x - low);
-  }
+  });
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -238,53 +282,118 @@ Block look_up(Block a, Block b, Block c, Block d, Block index) {
 }
 #endif
 
-/// Resizes a line in 64ths; `in` begins with sample taps.low. Every instruction set gives the same.
-void resize_across(const std::int16_t* in, const ResizeTaps& taps, std::int16_t* out) {
-  const int count = taps.count;
-  for (int x = 0, block = 0; x < taps.padded; x += kBlock, ++block) {
-    const std::int16_t* weights = taps.shorts.data() + x;
-#if HWY_TARGET != HWY_SCALAR
-    if (taps.spans[block] <= kMostSpan) {
-      const std::int16_t* const window = in + taps.begins[block];
-      auto index = first_index(taps.index.data() + x);
-      const auto a = hn::LoadU(kBlockTag, window), b = hn::LoadU(kBlockTag, window + kBlock);
-      auto sum = hn::Zero(kBlockTag);
-      const auto add = [&](Block value) {
-        sum = hn::Add(sum, hn::MulFixedPoint15(hn::LoadU(kBlockTag, weights), value));
-        weights += taps.padded;
-        index = next_index(index);
-      };
-      if (taps.spans[block] <= 2 * kBlock) {
-        for (int k = 0; k < count; ++k) add(look_up(a, b, index));
-      } else {
-        const auto c = hn::LoadU(kBlockTag, window + std::ptrdiff_t{2} * kBlock),
-                   d = hn::LoadU(kBlockTag, window + std::ptrdiff_t{3} * kBlock);
-        for (int k = 0; k < count; ++k) add(look_up(a, b, c, d, index));
-      }
-      hn::StoreU(taps.halved ? hn::Add(sum, sum) : sum, kBlockTag, out + x);
+/// Outputs [x, x + kBlock) of a line, from what resize_across has.
+void resize_slowly(const std::int16_t* in, const ResizeTaps& taps, int x, std::int16_t* out) {
+  const std::int16_t* const weights = taps.shorts.data() + x;
+  for (int i = 0; i < kBlock; ++i) {
+    const std::int16_t* const at = in + taps.first[x + i] - taps.low;
+    if (taps.count > kManyTaps) {
+      float sum = 0;
+      for (std::ptrdiff_t k = 0; k < taps.count; ++k) sum += taps.weights[k * taps.padded + x + i] * at[k];
+      out[x + i] = in_64ths(sum / 64);
       continue;
     }
-#endif
-    for (int i = 0; i < kBlock; ++i) {
-      const std::int16_t* const at = in + taps.first[x + i] - taps.low;
-      if (count > kManyTaps) {
-        float sum = 0;
-        for (std::ptrdiff_t k = 0; k < count; ++k) sum += taps.weights[k * taps.padded + x + i] * at[k];
-        out[x + i] = in_64ths(sum / 64);
-        continue;
-      }
-      int sum = 0;
-      for (std::ptrdiff_t k = 0; k < count; ++k) sum += (weights[k * taps.padded + i] * at[k] + (1 << 14)) >> 15;
-      out[x + i] = static_cast<std::int16_t>(taps.halved ? 2 * sum : sum);
-    }
+    int sum = 0;
+    for (std::ptrdiff_t k = 0; k < taps.count; ++k) sum += (weights[k * taps.padded + i] * at[k] + (1 << 14)) >> 15;
+    out[x + i] = static_cast<std::int16_t>(taps.halved ? 2 * sum : sum);
   }
 }
+
+/// Resizes `rows` lines in 64ths, which begin with sample taps.low and lie `stride` apart, into lines `out_stride` apart. Every instruction
+/// set gives the same.
+void resize_across(const std::int16_t* in, std::ptrdiff_t stride, int rows, const ResizeTaps& taps, std::int16_t* out,
+                   std::ptrdiff_t out_stride) {
+  const auto slowly = [&](int x) {
+    for (int row = 0; row < rows; ++row) resize_slowly(in + row * stride, taps, x, out + row * out_stride);
+  };
+#if HWY_TARGET == HWY_SCALAR
+  for (int x = 0; x < taps.padded; ++x) slowly(x);
+#else
+  const bool halved = taps.halved;
+  const auto finished = [&](Block sum) { return halved ? hn::Add(sum, sum) : sum; };
+  with_known<kMostKnown>(taps.count, [&](auto known) {
+    for (int x = 0, block = 0; x < taps.padded; x += kBlock, ++block) {
+      const int span = taps.spans[block];
+      const std::int16_t* window = in + taps.begins[block];
+      const std::int16_t* const weights = taps.shorts.data() + x;
+      const auto first = first_index(taps.index.data() + x);
+      std::int16_t* to = out + x;
+      if constexpr (known > 0) {
+        if (span <= 2 * kBlock) {
+          Block index[known], weight[known];
+          for (int k = 0; k < known; ++k) {
+            index[k] = k == 0 ? first : next_index(index[k - 1]);
+            weight[k] = hn::LoadU(kBlockTag, weights + std::ptrdiff_t{k} * taps.padded);
+          }
+          for (int row = 0; row < rows; ++row, window += stride, to += out_stride) {
+            const auto a = hn::LoadU(kBlockTag, window), b = hn::LoadU(kBlockTag, window + kBlock);
+            auto sum = hn::MulFixedPoint15(weight[0], look_up(a, b, index[0]));
+            for (int k = 1; k < known; ++k) sum = hn::Add(sum, hn::MulFixedPoint15(weight[k], look_up(a, b, index[k])));
+            hn::StoreU(finished(sum), kBlockTag, to);
+          }
+          continue;
+        }
+      }
+      if (span > kMostSpan) {
+        slowly(x);
+        continue;
+      }
+      for (int row = 0; row < rows; ++row, window += stride, to += out_stride) {
+        const auto a = hn::LoadU(kBlockTag, window), b = hn::LoadU(kBlockTag, window + kBlock),
+                   c = hn::LoadU(kBlockTag, window + std::ptrdiff_t{2} * kBlock),
+                   d = hn::LoadU(kBlockTag, window + std::ptrdiff_t{3} * kBlock);
+        auto sum = hn::Zero(kBlockTag);
+        auto index = first;
+        for (int k = 0; k < taps.count; ++k) {
+          const auto weight = hn::LoadU(kBlockTag, weights + std::ptrdiff_t{k} * taps.padded);
+          sum = hn::Add(sum, hn::MulFixedPoint15(weight, look_up(a, b, c, d, index)));
+          index = next_index(index);
+        }
+        hn::StoreU(finished(sum), kBlockTag, to);
+      }
+    }
+  });
+#endif
+}
+
+/// Writes a row of pixels, of planes `plane` apart, from lines in 64ths.
+void store_row(PlanarImage::Colors colors, const std::int16_t* lines0, const std::int16_t* lines1,
+               const std::int16_t* lines2, int width, std::uint8_t* red, std::size_t plane) {
+  const auto center = hn::Set(kShorts, std::int16_t{128 << kShortBits});
+  std::uint8_t* const green = red + plane;
+  std::uint8_t* const blue = green + plane;
+  for (int x = 0; x < width; x += short_lanes()) {
+    const auto first = hn::LoadU(kShorts, lines0 + x);
+    if (colors == PlanarImage::Colors::kGray) {
+      for (auto* out : {red, green, blue}) store_bytes(first, out + x);
+      continue;
+    }
+    const auto second = hn::LoadU(kShorts, lines1 + x), third = hn::LoadU(kShorts, lines2 + x);
+    if (colors == PlanarImage::Colors::kRgb) {
+      store_bytes(first, red + x);
+      store_bytes(second, green + x);
+      store_bytes(third, blue + x);
+      continue;
+    }
+    const auto cb = hn::Sub(second, center), cr = hn::Sub(third, center);
+    store_bytes(hn::SaturatedAdd(first, hn::SaturatedAdd(cr, scaled(cr, in_shorts(0.402f)))), red + x);
+    store_bytes(
+        hn::SaturatedAdd(first, hn::SaturatedAdd(scaled(cb, in_shorts(-0.344136f)), scaled(cr, in_shorts(-0.714136f)))),
+        green + x);
+    store_bytes(hn::SaturatedAdd(first, hn::SaturatedAdd(hn::SaturatedAdd(cb, cb), scaled(cb, in_shorts(-0.228f)))),
+                blue + x);
+  }
+}
+
+/// As many rows are resized at once: what one step stores is read by the next once it has arrived in the cache.
+constexpr int kRows = 8;
 
 /// The crop, resized and mirrored, as bytes of red, green and blue in scratch.pixels.
 void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s) {
   const int planes = image.plane_count();
   const bool alike = planes == 1 || (image.planes[1].step_x == image.planes[0].step_x &&
                                      image.planes[1].step_y == image.planes[0].step_y);
+  std::size_t column_room = 0;
   for (int i = 0; i < (alike ? 1 : 2); ++i) {
     const auto& plane = image.planes[i];
     make_taps(plan.box.x, plan.box.width, plane.step_x, plane.width, plan.size.width, plan.mirror, plan.interpolation,
@@ -292,45 +401,28 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
     make_taps(plan.box.y, plan.box.height, plane.step_y, plane.height, plan.size.height, false, plan.interpolation,
               s.offsets, s.down[i]);
     find_blocks(s.across[i]);
-    const std::size_t room = s.across[i].high - s.across[i].low + 5 * static_cast<std::size_t>(short_lanes());
-    if (s.columns.size() < room) s.columns.resize(room);
+    column_room = std::max<std::size_t>(column_room, s.across[i].high - s.across[i].low + 5 * short_lanes());
   }
+  const std::size_t line_room = s.across[0].padded;
+  if (s.columns.size() < kRows * column_room) s.columns.resize(kRows * column_room);
   for (int i = 0; i < planes; ++i)
-    if (s.lines[i].size() < static_cast<std::size_t>(s.across[0].padded)) s.lines[i].resize(s.across[0].padded);
+    if (s.lines[i].size() < kRows * line_room) s.lines[i].resize(kRows * line_room);
   s.plane = static_cast<std::size_t>(plan.size.area()) + PlanarImage::kSlack;
   if (s.pixels.size() < 3 * s.plane) s.pixels.resize(3 * s.plane);
 
-  const auto center = hn::Set(kShorts, std::int16_t{128 << kShortBits});
-  for (int y = 0; y < plan.size.height; ++y) {
+  for (int y = 0; y < plan.size.height; y += kRows) {
+    const int rows = std::min(kRows, plan.size.height - y);
     for (int i = 0; i < planes; ++i) {
       const int kind = i > 0 && !alike ? 1 : 0;
       const auto& across = s.across[kind];
-      resize_down(image, i, s.down[kind], y, across.low, across.high, s.columns.data());
-      resize_across(s.columns.data(), across, s.lines[i].data());
+      for (int row = 0; row < rows; ++row)
+        resize_down(image, i, s.down[kind], y + row, across.low, across.high, s.columns.data() + row * column_room);
+      resize_across(s.columns.data(), column_room, rows, across, s.lines[i].data(), line_room);
     }
-    std::uint8_t* const red = s.pixels.data() + static_cast<std::ptrdiff_t>(y) * plan.size.width;
-    std::uint8_t* const green = red + s.plane;
-    std::uint8_t* const blue = green + s.plane;
-    for (int x = 0; x < plan.size.width; x += short_lanes()) {
-      const auto first = hn::LoadU(kShorts, s.lines[0].data() + x);
-      if (image.colors == PlanarImage::Colors::kGray) {
-        for (auto* out : {red, green, blue}) store_bytes(first, out + x);
-        continue;
-      }
-      const auto second = hn::LoadU(kShorts, s.lines[1].data() + x), third = hn::LoadU(kShorts, s.lines[2].data() + x);
-      if (image.colors == PlanarImage::Colors::kRgb) {
-        store_bytes(first, red + x);
-        store_bytes(second, green + x);
-        store_bytes(third, blue + x);
-        continue;
-      }
-      const auto cb = hn::Sub(second, center), cr = hn::Sub(third, center);
-      store_bytes(hn::SaturatedAdd(first, hn::SaturatedAdd(cr, scaled(cr, in_shorts(0.402f)))), red + x);
-      store_bytes(hn::SaturatedAdd(
-                      first, hn::SaturatedAdd(scaled(cb, in_shorts(-0.344136f)), scaled(cr, in_shorts(-0.714136f)))),
-                  green + x);
-      store_bytes(hn::SaturatedAdd(first, hn::SaturatedAdd(hn::SaturatedAdd(cb, cb), scaled(cb, in_shorts(-0.228f)))),
-                  blue + x);
+    for (int row = 0; row < rows; ++row) {
+      const std::size_t line = row * line_room;
+      store_row(image.colors, s.lines[0].data() + line, s.lines[1].data() + line, s.lines[2].data() + line,
+                plan.size.width, s.pixels.data() + static_cast<std::ptrdiff_t>(y + row) * plan.size.width, s.plane);
     }
   }
 }
@@ -473,27 +565,48 @@ HWY_INLINE Shorts solarize(Shorts value, std::int16_t threshold) {
                         hn::Sub(hn::Set(kShorts, std::int16_t{255}), value));
 }
 
-HWY_INLINE void apply(const Point& point, int mean, Rgb& c) {
+/// Levels of so many pixels that operation after operation goes over them in the nearest cache.
+struct PixelBlock {
+  static constexpr int kPixels = 512;
+  HWY_ALIGN std::int16_t r[kPixels];
+  HWY_ALIGN std::int16_t g[kPixels];
+  HWY_ALIGN std::int16_t b[kPixels];
+
+  Rgb load(int i) const { return {hn::Load(kShorts, r + i), hn::Load(kShorts, g + i), hn::Load(kShorts, b + i)}; }
+  void store(const Rgb& c, int i) {
+    hn::Store(c.r, kShorts, r + i);
+    hn::Store(c.g, kShorts, g + i);
+    hn::Store(c.b, kShorts, b + i);
+  }
+};
+
+/// Applies the operation to the first `count` pixels.
+HWY_INLINE void apply(const Point& point, int mean, int count, PixelBlock& block) {
   using Kind = PointOperation::Kind;
+  const auto each = [&](const auto& change) {
+    const Point same = point;  // no store changes it, so that it stays in registers
+    for (int i = 0; i < count; i += short_lanes()) block.store(change(block.load(i), same), i);
+  };
   switch (point.kind) {
     case Kind::kBrightness:
-      c = blend(c, point, hn::Zero(kShorts));
-      break;
+      return each([](const Rgb& c, const Point& p) { return blend(c, p, hn::Zero(kShorts)); });
     case Kind::kContrast:
-      c = blend(c, point, hn::Set(kShorts, static_cast<std::int16_t>(mean)));
-      break;
+      return each([mean](const Rgb& c, const Point& p) {
+        return blend(c, p, hn::Set(kShorts, static_cast<std::int16_t>(mean)));
+      });
     case Kind::kSaturation:
-      c = blend(c, point, gray_of(c));
-      break;
+      return each([](const Rgb& c, const Point& p) { return blend(c, p, gray_of(c)); });
     case Kind::kHue:
-      c = turn_hue(c, point.turn);
-      break;
+      return each([](const Rgb& c, const Point& p) { return turn_hue(c, p.turn); });
     case Kind::kGray:
-      c.r = c.g = c.b = gray_of(c);
-      break;
+      return each([](const Rgb& c, const Point&) {
+        const auto gray = gray_of(c);
+        return Rgb{gray, gray, gray};
+      });
     case Kind::kSolarize:
-      c = {solarize(c.r, point.threshold), solarize(c.g, point.threshold), solarize(c.b, point.threshold)};
-      break;
+      return each([](const Rgb& c, const Point& p) {
+        return Rgb{solarize(c.r, p.threshold), solarize(c.g, p.threshold), solarize(c.b, p.threshold)};
+      });
   }
 }
 
@@ -506,13 +619,22 @@ template <class Use>
 HWY_INLINE void for_each_pixels(const ViewPlan& plan, const ViewScratch& s, int from, int to, int mean,
                                 const Use& use) {
   const int pixels = plan.size.area();
-  std::array<std::optional<Point>, ViewPlan::kMostPoints> points;
-  for (int k = from; k < to; ++k) points[k].emplace(plan.points[k]);
-  for (int i = 0; i < pixels; i += short_lanes()) {
-    const std::uint8_t* const at = s.pixels.data() + i;
-    Rgb c = {load_levels(at), load_levels(at + s.plane), load_levels(at + 2 * s.plane)};
-    for (int k = from; k < to; ++k) apply(*points[k], mean, c);
-    use(i, c);
+  const std::uint8_t* const levels = s.pixels.data();
+  const std::ptrdiff_t plane = s.plane;
+  const auto load = [&](int i) {
+    const std::uint8_t* const at = levels + i;
+    return Rgb{load_levels(at), load_levels(at + plane), load_levels(at + 2 * plane)};
+  };
+  if (from == to) {
+    for (int i = 0; i < pixels; i += short_lanes()) use(i, load(i));
+    return;
+  }
+  PixelBlock block;
+  for (int begin = 0; begin < pixels; begin += PixelBlock::kPixels) {
+    const int count = std::min(PixelBlock::kPixels, pixels - begin);
+    for (int i = 0; i < count; i += short_lanes()) block.store(load(begin + i), i);
+    for (int k = from; k < to; ++k) apply(Point(plan.points[k]), mean, count, block);
+    for (int i = 0; i < count; i += short_lanes()) use(begin + i, block.load(i));
   }
 }
 
@@ -523,24 +645,31 @@ HWY_INLINE void store_pixels(const Rgb& c, ViewScratch& s, int i) {
   store_levels(c.b, at + 2 * s.plane);
 }
 
+/// The sum of lanes that are not negative.
+HWY_INLINE std::int64_t sum_of(Shorts values) {
+  const auto sum = hn::Add(to_floats<0>(values), kHalves > 1 ? to_floats<kHalves - 1>(values) : hn::Zero(kFloats));
+  return static_cast<std::int64_t>(hn::GetLane(hn::SumOfLanes(kFloats, sum)));  // whole numbers, exact below 2^24
+}
+
 /// Applies operations [from, to) in place, and returns the mean grey then, in whole levels as PIL has it.
 HWY_NOINLINE int apply_and_measure(const ViewPlan& plan, int from, int to, int mean, ViewScratch& s) {
   const int pixels = plan.size.area();
-  auto sum = hn::Zero(kFloats);
-  double total = 0;
+  auto sum = hn::Zero(kShorts);
+  std::int64_t total = 0;
+  int added = 0;
   for_each_pixels(plan, s, from, to, mean, [&](int i, const Rgb& c) {
     if (from < to) store_pixels(c, s, i);
     auto gray = gray_of(c);
     if (i + short_lanes() > pixels) gray = hn::IfThenElseZero(hn::FirstN(kShorts, pixels - i), gray);
-    sum = hn::Add(sum, to_floats<0>(gray));
-    if constexpr (kHalves > 1) sum = hn::Add(sum, to_floats<kHalves - 1>(gray));
-    if (i % (1 << 14) == 0) {  // sums of whole numbers stay exact below 2^24
-      total += hn::GetLane(hn::SumOfLanes(kFloats, sum));
-      sum = hn::Zero(kFloats);
+    sum = hn::Add(sum, gray);
+    if (++added == 128) {  // 128 x 255 is the most that a lane can hold
+      total += sum_of(sum);
+      sum = hn::Zero(kShorts);
+      added = 0;
     }
   });
-  total += hn::GetLane(hn::SumOfLanes(kFloats, sum));
-  return static_cast<int>(std::floor(total / pixels + 0.5));
+  total += sum_of(sum);
+  return static_cast<int>(std::floor(static_cast<double>(total) / pixels + 0.5));
 }
 
 /// Writes the first `count` of the levels as scale * level + shift.
@@ -589,16 +718,48 @@ int reflect(int at, int size) {
   return at;
 }
 
-/// weights[0] at[0] and, for every distance k, weights[k] times what lies k steps before and behind.
-HWY_INLINE Shorts convolve(const std::int16_t* weights, int radius, const std::int16_t* at, std::ptrdiff_t step) {
-  auto sum = scaled(hn::LoadU(kShorts, at), weights[0]);
-  const std::int16_t *before = at, *behind = at;
-  for (int k = 1; k <= radius; ++k) {
-    before -= step;
-    behind += step;
-    sum = hn::Add(sum, scaled(hn::Add(hn::LoadU(kShorts, before), hn::LoadU(kShorts, behind)), weights[k]));
+/// Adds `radius` places before and behind a line, before and behind which there is room for short_lanes() more.
+HWY_INLINE void add_border(std::int16_t* line, int width, int radius, bool zero) {
+  if (zero) {
+    std::fill_n(line - radius, radius, std::int16_t{0});
+    std::fill_n(line + width, radius, std::int16_t{0});
+  } else if (radius < width) {
+    for (int k = 1; k <= radius; k += short_lanes()) {
+      std::int16_t* const last = line + width - 1;
+      const auto before = hn::Reverse(kShorts, hn::LoadU(kShorts, line + k));
+      const auto behind = hn::Reverse(kShorts, hn::LoadU(kShorts, last - k - short_lanes() + 1));
+      hn::StoreU(before, kShorts, line - k - short_lanes() + 1);
+      hn::StoreU(behind, kShorts, last + k);
+    }
+  } else {
+    for (int k = 1; k <= radius; ++k) {
+      line[-k] = line[reflect(-k, width)];
+      line[width - 1 + k] = line[reflect(width - 1 + k, width)];
+    }
   }
-  return sum;
+}
+
+/// Of `rows` lines, `stride` apart, gives use(row, x, value), for vectors of places x from 0 to `count`, weights[0] times what is there and,
+/// for every distance k up to `radius`, weights[k] times what lies k steps before and behind.
+template <class Use>
+HWY_INLINE void convolve(const std::int16_t* all, int radius, const std::int16_t* lines, std::ptrdiff_t stride,
+                         int rows, int count, std::ptrdiff_t step, const Use& use) {
+  with_known<kMostKnown>(radius + 1, [&](auto known) {
+    const Weights<known> weights(all, 1, radius + 1);
+    for (int row = 0; row < rows; ++row) {
+      const std::int16_t* const line = lines + row * stride;
+      for (int x = 0; x < count; x += short_lanes()) {
+        auto sum = scaled(hn::LoadU(kShorts, line + x), weights[0]);
+        const std::int16_t *before = line + x, *behind = line + x;
+        for (int k = 1; k < weights.count(); ++k) {
+          before -= step;
+          behind += step;
+          sum = hn::Add(sum, scaled(hn::Add(hn::LoadU(kShorts, before), hn::LoadU(kShorts, behind)), weights[k]));
+        }
+        use(row, x, sum);
+      }
+    }
+  });
 }
 
 /// Blurs scratch.pixels and normalises into `out`.
@@ -608,24 +769,27 @@ HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
   for (int k = 0; k <= radius; ++k) s.blur_weights[k] = in_shorts(plan.blur_weights[radius + k]);
   const std::int16_t* const weights = s.blur_weights.data();
   const std::ptrdiff_t stride = round_up(width, short_lanes());
-  const std::size_t room = stride + 2 * static_cast<std::size_t>(radius) + short_lanes();
-  if (s.line.size() < room) s.line.resize(room);
-  if (s.blurred.size() < static_cast<std::size_t>(stride)) s.blurred.resize(stride);
+  const int border = radius + short_lanes();
+  const std::ptrdiff_t line_room = stride + std::ptrdiff_t{2} * border;
+  if (s.columns.size() < static_cast<std::size_t>(kRows * line_room)) s.columns.resize(kRows * line_room);
   // With the rows that the border adds, which are made once each.
   const std::size_t rows_room = (height + 2 * static_cast<std::size_t>(radius)) * stride;
   if (s.rows.size() < rows_room) s.rows.resize(rows_room);
-  std::int16_t* const line = s.line.data() + radius;
+  std::int16_t* const lines = s.columns.data() + border;
   std::int16_t* const rows = s.rows.data() + radius * stride;
   for (int channel = 0; channel < 3; ++channel) {
-    for (int y = 0; y < height; ++y) {
-      const std::uint8_t* const in = s.pixels.data() + channel * s.plane + static_cast<std::ptrdiff_t>(y) * width;
-      for (int x = 0; x < width; x += short_lanes()) hn::StoreU(load_shorts(in + x), kShorts, line + x);
-      for (int k = 1; k <= radius; ++k) {
-        line[-k] = plan.blur_zero_border ? std::int16_t{0} : line[reflect(-k, width)];
-        line[width - 1 + k] = plan.blur_zero_border ? std::int16_t{0} : line[reflect(width - 1 + k, width)];
+    for (int y = 0; y < height; y += kRows) {
+      const int count = std::min(kRows, height - y);
+      for (int row = 0; row < count; ++row) {
+        const std::uint8_t* const in =
+            s.pixels.data() + channel * s.plane + static_cast<std::ptrdiff_t>(y + row) * width;
+        std::int16_t* const line = lines + row * line_room;
+        for (int x = 0; x < width; x += short_lanes()) hn::StoreU(load_shorts(in + x), kShorts, line + x);
       }
-      for (int x = 0; x < width; x += short_lanes())
-        hn::StoreU(convolve(weights, radius, line + x, 1), kShorts, rows + y * stride + x);
+      for (int row = 0; row < count; ++row) add_border(lines + row * line_room, width, radius, plan.blur_zero_border);
+      std::int16_t* const first = rows + y * stride;
+      convolve(weights, radius, lines, line_room, count, width, 1,
+               [&](int row, int x, Shorts value) { hn::StoreU(value, kShorts, first + row * stride + x); });
     }
     for (int k = 1; k <= radius; ++k)
       for (const int y : {-k, height - 1 + k}) {
@@ -636,16 +800,12 @@ HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
       }
     const auto scale = hn::Set(kFloats, plan.scale[channel]), shift = hn::Set(kFloats, plan.shift[channel]);
     const auto threshold = Point::threshold_of(plan.solarize_threshold);
-    for (int y = 0; y < height; ++y) {
-      for (int x = 0; x < width; x += short_lanes())
-        store_bytes(convolve(weights, radius, rows + y * stride + x, stride), s.blurred.data() + x);
-      float* const result = out + (static_cast<std::ptrdiff_t>(channel) * height + y) * width;
-      for (int x = 0; x < width; x += short_lanes()) {
-        auto levels = load_levels(s.blurred.data() + x);
-        if (plan.solarize_after_blur) levels = solarize(levels, threshold);
-        normalize(levels, scale, shift, width - x, result + x);
-      }
-    }
+    float* const plane = out + static_cast<std::ptrdiff_t>(channel) * height * width;
+    convolve(weights, radius, rows, stride, height, width, stride, [&](int y, int x, Shorts value) {
+      auto levels = whole_levels(value);
+      if (plan.solarize_after_blur) levels = solarize(levels, threshold);
+      normalize(levels, scale, shift, width - x, plane + static_cast<std::ptrdiff_t>(y) * width + x);
+    });
   }
 }
 

@@ -62,14 +62,12 @@ struct ViewScratch {
   std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the others where they have fewer samples
   std::vector<float> offsets;                  ///< of each output's first input, in pixels from its center
   // Levels in 64ths:
-  std::vector<std::int16_t> columns;                 ///< one row of the output, not yet resized across
+  std::vector<std::int16_t> columns;                 ///< rows not yet resized across, or not yet blurred
   std::array<std::vector<std::int16_t>, 3> lines{};  ///< the same, resized
-  std::vector<std::int16_t> line;                    ///< a row to be blurred, with its borders
   std::vector<std::int16_t> rows;                    ///< a plane, blurred along its rows
   std::vector<std::uint8_t> pixels;                  ///< the view: three planes of levels, `plane` apart
   std::size_t plane = 0;
   std::vector<std::int16_t> blur_weights;  ///< of distance 0, 1, ..., in 32768ths
-  std::vector<std::uint8_t> blurred;       ///< one row
 };
 
 /// Makes the view: 3 x height x width floats, CHW. The box must lie within the image.

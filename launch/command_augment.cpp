@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -184,34 +185,39 @@ int replay(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-/// Images a second, by threads that take one image after the other for so long.
+/// Milliseconds of a thread for each of `count` images from `first` on, which threads take one after the other.
 double measure(const std::vector<Source>& photos, const MultiCrop& crops, const DecodeOptions& decode, int threads,
-               double seconds) {
-  std::atomic<std::int64_t> next = 0;
-  std::exception_ptr failure;
+               std::uint64_t first, std::uint64_t count) {
+  std::atomic<std::uint64_t> next = 0;
+  std::vector<std::exception_ptr> failures(threads);
   const auto start = std::chrono::steady_clock::now();
-  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   {
     std::vector<std::jthread> workers;
     workers.reserve(threads);
     for (int t = 0; t < threads; ++t)
-      workers.emplace_back([&, first = t == 0] {
-        std::vector<std::vector<float>> views;
-        std::vector<float*> places;
-        places.reserve(crops.views());
-        for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
+      workers.emplace_back([&, t] {
         try {
-          while (elapsed() < seconds) {
-            const auto i = static_cast<std::uint64_t>(next++);
-            crops(photos[i % photos.size()], {0, 0, i, 0}, places, decode);
-          }
+          std::vector<std::vector<float>> views;
+          std::vector<float*> places;
+          places.reserve(crops.views());
+          for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
+          for (std::uint64_t i = next++; i < count; i = next++)
+            crops(photos[(first + i) % photos.size()], {0, 0, first + i, 0}, places, decode);
         } catch (...) {
-          if (first) failure = std::current_exception();
+          failures[t] = std::current_exception();
         }
       });
   }
-  if (failure) std::rethrow_exception(failure);
-  return static_cast<double>(next) / elapsed();
+  for (const auto& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+  const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+  return elapsed.count() * threads / static_cast<double>(count);
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 /// The views with only the crop, the normalisation and steps up to each name: what a step costs is what it adds.
@@ -240,7 +246,7 @@ int bench(const std::vector<std::string>& arguments) {
   fields.append(table(options));
   const CommandSpec spec{"unlabel augment bench FOLDER [options]",
                          "How many images of a folder become views in a second, whole and by operation: what each adds "
-                         "to those before it.",
+                         "to those before it. Medians of 15 rounds, in each of which all take the same images.",
                          {"folder"},
                          "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
   const auto line = parse_command_line(arguments, fields, spec);
@@ -274,32 +280,48 @@ int bench(const std::vector<std::string>& arguments) {
   }
   if (photos.empty()) throw UsageError(folder, ": holds no image that can be read");
 
-  measure(photos, crops, options.decode, threads, std::min(seconds, 0.5));  // warms caches
-  const double rate = measure(photos, crops, options.decode, threads, seconds);
-  const auto milliseconds = [&](double images_per_second) { return 1000.0 * threads / images_per_second; };
+  // All by turns and on the same images, so that what else the machine does hits all alike.
+  struct Measured {
+    std::string label;
+    MultiCrop crops;
+    std::vector<double> milliseconds, added;  ///< round by round; and what it took more than the one before it
+  };
+  std::vector<Measured> all;
+  const auto& steps = crops.pipeline(0).steps();
+  for (std::size_t i = 1; i <= steps.size(); ++i) {
+    if (std::holds_alternative<Normalize>(steps[i - 1])) continue;
+    const std::string name(augment::name(steps[i - 1]));
+    all.push_back({i == 1 ? "decode, " + name + ", to floats" : name, up_to(crops, i), {}, {}});
+  }
+  all.push_back({"all", crops, {}, {}});
+  constexpr int kRounds = 15;
+  const std::uint64_t few = std::max<std::uint64_t>(photos.size() / 10, threads);
+  const double about = measure(photos, crops, options.decode, threads, 0, few);  // warms caches, too
+  const auto count =
+      static_cast<std::uint64_t>(std::max<double>(std::ceil(1000 * seconds * threads / kRounds / about), threads));
+  for (int round = 0; round < kRounds; ++round)
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      all[i].milliseconds.push_back(measure(photos, all[i].crops, options.decode, threads, round * count, count));
+      all[i].added.push_back(all[i].milliseconds.back() - (i == 0 ? 0 : all[i - 1].milliseconds.back()));
+    }
+  const double milliseconds = median(all.back().milliseconds), rate = 1000 * threads / milliseconds;
+  all.pop_back();
   nlohmann::json result = {
       {"folder", folder},       {"images", photos.size()},   {"unreadable", unread},
       {"threads", threads},     {"fused", crops.fused()},    {"instruction_set", augment::instruction_set()},
-      {"views", crops.views()}, {"images_per_second", rate}, {"milliseconds", milliseconds(rate)}};
+      {"views", crops.views()}, {"images_per_second", rate}, {"milliseconds", milliseconds}};
   print_line(options.json, concat(photos.size(), " images (", unread, " files are none), ", crops.views(),
                                   " views each, ", threads, threads == 1 ? " thread, " : " threads, ",
                                   crops.fused() ? augment::instruction_set() : "the exact way"));
   char text[128];
-  std::snprintf(text, sizeof text, "%.1f images a second, %.3f ms of a thread for one", rate, milliseconds(rate));
+  std::snprintf(text, sizeof text, "%.1f images a second, %.3f ms of a thread for one", rate, milliseconds);
   print_line(options.json, text);
 
-  const auto& steps = crops.pipeline(0).steps();
-  double before = 0;
   result["steps"] = nlohmann::json::array();
-  for (std::size_t i = 1; i <= steps.size(); ++i) {
-    if (std::holds_alternative<Normalize>(steps[i - 1])) continue;
-    const double now = milliseconds(measure(photos, up_to(crops, i), options.decode, threads, seconds));
-    const std::string label =
-        i == 1 ? concat("decode, ", augment::name(steps[0]), ", to floats") : std::string(augment::name(steps[i - 1]));
-    std::snprintf(text, sizeof text, "%10.3f ms  %s", now - before, label.c_str());
+  for (const auto& [label, views, whole, added] : all) {
+    std::snprintf(text, sizeof text, "%10.3f ms  %s", median(added), label.c_str());
     print_line(options.json, text);
-    result["steps"].push_back({{"step", label}, {"milliseconds", now - before}});
-    before = now;
+    result["steps"].push_back({{"step", label}, {"milliseconds", median(added)}});
   }
   write_result(options.json, result);
   return 0;

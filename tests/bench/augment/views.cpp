@@ -107,9 +107,10 @@ int main(int count, char** words) {
   }
 
   const MultiCrop fast = preset("swav"), exact = preset("swav", {.exact = true});
-  std::vector<std::vector<float>> views;
+  std::vector<cv::Mat> views;  // at multiples of 64 bytes, as tensors are
   std::vector<float*> places;
-  for (int v = 0; v < fast.views(); ++v) places.push_back(views.emplace_back(fast.shape(v).size()).data());
+  for (int v = 0; v < fast.views(); ++v)
+    places.push_back(views.emplace_back(1, static_cast<int>(fast.shape(v).size()), CV_32F).ptr<float>());
 
   using Way = std::function<void(const Source&, const ViewKey&)>;
   std::map<std::string, Way> ways;
