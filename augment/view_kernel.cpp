@@ -739,8 +739,8 @@ HWY_INLINE void add_border(std::int16_t* line, int width, int radius, bool zero)
   }
 }
 
-/// Of `rows` lines, `stride` apart, gives use(row, x, value), for vectors of places x from 0 to `count`, weights[0] times what is there and, for
-/// every distance k up to `radius`, weights[k] times what lies k steps before and behind.
+/// Of `rows` lines, `stride` apart, gives use(row, x, value), for vectors of places x from 0 to `count`: weights[0] times what is there
+/// and, for every distance k up to `radius`, weights[k] times what lies k steps before and behind.
 template <class Use>
 HWY_INLINE void convolve(const std::int16_t* all, int radius, const std::int16_t* lines, std::ptrdiff_t stride,
                          int rows, int count, std::ptrdiff_t step, const Use& use) {
