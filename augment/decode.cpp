@@ -73,7 +73,8 @@ namespace {
 /// Format and size of what may be decoded. Throws RefusedImage for what is not.
 std::pair<ImageFormat, cv::Size> admit(Bytes bytes, const DecodeOptions& options) {
   const auto [format, size] = identify(bytes);
-  if (bytes.size() > 0x7FFFFFFF) throw RefusedImage("image too large: a file of ", bytes.size(), " bytes");
+  if (static_cast<std::int64_t>(bytes.size()) > kMaxFileSize)
+    throw RefusedImage("image too large: a file of ", bytes.size(), " bytes");
   if (std::int64_t{size.width} * size.height > options.max_pixels)
     throw RefusedImage("image too large: ", size.width, " x ", size.height, " pixels, more than ", options.max_pixels);
   if (std::max(size.width, size.height) > kMaxSide)
@@ -101,7 +102,7 @@ cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options
   const auto [format, size] = admit(bytes, options);
   return as_errors(size, [&, format = format, size = size] {
     if (format == ImageFormat::kJpeg) {
-      const cv::Mat image = decode_jpeg(bytes, options.max_pixels, options.strict);
+      const cv::Mat image = decode_jpeg(bytes, options);
       return options.exif_orientation ? upright(image, exif_orientation(bytes)) : image;
     }
     if (format == ImageFormat::kPng) return decode_png(bytes, options.max_pixels);
@@ -126,7 +127,7 @@ void decode_planes(const Source& source, const DecodeOptions& options, PlanarIma
   const Bytes bytes(source.bytes);
   if (image_format(bytes) == ImageFormat::kJpeg && !options.exif_orientation) {
     const cv::Size size = admit(bytes, options).second;
-    if (as_errors(size, [&] { return decode_jpeg_planes(bytes, options.max_pixels, options.strict, out); })) return;
+    if (as_errors(size, [&] { return decode_jpeg_planes(bytes, options, out); })) return;
   }
   out.assign(decode(bytes, options));
 }

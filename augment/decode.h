@@ -6,6 +6,7 @@
 
 #include <opencv2/core/mat.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25,6 +26,9 @@ struct Source {
 /// The longest side of an image that is decoded, as JPEG has it: a strip one pixel wide costs far more than its pixels.
 constexpr int kMaxSide = 65535;
 
+/// The longest file that is decoded, in bytes.
+constexpr std::int64_t kMaxFileSize = 0x7FFFFFFF;
+
 /// An image that may be sound, but is not taken: too large, animated, of a format that we do not decode.
 class RefusedImage : public Error {
  public:
@@ -41,6 +45,9 @@ struct DecodeOptions {
   std::int64_t max_pixels = 89478485;
   /// Also refuse a JPEG that libjpeg decodes with warnings (corrupt mid-stream). A truncated file is always refused.
   bool strict = false;
+  /// Where to add libjpeg's warnings about images that are decoded all the same (null: nowhere). Any number of threads
+  /// may share it. Not a setting: the table leaves it out.
+  std::atomic<std::int64_t>* warnings = nullptr;
 };
 
 OptionTable table(DecodeOptions& options);

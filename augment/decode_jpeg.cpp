@@ -194,15 +194,16 @@ void open(JpegReader& reader, std::span<const std::uint8_t> bytes, std::int64_t 
     throw Error("cannot decode JPEG: ", reader.components(), " components");
 }
 
-void check_end(const JpegReader& reader, bool whole, bool strict) {
-  if (!whole || (strict && reader.warnings() > 0)) throw Error("cannot decode JPEG: ", reader.message());
+void check_end(const JpegReader& reader, bool whole, const DecodeOptions& options) {
+  if (!whole || (options.strict && reader.warnings() > 0)) throw Error("cannot decode JPEG: ", reader.message());
+  if (options.warnings && reader.warnings() > 0) *options.warnings += reader.warnings();
 }
 
 }  // namespace
 
-cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict) {
+cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
   JpegReader reader(bytes);
-  open(reader, bytes, max_pixels);
+  open(reader, bytes, options.max_pixels);
   const int width = reader.width(), height = reader.height();
   cv::Mat rgb(height, width, CV_8UC3);
   bool ok;
@@ -213,16 +214,16 @@ cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels
   } else {
     ok = reader.read_pixels(JCS_RGB, rgb.data, rgb.step);
   }
-  check_end(reader, ok, strict);
+  check_end(reader, ok, options);
   return rgb;
 }
 
-bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict, PlanarImage& out) {
+bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, const DecodeOptions& options, PlanarImage& out) {
   JpegReader reader(bytes);
-  open(reader, bytes, max_pixels);
+  open(reader, bytes, options.max_pixels);
   if (!reader.has_planes()) return false;
   reader.describe_planes(out);
-  check_end(reader, reader.read_planes(out), strict);
+  check_end(reader, reader.read_planes(out), options);
   return true;
 }
 

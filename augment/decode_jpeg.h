@@ -1,5 +1,6 @@
 #pragma once
 
+#include <unlabel/augment/decode.h>
 #include <unlabel/augment/planar_image.h>
 
 #include <opencv2/core/mat.hpp>
@@ -13,11 +14,11 @@ namespace unlabel::augment {
 /// repeated, CMYK and YCCK are taken as Adobe's inverted ones and converted as Pillow does. The transform and the
 /// upsampling are libjpeg's defaults (as Pillow's). Throws Error for what libjpeg refuses, for a file that ends before
 /// its end-of-image marker, for more pixels than `max_pixels`, and, when `strict`, for warnings (corrupt entropy-coded
-/// data).
-cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict);
+/// data), which are counted otherwise. `exif_orientation` is the caller's.
+cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeOptions& options);
 
 /// The same as the planes that are in the file: grey, YCbCr or RGB, of whatever sampling, neither upsampled nor converted. False, and `out`
 /// undefined, when the file has others (CMYK, sampling by fractions): use decode_jpeg then. Throws as decode_jpeg does.
-bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, std::int64_t max_pixels, bool strict, PlanarImage& out);
+bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, const DecodeOptions& options, PlanarImage& out);
 
 }  // namespace unlabel::augment

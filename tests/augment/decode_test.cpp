@@ -10,6 +10,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -234,14 +235,35 @@ TEST(Decode, RefusesEveryTruncation) {
   }
 }
 
-TEST(Decode, RefusesCorruptScansOnlyWhenStrict) {
-  Bytes jpeg = encode_jpeg(picture(64, 64), JCS_RGB, JCS_YCbCr);
+/// With damage in the middle that libjpeg warns of.
+Bytes with_corrupt_scan(Bytes jpeg) {
   for (std::size_t i = jpeg.size() / 2; i < jpeg.size() / 2 + 40; ++i) jpeg[i] = 0x55;
   jpeg[jpeg.size() / 2 + 40] = 0xFF;  // a marker that does not belong here
   jpeg[jpeg.size() / 2 + 41] = 0xD3;
+  return jpeg;
+}
+
+TEST(Decode, RefusesCorruptScansOnlyWhenStrict) {
+  const Bytes jpeg = with_corrupt_scan(encode_jpeg(picture(64, 64), JCS_RGB, JCS_YCbCr));
   EXPECT_EQ(refusal(jpeg), "(accepted)");
   EXPECT_NE(refusal(jpeg, {.strict = true}), "(accepted)");
   EXPECT_EQ(refusal(encode_jpeg(picture(64, 64), JCS_RGB, JCS_YCbCr), {.strict = true}), "(accepted)");
+}
+
+TEST(Decode, CountsWarningsWhenAsked) {
+  const Bytes whole = encode_jpeg(picture(64, 64), JCS_RGB, JCS_YCbCr);
+  const Bytes corrupt = with_corrupt_scan(whole);
+  std::atomic<std::int64_t> warnings = 0;
+  decode(whole, {.warnings = &warnings});
+  EXPECT_EQ(warnings, 0);
+  decode(corrupt, {.warnings = &warnings});
+  const std::int64_t once = warnings;
+  EXPECT_GT(once, 0);
+  PlanarImage planes;
+  decode_planes({corrupt, {}}, {.warnings = &warnings}, planes);
+  EXPECT_EQ(warnings, 2 * once);
+  refusal(corrupt, {.strict = true, .warnings = &warnings});  // said by the error
+  EXPECT_EQ(warnings, 2 * once);
 }
 
 // Whatever the bytes are: an image or an Error, nothing else, and not a word on stderr.

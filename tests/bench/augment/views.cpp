@@ -121,7 +121,7 @@ int main(int count, char** words) {
     sets["swav-" + set] = set;
   }
   ways["swav-exact"] = [&](const Source& photo, const ViewKey& key) { exact(photo, key, places); };
-  ways["jpeg"] = [](const Source& photo, const ViewKey&) { decode_jpeg(photo.bytes, kMostPixels, false); };
+  ways["jpeg"] = [](const Source& photo, const ViewKey&) { decode_jpeg(photo.bytes, {.max_pixels = kMostPixels}); };
   PlanarImage planes;
   ways["planes"] = [&](const Source& photo, const ViewKey&) { decode_planes(photo, {}, planes); };
   ways["opencv-area"] = [&](const Source& photo, const ViewKey& key) {
