@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace unlabel::augment {
 
@@ -15,6 +16,11 @@ using Byte = std::uint8_t;
 void check(const cv::Mat& image, const char* operation) {
   if (image.type() != CV_8UC3 && image.type() != CV_32FC3)
     throw UsageError(operation, " takes CV_8UC3 or CV_32FC3 images, not ", cv::typeToString(image.type()));
+}
+
+void check_factor(double factor, const char* operation) {
+  if (!(factor >= 0 && factor <= std::numeric_limits<float>::max()))
+    throw UsageError(operation, ": the factor must be finite and >= 0, not ", factor);
 }
 
 /// Calls function(in, out) with the three channels of every pixel.
@@ -143,6 +149,7 @@ void adjust_hue_float(const cv::Mat& image, float shift, cv::Mat& out) {
     const float s = range > 0 ? range / v : 0.0f;
     h += shift;
     h -= std::floor(h);
+    if (!(h >= 0)) h = 0;  // of pixels that are no numbers
     const float sixths = h * 6, floor = std::floor(sixths), f = sixths - floor;
     const auto unit = [](float value) { return std::clamp(value, 0.0f, 1.0f); };
     put_sextant(static_cast<int>(floor) % 6, v, unit(v * (1 - s)), unit(v * (1 - s * f)), unit(v * (1 - s * (1 - f))),
@@ -177,6 +184,7 @@ void to_gray(const cv::Mat& image, cv::Mat& out) {
 
 void adjust_brightness(const cv::Mat& image, double factor, cv::Mat& out) {
   check(image, "adjust_brightness");
+  check_factor(factor, "adjust_brightness");
   const float f = static_cast<float>(factor);
   if (image.depth() == CV_8U) {
     look_up(image, blend_table(0, f), out);
@@ -189,6 +197,7 @@ void adjust_brightness(const cv::Mat& image, double factor, cv::Mat& out) {
 
 void adjust_contrast(const cv::Mat& image, double factor, cv::Mat& out) {
   check(image, "adjust_contrast");
+  check_factor(factor, "adjust_contrast");
   const float f = static_cast<float>(factor);
   const double pixels = static_cast<double>(image.total());
   if (image.depth() == CV_8U) {
@@ -203,6 +212,7 @@ void adjust_contrast(const cv::Mat& image, double factor, cv::Mat& out) {
 
 void adjust_saturation(const cv::Mat& image, double factor, cv::Mat& out) {
   check(image, "adjust_saturation");
+  check_factor(factor, "adjust_saturation");
   const auto mix = [f = static_cast<float>(factor)](const auto* in, auto* result) {
     const auto other = gray(in);
     for (int c = 0; c < 3; ++c) result[c] = blend(in[c], other, f);

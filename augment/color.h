@@ -17,6 +17,8 @@ void grayscale(const cv::Mat& image, cv::Mat& out);
 /// The same into one channel.
 void to_gray(const cv::Mat& image, cv::Mat& out);
 
+// Factors must be finite and at least 0: UsageError otherwise.
+
 /// factor * image.
 void adjust_brightness(const cv::Mat& image, double factor, cv::Mat& out);
 

@@ -1,3 +1,5 @@
+#include <unlabel/augment/color.h>
+#include <unlabel/augment/color_byol.h>
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
@@ -13,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 
 namespace unlabel::augment {
 namespace {
@@ -116,6 +119,52 @@ TEST(Normalize, RefusesMissingMeans) {
   EXPECT_THROW(normalize(image, one, one, out), UsageError);
   EXPECT_THROW(normalize(image, three, {}, out), UsageError);
   EXPECT_NO_THROW(normalize(image, three, three, out));
+}
+
+TEST(AdjustColor, RefusesAmountsThatMakeNoSense) {
+  const double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  for (const int type : {CV_8UC3, CV_32FC3}) {
+    const cv::Mat image(2, 2, type, cv::Scalar::all(0.5));
+    cv::Mat out;
+    for (const auto adjust : {adjust_brightness, adjust_contrast, adjust_saturation}) {
+      for (const double factor : {-0.1, infinity, nan}) EXPECT_THROW(adjust(image, factor, out), UsageError) << factor;
+      EXPECT_NO_THROW(adjust(image, 0, out));
+      EXPECT_NO_THROW(adjust(image, 1e30, out));
+    }
+    EXPECT_THROW(adjust_hue(image, nan, out), UsageError);
+  }
+  const cv::Mat image(2, 2, CV_32FC3, cv::Scalar::all(0.5));
+  cv::Mat out;
+  for (const auto adjust :
+       {byol::adjust_brightness, byol::adjust_contrast, byol::adjust_saturation, byol::adjust_hue}) {
+    for (const double amount : {infinity, nan}) EXPECT_THROW(adjust(image, amount, out), UsageError) << amount;
+    EXPECT_NO_THROW(adjust(image, -0.1, out));
+  }
+}
+
+// Numbers that are none must lead out of no table.
+TEST(AdjustColor, SurvivesPixelsThatAreNoNumbers) {
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  cv::Mat image(1, 4, CV_32FC3), out;
+  const float values[] = {nan, 0, 1, 1, nan, 0, 1, 0, nan, infinity, 0, -infinity};
+  std::copy(std::begin(values), std::end(values), image.ptr<float>());
+  for (const auto adjust : {adjust_hue, byol::adjust_hue, byol::adjust_saturation}) {
+    adjust(image, 0.2, out);
+    EXPECT_EQ(out.size(), image.size());
+  }
+}
+
+// As torchvision has it: a factor is no addend. BYOL's brightness is.
+TEST(Check, RefusesNegativeFactors) {
+  for (const auto family : {JitterFamily::kTorchvision, JitterFamily::kByol}) {
+    const Step step = ColorJitter{.family = family};
+    const auto act = [&] { check(step, DrawnJitter{.apply = true, .brightness = -0.1}, {8, 8}); };
+    if (family == JitterFamily::kByol) {
+      EXPECT_NO_THROW(act());
+    } else {
+      EXPECT_THROW(act(), UsageError);
+    }
+  }
 }
 
 TEST(RandomResizedCropBox, FollowsItsDistribution) {
