@@ -1,23 +1,28 @@
 #include <unlabel/augment/color.h>
+#include <unlabel/augment/color_byol.h>
 #include <unlabel/augment/contact_sheet.h>
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/filter.h>
 #include <unlabel/augment/geometry.h>
+#include <unlabel/augment/planar.h>
 #include <unlabel/augment/presets.h>
 #include <unlabel/augment/random_shift.h>
 #include <unlabel/augment/resize.h>
+#include <unlabel/augment/transforms.h>
 #include <unlabel/augment/view_kernel.h>
 
+#include <fcntl.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include <fstream>
-#include <iterator>
-#include <memory>
+#include <atomic>
+#include <cerrno>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -29,49 +34,105 @@ using namespace unlabel::augment;
 
 namespace {
 
-using Pixels = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
+using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Key = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;  // seed, epoch, sample
+using Pair = std::tuple<double, double>;
 
-/// The array's memory as an image, without a copy.
-cv::Mat image_of(const Pixels& pixels) {
-  const bool gray = pixels.ndim() == 2 || (pixels.ndim() == 3 && pixels.shape(2) == 1);
-  if (!gray && !(pixels.ndim() == 3 && pixels.shape(2) == 3))
-    throw UsageError("an image is an array of uint8, [height, width, 3] in RGB order or [height, width]");
-  if (pixels.shape(0) < 1 || pixels.shape(1) < 1 || pixels.shape(0) > kMaxSide || pixels.shape(1) > kMaxSide)
+cv::Size size_of(const std::tuple<int, int>& size) {
+  const auto [height, width] = size;
+  if (height < 1 || width < 1 || height > kMaxSide || width > kMaxSide)
+    throw UsageError("a size is (height, width), 1 to ", kMaxSide, " pixels each, not (", height, ", ", width, ")");
+  return {width, height};
+}
+
+/// The array's memory as an image, without a copy: 8 bits or floats, grey or RGB.
+cv::Mat image_of(const Array& array) {
+  const bool floats = array.dtype() == nb::dtype<float>();
+  if (!floats && array.dtype() != nb::dtype<std::uint8_t>())
+    throw nb::type_error("an image is an array of uint8, or of float32 in [0, 1]");
+  const bool gray = array.ndim() == 2 || (array.ndim() == 3 && array.shape(2) == 1);
+  if (!gray && !(array.ndim() == 3 && array.shape(2) == 3))
+    throw UsageError("an image is an array [height, width, 3] in RGB order, or [height, width]");
+  if (array.shape(0) < 1 || array.shape(1) < 1 || array.shape(0) > kMaxSide || array.shape(1) > kMaxSide)
     throw UsageError("an image has 1 to ", kMaxSide, " pixels a side");
-  return cv::Mat(static_cast<int>(pixels.shape(0)), static_cast<int>(pixels.shape(1)), gray ? CV_8UC1 : CV_8UC3,
-                 const_cast<std::uint8_t*>(pixels.data()));
+  return cv::Mat(static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1)),
+                 CV_MAKETYPE(floats ? CV_32F : CV_8U, gray ? 1 : 3), const_cast<void*>(array.data()));
 }
 
 /// An array that owns what was made.
-nb::ndarray<nb::numpy, std::uint8_t> array_of(cv::Mat image) {
+nb::ndarray<nb::numpy> array_of(cv::Mat image) {
   auto* const kept = new cv::Mat(image.isContinuous() ? std::move(image) : image.clone());
   const nb::capsule owner(kept, [](void* mat) noexcept { delete static_cast<cv::Mat*>(mat); });
   const std::size_t shape[] = {static_cast<std::size_t>(kept->rows), static_cast<std::size_t>(kept->cols),
                                static_cast<std::size_t>(kept->channels())};
-  return {kept->data, kept->channels() == 1 ? 2u : 3u, shape, owner};
+  return {kept->data, kept->channels() == 1 ? 2u : 3u,
+          shape,      owner,
+          nullptr,    kept->depth() == CV_32F ? nb::dtype<float>() : nb::dtype<std::uint8_t>()};
 }
 
-Source source_of(nb::handle image) {
-  Source source;
-  if (nb::isinstance<nb::bytes>(image)) {
-    const auto bytes = nb::cast<nb::bytes>(image);
-    const auto* data = static_cast<const std::uint8_t*>(bytes.data());
-    source.bytes.assign(data, data + bytes.size());
-  } else if (nb::isinstance<nb::str>(image)) {
-    const auto path = nb::cast<std::string>(image);
-    const nb::gil_scoped_release release;
-    std::ifstream file(path, std::ios::binary);
-    if (!file) throw Error("cannot read ", path);
-    source.bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  } else {
-    Pixels pixels;
-    if (!nb::try_cast(image, pixels, false))
-      throw UsageError("an image is bytes, a path, or a contiguous array of uint8, [height, width, 3] in RGB order");
-    source.pixels = image_of(pixels);
+/// Fills `bytes` with a whole file. Returns errno, 0 when it went well.
+int read_file(const char* path, std::vector<std::uint8_t>& bytes) {
+  struct File {
+    int descriptor;
+    ~File() {
+      if (descriptor >= 0) ::close(descriptor);
+    }
+  } const file{::open(path, O_RDONLY | O_CLOEXEC)};
+  struct stat status {};
+  if (file.descriptor < 0 || ::fstat(file.descriptor, &status) != 0) return errno;
+  if (status.st_size > kMaxFileSize) return EFBIG;
+  bytes.resize(static_cast<std::size_t>(status.st_size) + 1);  // one more, to meet the end without growing
+  for (std::size_t filled = 0;;) {
+    if (filled > kMaxFileSize) return EFBIG;
+    if (filled == bytes.size()) bytes.resize(2 * filled);
+    const auto count = ::read(file.descriptor, bytes.data() + filled, bytes.size() - filled);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return errno;
+    filled += static_cast<std::size_t>(count);
+    if (count > 0) continue;
+    bytes.resize(filled);
+    return 0;
   }
-  return source;
+}
+
+/// An image from Python, and the array that its pixels lie in.
+struct Image {
+  Source source;
+  Array array;
+};
+
+Image image_from(nb::handle image) {
+  Image made;
+  auto& bytes = made.source.bytes;
+  if (PyBytes_Check(image.ptr()) || PyByteArray_Check(image.ptr()) ||
+      (PyMemoryView_Check(image.ptr()) && PyMemoryView_GET_BUFFER(image.ptr())->ndim == 1)) {
+    PyObject* const whole = PyBytes_FromObject(image.ptr());
+    if (!whole) throw nb::python_error();
+    const auto owner = nb::steal<nb::bytes>(whole);
+    const auto* data = static_cast<const std::uint8_t*>(owner.data());
+    bytes.assign(data, data + owner.size());
+  } else if (nb::isinstance<nb::str>(image) || nb::hasattr(image, "__fspath__")) {
+    PyObject* encoded = nullptr;  // by the file system's rules: a name need not be UTF-8
+    if (!PyUnicode_FSConverter(image.ptr(), &encoded)) throw nb::python_error();
+    const auto path = nb::steal<nb::bytes>(encoded);
+    int error;
+    {
+      const nb::gil_scoped_release release;
+      error = read_file(path.c_str(), bytes);
+    }
+    if (error != 0) {  // not the image's fault: OSError, FileNotFoundError ...
+      errno = error;
+      PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, nb::steal(PyOS_FSPath(image.ptr())).ptr());
+      throw nb::python_error();
+    }
+  } else {
+    if (!nb::try_cast(image, made.array) || made.array.dtype() != nb::dtype<std::uint8_t>())
+      throw UsageError("an image is bytes, a path, or an array of uint8, [height, width, 3] in RGB order");
+    made.source.pixels = image_of(made.array);
+  }
+  return made;
 }
 
 /// Runs `act` without the interpreter's lock.
@@ -81,8 +142,8 @@ auto unlocked(const Act& act) {
   return act();
 }
 
-void views_into(const MultiCrop& crops, nb::handle image, const Key& key, const std::vector<Floats>& out,
-                const DecodeOptions& decode) {
+std::int64_t views_into(const MultiCrop& crops, nb::handle image, const Key& key, const std::vector<Floats>& out,
+                        DecodeOptions decode) {
   if (static_cast<int>(out.size()) != crops.views())
     throw UsageError("expected ", crops.views(), " arrays, one a view, not ", out.size());
   std::vector<float*> places;
@@ -91,9 +152,12 @@ void views_into(const MultiCrop& crops, nb::handle image, const Key& key, const 
       throw UsageError("view ", v, " has ", crops.shape(v).size(), " numbers, its array ", out[v].size());
     places.push_back(out[v].data());
   }
-  const Source source = source_of(image);
+  std::atomic<std::int64_t> warnings = 0;
+  decode.warnings = &warnings;
+  const Image from = image_from(image);
   const auto [seed, epoch, sample] = key;
-  unlocked([&] { crops(source, {seed, epoch, sample, 0}, places, decode); });
+  unlocked([&] { crops(from.source, {seed, epoch, sample, 0}, places, decode); });
+  return warnings;
 }
 
 nlohmann::json json_of(const std::string& text, const char* what) {
@@ -104,11 +168,21 @@ nlohmann::json json_of(const std::string& text, const char* what) {
 
 /// function(in, out) for a free function on one image.
 template <class Function>
-nb::ndarray<nb::numpy, std::uint8_t> apply(const Pixels& image, const Function& function) {
+nb::ndarray<nb::numpy> apply(const Array& image, const Function& function) {
   const cv::Mat in = image_of(image);
   cv::Mat out;
   unlocked([&] { function(in, out); });
   return array_of(std::move(out));
+}
+
+/// The same for one that takes colours: the library's own message would speak of OpenCV's types.
+template <class Function>
+nb::ndarray<nb::numpy> apply_to_rgb(const Array& image, const char* name, const Function& function,
+                                    bool only_floats = false) {
+  const cv::Mat in = image_of(image);
+  if (in.channels() != 3) throw UsageError(name, " takes colours, [height, width, 3]; this image is grey");
+  if (only_floats && in.depth() != CV_32F) throw UsageError(name, " takes float32, not uint8: divide by 255");
+  return apply(image, function);
 }
 
 Interpolation interpolation_of(const std::string& name) {
@@ -117,10 +191,29 @@ Interpolation interpolation_of(const std::string& name) {
   throw UsageError("interpolation is bilinear or bicubic, not '", name, "'");
 }
 
+Border border_of(const std::string& name) {
+  if (name == "reflect") return Border::kReflect;
+  if (name == "zero") return Border::kZero;
+  throw UsageError("border is reflect or zero, not '", name, "'");
+}
+
+/// Adds a colour operation with one amount.
+void def_adjust(nb::module_& m, const char* name, void (*function)(const cv::Mat&, double, cv::Mat&),
+                const char* amount, const char* help, bool only_floats = false) {
+  m.def(
+      name,
+      [name, function, only_floats](const Array& image, double value) {
+        return apply_to_rgb(
+            image, name, [&](const cv::Mat& in, cv::Mat& out) { function(in, value, out); }, only_floats);
+      },
+      "image"_a, nb::arg(amount), help);
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
   m.doc() = "The compiled part of unlabel_augment.";
+  nb::set_leak_warnings(false);  // what a DataLoader's worker still holds when it ends is not worth a page of words
   static nb::exception<Error> image_error(m, "ImageError", PyExc_RuntimeError);
   nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
     try {
@@ -135,7 +228,11 @@ NB_MODULE(_core, m) {
       .def_rw("exif_orientation", &DecodeOptions::exif_orientation,
               "turn a JPEG upright by its EXIF orientation (default: no, as PIL)")
       .def_rw("max_pixels", &DecodeOptions::max_pixels, "refuse images with more pixels than this, by their header")
-      .def_rw("strict", &DecodeOptions::strict, "also refuse a JPEG that decodes with warnings only");
+      .def_rw("strict", &DecodeOptions::strict, "also refuse a JPEG that decodes with warnings only")
+      .def("__getstate__", [](DecodeOptions options) { return table(options).to_json().dump(); })
+      .def("__setstate__", [](DecodeOptions& options, const std::string& state) {
+        table(*new (&options) DecodeOptions).from_json(json_of(state, "the state"), "DecodeOptions");
+      });
 
   nb::class_<MultiCrop>(m, "Views")
       .def_static(
@@ -145,12 +242,17 @@ NB_MODULE(_core, m) {
             table(values).from_json(json_of(options, "the options"), "preset " + name);
             return preset(name, values);
           },
-          "name"_a, "options"_a = "{}")
+          "name"_a, "options"_a = "{}",
+          "The views of a preset (preset_names), with its options as a JSON object. ValueError for what it does not "
+          "know.")
       .def_static(
           "from_json", [](const std::string& text) { return MultiCrop::from_json(json_of(text, "the text")); },
-          "text"_a)
-      .def("to_json", [](const MultiCrop& crops) { return crops.to_json().dump(); })
-      .def_prop_ro("count", &MultiCrop::views)
+          "text"_a, "The views that `to_json` has written. ValueError that names the step at fault.")
+      .def(
+          "to_json", [](const MultiCrop& crops) { return crops.to_json().dump(); },
+          "Everything about the views as JSON: {\"views\": [{\"count\": 2, \"pipeline\": [...]}, ...], \"exact\": "
+          "false}.")
+      .def_prop_ro("count", &MultiCrop::views, "How many views an image gives.")
       .def_prop_ro("fused", &MultiCrop::fused, "whether views are made by vector instructions")
       .def(
           "shape",
@@ -163,7 +265,8 @@ NB_MODULE(_core, m) {
       .def("into", &views_into, "image"_a, "key"_a, "out"_a.noconvert(), "decode"_a = DecodeOptions(),
            "Writes every view of an image (bytes of a file, a path, or an array) into `out`, float32 arrays in CHW "
            "order.\n"
-           "`key` is (seed, epoch, sample). The interpreter's lock is released.")
+           "`key` is (seed, epoch, sample). Returns the number of libjpeg's warnings. The interpreter's lock is "
+           "released.")
       .def(
           "drawn",
           [](const MultiCrop& crops, const std::tuple<int, int>& size, const Key& key, int view) {
@@ -171,8 +274,7 @@ NB_MODULE(_core, m) {
             const auto [seed, epoch, sample] = key;
             const auto& pipeline = crops.pipeline(view);
             return pipeline
-                .drawn_to_json(pipeline.draw({std::get<1>(size), std::get<0>(size)},
-                                             {seed, epoch, sample, static_cast<std::uint32_t>(view)}))
+                .drawn_to_json(pipeline.draw(size_of(size), {seed, epoch, sample, static_cast<std::uint32_t>(view)}))
                 .dump();
           },
           "size"_a, "key"_a, "view"_a, "What is drawn for a view of an image of (height, width), as JSON.")
@@ -184,17 +286,18 @@ NB_MODULE(_core, m) {
             if (out.size() != crops.shape(view).size())
               throw UsageError("view ", view, " has ", crops.shape(view).size(), " numbers, the array ", out.size());
             const auto parameters = crops.pipeline(view).drawn_from_json(json_of(drawn, "what was drawn"));
-            const Source source = source_of(image);
-            unlocked([&] { crops.replay(source, view, parameters, out.data(), decode); });
+            const Image from = image_from(image);
+            unlocked([&] { crops.replay(from.source, view, parameters, out.data(), decode); });
           },
-          "image"_a, "view"_a, "drawn"_a, "out"_a.noconvert(), "decode"_a = DecodeOptions())
+          "image"_a, "view"_a, "drawn"_a, "out"_a.noconvert(), "decode"_a = DecodeOptions(),
+          "Writes one view with parameters that `drawn` gave into `out`: the same floats again.")
       .def(
           "sheet",
           [](const MultiCrop& crops, nb::handle image, const Key& key, const DecodeOptions& decode) {
-            const Source source = source_of(image);
+            const Image from = image_from(image);
             const auto [seed, epoch, sample] = key;
             return array_of(unlocked([&, seed = seed, epoch = epoch, sample = sample] {
-              return contact_sheet(source, crops, {seed, epoch, sample, 0}, decode);
+              return contact_sheet(from.source, crops, {seed, epoch, sample, 0}, decode);
             }));
           },
           "image"_a, "key"_a, "decode"_a = DecodeOptions(), "A contact sheet of the views, [height, width, 3].");
@@ -203,86 +306,179 @@ NB_MODULE(_core, m) {
   m.def("instruction_set", &instruction_set, "The vector instructions in use: AVX3 (AVX-512), AVX2, SSE4 ...");
   m.def(
       "decode",
-      [](const nb::bytes& bytes, const DecodeOptions& options) {
-        const Source source = source_of(bytes);
-        return array_of(unlocked([&] { return decode(source, options); }));
+      [](nb::handle data, const DecodeOptions& options) {
+        const Image from = image_from(data);
+        if (!from.source.pixels.empty()) throw UsageError("decode takes the bytes of a file, or its path");
+        return array_of(unlocked([&] { return decode(from.source, options); }));
       },
-      "data"_a, "options"_a = DecodeOptions(), "An encoded image as uint8 RGB, [height, width, 3].");
+      "data"_a, "options"_a = DecodeOptions(),
+      "An encoded image (bytes of a file, or its path) as uint8 RGB, [height, width, 3].");
+
+  // Functions by themselves. An image is [height, width, 3] or [height, width], uint8 or float32 in [0, 1]; the result
+  // is of the same type unless it is said.
   m.def(
       "resize",
-      [](const Pixels& image, const std::tuple<int, int>& size, const std::string& interpolation) {
+      [](const Array& image, const std::tuple<int, int>& size, const std::string& interpolation) {
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
-          resize(in, {std::get<1>(size), std::get<0>(size)}, interpolation_of(interpolation), out);
+          resize(in, size_of(size), interpolation_of(interpolation), out);
         });
       },
-      "image"_a.noconvert(), "size"_a, "interpolation"_a = "bilinear",
-      "Antialiased, bit-equal to Pillow's. `size` is (height, width).");
+      "image"_a, "size"_a, "interpolation"_a = "bilinear",
+      "Antialiased, `bilinear` or `bicubic`; of uint8 bit-equal to Pillow's. `size` is (height, width).");
   m.def(
-      "adjust_brightness",
-      [](const Pixels& image, double factor) {
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { adjust_brightness(in, factor, out); });
+      "center_crop",
+      [](const Array& image, const std::tuple<int, int>& size) {
+        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { center_crop(in, size_of(size), out); });
       },
-      "image"_a.noconvert(), "factor"_a, "factor * image.");
+      "image"_a, "size"_a, "The central (height, width) pixels; padded with zeros where the image is smaller.");
   m.def(
-      "adjust_contrast",
-      [](const Pixels& image, double factor) {
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { adjust_contrast(in, factor, out); });
+      "resized_crop",
+      [](const Array& image, int top, int left, int height, int width, const std::tuple<int, int>& size,
+         const std::string& interpolation) {
+        return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
+          check(RandomResizedCrop{}, DrawnBox{left, top, width, height}, in.size());
+          resize(in({left, top, width, height}), size_of(size), interpolation_of(interpolation), out);
+        });
       },
-      "image"_a.noconvert(), "factor"_a, "factor * image + (1 - factor) * the mean of its grey.");
+      "image"_a, "top"_a, "left"_a, "height"_a, "width"_a, "size"_a, "interpolation"_a = "bilinear",
+      "A box of the image, resized to (height, width) as `resize` does. The box must lie in the image.");
   m.def(
-      "adjust_saturation",
-      [](const Pixels& image, double factor) {
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { adjust_saturation(in, factor, out); });
+      "random_resized_crop_box",
+      [](const std::tuple<int, int>& size, const Key& key, int view, const Pair& scale, const Pair& ratio) {
+        const RandomResizedCrop step{.scale = {std::get<0>(scale), std::get<1>(scale)},
+                                     .ratio = {std::get<0>(ratio), std::get<1>(ratio)}};
+        validate(step, "random_resized_crop_box");
+        if (view < 0) throw UsageError("there is no view ", view);
+        const auto [seed, epoch, sample] = key;
+        Random random({seed, epoch, sample, static_cast<std::uint32_t>(view)});
+        const auto box = std::get<DrawnBox>(draw(step, size_of(size), random));
+        return std::tuple(box.y, box.x, box.height, box.width);
       },
-      "image"_a.noconvert(), "factor"_a, "factor * image + (1 - factor) * grey.");
-  m.def(
-      "adjust_hue",
-      [](const Pixels& image, double shift) {
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { adjust_hue(in, shift, out); });
-      },
-      "image"_a.noconvert(), "shift"_a, "Turns the hue by `shift` turns, -0.5 to 0.5.");
-  m.def(
-      "grayscale",
-      [](const Pixels& image) { return apply(image, [](const cv::Mat& in, cv::Mat& out) { grayscale(in, out); }); },
-      "image"_a.noconvert(), "Grey, still three channels.");
-  m.def(
-      "solarize",
-      [](const Pixels& image, double threshold) {
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { solarize(in, threshold, out); });
-      },
-      "image"_a.noconvert(), "threshold"_a = 0.5, "Inverts what is brighter than the threshold, a fraction of white.");
+      "size"_a, "key"_a, "view"_a = 0, "scale"_a = Pair(0.08, 1.0), "ratio"_a = Pair(3.0 / 4, 4.0 / 3),
+      "Draws (top, left, height, width) of a random resized crop of an image of (height, width), as a pipeline that "
+      "begins "
+      "with one draws it for that key and view.\n"
+      "Its area is H W U(scale), width / height is exp U(log ratio), its place uniform; what does not fit is drawn "
+      "again, "
+      "ten times, then the centre. 0 < scale <= 1, 0 < ratio <= 1000.");
   m.def(
       "horizontal_flip",
-      [](const Pixels& image) {
+      [](const Array& image) {
         return apply(image, [](const cv::Mat& in, cv::Mat& out) { horizontal_flip(in, out); });
       },
-      "image"_a.noconvert(), "Mirrors left and right.");
+      "image"_a, "Mirrors left and right.");
+  m.def(
+      "pad_shift",
+      [](const Array& image, int pad, int x, int y) {
+        validate(PadShift{pad}, "pad_shift");
+        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, pad, x, y, out); });
+      },
+      "image"_a, "pad"_a, "x"_a, "y"_a,
+      "DrQ's shift: every side is padded by `pad` pixels that repeat the border, and the old size is cropped at (x, "
+      "y), both "
+      "in [0, 2 pad]; (pad, pad) moves nothing. Of whole batches: `random_shift`.");
+
+  def_adjust(m, "adjust_brightness", adjust_brightness, "factor", "factor * image. The factor is finite and >= 0.");
+  def_adjust(m, "adjust_contrast", adjust_contrast, "factor",
+             "factor * image + (1 - factor) * the mean of its grey. The factor is finite and >= 0.");
+  def_adjust(m, "adjust_saturation", adjust_saturation, "factor",
+             "factor * image + (1 - factor) * grey. The factor is finite and >= 0.");
+  def_adjust(m, "adjust_hue", adjust_hue, "shift", "Turns the hue by `shift` turns, -0.5 to 0.5, in HSV.");
+  def_adjust(m, "byol_adjust_brightness", byol::adjust_brightness, "delta",
+             "BYOL's: image + delta, clamped to [0, 1]. float32 only.", true);
+  def_adjust(m, "byol_adjust_contrast", byol::adjust_contrast, "factor",
+             "BYOL's: factor * (image - m) + m, where m is the mean of each channel, clamped to [0, 1]. float32 only.",
+             true);
+  def_adjust(m, "byol_adjust_saturation", byol::adjust_saturation, "factor",
+             "BYOL's: S of HSV times factor, clamped to [0, 1]. float32 only.", true);
+  def_adjust(m, "byol_adjust_hue", byol::adjust_hue, "delta", "BYOL's: H of HSV plus `delta` turns. float32 only.",
+             true);
+  m.def(
+      "grayscale",
+      [](const Array& image) {
+        return apply_to_rgb(image, "grayscale", [](const cv::Mat& in, cv::Mat& out) { grayscale(in, out); });
+      },
+      "image"_a, ".299 R + .587 G + .114 B, still three channels.");
+  m.def(
+      "to_gray",
+      [](const Array& image) {
+        return apply_to_rgb(image, "to_gray", [](const cv::Mat& in, cv::Mat& out) { to_gray(in, out); });
+      },
+      "image"_a, ".299 R + .587 G + .114 B as one channel, [height, width].");
+  m.def(
+      "solarize",
+      [](const Array& image, double threshold) {
+        return apply_to_rgb(image, "solarize", [&](const cv::Mat& in, cv::Mat& out) { solarize(in, threshold, out); });
+      },
+      "image"_a, "threshold"_a = 0.5,
+      "x < threshold ? x : 1 - x, where 1 is white: inverts what is brighter than the threshold, a fraction of white.");
   m.def(
       "gaussian_blur",
-      [](const Pixels& image, double sigma, int kernel_size) {
+      [](const Array& image, double sigma, int kernel_size, const std::string& border) {
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
-          gaussian_blur(in, sigma, kernel_size, Border::kReflect, out);
+          gaussian_blur(in, sigma, kernel_size, border_of(border), out);
         });
       },
-      "image"_a.noconvert(), "sigma"_a, "kernel_size"_a = 0, "Gaussian blur; kernel_size 0: as many taps as matter.");
+      "image"_a, "sigma"_a, "kernel_size"_a = 0, "border"_a = "reflect",
+      "Weights exp(-x^2 / 2 sigma^2) that sum to 1, 0 < sigma <= 1000 pixels. kernel_size: taps, odd; 0: as many as "
+      "matter, "
+      "2 ceil(3.5 sigma) + 1. border: `reflect` (torchvision's) or `zero` (BYOL's).");
+  m.def(
+      "normalize",
+      [](const Array& image, const std::vector<double>& mean, const std::vector<double>& std) {
+        return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
+          validate(Normalize{mean, std}, "normalize");
+          to_float(in, out);
+          normalize(out, mean, std, out);
+        });
+      },
+      "image"_a, "mean"_a, "std"_a,
+      "(x - mean) / std by channel, of levels in [0, 1]: float32, [height, width, channels]. std must be positive.");
+  m.def(
+      "to_planes",
+      [](const Array& image, const std::vector<double>& mean, const std::vector<double>& std) {
+        const cv::Mat in = image_of(image);
+        if (!mean.empty() || !std.empty()) validate(Normalize{mean, std}, "to_planes");
+        cv::Mat planes(in.channels() * in.rows, in.cols, CV_32F);
+        unlocked([&] { to_planes(in, mean, std, planes.ptr<float>()); });
+        const auto rows = static_cast<std::size_t>(in.rows), columns = static_cast<std::size_t>(in.cols);
+        return nb::cast(array_of(std::move(planes))).attr("reshape")(in.channels(), rows, columns);
+      },
+      "image"_a, "mean"_a = std::vector<double>(), "std"_a = std::vector<double>(),
+      "As torchvision's ToTensor and Normalize: float32 [channels, height, width] of levels in [0, 1], then (x - mean) "
+      "/ std "
+      "where they are given.");
+  m.def(
+      "sobel",
+      [](const Array& image) {
+        return apply_to_rgb(
+            image, "sobel", [](const cv::Mat& in, cv::Mat& out) { sobel(in, out); }, true);
+      },
+      "image"_a,
+      "DeepCluster's input: of the channels' mean [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, zeros outside. float32, "
+      "normalised, "
+      "to float32 [height, width, 2].");
 
-  const auto shift = [](const auto& images, int pad, const Key& key, auto* out) {
-    if (images.ndim() != 4) throw UsageError("random_shift takes arrays [images, channels, height, width]");
-    for (std::size_t i = 1; i < 4; ++i)
-      if (images.shape(i) > 1 << 30) throw UsageError("random_shift: an axis of ", images.shape(i));
-    const ImageBatch batch{static_cast<std::int64_t>(images.shape(0)), static_cast<int>(images.shape(1)),
-                           static_cast<int>(images.shape(2)), static_cast<int>(images.shape(3))};
-    const auto [seed, epoch, sample] = key;
-    unlocked([&, seed = seed, epoch = epoch, sample = sample] {
-      random_shift(images.data(), batch, pad, {seed, epoch, sample, 0}, out);
-    });
-  };
   m.def(
       "random_shift_into",
-      [shift](const Pixels& images, int pad, const Key& key,
-              nb::ndarray<std::uint8_t, nb::c_contig, nb::device::cpu> out) {
-        if (out.size() != images.size()) throw UsageError("random_shift: `out` has another size");
-        shift(images, pad, key, out.data());
+      [](const Bytes& images, int pad, const Key& key, nb::ndarray<std::uint8_t, nb::c_contig, nb::device::cpu> out) {
+        if (images.ndim() != 4) throw UsageError("random_shift takes arrays [images, channels, height, width]");
+        if (out.ndim() != 4) throw UsageError("random_shift: `out` has another shape than the images");
+        for (std::size_t i = 0; i < 4; ++i) {
+          if (i > 0 && images.shape(i) > 1 << 30) throw UsageError("random_shift: an axis of ", images.shape(i));
+          if (out.shape(i) != images.shape(i))
+            throw UsageError("random_shift: `out` has another shape than the images");
+        }
+        // Both lie in one piece, so this is whether they share a byte.
+        if (out.data() < images.data() + images.size() && images.data() < out.data() + out.size())
+          throw UsageError("random_shift: `out` shares memory with the images; it must not");
+        const ImageBatch batch{static_cast<std::int64_t>(images.shape(0)), static_cast<int>(images.shape(1)),
+                               static_cast<int>(images.shape(2)), static_cast<int>(images.shape(3))};
+        const auto [seed, epoch, sample] = key;
+        unlocked([&, seed = seed, epoch = epoch, sample = sample] {
+          random_shift(images.data(), batch, pad, {seed, epoch, sample, 0}, out.data());
+        });
       },
-      "images"_a.noconvert(), "pad"_a, "key"_a, "out"_a.noconvert());
+      "images"_a.noconvert(), "pad"_a, "key"_a, "out"_a.noconvert(),
+      "`random_shift` into an array that is there, of the images' shape and apart from them.");
 }

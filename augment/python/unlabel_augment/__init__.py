@@ -18,25 +18,39 @@ from typing import Any, Iterator, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from ._core import (DecodeOptions, ImageError, Views, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, decode, gaussian_blur, grayscale,
-                    horizontal_flip, instruction_set, preset_names, random_shift_into, resize, solarize)
+from ._core import (DecodeOptions, ImageError, Views, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, byol_adjust_brightness,
+                    byol_adjust_contrast, byol_adjust_hue, byol_adjust_saturation, center_crop, decode, gaussian_blur, grayscale, horizontal_flip,
+                    instruction_set, normalize, pad_shift, preset_names, random_resized_crop_box, random_shift_into, resize, resized_crop, sobel,
+                    solarize, to_gray, to_planes)
 
-__all__ = ["Batch", "DecodeOptions", "ImageError", "Loader", "MultiCrop", "adjust_brightness", "adjust_contrast", "adjust_hue", "adjust_saturation",
-           "decode", "gaussian_blur", "grayscale", "horizontal_flip", "instruction_set", "preset_names", "random_shift", "resize", "solarize"]
+__all__ = ["Batch", "DecodeOptions", "ImageError", "Loader", "MultiCrop", "adjust_brightness", "adjust_contrast", "adjust_hue",
+           "adjust_saturation", "byol_adjust_brightness", "byol_adjust_contrast", "byol_adjust_hue", "byol_adjust_saturation", "center_crop", "decode",
+           "gaussian_blur", "grayscale", "horizontal_flip", "instruction_set", "normalize", "pad_shift", "preset_names", "random_resized_crop",
+           "random_resized_crop_box", "random_shift", "resize", "resized_crop", "sobel", "solarize", "to_gray", "to_planes"]
 
 Key = tuple[int, int, int]
-Image = Union[bytes, str, "os.PathLike[str]", np.ndarray, Any]
+Image = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", np.ndarray, Any]
 
 
 def _source(image: Image):
     """What the compiled part takes: bytes, a path, or an array; a PIL image becomes an array."""
-    if isinstance(image, (bytes, str)):
+    if isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
         return image
-    if isinstance(image, os.PathLike):
-        return os.fspath(image)
     if hasattr(image, "convert") and hasattr(image, "tobytes"):  # PIL
         return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
     return np.ascontiguousarray(image)
+
+
+def _json(values: Any) -> str:
+    """JSON, of NumPy's numbers and arrays too."""
+    def plain(value: Any):
+        if isinstance(value, (np.generic, np.ndarray)):
+            return value.tolist()
+        raise TypeError(f"expected numbers, text or lists of them, not {value!r}")
+    try:
+        return json.dumps(values, allow_nan=False, default=plain)
+    except ValueError:
+        raise ValueError(f"numbers must be finite: {values}") from None
 
 
 class MultiCrop:
@@ -47,16 +61,17 @@ class MultiCrop:
     """
 
     def __init__(self, preset: str = "swav", **options: Any):
-        self._views = Views.preset(preset, json.dumps(options))
+        self._views = Views.preset(preset, _json(options))
 
     @classmethod
     def from_json(cls, text: Union[str, dict]) -> MultiCrop:
         """Views as `to_json` gives them: {"views": [{"count": 2, "pipeline": [{"op": "RandomResizedCrop", ...}, ...]}, ...]}."""
         made = cls.__new__(cls)
-        made._views = Views.from_json(text if isinstance(text, str) else json.dumps(text))
+        made._views = Views.from_json(text if isinstance(text, str) else _json(text))
         return made
 
     def to_json(self) -> str:
+        """Everything about the views as JSON, which `from_json` takes: all that decides what they are, but the key."""
         return self._views.to_json()
 
     def __getstate__(self) -> str:
@@ -81,16 +96,20 @@ class MultiCrop:
     def __call__(self, image: Image, key: Key | None = None, decode: DecodeOptions | None = None) -> list[np.ndarray]:
         """The views, float32 arrays [channels, height, width]. `image`: bytes of a file, a path, an array [height, width, 3] of uint8, or a PIL image.
 
-        Without a key the sample is drawn from Python's `random`, which a DataLoader seeds in each of its workers.
-        Raises ImageError for an image that cannot be decoded.
+        Without a key, as a transform of torchvision's data sets is called, the views are others at every call: the sample is drawn from Python's
+        `random`, which a DataLoader seeds in each of its workers, so they change with num_workers.
+        Raises ImageError for an image that cannot be decoded, OSError for a file that cannot be read.
         """
         out = [np.empty(shape, np.float32) for shape in self.shapes]
         self.into(image, (0, 0, random.getrandbits(63)) if key is None else key, out, decode)
         return out
 
-    def into(self, image: Image, key: Key, out: Sequence[np.ndarray], decode: DecodeOptions | None = None) -> None:
-        """Writes the views into arrays that are there: float32, contiguous, of `shapes`. The interpreter's lock is released meanwhile."""
-        self._views.into(_source(image), key, out, decode or DecodeOptions())
+    def into(self, image: Image, key: Key, out: Sequence[np.ndarray], decode: DecodeOptions | None = None) -> int:
+        """Writes the views into arrays that are there: float32, contiguous, of `shapes`. The interpreter's lock is released meanwhile.
+
+        Returns how many warnings libjpeg had of an image that it decoded all the same (corrupt data in the middle); `DecodeOptions.strict` refuses it.
+        """
+        return self._views.into(_source(image), key, out, decode or DecodeOptions())
 
     def drawn(self, size: tuple[int, int], key: Key, view: int) -> list[dict]:
         """What is drawn for a view of an image of (height, width): a dictionary for each step."""
@@ -99,7 +118,7 @@ class MultiCrop:
     def replay(self, image: Image, view: int, drawn: list[dict], decode: DecodeOptions | None = None) -> np.ndarray:
         """One view with parameters that `drawn` gave."""
         out = np.empty(self._views.shape(view), np.float32)
-        self._views.replay(_source(image), view, json.dumps(drawn), out, decode or DecodeOptions())
+        self._views.replay(_source(image), view, _json(drawn), out, decode or DecodeOptions())
         return out
 
     def sheet(self, image: Image, key: Key = (0, 0, 0), decode: DecodeOptions | None = None) -> np.ndarray:
@@ -196,10 +215,16 @@ class Loader:
         return Batch(views, self.labels[indices], indices)
 
 
+def random_resized_crop(image: np.ndarray, size: tuple[int, int], key: Key, scale: tuple[float, float] = (0.08, 1.0),
+                        ratio: tuple[float, float] = (3 / 4, 4 / 3), interpolation: str = "bilinear") -> np.ndarray:
+    """The box that `random_resized_crop_box` draws for the key, resized to (height, width) by `resized_crop`."""
+    return resized_crop(image, *random_resized_crop_box(image.shape[:2], key, scale=scale, ratio=ratio), size, interpolation)
+
+
 def random_shift(images: np.ndarray, pad: int, key: Key, out: np.ndarray | None = None) -> np.ndarray:
     """DrQ's random shift of a batch [images, channels, height, width] of uint8: padded by `pad` pixels of the border, cropped at random.
 
-    Image i gets the shift of (seed, epoch, sample + i).
+    Image i gets the shift of (seed, epoch, sample + i). `out` has the images' shape and shares no memory with them: ValueError otherwise.
     """
     if out is None:
         out = np.empty_like(images)

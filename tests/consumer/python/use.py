@@ -1,6 +1,7 @@
 """Uses an installed unlabel_augment as its users do. use.py WORK_DIR"""
 import inspect
 import io
+import os
 import pathlib
 import pickle
 import random
@@ -54,6 +55,27 @@ random.seed(4)
 assert np.array_equal(first[0], views(photo)[0]), "without a key Python's random decides"
 assert views.sheet(photo).ndim == 3
 assert ua.MultiCrop("swav", exact=True).fused is False
+assert ua.MultiCrop("swav", global_size=np.int64(64), local_scale=np.array([0.1, 0.2]), jitter=np.float32(0.5)).shapes[0] == (3, 64, 64)
+for like in (bytearray(photo.read_bytes()), memoryview(photo.read_bytes())):
+    assert np.array_equal(views(like, (1, 2, 3))[0], crops[0]) and np.array_equal(ua.decode(like), pixels)
+
+# DLPack shares the views' memory.
+shared = np.from_dlpack(crops[0])
+assert shared.ctypes.data == crops[0].ctypes.data and np.array_equal(shared, crops[0])
+
+
+class Passing:
+    """Pixels that nobody else keeps."""
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+    def __dlpack__(self, **_):
+        return np.full((1500, 1500, 3), 100, np.uint8).__dlpack__()
+
+
+views._views.into(Passing(), (1, 2, 3), out)
+assert all(np.array_equal(a, b) for a, b in zip(out, views(np.full((1500, 1500, 3), 100, np.uint8), (1, 2, 3))))
 
 # Functions by themselves equal Pillow's.
 image = Image.fromarray(pixels)
@@ -66,6 +88,35 @@ for same in (ua.adjust_contrast(pixels, 1.0), ua.adjust_saturation(pixels, 1.0))
     assert np.array_equal(same, pixels)
 assert np.array_equal(ua.grayscale(pixels)[..., 0], np.asarray(image.convert("L")))
 assert ua.gaussian_blur(pixels, 1.5).shape == ua.adjust_hue(pixels, 0.2).shape == pixels.shape
+assert np.array_equal(ua.to_gray(pixels), np.asarray(image.convert("L")))
+assert np.array_equal(ua.center_crop(pixels, (40, 50)), pixels[28:68, 35:85])
+assert np.array_equal(ua.center_crop(pixels, (98, 120))[1:97], pixels) and not ua.center_crop(pixels, (98, 120))[0].any()
+assert np.array_equal(ua.pad_shift(pixels, 4, 4, 4), pixels) and np.array_equal(ua.pad_shift(pixels, 4, 8, 4)[:, :-4], pixels[:, 4:])
+assert np.array_equal(ua.resized_crop(pixels, 10, 20, 50, 60, (33, 44)), ua.resize(pixels[10:60, 20:80], (33, 44)))
+plain = ua.MultiCrop.from_json({"views": [{"count": 2, "pipeline": [{"op": "RandomResizedCrop", "size": 32, "scale": [0.3, 1]}]}], "exact": True})
+for view in range(2):
+    box = ua.random_resized_crop_box((96, 120), (1, 2, 3), view, scale=(0.3, 1))
+    assert [plain.drawn((96, 120), (1, 2, 3), view)[0][side] for side in ("y", "x", "height", "width")] == list(box)
+cropped = ua.random_resized_crop(pixels, (32, 32), (1, 2, 3), scale=(0.3, 1))
+assert np.array_equal(ua.to_planes(cropped), plain(pixels, (1, 2, 3))[0])
+mean, std = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
+levels = pixels.astype(np.float32) / 255
+normalized = ua.normalize(pixels, mean, std)
+assert normalized.dtype == np.float32 and np.allclose(normalized, (levels - mean) / std, atol=1e-5)
+assert np.array_equal(ua.normalize(levels, mean, std), normalized)
+assert np.array_equal(ua.to_planes(pixels, mean, std), normalized.transpose(2, 0, 1))
+grey = np.pad(normalized.mean(2), 1)
+across = grey[:, :-2] - grey[:, 2:]
+assert np.allclose(ua.sobel(normalized)[..., 0], across[:-2] + 2 * across[1:-1] + across[2:], atol=1e-4)
+white = np.full((9, 9), 255, np.uint8)
+assert ua.gaussian_blur(white, 1.5)[0, 0] == 255 and ua.gaussian_blur(white, 1.5, border="zero")[0, 0] < 128
+assert np.allclose(ua.byol_adjust_brightness(levels, 0.1), np.clip(levels + 0.1, 0, 1), atol=1e-6)
+about = levels.mean((0, 1))
+assert np.allclose(ua.byol_adjust_contrast(levels, 0.5), 0.5 * (levels - about) + about, atol=1e-5)
+assert np.allclose(ua.byol_adjust_saturation(levels, 0), np.repeat(levels.max(2, keepdims=True), 3, 2), atol=1e-6)
+assert np.allclose(ua.byol_adjust_hue(levels, 1), levels, atol=1e-4) and np.abs(ua.byol_adjust_hue(levels, 1 / 3) - levels[..., [2, 0, 1]]).max() < 1e-4
+assert np.allclose(ua.adjust_brightness(levels, 0.5), levels * 0.5, atol=1e-6)
+assert np.array_equal(ua.resize(pixels[:, ::-1], (20, 20)), ua.resize(pixels[:, ::-1].copy(), (20, 20)))
 
 # DrQ's shift.
 frames = generator.integers(0, 256, (32, 9, 20, 20), np.uint8)
@@ -75,12 +126,38 @@ for i in range(32):
     places = [(y, x) for y in range(9) for x in range(9) if np.array_equal(padded[i, :, y:y + 20, x:x + 20], shifted[i])]
     assert places, i
 assert np.array_equal(ua.random_shift(frames, 4, (0, 0, 0)), shifted)
+room = np.empty((33, *frames.shape[1:]), np.uint8)
+assert np.array_equal(ua.random_shift(frames, 4, (0, 0, 0), out=room[:32]), shifted)
 
 # What is wrong is said.
 assert "did you mean 'swav'" in refused(ValueError, lambda: ua.MultiCrop("swaw"))
 assert "did you mean 'global_size'" in refused(ValueError, lambda: ua.MultiCrop("swav", globl_size=3))
 assert "truncated" in refused(ua.ImageError, lambda: views(photo.read_bytes()[:-500]))
-refused(ua.ImageError, lambda: views(work / "nowhere.jpg"))
+assert refused(FileNotFoundError, lambda: views(work / "nowhere.jpg")).endswith(f"'{work / 'nowhere.jpg'}'")
+refused(IsADirectoryError, lambda: views(work))
+refused(ValueError, lambda: views("a\0b"))
+(work / "empty.jpg").touch()
+assert "empty" in refused(ua.ImageError, lambda: views(work / "empty.jpg"))
+refused(ValueError, lambda: ua.decode(pixels))
+assert "jitter" in refused(ValueError, lambda: ua.MultiCrop("swav", jitter=float("nan")))
+assert "object" in refused(TypeError, lambda: ua.MultiCrop("swav", jitter=object()))
+for adjust in (ua.adjust_brightness, ua.adjust_contrast, ua.adjust_saturation):
+    for factor in (-0.5, float("nan"), float("inf"), 1e300):
+        assert "finite and >= 0" in refused(ValueError, lambda: adjust(pixels, factor))
+for adjust in (ua.adjust_brightness, ua.adjust_contrast, ua.adjust_saturation, ua.adjust_hue, ua.solarize):
+    assert "this image is grey" in refused(ValueError, lambda: adjust(pixels[..., 0], 0.5))
+for adjust in (ua.byol_adjust_brightness, ua.byol_adjust_contrast, ua.byol_adjust_saturation, ua.byol_adjust_hue):
+    refused(ValueError, lambda: adjust(levels, float("nan")))
+    assert "divide by 255" in refused(ValueError, lambda: adjust(pixels, 0.5))
+refused(ValueError, lambda: ua.resized_crop(pixels, 0, 0, 97, 20, (8, 8)))
+refused(ValueError, lambda: ua.random_resized_crop(pixels, (8, 8), (0, 0, 0), scale=(0, float("nan"))))
+refused(ValueError, lambda: ua.pad_shift(pixels, 1 << 30, 0, 0))
+refused(ValueError, lambda: ua.normalize(pixels, mean, [1, 1, 0]))
+refused(ValueError, lambda: ua.gaussian_blur(pixels, 1, border="wrap"))
+assert "shares memory" in refused(ValueError, lambda: ua.random_shift(frames, 4, (0, 0, 0), out=frames))
+assert "shares memory" in refused(ValueError, lambda: ua.random_shift(room[:32], 4, (0, 0, 0), out=room[1:]))
+for shape in ((32, 9, 400), (16, 18, 20, 20), (31, 9, 20, 20)):
+    assert "another shape" in refused(ValueError, lambda: ua.random_shift(frames, 4, (0, 0, 0), out=np.empty(shape, np.uint8)))
 refused(ValueError, lambda: views(np.zeros((4, 4, 7), np.uint8)))
 refused(ValueError, lambda: views.into(photo, (0, 0, 0), out[:3]))
 refused(ValueError, lambda: views.into(photo, (0, 0, 0), [np.zeros(3, np.float32)] * 8))
@@ -136,7 +213,13 @@ counter.join()
 assert sum(begin < tick < end for tick in ticks) > 3, "nothing else ran"
 
 for name in ua.__all__:
-    assert inspect.getdoc(getattr(ua, name)), f"{name} has no docstring"
-folder = pathlib.Path(ua.__file__).parent
-assert (folder / "py.typed").exists() and "def resize" in (folder / "_core.pyi").read_text()
+    thing = getattr(ua, name)
+    assert inspect.getdoc(thing), f"{name} has no docstring"
+    for method in vars(thing) if inspect.isclass(thing) else ():
+        assert method.startswith("_") or method == "EXTENSIONS" or inspect.getdoc(getattr(thing, method)), f"{name}.{method} has no docstring"
+for method in ("preset", "from_json", "to_json", "count", "replay"):
+    assert inspect.getdoc(getattr(ua.Views, method)), f"Views.{method} has no docstring"
+installed = pathlib.Path(ua.__file__).parent
+stubs = (installed / "_core.pyi").read_text()
+assert (installed / "py.typed").exists() and all(f"def {name}" in stubs for name in ("resize", "center_crop", "byol_adjust_hue", "sobel"))
 print("unlabel_augment: all well, with", ua.instruction_set())
