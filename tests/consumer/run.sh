@@ -5,7 +5,7 @@
 #   install            installs BINARY_DIR into BINARY_DIR/consumer/prefix, which the other cases use
 #   augment_only       builds and installs `augment` by itself, with LibTorch out of reach, and a program that links it
 #   augment_docs       the C++ and CMake of docs/augment.md
-#   python             installs augment/python with pip, uses it, and trains lightly's SwAV and BYOL with it
+#   python             installs augment/python with pip, uses it, also under a DataLoader, and trains lightly's SwAV and BYOL with it
 #   ssl                a program that makes an encoder
 #   readme             the C++ of README.md
 #   new_method         the method of docs/new_method.md: pretrains, goes on, is measured
@@ -96,6 +96,7 @@ add_executable(program main.cpp)'
       mkdir "$work/images"
       cp -r "$work/photos/b" "$work/images/b"
       cp -r "$work/photos/b" "$work/images/c"
+      "$work/venv/bin/python" "$here/python/data_loader.py" "$work/images"
       "$work/venv/bin/python" "$here/python/train_lightly.py" "$work/images"
     else
       echo "lightly is not trained: LibTorch here is not a wheel with Python's torch"

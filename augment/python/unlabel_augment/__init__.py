@@ -4,7 +4,7 @@ number of threads or workers.
     views = MultiCrop("swav")                      # or global_size=96, local_count=0, ...; or MultiCrop.from_json(...)
     a, b, *small = views("photo.jpg", key=(0, 0, 17))
 
-    dataset = torchvision.datasets.ImageFolder(root, transform=MultiCrop("simclr"))
+    dataset = Folder(root, MultiCrop("simclr"))    # for torch's DataLoader: the same views whatever num_workers
     for batch in Loader(root, MultiCrop("swav"), batch_size=256, threads=8): ...
 """
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import json
+import multiprocessing
+import multiprocessing.context
 import os
 import random
 from typing import Any, Iterator, NamedTuple, Sequence, Union
@@ -23,7 +25,7 @@ from ._core import (DecodeOptions, ImageError, Views, adjust_brightness, adjust_
                     instruction_set, normalize, pad_shift, preset_names, random_resized_crop_box, random_shift_into, resize, resized_crop, sobel,
                     solarize, to_gray, to_planes)
 
-__all__ = ["Batch", "DecodeOptions", "ImageError", "Loader", "MultiCrop", "adjust_brightness", "adjust_contrast", "adjust_hue",
+__all__ = ["Batch", "DecodeOptions", "Folder", "ImageError", "Loader", "MultiCrop", "adjust_brightness", "adjust_contrast", "adjust_hue",
            "adjust_saturation", "byol_adjust_brightness", "byol_adjust_contrast", "byol_adjust_hue", "byol_adjust_saturation", "center_crop", "decode",
            "gaussian_blur", "grayscale", "horizontal_flip", "instruction_set", "normalize", "pad_shift", "preset_names", "random_resized_crop",
            "random_resized_crop_box", "random_shift", "resize", "resized_crop", "sobel", "solarize", "to_gray", "to_planes"]
@@ -97,7 +99,7 @@ class MultiCrop:
         """The views, float32 arrays [channels, height, width]. `image`: bytes of a file, a path, an array [height, width, 3] of uint8, or a PIL image.
 
         Without a key, as a transform of torchvision's data sets is called, the views are others at every call: the sample is drawn from Python's
-        `random`, which a DataLoader seeds in each of its workers, so they change with num_workers.
+        `random`, which a DataLoader seeds in each of its workers, so they change with num_workers. `Folder` gives keys.
         Raises ImageError for an image that cannot be decoded, OSError for a file that cannot be read.
         """
         out = [np.empty(shape, np.float32) for shape in self.shapes]
@@ -133,13 +135,87 @@ class Batch(NamedTuple):
     indices: np.ndarray  #: int64: the images' places in `Loader.paths`
 
 
+def _fail(error: OSError) -> None:
+    raise error
+
+
+class Folder:
+    """A folder of class folders (or of images) as a data set of torch's DataLoader: `folder[i]` is (views, label), keyed by (seed, epoch, i).
+
+        folder = Folder(root, MultiCrop("simclr"), seed=0)
+        loader = torch.utils.data.DataLoader(folder, 256, shuffle=True, num_workers=8)
+        for epoch in range(100):
+            folder.set_epoch(epoch)
+            for views, labels in loader: ...
+
+    So an image's views are the same whatever the number of workers and the order, and others in every epoch. Files are decoded here, the fast way,
+    without PIL. Raises ImageError with its path for an image that cannot be decoded, OSError for a file that cannot be read.
+    """
+    EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+
+    def __init__(self, folder: Union[str, "os.PathLike[str]"], views: MultiCrop, *, seed: int = 0, decode: DecodeOptions | None = None):
+        self.views, self.seed, self.decode = views, seed, decode or DecodeOptions()
+        self._epoch = multiprocessing.RawValue("q", 0)  # shared with workers that outlive an epoch (persistent_workers)
+        self.root = os.fsdecode(folder)
+        self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
+        self.paths: list[str] = []
+        labels = []
+        for label, name in enumerate(self.classes or ["."]):
+            found = sorted(os.path.join(base, file) for base, _, files in os.walk(os.path.join(self.root, name), onerror=_fail) for file in files
+                           if file.lower().endswith(self.EXTENSIONS))
+            self.paths += found
+            labels += [label] * len(found)
+        self.labels = np.asarray(labels, np.int64)
+        if not self.paths:
+            raise ValueError(f"{self.root} holds no images")
+
+    def __getstate__(self) -> dict:
+        # The shared number goes to workers that are being started, and to nobody else.
+        started = multiprocessing.context.get_spawning_popen() is not None
+        return {**self.__dict__, "_epoch": self._epoch if started else self.epoch}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        if isinstance(self._epoch, int):
+            self._epoch = multiprocessing.RawValue("q", self._epoch)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in the keys; `set_epoch` sets it."""
+        return self._epoch.value
+
+    def set_epoch(self, epoch: int) -> None:
+        """Call it before each epoch, as a DistributedSampler's: without, every epoch has the same views. Workers that are running see it too."""
+        self._epoch.value = epoch
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[list[np.ndarray], int]:
+        # From the end too, as lists have it: one image has one key.
+        index = range(len(self))[index]
+        out = [np.empty(shape, np.float32) for shape in self.views.shapes]
+        self.into(index, (self.seed, self.epoch, index), out)
+        return out, int(self.labels[index])
+
+    def into(self, index: int, key: Key, out: Sequence[np.ndarray]) -> int:
+        """Writes the views of an image into arrays that are there, as `MultiCrop.into` does. An ImageError names the path."""
+        try:
+            return self.views.into(self.paths[index], key, out, self.decode)
+        except ImageError as error:
+            raise ImageError(f"{self.paths[index]}: {error}") from None
+
+
 class Loader:
     """Reads a folder of class folders (or of images) and yields batches of views, made by threads: what a DataLoader does with worker processes.
 
-    Views and order depend on `seed`, the epoch and the image alone. Each iteration is one epoch; `loader.epoch` says which, and may be set. An image that
-    cannot be decoded raises ImageError with its path, or with `broken="skip"` is replaced by the next one of the epoch.
+    Views and order depend on `seed`, the epoch and the image alone. Each iteration is one epoch; `loader.epoch` says which, and may be set.
+
+    An image that cannot be decoded raises ImageError with its path, or with `broken="skip"` is replaced by the next one of the epoch: `indices` and
+    `labels` are of that one, and its views are drawn with the key of the image that it replaces, so that they are no copies of its own. A file that
+    cannot be read always raises OSError. `warnings` tells the images with corrupt data in the middle that libjpeg decoded all the same: their places in
+    `paths`, each with the number of libjpeg's warnings.
     """
-    EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
     def __init__(self, folder: Union[str, "os.PathLike[str]"], views: MultiCrop, batch_size: int, *, threads: int | None = None, seed: int = 0,
                  shuffle: bool = True, drop_last: bool = True, broken: str = "raise", prefetch: int = 2, decode: DecodeOptions | None = None):
@@ -147,23 +223,15 @@ class Loader:
             raise ValueError(f"broken is 'raise' or 'skip', not {broken!r}")
         if batch_size < 1 or prefetch < 1 or (threads is not None and threads < 1):
             raise ValueError("batch_size, prefetch and threads must be at least 1")
+        self.folder = Folder(folder, views, seed=seed, decode=decode)
         self.views, self.batch_size, self.seed = views, batch_size, seed
         self.threads = threads or len(os.sched_getaffinity(0))
         self.shuffle, self.drop_last, self.broken, self.prefetch = shuffle, drop_last, broken, prefetch
-        self.decode = decode or DecodeOptions()
         self.epoch = 0
-        root = os.fspath(folder)
-        self.classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-        self.paths: list[str] = []
-        labels = []
-        for label, name in enumerate(self.classes or ["."]):
-            found = sorted(os.path.join(base, file) for base, _, files in os.walk(os.path.join(root, name)) for file in files
-                           if file.lower().endswith(self.EXTENSIONS))
-            self.paths += found
-            labels += [label] * len(found)
-        self.labels = np.asarray(labels, np.int64)
-        if len(self.paths) < (batch_size if drop_last else 1):
-            raise ValueError(f"{root} holds {len(self.paths)} images, fewer than a batch of {batch_size}")
+        self.classes, self.paths, self.labels = self.folder.classes, self.folder.paths, self.folder.labels
+        self.warnings: dict[int, int] = {}
+        if len(self.paths) < batch_size and drop_last:
+            raise ValueError(f"{self.folder.root} holds {len(self.paths)} images, fewer than a batch of {batch_size}")
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.paths), self.batch_size)
@@ -187,24 +255,30 @@ class Loader:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _begin(self, pool, epoch: int, order: np.ndarray, step: int):
-        indices = order[step * self.batch_size:(step + 1) * self.batch_size].copy()
+        start = step * self.batch_size
+        indices = order[start:start + self.batch_size].copy()
         views = [np.empty((len(indices), *shape), np.float32) for shape in self.views.shapes]
         # A few images a task, so that the interpreter hardly matters.
         chunk = max(1, min(16, -(-len(indices) // (2 * self.threads))))
-        tasks = [pool.submit(self._fill, epoch, order, indices, views, first, min(first + chunk, len(indices))) for first in range(0, len(indices), chunk)]
+        tasks = [pool.submit(self._fill, epoch, order, start, indices, views, first, min(first + chunk, len(indices)))
+                 for first in range(0, len(indices), chunk)]
         return views, indices, tasks
 
-    def _fill(self, epoch: int, order: np.ndarray, indices: np.ndarray, views: list[np.ndarray], first: int, last: int) -> None:
+    def _fill(self, epoch: int, order: np.ndarray, start: int, indices: np.ndarray, views: list[np.ndarray], first: int, last: int) -> None:
         for row in range(first, last):
+            key = (self.seed, epoch, int(indices[row]))  # of a substitute too
             for attempt in range(len(order)):
-                index = int(indices[row])
+                index = int(order[(start + row + attempt) % len(order)])
                 try:
-                    self.views.into(self.paths[index], (self.seed, epoch, index), [view[row] for view in views], self.decode)
-                    break
-                except ImageError as error:
+                    warnings = self.folder.into(index, key, [view[row] for view in views])
+                except ImageError:
                     if self.broken == "raise":
-                        raise ImageError(f"{self.paths[index]}: {error}") from None
-                    indices[row] = order[(int(np.flatnonzero(order == index)[0]) + 1) % len(order)]
+                        raise
+                    continue
+                indices[row] = index
+                if warnings:
+                    self.warnings[index] = warnings
+                break
             else:
                 raise ImageError("no image of the folder can be decoded")
 

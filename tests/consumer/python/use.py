@@ -189,6 +189,58 @@ for batch in loader:
 assert "3.jpg" in refused(ua.ImageError, lambda: epoch(2))
 whole = epoch(2, broken="skip")
 assert 3 not in {int(i) for batch in whole for i in batch.indices} and len(whole) == 4
+# A substitute is the next image, by the key of the broken one: no row is there twice.
+rows = [(i, view) for batch in whole for i, view in zip(batch.indices, batch.views[0])]
+order = np.concatenate([batch.indices for batch in one])
+place = int(np.flatnonzero(order == 3)[0])
+assert rows[place][0] == order[(place + 1) % 16] and np.array_equal(rows[place][1], views(loader.paths[rows[place][0]], (7, 0, 3))[0])
+assert len({view.tobytes() for _, view in rows}) == 16
+assert all(np.array_equal(a.views[0], b.views[0]) for a, b in zip(whole, epoch(1, broken="skip")))
+# A file that cannot be read is no broken image.
+os.rename(work / "photos" / "a" / "4.jpg", work / "4.jpg")
+(work / "photos" / "a" / "4.jpg").symlink_to(work / "nowhere.jpg")
+assert "4.jpg" in refused(FileNotFoundError, lambda: epoch(2, broken="skip"))
+os.replace(work / "4.jpg", work / "photos" / "a" / "4.jpg")
+
+# Damage that libjpeg only warns of is told.
+(work / "warned" / "a").mkdir(parents=True)
+whole = photo.read_bytes()
+(work / "warned" / "a" / "0.jpg").write_bytes(whole)
+(work / "warned" / "a" / "1.jpg").write_bytes(whole[:-900] + b"\x55" * 40 + b"\xff\xd3" + whole[-858:])
+assert views.into(work / "warned" / "a" / "0.jpg", (0, 0, 0), out) == 0 < views.into(work / "warned" / "a" / "1.jpg", (0, 0, 0), out)
+warned = ua.Loader(work / "warned", views, 2)
+assert len(list(warned)) == 1 and list(warned.warnings) == [1] and warned.warnings[1] > 0
+strict = ua.DecodeOptions()
+strict.strict = True
+assert "1.jpg" in refused(ua.ImageError, lambda: list(ua.Loader(work / "warned", views, 2, decode=strict)))
+assert pickle.loads(pickle.dumps(strict)).strict
+
+# Names of files need not be UTF-8.
+odd = os.path.join(os.fsencode(work), b"odd\xff", b"\xe9.jpg")
+os.mkdir(os.path.dirname(odd))
+pathlib.Path(os.fsdecode(odd)).write_bytes(whole)
+assert len(list(ua.Loader(os.path.dirname(os.fsdecode(odd)), views, 1))) == 1
+assert np.array_equal(views(os.fsdecode(odd), (1, 2, 3))[0], crops[0])
+
+# A folder as a data set: a view is a function of (seed, epoch, index).
+folder = ua.Folder(work / "photos", views, seed=7)
+assert len(folder) == 16 and folder.classes == ["a", "b"] and folder[12][1] == 1 and folder[-1][1] == 1
+for batch in one:
+    for row, i in enumerate(batch.indices):
+        if i != 3:
+            assert all(np.array_equal(a[row], b) for a, b in zip(batch.views, folder[i][0])), "as a Loader's"
+assert "3.jpg" in refused(ua.ImageError, lambda: folder[3])
+refused(IndexError, lambda: folder[16])
+(work / "none").mkdir()
+refused(ValueError, lambda: ua.Folder(work / "none", views))
+refused(FileNotFoundError, lambda: ua.Folder(work / "nowhere", views))
+before = folder[5][0][0]
+folder.set_epoch(1)
+assert folder.epoch == 1 and not np.array_equal(before, folder[5][0][0])
+copied = pickle.loads(pickle.dumps(folder))
+assert np.array_equal(copied[5][0][0], folder[5][0][0])
+copied.set_epoch(2)
+assert folder.epoch == 1
 refused(ValueError, lambda: ua.Loader(work / "photos", views, 40))
 
 # The interpreter's lock is released: another thread counts meanwhile.
