@@ -383,8 +383,11 @@ void check(const Step& step, const Drawn& drawn, cv::Size image) {
     std::sort(order.begin(), order.end());
     if (order != std::array{0, 1, 2, 3})
       throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
+    const double least =
+        std::get<ColorJitter>(step).family == JitterFamily::kTorchvision ? 0 : -1000;  // a factor, or a difference
     for (const double value : {jitter->brightness, jitter->contrast, jitter->saturation})
-      if (!(std::abs(value) <= 1000)) throw UsageError("the amount ", value, " of a ColorJitter is out of range");
+      if (!(value >= least && value <= 1000))
+        throw UsageError("the amount ", value, " of a ColorJitter is out of range");
     if (!(std::abs(jitter->hue) <= 0.5)) throw UsageError("the hue ", jitter->hue, " of a ColorJitter is out of range");
   } else if (const auto* blur = std::get_if<DrawnBlur>(&drawn)) {
     if (blur->apply && !(blur->sigma > 0 && blur->sigma <= kMaxSigma))

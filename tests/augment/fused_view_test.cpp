@@ -133,6 +133,27 @@ TEST_P(FusedView, ResizesAsTheExactWay) {
       }
 }
 
+// Where libjpeg repeats a sample and where it weighs neighbours depends on the sampling and on the size. The colours alternate, so that
+// one for the other would be tens of levels off.
+TEST_P(FusedView, UpsamplesAsLibjpeg) {
+  const auto striped = [](int height, int width) {
+    cv::Mat image(height, width, CV_8UC3);
+    for (int y = 0; y < height; ++y)
+      for (int x = 0; x < width; ++x)
+        image.at<cv::Vec3b>(y, x) = (x / 2 + y / 2) % 2 ? cv::Vec3b(200, 90, 90) : cv::Vec3b(90, 120, 190);
+    return image;
+  };
+  for (const cv::Size sampling : {cv::Size(2, 1), cv::Size(2, 2), cv::Size(1, 2), cv::Size(4, 1), cv::Size(4, 2)})
+    for (const cv::Size size : {cv::Size(24, 24), cv::Size(4, 24), cv::Size(24, 4), cv::Size(3, 3), cv::Size(5, 2)}) {
+      const auto pipeline = pipeline_of(R"({"op": "RandomResizedCrop", "size": [)" + std::to_string(size.height) +
+                                        ", " + std::to_string(size.width) + R"(], "scale": [1, 1], "ratio": [)" +
+                                        std::to_string(static_cast<double>(size.width) / size.height - 1e-6) + ", " +
+                                        std::to_string(static_cast<double>(size.width) / size.height + 1e-6) + "]}");
+      const auto views = both(pipeline, jpeg(striped(size.height, size.width), sampling), {1, 0, 0, 0});
+      EXPECT_LT(quantile(views.exact, views.fused, 1), 3.5) << size << " sampled " << sampling;
+    }
+}
+
 TEST_P(FusedView, ShrinksAsTheExactWay) {
   const cv::Mat image = scene(900, 4100);
   for (const auto* how : {R"(, "interpolation": "bilinear")", R"(, "interpolation": "bicubic")"})
@@ -347,8 +368,14 @@ TEST(DecodePlanes, KeepsWhatTheFileHas) {
   }
   decode_planes({encode_jpeg(four, JCS_CMYK, JCS_CMYK), {}}, {}, planes);
   EXPECT_EQ(planes.colors, PlanarImage::Colors::kRgb);
-  decode_planes(jpeg(image, {1, 1}), {.exif_orientation = true}, planes);
+  const auto upright = encode_jpeg(image, JCS_RGB, JCS_YCbCr);
+  decode_planes({with_orientation(upright, 6, true), {}}, {.exif_orientation = true}, planes);
   EXPECT_EQ(planes.colors, PlanarImage::Colors::kRgb);
+  EXPECT_EQ(planes.size, cv::Size(37, 45)) << "lies on its side";
+  for (const auto& bytes : {upright, with_orientation(upright, 1, true)}) {
+    decode_planes({bytes, {}}, {.exif_orientation = true}, planes);
+    EXPECT_EQ(planes.colors, PlanarImage::Colors::kYCbCr) << "upright as it is";
+  }
 }
 
 TEST(DecodePlanes, RefusesWhatDecodeRefuses) {

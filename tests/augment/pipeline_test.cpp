@@ -69,6 +69,9 @@ TEST(Pipeline, SaysWhatIsWrong) {
   EXPECT_EQ(refusal_of(R"([{"op": "Resize", "size": 64}])"),
             "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
             "[height, width]");
+  EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop", "size": [1, 8192]}, {"op": "Resize", "size": 8192}])")
+                .rfind("pipeline step 2 (Resize): ", 0),
+            0u);
   EXPECT_EQ(refusal_of("{}"), R"(a pipeline is a list of steps, like [{"op": "CenterCrop", "size": 224}])");
   for (const char* wrong : {R"([{"op": "CenterCrop", "size": 0}])", R"([{"op": "CenterCrop", "size": 1000000000}])",
                             R"([{"op": "CenterCrop", "size": [3]}])", R"([{"op": 3}])", R"([3])", R"([null])", R"([])",
@@ -183,6 +186,7 @@ TEST(Pipeline, ChecksWhatItReplays) {
   EXPECT_NE(with(0, DrawnBlur{}), "(accepted)");
   EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 2}}), "(accepted)");
   EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 3}, 1, 1, 1, 7}), "(accepted)");
+  EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 3}, -0.5}), "(accepted)") << "a factor";
   EXPECT_NE(refusal([&] { pipeline.apply(image, {}, out.data()); }), "(accepted)");
   EXPECT_NE(refusal([&] { pipeline.apply(cv::Mat(), good, out.data()); }), "(accepted)");
   EXPECT_NE(
