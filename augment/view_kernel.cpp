@@ -122,7 +122,7 @@ HWY_INLINE Floats filter(Interpolation interpolation, Floats x) {
 /// pixels share a sample, each tap of a pixel goes to the samples that libjpeg's upsampling would make it from: if `smooth` three
 /// quarters of the nearest and a quarter of the next, else the one that it lies in. Only rounding differs from doing one after the other.
 void make_taps(int begin, int extent, int step, bool smooth, int samples, int out, bool mirror,
-               Interpolation interpolation, std::vector<float>& offsets, ResizeTaps& taps) {
+               Interpolation interpolation, LineVector<float>& offsets, ResizeTaps& taps) {
   const double scale = static_cast<double>(extent) / out, width = std::max(scale, 1.0);
   const double reach = (interpolation == Interpolation::kBilinear ? 1 : 2) * width;
   const int end = begin + extent, beside = smooth ? 1 : 0;
@@ -405,13 +405,14 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
     make_taps(plan.box.y, plan.box.height, plane.step_y, plane.smooth_y, plane.height, plan.size.height, false,
               plan.interpolation, s.offsets, s.down[i]);
     find_blocks(s.across[i]);
-    column_room = std::max<std::size_t>(column_room, s.across[i].high - s.across[i].low + 5 * short_lanes());
+    column_room = std::max<std::size_t>(
+        column_room, round_up(s.across[i].high - s.across[i].low, short_lanes()) + 5 * short_lanes());
   }
   const std::size_t line_room = s.across[0].padded;
   if (s.columns.size() < kRows * column_room) s.columns.resize(kRows * column_room);
   for (int i = 0; i < planes; ++i)
     if (s.lines[i].size() < kRows * line_room) s.lines[i].resize(kRows * line_room);
-  s.plane = static_cast<std::size_t>(plan.size.area()) + PlanarImage::kSlack;
+  s.plane = round_up(plan.size.area(), PlanarImage::kSlack) + PlanarImage::kSlack;
   if (s.pixels.size() < 3 * s.plane) s.pixels.resize(3 * s.plane);
 
   std::array<const std::int16_t*, 3> lines{};  // of grey three times the same
@@ -776,7 +777,7 @@ HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
   for (int k = 0; k <= radius; ++k) s.blur_weights[k] = in_shorts(plan.blur_weights[radius + k]);
   const std::int16_t* const weights = s.blur_weights.data();
   const std::ptrdiff_t stride = round_up(width, short_lanes());
-  const int border = radius + short_lanes();
+  const int border = round_up(radius, short_lanes()) + short_lanes();
   const std::ptrdiff_t line_room = stride + std::ptrdiff_t{2} * border;
   if (s.columns.size() < static_cast<std::size_t>(kRows * line_room)) s.columns.resize(kRows * line_room);
   // With the rows that the border adds, which are made once each.
