@@ -17,7 +17,7 @@ struct LineAllocator {
 
   LineAllocator() = default;
   template <class Other>
-  LineAllocator(const LineAllocator<Other>&) {}
+  explicit LineAllocator(const LineAllocator<Other>&) {}
   T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
   void deallocate(T* at, std::size_t) { ::operator delete(at, kLine); }
   template <class Other>
