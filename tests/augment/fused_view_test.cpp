@@ -18,8 +18,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <new>
+#include <random>
 #include <set>
+#include <thread>
 
 namespace {
 thread_local std::int64_t allocations = 0;
@@ -238,6 +241,124 @@ TEST_P(FusedView, WritesNoMoreThanTheView) {
     EXPECT_EQ(out.back(), 1234);
     for (std::size_t i = 0; i + 1 < out.size(); ++i) EXPECT_LT(std::abs(out[i]), 10);
   }
+}
+
+/// A view between two strips of memory that nobody may write to.
+class Guarded {
+ public:
+  explicit Guarded(std::size_t size) : floats_(size + 2 * kStrip, kUntouched) {}
+
+  float* view() { return floats_.data() + kStrip; }
+  std::vector<float> copy() const { return {floats_.begin() + kStrip, floats_.end() - kStrip}; }
+  bool is_intact() const {
+    const auto untouched = [](float value) { return value == kUntouched; };
+    return std::all_of(floats_.begin(), floats_.begin() + kStrip, untouched) &&
+           std::all_of(floats_.end() - kStrip, floats_.end(), untouched);
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kStrip = 128;
+  static constexpr float kUntouched = 1234;
+  std::vector<float> floats_;
+};
+
+/// Every kind of planes at odd sizes, as they are stored and decoded.
+struct OddImage {
+  std::string name;
+  cv::Mat image;
+  PlanarImage planes;
+};
+
+std::vector<OddImage> odd_images() {
+  std::vector<OddImage> images;
+  const auto add = [&](const std::string& name, const Source& source) {
+    auto& made = images.emplace_back(OddImage{name, decode(source), {}});
+    decode_planes(source, {}, made.planes);
+  };
+  for (const cv::Size size : {cv::Size(37, 29), cv::Size(6, 190), cv::Size(211, 7), cv::Size(5, 4), cv::Size(2, 3)}) {
+    const cv::Mat image = scene(size.height, size.width);
+    const std::string sides = " " + std::to_string(size.width) + " x " + std::to_string(size.height);
+    cv::Mat gray;
+    cv::cvtColor(image, gray, cv::COLOR_RGB2GRAY);
+    add("pixels" + sides, {{}, image});
+    add("gray" + sides, {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE), {}});
+    add("4:4:4" + sides, jpeg(image, {1, 1}));
+    add("4:4:0" + sides, jpeg(image, {1, 2}));
+    if (size.width < 5) continue;  // of two samples a row libjpeg makes pixels without looking at the neighbour
+    add("4:2:2" + sides, jpeg(image, {2, 1}));
+    add("4:2:0" + sides, jpeg(image, {2, 2}));
+  }
+  return images;
+}
+
+/// The whole, single columns, rows and pixels, and a corner.
+std::vector<cv::Rect> odd_boxes(cv::Size size) {
+  const cv::Size corner(std::min(size.width, 3), std::min(size.height, 2));
+  return {{{0, 0}, size},
+          {size.width / 2, size.height / 2, 1, 1},
+          {size.width - 1, 0, 1, size.height},
+          {0, size.height - 1, size.width, 1},
+          {cv::Point(size - corner), corner}};
+}
+
+TEST_P(FusedView, MakesOddSizesOfOddBoxes) {
+  static const auto images = odd_images();
+  std::vector<int> sides{31, 33};
+  for (int side = 1; side <= 17; ++side) sides.push_back(side);
+  std::mt19937 random(1);
+  std::map<std::string, Distances> distances;
+  for (const int height : sides)
+    for (const int width : sides)
+      for (const auto& [name, image, planes] : images) {
+        const auto boxes = odd_boxes(planes.size);
+        const cv::Rect box = boxes[random() % boxes.size()];
+        const bool mirrored = random() % 2 == 0, blurred = random() % 4 == 0, zero = random() % 2 == 0;
+        RandomResizedCrop crop{{height, width}};
+        if (random() % 2 == 0) crop.interpolation = Interpolation::kBicubic;
+        const Pipeline pipeline(
+            {crop, RandomHorizontalFlip{}, GaussianBlur{1, {10, 10}, 0, zero ? Border::kZero : Border::kReflect}});
+        const std::vector<Drawn> drawn{DrawnBox{box.x, box.y, box.width, box.height}, DrawnChoice{mirrored},
+                                       DrawnBlur{blurred, 10}};  // of 35 pixels to each side
+        const std::string what = name + " box " + std::to_string(box.width) + " x " + std::to_string(box.height) +
+                                 " to " + std::to_string(width) + " x " + std::to_string(height) +
+                                 (mirrored ? " mirrored" : "") + (blurred ? " blurred" : "") +
+                                 (crop.interpolation == Interpolation::kBicubic ? " bicubic" : "");
+        Guarded exact(pipeline.output_shape().size()), fused(pipeline.output_shape().size());
+        pipeline.apply(image, drawn, exact.view());
+        apply_fused(pipeline, planes, drawn, fused.view());
+        ASSERT_TRUE(exact.is_intact() && fused.is_intact()) << what;
+        auto there = exact.copy(), here = fused.copy();
+        to_levels(pipeline, there);
+        to_levels(pipeline, here);
+        EXPECT_LT(mean_distance(there, here), 1.01) << what;  // of a single gray pixel
+        distances[name].add(there, here);
+      }
+  for (const auto& [name, apart] : distances) {
+    EXPECT_LT(apart.mean(), 0.5) << name;
+    EXPECT_LE(apart.greatest(), 16) << name;  // a bicubic overshoots, and PIL cuts that between its two passes
+  }
+}
+
+TEST(FusedViews, AreTheSameOnTwoThreadsAtOnce) {
+  const MultiCrop crops = preset("swav", {.global_size = 40, .local_size = 24});
+  const std::vector<Source> sources{jpeg(scene(60, 80), {2, 2}), jpeg(scene(90, 50), {1, 1}), {{}, scene(33, 47)}};
+  constexpr std::uint64_t kSamples = 24;
+  using Views = std::vector<std::vector<float>>;
+  // All views of every `step`-th sample.
+  const auto make = [&](std::uint64_t first, std::uint64_t step, std::vector<Views>& samples) {
+    for (std::uint64_t sample = first; sample < kSamples; sample += step) {
+      std::vector<float*> places;
+      for (int v = 0; v < crops.views(); ++v)
+        places.push_back(samples[sample].emplace_back(crops.shape(v).size(), NAN).data());
+      crops(sources[sample % sources.size()], {9, 0, sample, 0}, places);
+    }
+  };
+  std::vector<Views> by_one(kSamples), by_two(kSamples);
+  make(0, 1, by_one);
+  std::thread other(make, 1, 2, std::ref(by_two));
+  make(0, 2, by_two);
+  other.join();
+  EXPECT_TRUE(by_one == by_two);
 }
 
 TEST(FusedViews, TakeWhatTheyKnow) {
