@@ -8,7 +8,9 @@
 #include <opencv2/core.hpp>
 
 #include <cmath>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <thread>
 
 namespace unlabel::augment {
@@ -245,6 +247,15 @@ TEST(Presets, AreAsPublished) {
   EXPECT_EQ(preset("deepcluster").shape(0), (OutputShape{3, 224, 224}));
   EXPECT_EQ(preset("eval").groups()[0].pipeline.to_json()[0]["size"], 256);
   EXPECT_EQ(preset("eval", {.global_size = 32}).groups()[0].pipeline.to_json()[0]["size"], json({32, 32}));
+}
+
+TEST(Presets, AreWhatTheDocumentationWrites) {
+  std::ifstream file(std::string(UNLABEL_SOURCE_DIR) + "/docs/augment.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}}, fence = "```json\n";
+  const auto begin = text.find(fence);
+  ASSERT_NE(begin, std::string::npos);
+  const auto written = text.substr(begin + fence.size(), text.find("```", begin + fence.size()) - begin - fence.size());
+  EXPECT_EQ(MultiCrop::from_json(json::parse(written)).to_json(), preset("swav", {.local_count = 0}).to_json());
 }
 
 TEST(Presets, TakeOptions) {
