@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
+#include <span>
 
 namespace unlabel::augment {
 
@@ -39,9 +41,33 @@ cv::Mat fitted(const cv::Mat& picture, int side) {
   const int longest = std::max(picture.rows, picture.cols);
   const int whole = side / longest;
   const double factor = whole > 0 ? whole : static_cast<double>(side) / longest;
+  const auto scaled = [&](int length) { return std::max(1, static_cast<int>(std::lround(length * factor))); };
   cv::Mat out;
-  cv::resize(picture, out, {}, factor, factor, factor < 1 ? cv::INTER_AREA : cv::INTER_NEAREST);
+  cv::resize(picture, out, {scaled(picture.cols), scaled(picture.rows)}, 0, 0,
+             factor < 1 ? cv::INTER_AREA : cv::INTER_NEAREST);
   return out;
+}
+
+/// The part of an image that its first RandomResizedCrop takes, in the image's pixels; what comes before it may resize or cut it.
+std::optional<cv::Rect2d> cropped(const Pipeline& pipeline, std::span<const Drawn> drawn, cv::Size image) {
+  cv::Rect2d seen({0, 0}, cv::Size2d(image));  // of the image, by what `size` pixels show
+  cv::Size size = image;
+  const auto narrow = [&](double x, double y, double width, double height) {
+    const double across = seen.width / size.width, down = seen.height / size.height;
+    seen = {seen.x + x * across, seen.y + y * down, width * across, height * down};
+  };
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    const auto& step = pipeline.steps()[i];
+    if (const auto* box = std::get_if<DrawnBox>(&drawn[i])) {
+      narrow(box->x, box->y, box->width, box->height);
+      return seen;
+    }
+    const cv::Size next = size_after(step, size);
+    if (std::holds_alternative<CenterCrop>(step))
+      narrow((size.width - next.width) / 2.0, (size.height - next.height) / 2.0, next.width, next.height);
+    size = next;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -121,15 +147,12 @@ cv::Mat contact_sheet(const Source& source, const MultiCrop& crops, const ViewKe
     captions.back().insert(captions.back().begin(),
                            concat("view ", v, ", ", crops.shape(v).height, " x ", crops.shape(v).width));
     most_lines = std::max(most_lines, captions.back().size());
-    for (const auto& parameters : drawn)
-      if (const auto* box = std::get_if<DrawnBox>(&parameters)) {
-        const auto scaled = [&](int value) { return static_cast<int>(value * factor); };
-        cv::rectangle(
-            original,
-            {scaled(box->x), scaled(box->y), std::max(1, scaled(box->width)), std::max(1, scaled(box->height))},
-            color_of(v), 2);
-        break;
-      }
+    if (const auto box = cropped(crops.pipeline(v), drawn, image.size())) {
+      const auto scaled = [&](double value) { return static_cast<int>(value * factor); };
+      cv::rectangle(original,
+                    {scaled(box->x), scaled(box->y), std::max(1, scaled(box->width)), std::max(1, scaled(box->height))},
+                    color_of(v), 2);
+    }
   }
 
   const int rows = (crops.views() + kColumns - 1) / kColumns;

@@ -125,7 +125,7 @@ cv::Mat decode(const Source& source, const DecodeOptions& options) {
 void decode_planes(const Source& source, const DecodeOptions& options, PlanarImage& out) {
   if (!source.pixels.empty()) return out.assign(source.pixels);
   const Bytes bytes(source.bytes);
-  if (image_format(bytes) == ImageFormat::kJpeg && !options.exif_orientation) {
+  if (image_format(bytes) == ImageFormat::kJpeg && !(options.exif_orientation && exif_orientation(bytes) != 1)) {
     const cv::Size size = admit(bytes, options).second;
     if (as_errors(size, [&] { return decode_jpeg_planes(bytes, options, out); })) return;
   }

@@ -111,11 +111,16 @@ class JpegReader {
       const auto& component = info_.comp_info[i];
       const int step_x = info_.max_h_samp_factor / component.h_samp_factor,
                 step_y = info_.max_v_samp_factor / component.v_samp_factor;
+      const int columns = (width() + step_x - 1) / step_x;
+      // Which of its upsamplings libjpeg takes (jdsample.c): other steps, and rows of one or two samples, it repeats.
+      const bool smooth = step_x == 2 && step_y <= 2 && columns > 2;
       out.planes[i] = {.stride = static_cast<int>(component.width_in_blocks) * DCTSIZE,
-                       .width = (width() + step_x - 1) / step_x,
+                       .width = columns,
                        .height = (height() + step_y - 1) / step_y,
                        .step_x = step_x,
-                       .step_y = step_y};
+                       .step_y = step_y,
+                       .smooth_x = smooth,
+                       .smooth_y = step_y == 2 && (smooth || step_x == 1)};
       rows[i] = bands * component.v_samp_factor * DCTSIZE;
     }
     out.place(info_.num_components, rows);

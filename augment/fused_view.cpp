@@ -129,8 +129,8 @@ void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<c
 }
 
 bool fused_views_are_fast() {
-  static const bool fast = instruction_sets().size() > 1;
-  return fast;
+  static const std::string best = instruction_sets().front();
+  return best != "SCALAR" && best != "EMU128";
 }
 
 }  // namespace unlabel::augment

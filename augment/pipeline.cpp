@@ -210,7 +210,13 @@ Pipeline::Pipeline(std::vector<Step> steps) : steps_(std::move(steps)) {
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const std::string where = place(i) + " (" + std::string(name(steps_[i])) + ")";
     validate(steps_[i], where);
-    known = after(steps_[i], known, where);
+    try {
+      known = after(steps_[i], known, where);
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error& error) {  // such an image would be refused; here the step is at fault
+      throw UsageError(where, ": ", error.what());
+    }
   }
   if (!known.size)
     throw UsageError(

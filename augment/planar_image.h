@@ -25,6 +25,9 @@ struct PlanarImage {
     int height = 0;          ///< samples
     int step_x = 1;          ///< pixels of the image that share a sample: sample i covers pixels [i step, (i + 1) step)
     int step_y = 1;
+    bool smooth_x =
+        false;  ///< whether libjpeg weighs neighbours when it makes pixels from samples; only where the step is 2
+    bool smooth_y = false;
   };
 
   /// Bytes that may be read beyond the last plane, by loads of whole vectors.

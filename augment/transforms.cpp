@@ -383,7 +383,8 @@ void check(const Step& step, const Drawn& drawn, cv::Size image) {
     std::sort(order.begin(), order.end());
     if (order != std::array{0, 1, 2, 3})
       throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
-    const double least = std::get<ColorJitter>(step).family == JitterFamily::kByol ? -1000 : 0;
+    const double least =
+        std::get<ColorJitter>(step).family == JitterFamily::kTorchvision ? 0 : -1000;  // a factor, or a difference
     for (const double value : {jitter->brightness, jitter->contrast, jitter->saturation})
       if (!(value >= least && value <= 1000))
         throw UsageError("the amount ", value, " of a ColorJitter is out of range");

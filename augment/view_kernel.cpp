@@ -4,6 +4,10 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/view_kernel.h>
 
+// Vectors are members and elements of arrays here, which those of unknown length cannot be.
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#endif
 #include <hwy/foreach_target.h>  // NOLINT: before highway.h
 #include <hwy/highway.h>
 
@@ -115,17 +119,17 @@ HWY_INLINE Floats filter(Interpolation interpolation, Floats x) {
 }
 
 /// Taps from a plane's samples to `out` outputs of the pixels [begin, begin + extent), which are not looked beyond (resize.h). Where `step`
-/// pixels share a sample, each tap of a pixel goes to the samples that libjpeg's upsampling would make it from: for a step of 2 three
+/// pixels share a sample, each tap of a pixel goes to the samples that libjpeg's upsampling would make it from: if `smooth` three
 /// quarters of the nearest and a quarter of the next, else the one that it lies in. Only rounding differs from doing one after the other.
-void make_taps(int begin, int extent, int step, int samples, int out, bool mirror, Interpolation interpolation,
-               std::vector<float>& offsets, ResizeTaps& taps) {
+void make_taps(int begin, int extent, int step, bool smooth, int samples, int out, bool mirror,
+               Interpolation interpolation, LineVector<float>& offsets, ResizeTaps& taps) {
   const double scale = static_cast<double>(extent) / out, width = std::max(scale, 1.0);
   const double reach = (interpolation == Interpolation::kBilinear ? 1 : 2) * width;
-  const int end = begin + extent, beside = step == 2 ? 1 : 0;
+  const int end = begin + extent, beside = smooth ? 1 : 0;
   const int pixels = std::min(static_cast<int>(std::ceil(2 * reach)), extent);  // that an output is made from, at most
   taps.low = std::max(begin / step - beside, 0);
   taps.high = std::min((end - 1) / step + 1 + beside, samples);
-  taps.count = std::min(step == 2 ? pixels / 2 + 2 : (pixels + 2 * step - 2) / step, taps.high - taps.low);
+  taps.count = std::min(smooth ? pixels / 2 + 2 : (pixels + 2 * step - 2) / step, taps.high - taps.low);
   taps.padded = round_up(out, short_lanes());
   taps.first.resize(taps.padded);
   taps.weights.resize(static_cast<std::size_t>(taps.count) * taps.padded);
@@ -157,7 +161,7 @@ void make_taps(int begin, int extent, int step, int samples, int out, bool mirro
     for (int k = 0; k < taps.count; ++k) {
       auto weight = hn::Zero(kFloats);
       for (int i = 0; i < step; ++i) weight = hn::Add(weight, weight_of(k * step + i));
-      if (step == 2) {
+      if (smooth) {
         // Beyond the image's first and last sample are themselves.
         const auto sample = hn::Add(first, hn::Set(kInts, k));
         const auto is = [&](int which) { return hn::RebindMask(kFloats, hn::Eq(sample, hn::Set(kInts, which))); };
@@ -221,7 +225,7 @@ void resize_down(const PlanarImage& image, int plane, const ResizeTaps& taps, in
 
 #if HWY_TARGET == HWY_SCALAR
 constexpr int kBlock = 1;
-#elif HWY_TARGET == HWY_AVX3
+#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3  // and what came after it
 constexpr int kBlock = 32, kMostSpan = 4 * kBlock;
 using Block = Shorts;
 const hn::ScalableTag<std::int16_t> kBlockTag;
@@ -246,7 +250,7 @@ void find_blocks(ResizeTaps& taps) {
   }
 }
 
-#if HWY_TARGET == HWY_AVX3
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
 Block first_index(const std::int16_t* at) { return hn::LoadU(kBlockTag, at); }
 Block next_index(Block index) { return hn::Add(index, hn::Set(kBlockTag, std::int16_t{1})); }
 
@@ -396,19 +400,23 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
   std::size_t column_room = 0;
   for (int i = 0; i < (alike ? 1 : 2); ++i) {
     const auto& plane = image.planes[i];
-    make_taps(plan.box.x, plan.box.width, plane.step_x, plane.width, plan.size.width, plan.mirror, plan.interpolation,
-              s.offsets, s.across[i]);
-    make_taps(plan.box.y, plan.box.height, plane.step_y, plane.height, plan.size.height, false, plan.interpolation,
-              s.offsets, s.down[i]);
+    make_taps(plan.box.x, plan.box.width, plane.step_x, plane.smooth_x, plane.width, plan.size.width, plan.mirror,
+              plan.interpolation, s.offsets, s.across[i]);
+    make_taps(plan.box.y, plan.box.height, plane.step_y, plane.smooth_y, plane.height, plan.size.height, false,
+              plan.interpolation, s.offsets, s.down[i]);
     find_blocks(s.across[i]);
-    column_room = std::max<std::size_t>(column_room, s.across[i].high - s.across[i].low + 5 * short_lanes());
+    column_room = std::max<std::size_t>(
+        column_room, round_up(s.across[i].high - s.across[i].low, short_lanes()) + 5 * short_lanes());
   }
   const std::size_t line_room = s.across[0].padded;
   if (s.columns.size() < kRows * column_room) s.columns.resize(kRows * column_room);
   for (int i = 0; i < planes; ++i)
     if (s.lines[i].size() < kRows * line_room) s.lines[i].resize(kRows * line_room);
-  s.plane = static_cast<std::size_t>(plan.size.area()) + PlanarImage::kSlack;
+  s.plane = round_up(plan.size.area(), PlanarImage::kSlack) + PlanarImage::kSlack;
   if (s.pixels.size() < 3 * s.plane) s.pixels.resize(3 * s.plane);
+
+  std::array<const std::int16_t*, 3> lines{};  // of grey three times the same
+  for (int i = 0; i < 3; ++i) lines[i] = s.lines[std::min(i, planes - 1)].data();
 
   for (int y = 0; y < plan.size.height; y += kRows) {
     const int rows = std::min(kRows, plan.size.height - y);
@@ -421,8 +429,8 @@ void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s)
     }
     for (int row = 0; row < rows; ++row) {
       const std::size_t line = row * line_room;
-      store_row(image.colors, s.lines[0].data() + line, s.lines[1].data() + line, s.lines[2].data() + line,
-                plan.size.width, s.pixels.data() + static_cast<std::ptrdiff_t>(y + row) * plan.size.width, s.plane);
+      store_row(image.colors, lines[0] + line, lines[1] + line, lines[2] + line, plan.size.width,
+                s.pixels.data() + static_cast<std::ptrdiff_t>(y + row) * plan.size.width, s.plane);
     }
   }
 }
@@ -769,7 +777,7 @@ HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
   for (int k = 0; k <= radius; ++k) s.blur_weights[k] = in_shorts(plan.blur_weights[radius + k]);
   const std::int16_t* const weights = s.blur_weights.data();
   const std::ptrdiff_t stride = round_up(width, short_lanes());
-  const int border = radius + short_lanes();
+  const int border = round_up(radius, short_lanes()) + short_lanes();
   const std::ptrdiff_t line_room = stride + std::ptrdiff_t{2} * border;
   if (s.columns.size() < static_cast<std::size_t>(kRows * line_room)) s.columns.resize(kRows * line_room);
   // With the rows that the border adds, which are made once each.

@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/planar_image.h>
 #include <unlabel/augment/resize.h>
+#include <unlabel/augment/scratch.h>
 
 #include <opencv2/core/types.hpp>
 
@@ -46,28 +47,28 @@ struct ResizeTaps {
   int high = 0;
   int count = 0;
   int padded = 0;  ///< outputs, rounded up to whole vectors; those beyond the last repeat it
-  std::vector<std::int32_t> first;
-  std::vector<float> weights;
-  std::vector<std::int16_t> shorts;  ///< the weights in 32768ths, or half of them
+  LineVector<std::int32_t> first;
+  LineVector<float> weights;
+  LineVector<std::int16_t> shorts;  ///< the weights in 32768ths, or half of them
   bool halved = false;
   // Along a line, of each block of outputs that are made at once: the first input, from `low` on, how many follow that it may take, and of
   // each output where in them it begins.
-  std::vector<std::int32_t> begins;
-  std::vector<std::int32_t> spans;
-  std::vector<std::int16_t> index;
+  LineVector<std::int32_t> begins;
+  LineVector<std::int32_t> spans;
+  LineVector<std::int16_t> index;
 };
 
 /// Memory that a thread uses view after view.
 struct ViewScratch {
   std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the others where they have fewer samples
-  std::vector<float> offsets;                  ///< of each output's first input, in pixels from its center
+  LineVector<float> offsets;                   ///< of each output's first input, in pixels from its center
   // Levels in 64ths:
-  std::vector<std::int16_t> columns;                 ///< rows not yet resized across, or not yet blurred
-  std::array<std::vector<std::int16_t>, 3> lines{};  ///< the same, resized
-  std::vector<std::int16_t> rows;                    ///< a plane, blurred along its rows
-  std::vector<std::uint8_t> pixels;                  ///< the view: three planes of levels, `plane` apart
+  LineVector<std::int16_t> columns;                 ///< rows not yet resized across, or not yet blurred
+  std::array<LineVector<std::int16_t>, 3> lines{};  ///< the same, resized
+  LineVector<std::int16_t> rows;                    ///< a plane, blurred along its rows
+  LineVector<std::uint8_t> pixels;                  ///< the view: three planes of levels, `plane` apart
   std::size_t plane = 0;
-  std::vector<std::int16_t> blur_weights;  ///< of distance 0, 1, ..., in 32768ths
+  LineVector<std::int16_t> blur_weights;  ///< of distance 0, 1, ..., in 32768ths
 };
 
 /// Makes the view: 3 x height x width floats, CHW. The box must lie within the image.

@@ -1,12 +1,16 @@
 #include <unlabel/augment/contact_sheet.h>
 #include <unlabel/augment/encode.h>
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/image_header.h>
 #include <unlabel/augment/presets.h>
 #include <unlabel/augment/view_kernel.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
+
+#include <fcntl.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +19,9 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <limits>
+#include <optional>
+#include <string_view>
 #include <thread>
 
 namespace unlabel::launch {
@@ -79,10 +86,17 @@ MultiCrop views_of(const CommandLine& line, const ViewOptions& options) {
 }
 
 Source read_source(const std::string& path) {
-  const std::string bytes = data::read_text_file(path);
   Source source;
-  source.bytes.assign(bytes.begin(), bytes.end());
+  data::read_file(AT_FDCWD, path.c_str(), path, data::kMaxFileBytes, source.bytes);
   return source;
+}
+
+/// By its first bytes, so that a film is not read whole.
+bool looks_like_image(const std::string& path) {
+  constexpr std::uint64_t kStart = 64;
+  std::vector<std::uint8_t> start;
+  data::read_file(AT_FDCWD, path.c_str(), path, std::numeric_limits<std::uint64_t>::max(), start, kStart);
+  return augment::image_format(start) != augment::ImageFormat::kUnknown;
 }
 
 void write_png(const std::string& path, const cv::Mat& picture) {
@@ -220,17 +234,40 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-/// The views with only the crop, the normalisation and steps up to each name: what a step costs is what it adds.
-MultiCrop up_to(const MultiCrop& crops, std::size_t steps) {
+/// The views with only the first `count` steps and the normalisation; nullopt where that is no pipeline: a Grayscale is missing, say, or
+/// what makes all views equally large.
+std::optional<MultiCrop> up_to(const MultiCrop& crops, std::size_t count) {
   std::vector<MultiCrop::Group> groups;
-  for (const auto& group : crops.groups()) {
-    std::vector<Step> kept;
-    for (std::size_t i = 0; i < group.pipeline.steps().size(); ++i)
-      if (i < steps || std::holds_alternative<Normalize>(group.pipeline.steps()[i]))
-        kept.push_back(group.pipeline.steps()[i]);
-    groups.push_back({group.count, Pipeline(std::move(kept))});
+  try {
+    for (const auto& group : crops.groups()) {
+      std::vector<Step> kept;
+      for (std::size_t i = 0; i < group.pipeline.steps().size(); ++i)
+        if (i < count || std::holds_alternative<Normalize>(group.pipeline.steps()[i]))
+          kept.push_back(group.pipeline.steps()[i]);
+      groups.push_back({group.count, Pipeline(std::move(kept))});
+    }
+    return MultiCrop(std::move(groups), crops.exact());
+  } catch (const UsageError&) {
+    return std::nullopt;
   }
-  return MultiCrop(std::move(groups), crops.exact());
+}
+
+std::string joined(const std::vector<std::string>& words, std::string_view between) {
+  std::string all;
+  for (const auto& word : words) all.append(all.empty() ? "" : between).append(word);
+  return all;
+}
+
+/// What the steps at `place` of the groups' pipelines are called, together; "" where all are a Normalize or none is left.
+std::string names_at(const MultiCrop& crops, std::size_t place) {
+  std::vector<std::string> names;
+  for (const auto& group : crops.groups()) {
+    const auto& steps = group.pipeline.steps();
+    if (place >= steps.size() || std::holds_alternative<Normalize>(steps[place])) continue;
+    std::string name(augment::name(steps[place]));
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+  }
+  return joined(names, " or ");
 }
 
 int bench(const std::vector<std::string>& arguments) {
@@ -271,6 +308,7 @@ int bench(const std::vector<std::string>& arguments) {
   for (const auto& path : paths) {
     if (static_cast<int>(photos.size()) == most) break;
     try {
+      if (!looks_like_image(path)) throw Error(path, ": no image");
       auto source = read_source(path);
       augment::decode(source, options.decode);
       photos.push_back(std::move(source));
@@ -287,11 +325,17 @@ int bench(const std::vector<std::string>& arguments) {
     std::vector<double> milliseconds, added;  ///< round by round; and what it took more than the one before it
   };
   std::vector<Measured> all;
-  const auto& steps = crops.pipeline(0).steps();
-  for (std::size_t i = 1; i <= steps.size(); ++i) {
-    if (std::holds_alternative<Normalize>(steps[i - 1])) continue;
-    const std::string name(augment::name(steps[i - 1]));
-    all.push_back({i == 1 ? "decode, " + name + ", to floats" : name, up_to(crops, i), {}, {}});
+  std::size_t longest = 0;
+  for (const auto& group : crops.groups()) longest = std::max(longest, group.pipeline.steps().size());
+  std::vector<std::string> names = {"decode"};
+  for (std::size_t i = 1; i <= longest; ++i) {
+    const auto name = names_at(crops, i - 1);
+    if (name.empty()) continue;
+    names.push_back(name);
+    auto views = up_to(crops, i);
+    if (!views) continue;  // measured with the next
+    all.push_back({joined(names, ", ") + (all.empty() ? ", to floats" : ""), std::move(*views), {}, {}});
+    names.clear();
   }
   all.push_back({"all", crops, {}, {}});
   constexpr int kRounds = 15;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include <algorithm>
 
@@ -46,6 +47,25 @@ TEST(ContactSheet, HasTheImageAndEveryView) {
       cv::inRange(sheet(cv::Rect(480 + 24, 12, 240, 240)), cv::Scalar::all(255), cv::Scalar::all(255), white);
       EXPECT_LT(cv::countNonZero(white), 240 * 240) << name << ": the first view is not on its sheet";
     }
+}
+
+TEST(ContactSheet, OutlinesWhatIsCroppedFromACrop) {
+  const auto crops = MultiCrop::from_json(nlohmann::json::parse(
+      R"({"views": [{"count": 1, "pipeline": [{"op": "CenterCrop", "size": 100},
+          {"op": "RandomResizedCrop", "size": 32, "scale": [1, 1], "ratio": [1, 1]}]}]})"));
+  const cv::Mat sheet = contact_sheet({{}, cv::Mat(200, 200, CV_8UC3, cv::Scalar::all(255))}, crops, {1, 0, 0, 0});
+  cv::Mat gray;
+  cv::cvtColor(sheet(cv::Rect(12, 12, 492, 492)), gray, cv::COLOR_RGB2GRAY);
+  const cv::Rect outline = cv::boundingRect(cv::Mat(gray < 250));
+  EXPECT_NEAR(outline.x, 492 / 4, 3) << "the middle half of the image";
+  EXPECT_NEAR(outline.width, 492 / 2, 6);
+  EXPECT_NEAR(outline.height, 492 / 2, 6);
+}
+
+TEST(ContactSheet, ShowsThinViews) {
+  const auto crops = MultiCrop::from_json(nlohmann::json::parse(
+      R"({"views": [{"count": 1, "pipeline": [{"op": "RandomResizedCrop", "size": [2000, 1]}]}]})"));
+  EXPECT_NO_THROW(contact_sheet({{}, cv::Mat(20, 20, CV_8UC3, cv::Scalar::all(9))}, crops, {1, 0, 0, 0}));
 }
 
 }  // namespace

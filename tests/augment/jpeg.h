@@ -46,4 +46,17 @@ inline std::vector<std::uint8_t> encode_jpeg(const cv::Mat& image, J_COLOR_SPACE
   return bytes;
 }
 
+/// Puts an EXIF segment with an orientation behind the JPEG's first two bytes.
+inline std::vector<std::uint8_t> with_orientation(std::vector<std::uint8_t> jpeg, int orientation, bool big_endian) {
+  using Bytes = std::vector<std::uint8_t>;
+  const auto o = static_cast<std::uint8_t>(orientation);
+  Bytes exif{0xFF, 0xE1, 0, 34, 'E', 'x', 'i', 'f', 0, 0};
+  const Bytes tiff =
+      big_endian ? Bytes{'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, o, 0, 0, 0, 0, 0, 0}
+                 : Bytes{'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 0x01, 3, 0, 1, 0, 0, 0, o, 0, 0, 0, 0, 0, 0, 0};
+  exif.insert(exif.end(), tiff.begin(), tiff.end());
+  jpeg.insert(jpeg.begin() + 2, exif.begin(), exif.end());
+  return jpeg;
+}
+
 }  // namespace unlabel::augment

@@ -8,7 +8,9 @@
 #include <opencv2/core.hpp>
 
 #include <cmath>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <thread>
 
 namespace unlabel::augment {
@@ -69,6 +71,9 @@ TEST(Pipeline, SaysWhatIsWrong) {
   EXPECT_EQ(refusal_of(R"([{"op": "Resize", "size": 64}])"),
             "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
             "[height, width]");
+  EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop", "size": [1, 8192]}, {"op": "Resize", "size": 8192}])")
+                .rfind("pipeline step 2 (Resize): ", 0),
+            0u);
   EXPECT_EQ(refusal_of("{}"), R"(a pipeline is a list of steps, like [{"op": "CenterCrop", "size": 224}])");
   for (const char* wrong : {R"([{"op": "CenterCrop", "size": 0}])", R"([{"op": "CenterCrop", "size": 1000000000}])",
                             R"([{"op": "CenterCrop", "size": [3]}])", R"([{"op": 3}])", R"([3])", R"([null])", R"([])",
@@ -183,6 +188,7 @@ TEST(Pipeline, ChecksWhatItReplays) {
   EXPECT_NE(with(0, DrawnBlur{}), "(accepted)");
   EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 2}}), "(accepted)");
   EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 3}, 1, 1, 1, 7}), "(accepted)");
+  EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 3}, -0.5}), "(accepted)") << "a factor";
   EXPECT_NE(refusal([&] { pipeline.apply(image, {}, out.data()); }), "(accepted)");
   EXPECT_NE(refusal([&] { pipeline.apply(cv::Mat(), good, out.data()); }), "(accepted)");
   EXPECT_NE(
@@ -241,6 +247,15 @@ TEST(Presets, AreAsPublished) {
   EXPECT_EQ(preset("deepcluster").shape(0), (OutputShape{3, 224, 224}));
   EXPECT_EQ(preset("eval").groups()[0].pipeline.to_json()[0]["size"], 256);
   EXPECT_EQ(preset("eval", {.global_size = 32}).groups()[0].pipeline.to_json()[0]["size"], json({32, 32}));
+}
+
+TEST(Presets, AreWhatTheDocumentationWrites) {
+  std::ifstream file(std::string(UNLABEL_SOURCE_DIR) + "/docs/augment.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}}, fence = "```json\n";
+  const auto begin = text.find(fence);
+  ASSERT_NE(begin, std::string::npos);
+  const auto written = text.substr(begin + fence.size(), text.find("```", begin + fence.size()) - begin - fence.size());
+  EXPECT_EQ(MultiCrop::from_json(json::parse(written)).to_json(), preset("swav", {.local_count = 0}).to_json());
 }
 
 TEST(Presets, TakeOptions) {

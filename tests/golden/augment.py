@@ -6,20 +6,22 @@
                                                  (UNLABEL_AUGMENT_REFERENCE=DIR); never commit those
 
 A file holds arrays and, under __metadata__ "cases", a JSON list of {"op", "in", "out", parameters...}. Images are height x width x channels.
-Made with torch 2.11, torchvision 0.26, Pillow 13.0, SciPy 1.17.
+Made with torch 2.11, torchvision 0.26, Pillow 13.0, SciPy 1.17 (the reference needs no SciPy).
 """
 import argparse
 import colorsys
+import io
 import json
 import os
 import random
 
 import numpy as np
+import PIL
 import torch
 import torchvision.transforms.functional as F
-from PIL import Image
+from PIL import Image, ImageFilter
 from safetensors.numpy import save_file
-from scipy import ndimage
+from torchvision.transforms import RandomResizedCrop
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILTERS = {"bilinear": F.InterpolationMode.BILINEAR, "bicubic": F.InterpolationMode.BICUBIC}
@@ -124,6 +126,7 @@ def torchvision_float(cases, name):
 
 def byol_float(cases, name):
     """BYOL's definitions (arXiv:2006.07733, appendix B and the published code), in float64."""
+    from scipy import ndimage
     image = cases.arrays[name].astype(np.float64)
 
     def hsv(change):
@@ -205,13 +208,88 @@ def shipped():
     cases.save(os.path.join(HERE, "augment_float.safetensors"))
 
 
+def apply_steps(pil, steps, drawn, blur):
+    """A pipeline in our JSON by torchvision's functions of PIL images, up to the normalisation."""
+    for step, values in zip(steps, drawn):
+        if step["op"] == "RandomResizedCrop":
+            pil = F.resized_crop(pil, values["y"], values["x"], values["height"], values["width"], [step["size"]] * 2,
+                                 FILTERS[step.get("interpolation", "bilinear")])
+        elif not values.get("apply"):
+            continue
+        elif step["op"] == "RandomHorizontalFlip":
+            pil = F.hflip(pil)
+        elif step["op"] == "ColorJitter":
+            for index in values["order"]:
+                name = ["brightness", "contrast", "saturation", "hue"][index]
+                if step.get(name):
+                    pil = getattr(F, "adjust_" + name)(pil, values[name])
+        elif step["op"] == "RandomGrayscale":
+            pil = F.to_grayscale(pil, 3)
+        elif step["op"] == "GaussianBlur":
+            pil = blur(pil, values["sigma"])
+    return np.asarray(pil)
+
+
+def torchvision_blur(pil, sigma):
+    """23 taps, as SwAV and SimCLR have them; rounded to 8 bits. Ours leaves out taps that do not matter."""
+    return F.gaussian_blur(pil, 23, sigma)
+
+
+def pillow_blur(pil, sigma):
+    """What the released code of SwAV calls: three boxes in a Gaussian's place."""
+    return pil.filter(ImageFilter.GaussianBlur(sigma))
+
+
+def pipelines(cases, pil, rng):
+    """Views of a photograph with what was drawn for them: each operation by itself behind a crop, and the whole of SwAV's."""
+    def add(group, steps, drawn, blur=torchvision_blur):
+        drawn = [{"op": step["op"], **values} for step, values in zip(steps, drawn)]
+        cases.add("pipeline", "file", apply_steps(pil, steps, drawn, blur), group=group, steps=steps, drawn=drawn)
+
+    def crop(size, scale, **more):
+        y, x, h, w = RandomResizedCrop.get_params(pil, scale, (3 / 4, 4 / 3))
+        return {"op": "RandomResizedCrop", "size": size, **more}, {"x": x, "y": y, "width": w, "height": h}
+
+    def jitter(p, **strengths):
+        factors = {name: rng.uniform(0.2, 1.8) for name in ("brightness", "contrast", "saturation")}
+        return ({"op": "ColorJitter", "p": p, **strengths},
+                {"apply": rng.random() < p, "order": rng.sample(range(4), 4), "hue": rng.uniform(-0.2, 0.2), **factors})
+
+    def blurred(p):
+        return {"op": "GaussianBlur", "p": p}, {"apply": rng.random() < p, "sigma": rng.uniform(0.1, 2)}
+
+    def chosen(op, p):
+        return {"op": op, "p": p}, {"apply": rng.random() < p}
+
+    strengths = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
+    add("resize to 224", *zip(crop(224, (0.14, 1))))
+    add("resize to 96", *zip(crop(96, (0.05, 0.14))))
+    add("bicubic to 224", *zip(crop(224, (0.08, 1), interpolation="bicubic")))
+    for name, strength in strengths.items():
+        add(name, *zip(crop(224, (0.14, 1)), jitter(1, **{name: strength})))
+    add("jitter", *zip(crop(224, (0.14, 1)), jitter(1, **strengths)))
+    add("blur", *zip(crop(224, (0.14, 1)), blurred(1)))
+    add("blur by Pillow's boxes", *zip(crop(224, (0.14, 1)), blurred(1)), blur=pillow_blur)
+    normalize = {"op": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.228, 0.224, 0.225]}, {}
+    for size, scale in [(224, (0.14, 1)), (96, (0.05, 0.14))]:
+        whole = [*zip(crop(size, scale), chosen("RandomHorizontalFlip", 0.5), jitter(0.8, **strengths), chosen("RandomGrayscale", 0.2),
+                      blurred(0.5), normalize)]
+        add(f"SwAV, {size}", *whole)
+        add(f"SwAV with Pillow's boxes, {size}", *whole, blur=pillow_blur)
+
+
 def reference(folder, photos):
+    if not PIL.__version__.startswith("13."):
+        raise SystemExit(f"the reference is Pillow 13, not {PIL.__version__}")
     os.makedirs(folder, exist_ok=True)
     rng = random.Random(7)
-    for index, file in enumerate(sorted(f for f in os.listdir(photos) if not f.startswith("."))):
-        with Image.open(os.path.join(photos, file)) as pil:
-            pil = pil.convert("RGB")
+    torch.manual_seed(7)
+    for index, file in enumerate(sorted(f for f in os.listdir(photos) if f.lower().endswith((".jpeg", ".jpg")))):
+        with open(os.path.join(photos, file), "rb") as stream:
+            data = stream.read()
+        pil = Image.open(io.BytesIO(data)).convert("RGB")
         cases = Cases()
+        cases.image("file", np.frombuffer(data, np.uint8).reshape(-1, 1, 1))
         cases.image("photo", np.asarray(pil))
         for size, scale in [((224, 224), 0.6), ((96, 96), 0.3)]:
             w, h = max(1, round(pil.width * scale)), max(1, round(pil.height * scale))
@@ -221,6 +299,7 @@ def reference(folder, photos):
                 cases.add("resized_crop", "photo", np.asarray(result), box=box, size=size, filter=filter)
         if index % 10 == 0:
             views(cases, "photo", 2, (224, 224), rng)
+        pipelines(cases, pil, rng)
         cases.save(os.path.join(folder, file + ".safetensors"))
     cases = Cases()
     every = np.arange(1 << 24, dtype=np.uint32).reshape(4096, 4096)

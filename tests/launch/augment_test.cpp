@@ -109,6 +109,26 @@ TEST(CiAugment, MeasuresAFolder) {
   EXPECT_NE(outcome.out.find(" images a second"), std::string::npos) << outcome.out;
 }
 
+TEST(CiAugment, MeasuresEveryPresetStepByStep) {
+  const TemporaryFolder folder;
+  make_images(folder / "photos", 2, 40, 1);
+  std::ofstream(folder / "own.json") << R"({"views": [{"count": 1, "pipeline": [{"op": "RandomResizedCrop", "size": 8},
+      {"op": "Grayscale"}, {"op": "Normalize", "mean": [0.5], "std": [0.5]}]}]})";
+  const auto steps = [&](const std::string& option, const std::string& value) {
+    const auto outcome = unlabel(
+        {"augment", "bench", folder / "photos", option, value, "--seconds", "0.01", "--json", folder / "bench.json"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    std::string names;
+    const auto result = nlohmann::json::parse(std::ifstream(folder / "bench.json"));
+    for (const auto& step : result.at("steps")) names += step.at("step").get<std::string>() + "; ";
+    return names;
+  };
+  for (const auto& preset : augment::preset_names()) EXPECT_NE(steps("--preset", preset), "");
+  EXPECT_EQ(steps("--preset", "eval"), "decode, Resize, CenterCrop, to floats; ");
+  EXPECT_NE(steps("--preset", "byol").find("RandomSolarize"), std::string::npos) << "the second view's";
+  EXPECT_EQ(steps("--views", folder / "own.json"), "decode, RandomResizedCrop, Grayscale, to floats; ");
+}
+
 TEST(CiAugment, SaysWhatIsWrong) {
   const TemporaryFolder folder;
   make_images(folder / "photos", 1, 40, 1);

@@ -21,6 +21,10 @@ expect "5 passed, 8 failed, 3 skipped" --seconds 1801 --limit-minutes 30 "$work/
 expect "0 passed, 1 failed" --seconds 90 "$work/empty"
 expect "5 passed, 8 failed, 3 skipped" --seconds 90 --record "$work/results.md" "$work/results" "$work/empty"
 
+# Why a script was skipped is told.
+python3 "$here/../../scripts/test_summary" --build-seconds 60 --seconds 90 "$work/results" >"$work/summary" || true
+grep -q '^skipped: skips (no data) ' "$work/summary" || { echo "no reason is given" && cat "$work/summary" && exit 1; }
+
 # The record is rewritten between its markers, and what surrounds them stays.
 echo "after" >>"$work/results.md"
 expect "5 passed, 7 failed, 3 skipped" --seconds 90 --record "$work/results.md" "$work/results"
