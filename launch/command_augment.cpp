@@ -354,9 +354,11 @@ int bench(const std::vector<std::string>& arguments) {
       {"folder", folder},       {"images", photos.size()},   {"unreadable", unread},
       {"threads", threads},     {"fused", crops.fused()},    {"instruction_set", augment::instruction_set()},
       {"views", crops.views()}, {"images_per_second", rate}, {"milliseconds", milliseconds}};
-  print_line(options.json, concat(photos.size(), " images (", unread, " files are none), ", crops.views(),
-                                  " views each, ", threads, threads == 1 ? " thread, " : " threads, ",
-                                  crops.fused() ? augment::instruction_set() : "the exact way"));
+  print_line(
+      options.json,
+      concat(photos.size(), " images", unread > 0 ? concat(" (", unread, " more files are none)") : "", ", ",
+             crops.views(), crops.views() == 1 ? " view each, " : " views each, ", threads,
+             threads == 1 ? " thread, " : " threads, ", crops.fused() ? augment::instruction_set() : "the exact way"));
   char text[128];
   std::snprintf(text, sizeof text, "%.1f images a second, %.3f ms of a thread for one", rate, milliseconds);
   print_line(options.json, text);
