@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <numeric>
 #include <vector>
 
 namespace {
@@ -23,11 +24,18 @@ bool succeeds(const Act& act) {
   }
 }
 
-void make_views(const PlanarImage& planes) {
-  static const Pipeline pipeline({RandomResizedCrop{{24, 17}}, RandomHorizontalFlip{},
-                                  ColorJitter{1, 0.8, 0.8, 0.8, 0.2}, GaussianBlur{0.5}, Normalize{}});
-  static std::vector<float> view(pipeline.output_shape().size());
-  for (std::uint64_t sample = 0; sample < 4; ++sample)
+/// Views of a size and interpolation that the file's bytes choose, so that inputs reach every end of a row of vectors. The first bytes are
+/// the same in all files of a format: all of them are summed.
+void make_views(const PlanarImage& planes, const std::vector<std::uint8_t>& bytes) {
+  const auto choice = std::accumulate(bytes.begin(), bytes.end(), 0u);
+  RandomResizedCrop crop{
+      {1 + static_cast<int>(choice % 40), 1 + static_cast<int>(choice / 40 % 40)}, {0.0001, 1}, {0.01, 100}};
+  if (choice / 1600 % 2 == 1) crop.interpolation = Interpolation::kBicubic;
+  GaussianBlur blur{0.5};
+  if (choice / 3200 % 8 == 1) blur = {0.5, {0.1, 18}, 0, Border::kZero};
+  const Pipeline pipeline({crop, RandomHorizontalFlip{}, ColorJitter{1, 0.8, 0.8, 0.8, 0.2}, blur, Normalize{}});
+  std::vector<float> view(pipeline.output_shape().size());  // exactly as large, for AddressSanitizer
+  for (std::uint64_t sample = 0; sample < 2; ++sample)
     apply_fused(pipeline, planes, pipeline.draw(planes.size, {0, 0, sample, 0}), view.data());
 }
 
@@ -46,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (decoded && (image.empty() || image.type() != CV_8UC3 || image.total() > 1 << 20)) std::abort();
       if (succeeds([&] { decode_planes(source, options, planes); }) != decoded) std::abort();
       if (decoded && planes.size != image.size()) std::abort();
-      if (decoded && !turn && !strict) make_views(planes);
+      if (decoded && !turn && !strict) make_views(planes, source.bytes);
     }
   return 0;
 }

@@ -1,5 +1,6 @@
-// Any text is settings, or a UsageError: options, pipelines, and what the planner makes of them.
+// Any text is settings, or a UsageError: options, pipelines, what was drawn for them, and what the planner makes of them.
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/fused_view.h>
 #include <unlabel/augment/multi_crop.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/presets.h>
@@ -10,9 +11,41 @@
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <vector>
+
+namespace {
+
+using namespace unlabel;
+
+/// What is accepted as drawn parameters comes back the same, and makes a view or is refused.
+void replay(const nlohmann::json& json, bool fused) {
+  using namespace augment;
+  const std::vector<Step> steps{RandomResizedCrop{{8, 5}}, RandomHorizontalFlip{}, ColorJitter{1, 0.4, 0.4, 0.4, 0.1},
+                                RandomGrayscale{},         GaussianBlur{},         RandomSolarize{}};
+  static const Pipeline for_planes(steps), any([&] {
+    auto more = steps;
+    more.insert(more.end(), {PadShift{}, Normalize{}});
+    return more;
+  }());
+  static const cv::Mat image(24, 31, CV_8UC3, cv::Scalar(10, 200, 90));
+  static const PlanarImage planes = [] {
+    PlanarImage made;
+    made.assign(image);
+    return made;
+  }();
+  const Pipeline& pipeline = fused ? for_planes : any;
+  const auto drawn = pipeline.drawn_from_json(json);
+  if (pipeline.drawn_from_json(pipeline.drawn_to_json(drawn)) != drawn) std::abort();
+  std::vector<float> view(pipeline.output_shape().size());
+  if (fused)
+    apply_fused(pipeline, planes, drawn, view.data());
+  else
+    pipeline.apply(image, drawn, view.data());
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace unlabel;
   const auto json = nlohmann::json::parse(data, data + size, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return 0;
   const auto tried = [](const std::function<void()>& action) {
@@ -32,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto crops = augment::MultiCrop::from_json(json);
     if (augment::MultiCrop::from_json(crops.to_json()).to_json() != crops.to_json()) std::abort();
   });
+  for (const bool fused : {false, true}) tried([&] { replay(json, fused); });
   if (!json.is_object()) return 0;
   for (const char* method : {"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"}) {
     auto given = json;
