@@ -17,7 +17,7 @@ void refuse_what_cannot_run(const ResolvedOptions& resolved) {
   const auto method = ssl::make_method(options.method, options.methods,
                                        {options.encoder, resolved.dataset->size(), options.batch_size,
                                         options.micro_batch, options.seed, ssl::single_process()});
-  method->check_views(make_views(options));
+  ssl::require_views(*method, make_views(options));
 }
 
 }  // namespace

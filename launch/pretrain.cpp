@@ -279,7 +279,7 @@ std::shared_ptr<ssl::Method> Run::make_method() {
   auto method =
       ssl::make_method(options_.method, options_.methods,
                        {options_.encoder, dataset_->size(), options_.batch_size, micro_batch_, options_.seed, group_});
-  method->check_views(views_);
+  ssl::require_views(*method, views_);
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
     ssl::together(*group_, [&] { *init_report_ = start_from(options_.init, method->encoder()); });

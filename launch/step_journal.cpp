@@ -13,7 +13,8 @@ namespace unlabel::launch {
 namespace {
 
 // Collapse is looked for ten times in each twenty-fifth of a run, every ten steps at least, and judged from the first of them on, so that
-// what is bad is told within a tenth of the run. No network has learned anything in fewer than 50 steps; and 5,000 are enough.
+// what is bad is told within a tenth of the run. No network has learned anything in fewer than 50 steps, so that a run of less than
+// about 540 steps is told later than that; and 5,000 are enough.
 std::int64_t watch_every(std::int64_t total) { return std::clamp<std::int64_t>(total / 250, 1, 10); }
 std::int64_t judged_from(std::int64_t total) { return std::clamp<std::int64_t>(total / 25, 50, 5000); }
 

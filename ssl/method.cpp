@@ -14,4 +14,10 @@ std::vector<ParameterGroup> Method::parameter_groups() {
   return {group};
 }
 
+void require_views(Method& method, const augment::MultiCrop& views) {
+  method.check_views(views);
+  for (int view = 0; view < views.views(); ++view)
+    method.encoder().check_size(views.shape(view).height, views.shape(view).width);
+}
+
 }  // namespace unlabel::ssl

@@ -102,7 +102,7 @@ struct Method : torch::nn::Module {
   /// Forward pass and loss of one micro-batch.
   virtual Loss loss(const Views& views, const Step& step) = 0;
 
-  /// Throws UsageError when the method cannot learn from such views. Asked before a run leaves anything behind.
+  /// Throws UsageError when the method cannot learn from such views. Asked before a run leaves anything behind (require_views).
   virtual void check_views(const augment::MultiCrop&) const {}
 
   /// DeepCluster: new assignments. What it returns goes into the log with the epoch's first step.
@@ -140,5 +140,8 @@ struct Method : torch::nn::Module {
   /// What evaluation and export take.
   virtual Encoder& encoder() = 0;
 };
+
+/// Throws UsageError when the method cannot learn from such views, or its encoder cannot take them.
+void require_views(Method& method, const augment::MultiCrop& views);
 
 }  // namespace unlabel::ssl

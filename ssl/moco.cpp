@@ -57,8 +57,11 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
   const auto mine = scene.at_once();
   const auto ranks = std::max<std::int64_t>(1, norm_group_ / mine);
   if ((norm_group_ <= mine ? mine % norm_group_ : norm_group_ % mine) != 0 || group_->world_size() % ranks != 0)
-    throw UsageError("--moco.norm-group ", norm_group_, " does not divide a batch of ", mine * group_->world_size(),
-                     " among ", group_->world_size(), " rank(s): give a divisor of ", mine);
+    throw UsageError(
+        "--moco.norm-group ", norm_group_, " does not divide the ", mine, " images that ",
+        group_->world_size() > 1 ? "each rank" : "the network",
+        scene.micro_batch > 0 ? " takes at once (--micro-batch)" : concat(" takes of a batch of ", scene.global_batch),
+        ": give a divisor of ", mine);
   norm_ranks_ = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
   const auto head = [&](const Encoder& network) {
     return Projector(ProjectorOptions{.in = network.feature_dim(),

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace unlabel::ssl {
 
@@ -51,6 +52,8 @@ OptionTable table(OptimizerOptions& options) {
   t.add("lr", options.lr, "peak learning rate, for the global batch in use");
   t.add("momentum", options.momentum, "momentum of sgd, lars and larc");
   t.add("nesterov", options.nesterov, "Nesterov's momentum");
+  t.add("lr_in_momentum", options.lr_in_momentum,
+        "sgd, lars, larc: momentum adds up updates with their rates (SimCLR's LARS), not directions");
   t.add("weight_decay", options.weight_decay, "weight decay");
   t.add("trust_coefficient", options.trust_coefficient, "lars, larc: ratio of update to weight norms");
   t.add("clip", options.clip, "larc: never more than the plain learning rate");
@@ -150,12 +153,14 @@ void Optimizer::step(double lr) {
     } else {
       direction = bundle.weight_decay == 0 ? gradients : at::_foreach_add(gradients, parameters, bundle.weight_decay);
     }
+    double remaining = rate;
     if (bundle.momentum > 0) {
+      if (options_.lr_in_momentum) direction = at::_foreach_mul(direction, std::exchange(remaining, 1));
       at::_foreach_mul_(first, bundle.momentum);
       at::_foreach_add_(first, direction);
       direction = options_.nesterov ? at::_foreach_add(direction, first, bundle.momentum) : first;
     }
-    at::_foreach_add_(parameters, direction, -rate);
+    at::_foreach_add_(parameters, direction, -remaining);
   }
 }
 

@@ -19,6 +19,7 @@ struct OptimizerOptions {
   double lr = 0.6;                     ///< peak learning rate; the schedule says what it is at each iteration
   double momentum = 0.9;               ///< sgd, lars, larc
   bool nesterov = false;               ///< sgd, lars, larc
+  bool lr_in_momentum = false;         ///< sgd, lars, larc: each update keeps the rate that it was made with
   double weight_decay = 1e-6;          ///< added to the gradient; adamw: decoupled
   double trust_coefficient = 0.001;    ///< lars, larc: eta
   bool clip = false;                   ///< larc: never more than the plain learning rate
@@ -36,11 +37,13 @@ OptionTable table(OptimizerOptions& options);
 ///     larc:   d = (g + wd w) a,  a = eta |w| / (|g| + wd |w| + eps);  clip: a = min(a / l, 1)
 ///     lars:   d = (g + wd w) a,  a = eta |w| / |g + wd w|
 ///     then    b = momentum b + d;  w -= l b       (nesterov: w -= l (d + momentum b))
+///     or      b = momentum b + l d;  w -= b       (lr_in_momentum; nesterov: w -= l d + momentum b)
 ///     adamw:  w -= l wd w;  m += (1 - beta1)(g - m);  v = beta2 v + (1 - beta2) g^2;
 ///             w -= l m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 ///
 /// sgd and adamw are PyTorch's. larc is apex's LARC around SGD, with which SwAV was trained: where |w| or |g| is 0, d
-/// is g alone, without weight decay. lars is BYOL's released code: where a norm is 0, a = 1. (LARS: You et al. 2017,
+/// is g alone, without weight decay. lars is BYOL's released code: where a norm is 0, a = 1; SimCLR's is the same with
+/// lr_in_momentum, as the paper of LARS has it, which differs while the rate changes. (LARS: You et al. 2017,
 /// arXiv:1708.03888; AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101.) Without adaptation (`exclude_bias_and_norm`,
 /// ParameterGroup::adapt) both are sgd.
 ///

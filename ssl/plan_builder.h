@@ -54,6 +54,9 @@ std::int64_t round_to(double value, std::int64_t step, std::int64_t least);
 /// The value with two significant digits, as a person would write it (0.00013).
 double two_digits(double value);
 
+/// Whether the settings name AlexNet or VGG-16, which take images of 224 pixels only, and have neither stems nor residual blocks.
+bool only_224(const nlohmann::json& settings);
+
 /// Collects choices; what was given comes first. The functions named after settings make the choices that all methods share.
 class PlanBuilder {
  public:
@@ -72,11 +75,12 @@ class PlanBuilder {
   /// Up to 64 pixels, where published recipes for CIFAR hold.
   bool small() const { return input_.median_short_side <= 64; }
 
-  /// AlexNet and VGG-16 take images of 224 pixels only.
-  bool only_224() const;
+  bool only_224() const { return ssl::only_224(input_.given); }
 
   std::int64_t global_size();  ///< augment.global_size
-  std::int64_t encoder();      ///< encoder.arch and encoder.stem; returns the dimensions of its features
+  std::int64_t encoder();      ///< encoder.arch and, of a ResNet, encoder.stem; returns the dimensions of its features
+  /// encoder.zero_init_residual of a ResNet.
+  void zero_init_residual();
   std::int64_t batch_size();
   std::int64_t epochs();
   /// For small images: global crops of a fifth of the area or more.
@@ -94,8 +98,8 @@ class PlanBuilder {
   double proportional_lr(double published, std::int64_t batch);
   /// One cluster for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images; and why.
   std::pair<std::int64_t, std::string> clusters() const;
-  /// The method's optimiser; another one that is given needs its learning rate given too.
-  void optimizer(const std::string& kind);
+  /// The method's optimiser, or another one that is given, which needs its learning rate given too; returns its kind.
+  std::string optimizer(const std::string& kind);
 
   /// The plan with its warnings.
   Plan take();

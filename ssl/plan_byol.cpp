@@ -18,7 +18,7 @@ Plan plan_byol(const PlanInput& input) {
     plan.no_blur();
   }
   const auto features = plan.encoder();
-  plan.choose<bool>("encoder.zero_init_residual", true, "as released");
+  plan.zero_init_residual();
 
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();

@@ -15,12 +15,12 @@ Plan plan_simclr(const PlanInput& input) {
   const auto features = plan.encoder();
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();
-  plan.optimizer("lars");
+  if (plan.optimizer("lars") == "lars") plan.choose<bool>("optimizer.lr_in_momentum", true, "as released");
   plan.choose<double>("optimizer.lr", two_digits(0.075 * std::sqrt(static_cast<double>(batch))),
                       "the paper's root rule, 0.075 times the root of the batch");
   plan.choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
   plan.choose<bool>("optimizer.exclude_bias_and_norm", true, "as released");
-  plan.choose<bool>("encoder.zero_init_residual", true, "as released");
+  plan.zero_init_residual();
   plan.choose<std::string>("schedule.kind", "cosine", "the paper's");
   plan.choose<double>("schedule.warmup_epochs", std::min(10.0, static_cast<double>(epochs) / 10),
                       "the paper's, at most a tenth of the run");
@@ -63,10 +63,14 @@ Plan plan_moco(const PlanInput& input) {
                       updates <= 19400
                           ? "the authors' for CIFAR-10"
                           : concat("for ", updates, " updates; published: 0.99 for 19400 and 0.999 for a million"));
-  auto together = std::min<std::int64_t>(32, batch);
-  while (batch % together != 0) --together;
+  const auto micro_batch = find_setting<std::int64_t>(input.given, "micro_batch").value_or(0);
+  const auto at_once = micro_batch > 0 ? micro_batch : batch;
+  auto together = std::min<std::int64_t>(32, at_once);
+  while (at_once % together != 0) --together;
   plan.choose<std::int64_t>("moco.norm_group", together,
-                            together == 32 ? "released: 256 images on 8 GPUs" : "a divisor of the batch");
+                            together == 32    ? "released: 256 images on 8 GPUs"
+                            : micro_batch > 0 ? "a divisor of the micro-batch"
+                                              : "a divisor of the batch");
   return plan.take();
 }
 

@@ -51,11 +51,12 @@ std::vector<std::string> warn_swav(const nlohmann::json& settings, std::int64_t 
   if (prototypes && *prototypes > images)
     warn(*prototypes, " prototypes for ", images, " images: give fewer than images, --swav.prototypes ",
          std::max<std::int64_t>(2, images / 4));
-  if (prototypes && usable && *prototypes > 4 * (*batch + length))
+  if (prototypes && usable && *prototypes > 4 * (*batch + length)) {
+    const auto enough = (*prototypes * 128 / 100 + *batch - 1) / *batch * *batch;
     warn(*prototypes, " prototypes for ", *batch + length,
-         " assigned samples (batch and queue): most get none; give fewer, a larger batch or "
-         "--swav.queue-length ",
-         (*prototypes * 128 / 100 + *batch - 1) / *batch * *batch);
+         " assigned samples (batch and queue): most get none; give fewer",
+         enough <= images ? concat(", a larger batch or --swav.queue-length ", enough) : " or a larger batch");
+  }
   if (queue && *queue > 0 && usable && length == 0)
     warn("a queue of ", *queue, " is shorter than a batch of ", *batch,
          " and is not used: give 0, or a multiple of the batch");

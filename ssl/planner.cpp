@@ -53,8 +53,8 @@ std::int64_t PlanBuilder::global_size() {
                                   : concat("half of the images have a short side of ", side, " pixels or less"));
 }
 
-bool PlanBuilder::only_224() const {
-  const auto arch = find_setting<std::string>(input_.given, "encoder.arch").value_or("");
+bool only_224(const json& settings) {
+  const auto arch = find_setting<std::string>(settings, "encoder.arch").value_or("");
   return arch == "alexnet" || arch == "vgg16";
 }
 
@@ -64,10 +64,15 @@ std::int64_t PlanBuilder::encoder() {
                                         large     ? "as published for ImageNet"
                                         : small() ? "small images"
                                                   : concat(images(), " images do not need a larger one"));
-  choose<std::string>("encoder.stem", small() ? "small" : "imagenet",
-                      small() ? "images of up to 64 pixels keep their resolution" : "images of more than 64 pixels");
+  if (!only_224())
+    choose<std::string>("encoder.stem", small() ? "small" : "imagenet",
+                        small() ? "images of up to 64 pixels keep their resolution" : "images of more than 64 pixels");
   const auto width = find_setting<std::int64_t>(input_.given, "encoder.width").value_or(64);
   return (arch == "resnet18" || arch == "resnet34" ? 8 : only_224() ? 64 : 32) * width;
+}
+
+void PlanBuilder::zero_init_residual() {
+  if (!only_224()) choose<bool>("encoder.zero_init_residual", true, "as released");
 }
 
 std::int64_t PlanBuilder::batch_size() {
@@ -93,10 +98,11 @@ std::int64_t PlanBuilder::epochs() {
                                                  : "small data sets need more passes");
 }
 
-void PlanBuilder::optimizer(const std::string& kind) {
+std::string PlanBuilder::optimizer(const std::string& kind) {
   const auto chosen = choose<std::string>("optimizer.kind", kind, "as published with the method");
   if (chosen != kind && !find_setting<double>(input_.given, "optimizer.lr"))
     throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ", kind, " only");
+  return chosen;
 }
 
 void PlanBuilder::multi_crop() {
@@ -227,7 +233,9 @@ std::vector<std::string> plan_warnings(const json& settings, std::int64_t images
   for (const char* setting : {"global", "local"})
     if (const auto size = number(concat("augment.", setting, "_size")); size && *size > median_short_side)
       warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,
-           " are only enlarged: give --augment.", setting, "-size ", median_short_side, " or less");
+           " are only enlarged: ",
+           only_224(settings) ? "give a ResNet, which takes smaller ones"
+                              : concat("give --augment.", setting, "-size ", median_short_side, " or less"));
   return warnings;
 }
 

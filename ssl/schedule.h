@@ -15,8 +15,8 @@ struct ScheduleOptions {
   double warmup_start_lr = 0;       ///< learning rate of the first warm-up iteration
   bool warmup_reaches_peak = true;  ///< the last warm-up iteration has the peak (SwAV); else the first after it (BYOL)
   double final_lr = 0;              ///< cosine: where it ends
-  std::vector<std::int64_t> milestones;  ///< step: epochs at whose start the rate is multiplied by gamma
-  double gamma = 0.1;                    ///< step: the factor
+  std::vector<std::int64_t> milestones{};  ///< step: epochs at whose start the rate is multiplied by gamma
+  double gamma = 0.1;                      ///< step: the factor
   bool by_epoch = false;  ///< hold the rate during an epoch, as evaluation protocols do (not during warm-up)
 };
 OptionTable table(ScheduleOptions& options);

@@ -48,7 +48,7 @@ class ConvNet : public Encoder {
  public:
   ConvNet(const char* name, const std::vector<Layer>& layers, std::int64_t pixels, bool dropout_first,
           const EncoderOptions& options)
-      : name_(name), pixels_(pixels) {
+      : name_(name), layers_(layers), pixels_(pixels) {
     const auto wide = [&](std::int64_t channels) { return std::max<std::int64_t>(1, channels * options.width / 64); };
     if (options.sobel) sobel_ = register_module("sobel", Sobel());
     features_ = register_module("features", std::make_shared<Numbered>());
@@ -75,16 +75,29 @@ class ConvNet : public Encoder {
   }
 
   at::Tensor forward(const at::Tensor& images) override {
-    const auto x = features_->forward(sobel_ ? sobel_->forward(images) : images);
-    if (x.size(2) != pixels_ || x.size(3) != pixels_)
-      throw UsageError(name_, " takes images of 224 x 224 pixels, not ", images.size(2), " x ", images.size(3),
+    check_size(images.size(2), images.size(3));
+    return classifier_->forward(features_->forward(sobel_ ? sobel_->forward(images) : images).flatten(1));
+  }
+
+  void check_size(std::int64_t height, std::int64_t width) const override {
+    if (pixels_of(height) != pixels_ || pixels_of(width) != pixels_)
+      throw UsageError(name_, " takes images of 224 x 224 pixels, not ", height, " x ", width,
                        ": give --augment.global-size 224 and no local crops, or a ResNet");
-    return classifier_->forward(x.flatten(1));
   }
 
   std::int64_t feature_dim() const override { return feature_dim_; }
 
  private:
+  /// Of the side that the features have.
+  std::int64_t pixels_of(std::int64_t side) const {
+    for (const auto& layer : layers_) {
+      side += 2 * layer.padding - layer.kernel;
+      if (side < 0) return 0;
+      side = side / layer.stride + 1;
+    }
+    return side;
+  }
+
   void initialize() {
     for (const auto& module : modules(false)) {
       if (auto* conv = module->as<nn::Conv2dImpl>()) {
@@ -98,6 +111,7 @@ class ConvNet : public Encoder {
   }
 
   const char* name_;
+  std::vector<Layer> layers_;
   std::int64_t pixels_, feature_dim_ = 0;
   Sobel sobel_{nullptr};
   std::shared_ptr<Numbered> features_, classifier_;

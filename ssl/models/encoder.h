@@ -16,6 +16,8 @@ struct Encoder : torch::nn::Module {
   /// n x C x H x W to n x feature_dim().
   virtual at::Tensor forward(const at::Tensor& images) = 0;
   virtual std::int64_t feature_dim() const = 0;
+  /// Throws UsageError for images of a size that it cannot take.
+  virtual void check_size(std::int64_t height, std::int64_t width) const { (void)height, (void)width; }
 };
 
 /// What to build; saved beside the weights, so that evaluation needs no flags.

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What the collapse monitor sees in the first tenth of healthy and of broken runs of a method: the ranges of its signs, as a table.
 
-usage: collapse_signs.py METHOD --unlabel build/release/unlabel --data FOLDER --runs DIR [--tenths 1] [pretrain's options]
+usage: collapse_signs.py METHOD --unlabel build/release/unlabel [--data FOLDER] [--a-class N] [--runs DIR] [--broken] [--tenths 1]
+                         [pretrain's options]
 The settings are those of scripts/results, at the second of its rates where it has three, but for what the options change. FOLDER holds
-images of up to 64 px. Runs go into DIR, one core each, one after another; those that are there already are only read. With --tenths 10
-they go on to their ends.
+images of up to 64 px (default: cifar10_jpegs/train in UNLABEL_DATA; ends with 77 where there is none), of which --a-class takes the first of
+each class. Runs go into DIR (default: a temporary one), one core each, one after another; those that are there already are only read. With
+--broken only the run as it is and those broken on purpose. With --tenths 10 they go on to their ends. Ends with 1 when a run is told wrongly.
 """
 import argparse
 import json
@@ -13,6 +15,7 @@ import pathlib
 import runpy
 import subprocess
 import sys
+import tempfile
 
 TOO_FAST = {"learning rate x 100": (True, {"optimizer.lr": 100})}  # a factor
 SLOW = {"learning rate / 10": (False, {"optimizer.lr": 0.1})}
@@ -39,15 +42,31 @@ SIGNS = ["loss", "feature_spread", "effective_rank", "assignment_entropy", "mean
 parser = argparse.ArgumentParser()
 parser.add_argument("method", choices=RUNS)
 parser.add_argument("--unlabel", required=True)
-parser.add_argument("--data", required=True)
-parser.add_argument("--runs", required=True)
+parser.add_argument("--data", default=os.environ.get("UNLABEL_DATA", "") + "/cifar10_jpegs/train")
+parser.add_argument("--a-class", type=int)
+parser.add_argument("--runs")
+parser.add_argument("--broken", action="store_true")
 parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--tenths", type=int, default=1)
 options, extra = parser.parse_known_args()
+if not os.path.isdir(options.data):
+    print(f"collapse_signs: {options.data} is not there: give --data, or set UNLABEL_DATA to what holds cifar10_jpegs/train")
+    sys.exit(77)
+if not options.runs:
+    temporary = tempfile.TemporaryDirectory()
+    options.runs = temporary.name
 results = runpy.run_path(str(pathlib.Path(__file__).resolve().parents[2] / "scripts/results"), run_name="results")
 method = results["METHODS"][options.method]
 rate = method["rates"][len(method["rates"]) // 2]
 base = {"epochs": options.epochs, **results["COMMON"], **method["options"], "optimizer.lr": rate}
+if options.a_class:
+    part = pathlib.Path(options.runs, f"first {options.a_class} of each class")
+    for label in pathlib.Path(options.data).resolve().iterdir():
+        (part / label.name).mkdir(parents=True, exist_ok=True)
+        for file in sorted(label.iterdir())[:options.a_class]:
+            if not (part / label.name / file.name).exists():
+                (part / label.name / file.name).symlink_to(file)
+    options.data = str(part)
 samples = sum(len(files) for _, _, files in os.walk(options.data))
 
 
@@ -88,6 +107,8 @@ def measure(name, changes):
 
 wrong, header = [], False
 for name, (broken, changes) in {"as it is": (False, {}), "seed 1": (False, {"seed": 1}), **RUNS[options.method]}.items():
+    if options.broken and not broken and name != "as it is":
+        continue
     found = measure(name, changes)
     if found is None:
         wrong.append(name)

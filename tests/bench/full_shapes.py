@@ -2,8 +2,10 @@
 """Runs each published recipe for a few steps at its full shapes with a small batch: does it work, what memory and time does a step take?
 
 usage: full_shapes.py --unlabel build/release/unlabel [--batch 4] [--steps 3] [--precision bf16] [--only PATTERN]
+                      [--published-clusters]
 Recipes that differ in nothing that shapes a step (lengths of runs, rates, batches) are run once. Images are coloured noise. Clusterings get 8
-clusters, since the paper's 3,000 and 10,000 need as many images; prototypes and queues are the recipe's. Prints a table; ends with 1 when a
+clusters, since the paper's 3,000 and 10,000 need as many images; with --published-clusters they get those, images and many minutes. Prototypes and
+queues are the recipe's. Prints a table; ends with 1 when a
 run fails or its loss is not finite.
 """
 import argparse
@@ -22,10 +24,13 @@ parser.add_argument("--batch", type=int, default=4)
 parser.add_argument("--steps", type=int, default=3)
 parser.add_argument("--precision", default="bf16")
 parser.add_argument("--only", default="", help="a regular expression")
+parser.add_argument("--published-clusters", action="store_true")
 options = parser.parse_args()
 root = pathlib.Path(__file__).resolve().parents[2]
 few_clusters = {"deepcluster": ["--deepcluster.clusters", "8", "--deepcluster.pca-dim", "8"],
                 "deepcluster_v2": ["--deepcluster-v2.prototypes", "[8,8,8]"]}
+if options.published_clusters:
+    few_clusters = {}
 
 
 def shapes(recipe):
@@ -73,6 +78,10 @@ print("| recipe | as in | memory, GiB | seconds a step |\n|---|---|---|---|")
 with tempfile.TemporaryDirectory() as folder:
     photos = f"{folder}/photos"
     count = max(16, options.batch * options.steps)
+    if options.published_clusters:
+        recipes = [json.loads((root / f"ssl/recipes/{name}.json").read_text()) for group in groups.values() for name, _ in group[:1]]
+        count = max(count, *(recipe.get("deepcluster", {}).get("clusters", 0) for recipe in recipes),
+                    *(max(recipe.get("deepcluster_v2", {}).get("prototypes", [0])) for recipe in recipes))
     subprocess.run([sys.executable, root / "tests/consumer/readme/photos.py", photos, str(count), "256"], check=True)
     for (name, method), *others in groups.values():
         found = run(name, method, photos, f"{folder}/{name}")

@@ -144,7 +144,7 @@ add_executable(program main.cpp)'
     wait
     [[ $(wc -l <"$work/two/metrics.jsonl") == 8 ]] || fail "two ranks did not end: $(cat "$work"/rank?)"
     simsiam pretrain simsiam --data "$work/photos/train" --explain
-    grep -q '^--optimizer.lr  *0.00375' "$work/output" || fail "--explain does not show the rate"
+    grep -q '^--optimizer.lr  *0.0037' "$work/output" || fail "--explain does not show the rate"
     simsiam knn --checkpoint "$work/run" --data "$work/photos" --k 3
     grep -q 'kNN' "$work/output" || fail "no kNN accuracy"
     simsiam pretrain --help >/dev/null

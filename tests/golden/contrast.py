@@ -4,7 +4,8 @@ Run by hand with PyTorch 2.11: python contrast.py
 The arithmetic is that of the released codes on one device, written anew around a tiny network. SimCLR: both views in one pass, similarities
 view against view with an image's own masked, the sum of the two means of cross entropies. MoCo (the queries' norm over the whole batch): a key
 network that moves before each forward pass, keys of a shuffled batch normalised in groups, a queue that begins with random directions,
-with the newest keys in front; it is filled more than once.
+with the newest keys in front; it is filled more than once. SimCLR learns by its LARS, whose momentum holds the rates, after a linear warm-up along a
+cosine; MoCo by SGD and a cosine that moves once an epoch. Both run over the end of the schedule.
 """
 import math
 
@@ -17,12 +18,13 @@ from tiny_method import FEATURES, Backbone, Sgd, chirp, flat, gradients, save, s
 
 torch.set_default_dtype(torch.float64)
 
-SIZE, BATCH, STEPS = 12, 8, 9
+SIZE, BATCH, STEPS = 12, 8, 11
+TOTAL, EPOCH, WARMUP = 9, 3, 3  # iterations of the schedule, of an epoch, and of SimCLR's warm-up
 HIDDEN, DIM = 8, 5
-LR, MOMENTUM, WEIGHT_DECAY = {"simclr": 0.1, "moco": 0.2}, 0.9, 0.01
+LR, MOMENTUM, WEIGHT_DECAY, ETA = {"simclr": 0.5, "moco": 0.2}, 0.9, 0.01, 0.05
 TEMPERATURE = {"simclr": 0.1, "moco": 0.2}
 KEY_MOMENTUM, QUEUE, NORM_GROUP, SEED = 0.9, 20, 4, 5
-KEEP = [0, 1, 4, 8]  # steps whose gradients are written
+KEEP = [0, 1, 4, 10]  # steps whose gradients are written
 
 
 def view(step, number):
@@ -73,10 +75,37 @@ class Moco:
         return F.cross_entropy(logits, torch.zeros(BATCH, dtype=torch.long))
 
 
-def train(net, lr, loss_of):
-    out = {"start": flat((n, p) for n, p in net.named_parameters() if p.requires_grad), "losses": [], "gradients": {}}
+class Lars:
+    """SimCLR's: biases and norms neither decay nor adapt."""
+
+    def __init__(self):
+        self.lr, self.updates = 0, {}
+
+    @torch.no_grad()
+    def step(self, parameters):
+        for n, p in parameters:
+            g, scaled = p.grad, self.lr
+            if p.dim() > 1:
+                g = g + WEIGHT_DECAY * p
+                if p.norm() > 0 and g.norm() > 0:
+                    scaled = self.lr * ETA * p.norm() / g.norm()
+            self.updates[n] = MOMENTUM * self.updates.get(n, 0) + scaled * g
+            p -= self.updates[n]
+
+
+def simclr_rate(step):
+    if step < WARMUP:
+        return LR["simclr"] * step / WARMUP
+    return LR["simclr"] * 0.5 * (1 + math.cos(math.pi * min(step - WARMUP, TOTAL - WARMUP) / (TOTAL - WARMUP)))
+
+
+def moco_rate(step):
+    return LR["moco"] * 0.5 * (1 + math.cos(math.pi * min(step // EPOCH, TOTAL // EPOCH) / (TOTAL // EPOCH)))
+
+
+def train(net, optimizer, rate, loss_of):
+    out = {"start": flat((n, p) for n, p in net.named_parameters() if p.requires_grad), "losses": [], "rates": [], "gradients": {}}
     learning = {n: p for n, p in net.named_parameters() if p.requires_grad}
-    sgd = Sgd(lr, MOMENTUM, WEIGHT_DECAY)
     for step in range(STEPS):
         loss = loss_of(step)
         net.zero_grad()
@@ -84,7 +113,9 @@ def train(net, lr, loss_of):
         out["losses"].append(loss.item())
         if step in KEEP:
             out["gradients"][str(step)] = gradients(learning.items())
-        sgd.step(learning.items())
+        optimizer.lr = rate(step)
+        out["rates"].append(optimizer.lr)
+        optimizer.step(learning.items())
     out["end"] = state(net.state_dict().items())
     assert all(math.isfinite(x) for x in out["losses"])
     return out
@@ -93,10 +124,10 @@ def train(net, lr, loss_of):
 def main():
     torch.manual_seed(0)
     net = simclr_network()
-    simclr = train(net, LR["simclr"], lambda step: simclr_loss(net, step))
+    simclr = train(net, Lars(), simclr_rate, lambda step: simclr_loss(net, step))
     torch.manual_seed(1)
     moco = Moco(moco_network())
-    run = train(moco.net, LR["moco"], moco.loss)
+    run = train(moco.net, Sgd(0, MOMENTUM, WEIGHT_DECAY), moco_rate, moco.loss)
     run["first_queue"] = moco.first_queue.flatten().tolist()
     run["queue"] = moco.queue.flatten().tolist()
     save(__file__, {"simclr": simclr, "moco": run})

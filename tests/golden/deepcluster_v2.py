@@ -3,7 +3,7 @@
 Run by hand with PyTorch 2.11: python deepcluster_v2.py
 The arithmetic is that of the released main_deepclusterv2.py on one GPU, written anew around a tiny network: banks filled by one pass in
 training mode, spherical k-means for each head over the bank of its crop, prototypes that are its centroids, all crops predicting the
-clusters, samples outside of the banks ignored, SGD. Two samples of twenty are dropped in each epoch, and three clusterings happen. The
+clusters, samples outside of the banks ignored, SGD with a warm-up and a cosine to its end. Two samples of twenty are dropped in each epoch, and three clusterings happen. The
 order of samples and the first centroids are drawn as the library draws them. Banks and centroids are rounded to float32, as there.
 """
 import math
@@ -21,8 +21,9 @@ SIZES = [12, 12, 8]  # two global crops and a local one
 SAMPLES, ASSIGN, BATCH, EPOCHS, SEED = 20, 2, 6, 3, 5
 HEADS, DIM, HIDDEN = [4, 5, 3], 5, 8
 TEMPERATURE, ITERATIONS, FREEZE = 0.1, 10, 5
-LR, MOMENTUM, WEIGHT_DECAY = 0.2, 0.9, 0.01
+START_LR, LR, FINAL_LR, MOMENTUM, WEIGHT_DECAY = 0.05, 0.2, 0.002, 0.9, 0.01
 STEPS = SAMPLES // BATCH
+WARMUP, TOTAL = STEPS, EPOCHS * STEPS  # iterations
 KEEP = [0, 4, 5, 8]  # steps whose gradients are written
 
 
@@ -51,6 +52,12 @@ class Network(nn.Module):
         return getattr(self.prototypes, f"prototypes{h}")
 
 
+def rate(iteration):
+    if iteration < WARMUP:
+        return START_LR + (LR - START_LR) * iteration / (WARMUP - 1)
+    return FINAL_LR + 0.5 * (LR - FINAL_LR) * (1 + math.cos(math.pi * (iteration - WARMUP) / (TOTAL - WARMUP)))
+
+
 @torch.no_grad()
 def cluster(net, bank, index, epoch):
     clusters, objective = torch.full((len(HEADS), SAMPLES), -100, dtype=torch.long), None
@@ -77,7 +84,7 @@ def main():
     torch.manual_seed(0)
     net = Network()
     net.train()
-    out = {"start": flat(net.named_parameters()), "losses": [], "gradients": {}, "clusters": [], "objectives": []}
+    out = {"start": flat(net.named_parameters()), "losses": [], "rates": [], "gradients": {}, "clusters": [], "objectives": []}
     bank = torch.zeros(ASSIGN, STEPS * BATCH, DIM)
     index = torch.zeros(STEPS * BATCH, dtype=torch.long)
     with torch.no_grad():
@@ -86,7 +93,7 @@ def main():
             rows = slice(step * BATCH, (step + 1) * BATCH)
             bank[:, rows] = torch.stack([single(net.embed([crop])) for crop in crops[:ASSIGN]])
             index[rows] = torch.tensor(samples)
-    sgd = Sgd(LR, MOMENTUM, WEIGHT_DECAY)
+    sgd = Sgd(0, MOMENTUM, WEIGHT_DECAY)
     for epoch in range(EPOCHS):
         clusters, objective = cluster(net, bank, index, epoch)
         out["clusters"].append(clusters.flatten().tolist())
@@ -105,6 +112,8 @@ def main():
             out["losses"].append(loss.item())
             if iteration in KEEP:
                 out["gradients"][str(iteration)] = gradients(net.named_parameters())
+            sgd.lr = rate(iteration)
+            out["rates"].append(sgd.lr)
             sgd.step((n, p) for n, p in net.named_parameters() if iteration >= FREEZE or "prototypes" not in n)
             rows = slice(t * BATCH, (t + 1) * BATCH)
             bank[:, rows] = single(z.detach()[:ASSIGN * BATCH].view(ASSIGN, BATCH, DIM))

@@ -1,7 +1,7 @@
 """Golden trajectories of optimisers and learning rates. Writes optimizer.json beside this file.
 
 Run by hand with PyTorch 2.11 and numpy: python optimizer.py
-sgd and adamw come from torch.optim. larc and lars are the arithmetic of the released SwAV (apex LARC around SGD) and BYOL (optax) codes,
+sgd and adamw come from torch.optim. larc and lars are the arithmetic of the released SwAV (apex LARC around SGD), BYOL (optax) and SimCLR codes,
 written out here tensor by tensor.
 """
 import json
@@ -54,7 +54,7 @@ def torch_optimizer(make, exclude, wd):
     return run
 
 
-def adaptive(kind, wd, momentum, eta, eps, clip, exclude):
+def adaptive(kind, wd, momentum, eta, eps, clip, exclude, lr_in_momentum=False, nesterov=False):
     def run(dtype):
         p = start(dtype)
         buffers = {}
@@ -80,6 +80,10 @@ def adaptive(kind, wd, momentum, eta, eps, clip, exclude):
                         w_norm, g_norm = torch.norm(v), torch.norm(g)
                         if w_norm > 0 and g_norm > 0:
                             g = g * (eta * w_norm / g_norm)
+                    if lr_in_momentum:  # SimCLR's classic_momentum
+                        buffers[name] = momentum * buffers.get(name, 0) + lr * g
+                        v -= momentum * buffers[name] + lr * g if nesterov else buffers[name]
+                        continue
                     buffers[name] = momentum * buffers[name] + g if name in buffers else g.clone()
                     v -= lr * buffers[name]
         return p
@@ -111,6 +115,13 @@ CASES = [
      adaptive("lars", 0.01, 0.9, 0.05, 0, False, True)),
     ("lars_all", {"kind": "lars", "momentum": 0.0, "weight_decay": 0.01, "trust_coefficient": 0.05},
      adaptive("lars", 0.01, 0.0, 0.05, 0, False, False)),
+    ("lars_simclr",
+     {"kind": "lars", "momentum": 0.9, "weight_decay": 0.01, "trust_coefficient": 0.05, "exclude_bias_and_norm": True, "lr_in_momentum": True},
+     adaptive("lars", 0.01, 0.9, 0.05, 0, False, True, lr_in_momentum=True)),
+    ("lars_simclr_nesterov",
+     {"kind": "lars", "momentum": 0.9, "weight_decay": 0.01, "trust_coefficient": 0.05, "exclude_bias_and_norm": True, "lr_in_momentum": True,
+      "nesterov": True},
+     adaptive("lars", 0.01, 0.9, 0.05, 0, False, True, lr_in_momentum=True, nesterov=True)),
 ]
 
 

@@ -518,7 +518,26 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
   outcome =
       unlabel({"pretrain", "swav", "--data", data(), "--recipe", "cifar10_small", "--batch-size", "16", "--explain"});
   EXPECT_NE(outcome.out.find("from the recipe cifar10_small"), std::string::npos) << outcome.err;
-  // It refuses what a run refuses, and has JSON.
+  // It refuses what a run refuses, which leaves nothing behind, and has JSON.
+  const Arguments too_small{"pretrain",
+                            "byol",
+                            "--data",
+                            data(),
+                            "--encoder.arch",
+                            "alexnet",
+                            "--encoder.width",
+                            "1",
+                            "--augment.global-size",
+                            "32",
+                            "--out",
+                            out("too-small")};
+  for (const auto& more : {Arguments{"--explain"}, Arguments{}}) {
+    outcome = unlabel(too_small + more);
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_NE(outcome.err.find("AlexNet takes images of 224 x 224 pixels, not 32 x 32"), std::string::npos)
+        << outcome.err;
+    EXPECT_FALSE(std::filesystem::exists(out("too-small")));
+  }
   outcome = unlabel({"pretrain", "byol", "--data", data(), "--explain", "--augment.preset", "deepcluster"});
   EXPECT_EQ(outcome.exit_code, 2) << outcome.out;
   EXPECT_NE(outcome.err.find("two views"), std::string::npos) << outcome.err;

@@ -39,7 +39,13 @@ case $1 in
     echo "{\"value\": 0.$points}" >"$out"
     exit
     ;;
-  pretrain) name=$2 ;;
+  pretrain)
+    if [[ $arguments == *--explain* ]]; then
+      echo "{\"settings\": [{\"setting\": \"planned\", \"here\": $(cat "$here/plan"), \"why\": \"for a test\"}]}"
+      exit
+    fi
+    name=$2
+    ;;
   *) name=lightly_$2 out=${out%/*} ;;
 esac
 mkdir -p "$out/checkpoints"
@@ -66,6 +72,7 @@ case "$name $rate" in
 esac >"$out/encoder.safetensors"
 END_OF_PROGRAM
 chmod +x unlabel
+echo 1 >plan
 
 results() { # options
   "$source/scripts/results" --data data --program ./unlabel --out out --page page.md "$@"
@@ -177,6 +184,12 @@ mv elsewhere out
 # Other settings are other jobs.
 expect 0 --list --epochs 3 --only swav
 grep -q '^0 done, 12 left$' log || fail "results of other settings are taken: $(cat log)"
+
+# So are other plans, of our methods only.
+echo 2 >plan
+expect 0 --list --only swav
+grep -q '^10 done, 6 left$' log || fail "results of another plan are taken, or lightly's are not: $(cat log)"
+echo 1 >plan
 
 # Rates that are all too large.
 touch diverging

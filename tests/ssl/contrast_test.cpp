@@ -5,6 +5,7 @@
 #include <unlabel/ssl/info_nce.h>
 #include <unlabel/ssl/moco.h>
 #include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/schedule.h>
 #include <unlabel/ssl/simclr.h>
 
 #include "../refusal.h"
@@ -68,12 +69,29 @@ std::shared_ptr<Method> moco(const std::shared_ptr<const Group>& group = single_
   return method;
 }
 
+OptimizerOptions lars() {
+  OptimizerOptions options;
+  options.kind = "lars";
+  options.lr_in_momentum = true;
+  options.weight_decay = 0.01;
+  options.trust_coefficient = 0.05;
+  options.exclude_bias_and_norm = true;
+  return options;
+}
+
+// Over 9 iterations, 3 an epoch, as released.
+Schedule simclr_rate() { return {{.warmup_epochs = 1, .warmup_reaches_peak = false}, 0.5, 3, 9}; }
+Schedule moco_rate() { return {{.by_epoch = true}, 0.2, 3, 9}; }
+
 using Make = std::function<std::shared_ptr<Method>(const std::shared_ptr<const Group>&)>;
 struct Contrastive {
   const char* name;
   Make make;
+  OptimizerOptions optimizer;
+  Schedule rate;
 };
-const Contrastive kBoth[] = {{"simclr", simclr}, {"moco", [](const auto& group) { return moco(group); }}};
+const Contrastive kBoth[] = {{"simclr", simclr, lars(), simclr_rate()},
+                             {"moco", [](const auto& group) { return moco(group); }, testing::sgd(), moco_rate()}};
 
 Step step_at(int iteration) {
   Step step;
@@ -81,13 +99,13 @@ Step step_at(int iteration) {
   return step;
 }
 
-TEST(Contrast, FollowsTheReleasedCodes) {
-  for (const auto& [name, make] : kBoth) {
+TEST(Contrast, FollowsTheReleasedCodesOverTheSchedulesEnd) {
+  for (const auto& [name, make, rules, rate] : kBoth) {
     SCOPED_TRACE(name);
     const auto method = make(single_process());
-    Optimizer optimizer(method->parameter_groups(), testing::sgd());
+    Optimizer optimizer(method->parameter_groups(), rules);
     const auto& losses = golden(name)["losses"];
-    ASSERT_EQ(losses.size(), 9u);
+    ASSERT_EQ(losses.size(), 11u);
     int checked = 0;
     for (int t = 0; t < static_cast<int>(losses.size()); ++t) {
       optimizer.zero_grad();
@@ -101,7 +119,8 @@ TEST(Contrast, FollowsTheReleasedCodes) {
               << "step " << t << " " << parameter;
         ++checked;
       }
-      optimizer.step(name == std::string("simclr") ? 0.1 : 0.2);
+      EXPECT_NEAR(rate(t), golden(name)["rates"][t].get<double>(), 1e-12) << "step " << t;
+      optimizer.step(rate(t));
       method->after_step(step_at(t));
     }
     EXPECT_EQ(checked, 4);
@@ -115,7 +134,7 @@ TEST(Contrast, FollowsTheReleasedCodes) {
 }
 
 TEST(Contrast, IsTheSameOnAnyNumberOfRanks) {
-  for (const auto& [name, make] : kBoth) {
+  for (const auto& [name, make, rules, rate] : kBoth) {
     SCOPED_TRACE(name);
     const auto train = [&](const std::shared_ptr<const Group>& group) {
       const auto method = make(group);
@@ -185,7 +204,7 @@ TEST(Contrast, KeepsMocosSimilaritiesOutOfAutocast) {
 }
 
 TEST(Contrast, HasTheGradientOfItsLoss) {
-  for (const auto& [name, make] : kBoth) {
+  for (const auto& [name, make, rules, rate] : kBoth) {
     SCOPED_TRACE(name);
     const auto method = make(single_process());
     method->before_step(step_at(0));
@@ -275,7 +294,10 @@ TEST(Contrast, RefusesWhatCannotBe) {
   EXPECT_EQ(refused([](auto& o) { o.temperature = 0; }), "moco.temperature is 0: it must be above 0");
   EXPECT_NE(refused([](auto& o) { o.momentum = 2; }), "(accepted)");
   EXPECT_NE(refused([](auto& o) { o.queue_length = 0; }), "(accepted)");
-  for (const auto& [name, make] : kBoth) {
+  EXPECT_EQ(
+      refused([](auto& o) { o.norm_group = 3; }),
+      "--moco.norm-group 3 does not divide the 8 images that the network takes of a batch of 8: give a divisor of 8");
+  for (const auto& [name, make, rules, rate] : kBoth) {
     const auto method = make(single_process());
     EXPECT_THROW(method->loss(testing::chirps({12}, kBatch, 0), {}), UsageError) << name;
     EXPECT_THROW(method->check_views(augment::preset("swav", {.global_size = 32, .local_size = 16})), UsageError);

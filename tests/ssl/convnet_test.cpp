@@ -82,6 +82,10 @@ TEST(ConvNet, IsReadBackByItsShapes) {
 TEST(ConvNet, TakesImagesOf224Only) {
   const auto encoder = make_encoder(narrow("alexnet"));
   EXPECT_THROW(encoder->forward(torch::zeros({2, 3, 96, 96})), UsageError);
+  EXPECT_THROW(encoder->forward(torch::zeros({2, 3, 16, 16})), UsageError);
+  EXPECT_THROW(make_encoder(narrow("vgg16"))->check_size(224, 96), UsageError);
+  EXPECT_NO_THROW(make_encoder(narrow("vgg16"))->check_size(224, 224));
+  EXPECT_NO_THROW(make_encoder({.arch = "resnet18", .width = 2})->check_size(32, 48));
   auto grey = narrow("vgg16");
   grey.in_channels = 1;
   EXPECT_THROW(make_encoder(grey), UsageError);

@@ -4,6 +4,7 @@
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/schedule.h>
 
 #include "../refusal.h"
 #include "thread_group.h"
@@ -21,6 +22,7 @@ using testing::TinyEncoder;
 // Of tests/golden/deepcluster_v2.py.
 constexpr std::int64_t kSamples = 20, kBatch = 6, kSteps = 3, kSeed = 5;
 const std::vector<int> kSizes{12, 12, 8};
+const Schedule kRate({.warmup_epochs = 1, .warmup_start_lr = 0.05, .final_lr = 0.002}, 0.2, kSteps, 3 * kSteps);
 
 const json& golden() {
   static const json value = read_json_file(UNLABEL_SOURCE_DIR "/tests/golden/deepcluster_v2.json");
@@ -92,7 +94,7 @@ struct Training {
     for (const auto& item : method->named_parameters()) gradients[item.key()] = item.value().grad().clone();
     if (!leave_out) {
       method->before_update(step);
-      optimizer.step(0.2);
+      optimizer.step(kRate(t));
     }
     // A host that has read the verdict does not come to after_step; one that has not tells it there.
     step.stands = torch::tensor(!leave_out);
@@ -122,6 +124,7 @@ TEST(DeepClusterV2, FollowsTheReleasedCodeOverThreeClusterings) {
   int checked = 0, ignored = 0;
   for (int t = 0; t < 9; ++t) {
     EXPECT_NEAR(run.step(optimizer, t), golden()["losses"][t].get<double>(), 1e-9) << "step " << t;
+    EXPECT_NEAR(kRate(t), golden()["rates"][t].get<double>(), 1e-12) << "step " << t;
     if (const auto key = std::to_string(t); golden()["gradients"].contains(key)) {
       for (const auto& [name, gradient] : golden()["gradients"][key].items())
         EXPECT_LT(testing::distance(run.gradients.at(name), gradient), 1e-9) << "step " << t << " " << name;

@@ -65,7 +65,7 @@ double distance(const ParameterGroup& group, const json& end) {
 }
 
 TEST(Optimizer, FollowsPyTorchAndTheReleasedCodes) {
-  ASSERT_EQ(golden()["cases"].size(), 10u);
+  ASSERT_EQ(golden()["cases"].size(), 12u);
   for (const auto& c : golden()["cases"]) {
     for (const auto type : {torch::kDouble, torch::kFloat}) {
       const auto group = start(type);

@@ -138,6 +138,38 @@ TEST(Planner, WarnsWhereItCannotWork) {
   EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 8}}), "small for batch statistics"));
 }
 
+TEST(Planner, OffersOnlyAQueueThatTheDataFill) {
+  const auto offered = [](std::int64_t images) {
+    return plan(images, 32, {{"batch_size", 128}, {"swav", {{"prototypes", 3000}, {"queue_length", 0}}}});
+  };
+  EXPECT_TRUE(warns(offered(10000), "--swav.queue-length 3840"));
+  EXPECT_TRUE(warns(offered(500), "3000 prototypes for 128 assigned samples"));
+  EXPECT_FALSE(warns(offered(500), "--swav.queue-length"));
+}
+
+TEST(Planner, GivesAlexNetAndVggWhatTheyTake) {
+  for (const char* arch : {"alexnet", "vgg16"})
+    for (const char* method : {"deepcluster", "byol", "simclr"}) {
+      const auto p = plan(5000, 96, {{"method", method}, {"encoder", {{"arch", arch}}}});
+      EXPECT_EQ(p.recipe["augment"]["global_size"], 224);
+      EXPECT_FALSE(p.recipe["encoder"].contains("stem"));
+      EXPECT_FALSE(p.recipe["encoder"].contains("zero_init_residual"));
+      EXPECT_TRUE(warns(p, "give a ResNet, which takes smaller ones"));
+      EXPECT_FALSE(warns(p, "--augment.global-size"));
+    }
+}
+
+TEST(Planner, NormalisesKeysInGroupsThatFit) {
+  const auto group = [](json given) {
+    given["method"] = "moco";
+    return plan(5000, 32, std::move(given)).recipe["moco"]["norm_group"].get<std::int64_t>();
+  };
+  EXPECT_EQ(group({{"batch_size", 256}}), 32);
+  EXPECT_EQ(group({{"batch_size", 48}}), 24);
+  EXPECT_EQ(group({{"batch_size", 256}, {"micro_batch", 16}}), 16);
+  EXPECT_EQ(group({{"batch_size", 96}, {"micro_batch", 48}}), 24);
+}
+
 TEST(Planner, ComesToByolsPublishedSettingsOnImageNet) {
   for (const auto& [epochs, base, momentum] : {std::tuple{40, 0.45, 0.97}, std::tuple{1000, 0.2, 0.996}}) {
     const auto r =
