@@ -99,7 +99,7 @@ std::int64_t PlanBuilder::epochs() {
 }
 
 std::string PlanBuilder::optimizer(const std::string& kind) {
-  const auto chosen = choose<std::string>("optimizer.kind", kind, "as published with the method");
+  auto chosen = choose<std::string>("optimizer.kind", kind, "as published with the method");
   if (chosen != kind && !find_setting<double>(input_.given, "optimizer.lr"))
     throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ", kind, " only");
   return chosen;
