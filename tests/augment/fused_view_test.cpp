@@ -313,7 +313,6 @@ std::vector<OddImage> odd_images() {
     add("gray" + sides, {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE), {}});
     add("4:4:4" + sides, jpeg(image, {1, 1}));
     add("4:4:0" + sides, jpeg(image, {1, 2}));
-    if (size.width < 5) continue;  // of two samples a row libjpeg makes pixels without looking at the neighbour
     add("4:2:2" + sides, jpeg(image, {2, 1}));
     add("4:2:0" + sides, jpeg(image, {2, 2}));
   }
@@ -565,12 +564,12 @@ TEST(CiFusedView, StaysNearTheExactWayOnPhotographs) {
       {"brightness", jitter(R"("brightness": 0.8)"), 0.4, 0.8, 3},
       {"contrast", jitter(R"("contrast": 0.8)"), 0.4, 0.8, 3},
       {"saturation", jitter(R"("saturation": 0.8)"), 0.4, 0.8, 3},
-      {"hue", jitter(R"("hue": 0.2)"), 0.5, 1.5, 4},  // PIL has 256
-      {"jitter without hue", jitter(three), 0.5, 1.5, 6},
-      {"jitter", jitter(three + R"(, "hue": 0.2)"), 0.5, 1.5, 8},
+      {"hue", jitter(R"("hue": 0.2)"), 0.5, 1.5, 4},  // PIL has 256 hues
+      {"jitter without hue", jitter(three), 0.5, 1.5, 4},
+      {"jitter", jitter(three + R"(, "hue": 0.2)"), 0.5, 1.5, 6},
       {"blur", pipeline_of(start + R"(, {"op": "GaussianBlur"})"), 0.3, 0.6, 3},
-      {"SwAV, 224", swav.pipeline(0), 0.5, 1.5, 6},
-      {"SwAV, 96", swav.pipeline(2), 0.5, 1.5, 6},
+      {"SwAV, 224", swav.pipeline(0), 0.5, 1.5, 5},
+      {"SwAV, 96", swav.pipeline(2), 0.5, 1.5, 4},
   };
   std::set<std::filesystem::path> names;  // sorted: what is drawn for a photograph is the same everywhere
   for (const auto& entry : std::filesystem::directory_iterator(folder))
