@@ -59,7 +59,7 @@ def run(name, method, photos, out):
         print(f"{name}: FAILED: the losses are {[s['loss'] for s in steps]}")
         return None
     # The log has means from the start on: what is left of them is the last step alone.
-    seconds = [step["step"] * options.batch / step["images_per_second"] for step in steps]
+    seconds = [(step["step"] + 1) * options.batch / step["images_per_second"] for step in steps]
     return usage.ru_maxrss / 2**20, seconds[-1] - seconds[-2]
 
 
