@@ -116,6 +116,18 @@ std::vector<std::string> describe(const Pipeline& pipeline, std::span<const Draw
                      if (d.apply) lines.push_back("blur, sigma " + number(d.sigma));
                    },
                    [&](const DrawnShift& d) { lines.push_back(concat("shift to (", d.x, ", ", d.y, ")")); },
+                   [&](const DrawnAffine& d) {
+                     lines.push_back(concat("turn ", number(d.angle, 0), ", move ", d.translate[0], " ", d.translate[1],
+                                            ", scale ", number(d.scale), ", shear ", number(d.shear, 0)));
+                   },
+                   [&](const DrawnOperations& d) {
+                     for (std::size_t k = 0; k < d.operations.size(); ++k)
+                       lines.push_back(concat(d.operations[k], " ", number(d.magnitudes[k])));
+                   },
+                   [&](const DrawnErasing& d) {
+                     if (d.width > 0)
+                       lines.push_back(concat("erased ", d.width, " x ", d.height, " at (", d.x, ", ", d.y, ")"));
+                   },
                    [](const NothingDrawn&) {},
                },
                drawn[i]);

@@ -35,6 +35,23 @@ cv::Rect random_resized_crop_box(cv::Size image, double min_scale, double max_sc
   return {(image.width - width) / 2, (image.height - height) / 2, width, height};
 }
 
+cv::Rect random_erasing_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
+                            Random& random) {
+  const double area = static_cast<double>(image.width) * image.height;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const double target = area * random.uniform(min_scale, max_scale);
+    const double ratio = std::exp(random.uniform(std::log(min_ratio), std::log(max_ratio)));
+    const double exact_height = std::sqrt(target * ratio), exact_width = std::sqrt(target / ratio);
+    if (exact_width > image.width + 1.0 || exact_height > image.height + 1.0) continue;
+    const int width = round_even(exact_width), height = round_even(exact_height);
+    if (width < 1 || width >= image.width || height < 1 || height >= image.height) continue;
+    const int y = static_cast<int>(random.below(image.height - height + 1));
+    const int x = static_cast<int>(random.below(image.width - width + 1));
+    return {x, y, width, height};
+  }
+  return {};
+}
+
 cv::Size short_side_size(cv::Size image, int short_side) {
   const bool upright = image.width <= image.height;
   const double short_in = upright ? image.width : image.height, long_in = upright ? image.height : image.width;

@@ -13,6 +13,12 @@ namespace unlabel::augment {
 cv::Rect random_resized_crop_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
                                  Random& random);
 
+/// Draws the box of a random erasing (Zhong et al. 2020, arXiv:1708.04896, algorithm 1; torchvision's RandomErasing.get_params): area = H
+/// W U(scale), ratio = exp U(log ratio), h = round(sqrt(area ratio)), w = round(sqrt(area / ratio)), anywhere. Boxes that are not smaller
+/// than the image are drawn again, ten times; then it is empty.
+cv::Rect random_erasing_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
+                            Random& random);
+
 /// The size at which the short side is `short_side` long and the ratio is kept (the long side is rounded down, as in
 /// torchvision).
 /// Throws Error when that is more than 2^27 pixels.

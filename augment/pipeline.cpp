@@ -1,3 +1,4 @@
+#include <unlabel/augment/auto_augment.h>
 #include <unlabel/augment/color.h>
 #include <unlabel/augment/color_byol.h>
 #include <unlabel/augment/error.h>
@@ -9,6 +10,7 @@
 #include <unlabel/augment/resize.h>
 #include <unlabel/augment/scratch.h>
 
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -25,6 +27,7 @@ struct Known {
   std::optional<cv::Size> size;
   int channels = 3;
   bool normalized = false;
+  bool floats = false;
 };
 
 Known after(const Step& step, Known known, const std::string& where) {
@@ -33,6 +36,14 @@ Known after(const Step& step, Known known, const std::string& where) {
     if (known.channels != 3)
       throw UsageError(where, ": works on three channels, but an earlier step leaves ", known.channels);
   };
+  const auto needs_bytes = [&] {
+    needs_rgb();
+    if (known.floats)
+      throw UsageError(where, ": works on whole levels: move it before the ColorJitter of BYOL's family");
+  };
+  const auto before_normalize = [&] {
+    if (known.normalized) throw UsageError(where, ": fills with a colour: move it before Normalize");
+  };
   std::visit(Overloaded{
                  [&](const Resize& o) {
                    if (o.size.width > 0 || known.size)
@@ -40,7 +51,19 @@ Known after(const Step& step, Known known, const std::string& where) {
                  },
                  [&](const RandomResizedCrop&) { known.size = size_after(step, {}); },
                  [&](const CenterCrop&) { known.size = size_after(step, {}); },
-                 [&](const ColorJitter&) { needs_rgb(); },
+                 [&](const ColorJitter& o) {
+                   needs_rgb();
+                   known.floats = known.floats || o.family == JitterFamily::kByol;
+                 },
+                 [&](const RandAugment&) { needs_bytes(); },
+                 [&](const TrivialAugmentWide&) { needs_bytes(); },
+                 [&](const RandomErasing& o) {
+                   if (!known.normalized && !(o.value >= 0 && o.value <= 1))
+                     throw UsageError(where, ": value is a fraction of white before Normalize, in [0, 1], not ",
+                                      o.value);
+                 },
+                 [&](const RandomRotation&) { before_normalize(); },
+                 [&](const RandomAffine&) { before_normalize(); },
                  [&](const RandomGrayscale&) { needs_rgb(); },
                  [&](const RandomSolarize&) { needs_rgb(); },
                  [&](const Grayscale&) {
@@ -148,6 +171,13 @@ void apply_jitter(const ColorJitter& options, const DrawnJitter& drawn, Work& wo
   }
 }
 
+void apply_operations(const DrawnOperations& drawn, Sampling sampling, double fill, Work& work) {
+  for (std::size_t i = 0; i < drawn.operations.size(); ++i)
+    work.make(work.image().size(), work.image().type(), [&](const cv::Mat& in, cv::Mat& out) {
+      apply_auto(in, drawn.operations[i], drawn.magnitudes[i], sampling, fill, out);
+    });
+}
+
 void apply_step(const Step& step, const Drawn& drawn, Work& work) {
   const cv::Size before = work.image().size(), size = size_after(step, before);
   const int type = work.image().type();
@@ -189,6 +219,34 @@ void apply_step(const Step& step, const Drawn& drawn, Work& work) {
             const auto& shift = std::get<DrawnShift>(drawn);
             work.make(size, type,
                       [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, o.pad, shift.x, shift.y, out); });
+          },
+          [&](const RandomRotation& o) {
+            const auto& turn = std::get<DrawnAffine>(drawn);
+            work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) {
+              affine(in, rotation_matrix(turn.angle, size), o.interpolation, o.fill, out);
+            });
+          },
+          [&](const RandomAffine& o) {
+            const auto& d = std::get<DrawnAffine>(drawn);
+            const AffineChange change{d.angle, cv::Point2d(d.translate[0], d.translate[1]), d.scale, d.shear, 0};
+            work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) {
+              affine(in, affine_matrix(change, {size.width * 0.5, size.height * 0.5}), o.interpolation, o.fill, out);
+            });
+          },
+          [&](const RandAugment& o) {
+            apply_operations(std::get<DrawnOperations>(drawn), o.interpolation, o.fill, work);
+          },
+          [&](const TrivialAugmentWide& o) {
+            apply_operations(std::get<DrawnOperations>(drawn), o.interpolation, o.fill, work);
+          },
+          [&](const RandomErasing& o) {
+            const auto& box = std::get<DrawnErasing>(drawn);
+            if (box.width == 0 || box.height == 0) return;
+            work.change([&](const cv::Mat& in, cv::Mat& out) {
+              if (in.data != out.data) in.copyTo(out);
+              const double value = in.depth() == CV_8U ? std::round(255 * o.value) : o.value;
+              out(cv::Rect(box.x, box.y, box.width, box.height)).setTo(cv::Scalar::all(value));
+            });
           },
           [&](const Normalize& o) {
             work.make_float();

@@ -1,3 +1,4 @@
+#include <unlabel/augment/auto_augment.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/geometry.h>
 #include <unlabel/augment/overloaded.h>
@@ -12,6 +13,7 @@ namespace {
 
 constexpr int kMaxSize = 8192;
 constexpr double kMaxSigma = 64;
+constexpr int kMaxOperations = 16;
 
 template <class T>
 struct StepName;
@@ -32,6 +34,11 @@ UNLABEL_STEP_NAME(RandomSolarize);
 UNLABEL_STEP_NAME(PadShift);
 UNLABEL_STEP_NAME(Normalize);
 UNLABEL_STEP_NAME(Sobel);
+UNLABEL_STEP_NAME(RandomRotation);
+UNLABEL_STEP_NAME(RandomAffine);
+UNLABEL_STEP_NAME(RandAugment);
+UNLABEL_STEP_NAME(TrivialAugmentWide);
+UNLABEL_STEP_NAME(RandomErasing);
 #undef UNLABEL_STEP_NAME
 
 /// Every step with its defaults, in the order of the variant.
@@ -58,6 +65,21 @@ void check_range(const char* field, Range range, double low, double high, const 
                      range.high, "]");
 }
 
+/// Both ends belong to it, and they may be equal.
+void check_closed_range(const char* field, Range range, double low, double high, const std::string& where) {
+  if (!(range.low >= low && range.low <= range.high && range.high <= high))
+    throw UsageError(where, ": ", field, " must rise within [", low, ", ", high, "], not [", range.low, ", ",
+                     range.high, "]");
+}
+
+void check_fill(const char* field, double fill, const std::string& where) {
+  if (!(fill >= 0 && fill <= 1)) throw UsageError(where, ": ", field, " is a fraction of white, in [0, 1], not ", fill);
+}
+
+void check_bins(int bins, const std::string& where) {
+  if (bins < 2 || bins > 1000) throw UsageError(where, ": num_magnitude_bins must be 2 to 1000, not ", bins);
+}
+
 }  // namespace
 
 std::string_view name(const Step& step) {
@@ -81,6 +103,10 @@ void from_json(const nlohmann::json& json, Interpolation& value) {
 void to_json(nlohmann::json& json, Border value) { json = value == Border::kReflect ? "reflect" : "zero"; }
 void from_json(const nlohmann::json& json, Border& value) {
   value = json == "reflect" ? Border::kReflect : Border::kZero;
+}
+void to_json(nlohmann::json& json, Sampling value) { json = value == Sampling::kNearest ? "nearest" : "bilinear"; }
+void from_json(const nlohmann::json& json, Sampling& value) {
+  value = json == "nearest" ? Sampling::kNearest : Sampling::kBilinear;
 }
 void to_json(nlohmann::json& json, JitterFamily value) {
   json = value == JitterFamily::kTorchvision ? "torchvision" : "byol";
@@ -167,6 +193,52 @@ OptionTable table(Normalize& o) {
 
 OptionTable table(Sobel&) { return {}; }
 
+OptionTable table(RandomRotation& o) {
+  OptionTable t;
+  t.add("degrees", o.degrees, "counter-clockwise");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+OptionTable table(RandomAffine& o) {
+  OptionTable t;
+  t.add("degrees", o.degrees, "clockwise");
+  t.add("translate", o.translate, "at most so much of width and height");
+  t.add("scale", o.scale, "factor of the size");
+  t.add("shear", o.shear, "degrees, along the rows");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+OptionTable table(RandAugment& o) {
+  OptionTable t;
+  t.add("num_ops", o.num_ops, "how many operations, one after the other");
+  t.add("magnitude", o.magnitude, "their strength, of num_magnitude_bins");
+  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+OptionTable table(TrivialAugmentWide& o) {
+  OptionTable t;
+  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+OptionTable table(RandomErasing& o) {
+  OptionTable t;
+  t.add("p", o.p, "probability");
+  t.add("scale", o.scale, "area of the box, as a fraction of the image's");
+  t.add("ratio", o.ratio, "height / width of the box");
+  t.add("value", o.value, "a fraction of white; behind Normalize the number itself");
+  return t;
+}
+
 nlohmann::json to_json(const Step& step) {
   Step copy = step;
   auto json = std::visit([](auto& options) { return table(options).to_json(); }, copy);
@@ -235,6 +307,37 @@ void validate(const Step& step, const std::string& where) {
                    for (const double value : o.std)
                      if (!(value > 0)) throw UsageError(where, ": std must be positive, not ", value);
                  },
+                 [&](const RandomRotation& o) {
+                   check_closed_range("degrees", o.degrees, -360, 360, where);
+                   check_fill("fill", o.fill, where);
+                 },
+                 [&](const RandomAffine& o) {
+                   check_closed_range("degrees", o.degrees, -360, 360, where);
+                   check_closed_range("scale", o.scale, 0.001, 100, where);
+                   check_closed_range("shear", o.shear, -89, 89, where);
+                   for (const double part : o.translate) check_fill("translate", part, where);
+                   check_fill("fill", o.fill, where);
+                 },
+                 [&](const RandAugment& o) {
+                   if (o.num_ops < 1 || o.num_ops > kMaxOperations)
+                     throw UsageError(where, ": num_ops must be 1 to ", kMaxOperations, ", not ", o.num_ops);
+                   check_bins(o.num_magnitude_bins, where);
+                   if (o.magnitude < 0 || o.magnitude >= o.num_magnitude_bins)
+                     throw UsageError(where, ": magnitude must be 0 to ", o.num_magnitude_bins - 1, ", not ",
+                                      o.magnitude);
+                   check_fill("fill", o.fill, where);
+                 },
+                 [&](const TrivialAugmentWide& o) {
+                   check_bins(o.num_magnitude_bins, where);
+                   check_fill("fill", o.fill, where);
+                 },
+                 [&](const RandomErasing& o) {
+                   check_probability(o.p, where);
+                   check_range("scale", o.scale, 0, 1, where);
+                   check_range("ratio", o.ratio, 0, 1000, where);
+                   if (!(std::abs(o.value) <= 1000))
+                     throw UsageError(where, ": value must be in [-1000, 1000], not ", o.value);
+                 },
                  [](const Grayscale&) {},
                  [](const Sobel&) {},
                  [&](const auto& o) { check_probability(o.p, where); },
@@ -282,6 +385,31 @@ OptionTable table(DrawnShift& d) {
   return t;
 }
 
+OptionTable table(DrawnAffine& d) {
+  OptionTable t;
+  t.add("angle", d.angle, "degrees");
+  t.add("translate", d.translate, "pixels to the right and down");
+  t.add("scale", d.scale, "factor");
+  t.add("shear", d.shear, "degrees");
+  return t;
+}
+
+OptionTable table(DrawnOperations& d) {
+  OptionTable t;
+  t.add("operations", d.operations, "one after the other");
+  t.add("magnitudes", d.magnitudes, "of each");
+  return t;
+}
+
+OptionTable table(DrawnErasing& d) {
+  OptionTable t;
+  t.add("x", d.x, "left column");
+  t.add("y", d.y, "top row");
+  t.add("width", d.width, "columns; 0: nothing is erased");
+  t.add("height", d.height, "rows");
+  return t;
+}
+
 namespace {
 
 /// What a step draws, before it is drawn.
@@ -294,6 +422,11 @@ Drawn blank(const Step& step) {
                         [](const GaussianBlur&) -> Drawn { return DrawnBlur{}; },
                         [](const RandomSolarize&) -> Drawn { return DrawnChoice{}; },
                         [](const PadShift&) -> Drawn { return DrawnShift{}; },
+                        [](const RandomRotation&) -> Drawn { return DrawnAffine{}; },
+                        [](const RandomAffine&) -> Drawn { return DrawnAffine{}; },
+                        [](const RandAugment&) -> Drawn { return DrawnOperations{}; },
+                        [](const TrivialAugmentWide&) -> Drawn { return DrawnOperations{}; },
+                        [](const RandomErasing&) -> Drawn { return DrawnErasing{}; },
                         [](const auto&) -> Drawn { return NothingDrawn{}; },
                     },
                     step);
@@ -332,6 +465,20 @@ cv::Size size_after(const Step& step, cv::Size image) {
                     step);
 }
 
+namespace {
+
+/// Adds any operation, of that strength; -1: any.
+void draw_operation(AutoSpace space, int bin, int bins, cv::Size image, Random& random, DrawnOperations& drawn) {
+  const auto& names = auto_operations();
+  const auto& operation = names[random.below(static_cast<std::uint32_t>(names.size()))];
+  if (bin < 0) bin = static_cast<int>(random.below(static_cast<std::uint32_t>(bins)));
+  const double magnitude = auto_magnitude(space, operation, bin, bins, image);
+  drawn.operations.push_back(operation);
+  drawn.magnitudes.push_back(auto_is_signed(operation) && random.bernoulli(0.5) ? -magnitude : magnitude);
+}
+
+}  // namespace
+
 Drawn draw(const Step& step, cv::Size image, Random& random) {
   const auto choose = [&](double p) -> Drawn { return DrawnChoice{random.bernoulli(p)}; };
   return std::visit(Overloaded{
@@ -366,6 +513,39 @@ Drawn draw(const Step& step, cv::Size image, Random& random) {
                           const int x = static_cast<int>(random.below(places));
                           return DrawnShift{x, static_cast<int>(random.below(places))};
                         },
+                        [&](const RandomRotation& o) -> Drawn {
+                          DrawnAffine drawn;
+                          drawn.angle = random.uniform(o.degrees.low, o.degrees.high);
+                          return drawn;
+                        },
+                        [&](const RandomAffine& o) -> Drawn {
+                          DrawnAffine drawn;
+                          drawn.angle = random.uniform(o.degrees.low, o.degrees.high);
+                          for (const int axis : {0, 1}) {
+                            const double most = o.translate[axis] * (axis == 0 ? image.width : image.height);
+                            drawn.translate[axis] = static_cast<int>(std::lround(random.uniform(-most, most)));
+                          }
+                          drawn.scale = random.uniform(o.scale.low, o.scale.high);
+                          drawn.shear = random.uniform(o.shear.low, o.shear.high);
+                          return drawn;
+                        },
+                        [&](const RandAugment& o) -> Drawn {
+                          DrawnOperations drawn;
+                          for (int i = 0; i < o.num_ops; ++i)
+                            draw_operation(AutoSpace::kRand, o.magnitude, o.num_magnitude_bins, image, random, drawn);
+                          return drawn;
+                        },
+                        [&](const TrivialAugmentWide& o) -> Drawn {
+                          DrawnOperations drawn;
+                          draw_operation(AutoSpace::kTrivialWide, -1, o.num_magnitude_bins, image, random, drawn);
+                          return drawn;
+                        },
+                        [&](const RandomErasing& o) -> Drawn {
+                          if (!random.bernoulli(o.p)) return DrawnErasing{};
+                          const cv::Rect box =
+                              random_erasing_box(image, o.scale.low, o.scale.high, o.ratio.low, o.ratio.high, random);
+                          return DrawnErasing{box.x, box.y, box.width, box.height};
+                        },
                         [](const auto&) -> Drawn { return NothingDrawn{}; },
                     },
                     step);
@@ -396,6 +576,24 @@ void check(const Step& step, const Drawn& drawn, cv::Size image) {
     const int most = 2 * std::get<PadShift>(step).pad;
     if (shift->x < 0 || shift->y < 0 || shift->x > most || shift->y > most)
       throw UsageError("the shift (", shift->x, ", ", shift->y, ") is outside [0, ", most, "]");
+  } else if (const auto* affine = std::get_if<DrawnAffine>(&drawn)) {
+    if (!(std::abs(affine->angle) <= 360 && affine->scale >= 0.001 && affine->scale <= 100 &&
+          std::abs(affine->shear) <= 89 && std::abs(static_cast<double>(affine->translate[0])) <= 65535 &&
+          std::abs(static_cast<double>(affine->translate[1])) <= 65535))
+      throw UsageError("the amounts of a ", name(step), " are out of range: angle ", affine->angle, ", translate ",
+                       affine->translate[0], " and ", affine->translate[1], ", scale ", affine->scale, ", shear ",
+                       affine->shear);
+  } else if (const auto* chosen = std::get_if<DrawnOperations>(&drawn)) {
+    if (chosen->operations.size() != chosen->magnitudes.size() || chosen->operations.size() > kMaxOperations)
+      throw UsageError("there are ", chosen->operations.size(), " operations and ", chosen->magnitudes.size(),
+                       " magnitudes: one each is needed, and at most ", kMaxOperations);
+    for (std::size_t i = 0; i < chosen->operations.size(); ++i)
+      check_auto(chosen->operations[i], chosen->magnitudes[i]);
+  } else if (const auto* erased = std::get_if<DrawnErasing>(&drawn)) {
+    if (erased->x < 0 || erased->y < 0 || erased->width < 0 || erased->height < 0 ||
+        erased->width > image.width - erased->x || erased->height > image.height - erased->y)
+      throw UsageError("a box of ", erased->width, " x ", erased->height, " at (", erased->x, ", ", erased->y,
+                       ") does not fit in an image of ", image.width, " x ", image.height);
   }
 }
 

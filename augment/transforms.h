@@ -1,5 +1,6 @@
 #pragma once
 
+#include <unlabel/augment/affine.h>
 #include <unlabel/augment/filter.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/random.h>
@@ -17,8 +18,8 @@
 namespace unlabel::augment {
 
 // The steps of a pipeline as options. Each struct says what may happen to an image; drawing (below) decides what does
-// happen to one view. Names and defaults are torchvision's. The arithmetic is in resize.h, geometry.h, color.h,
-// color_byol.h, filter.h and planar.h.
+// happen to one view. Names and defaults are torchvision's. The arithmetic is in resize.h, geometry.h, affine.h, color.h,
+// color_byol.h, auto_augment.h, filter.h and planar.h.
 
 /// Height and width. In JSON an integer, for a square, or [height, width].
 struct ImageSize {
@@ -99,6 +100,47 @@ struct RandomSolarize {
   double p = 0.5;
 };
 
+/// Turns about the middle by a random angle, counter-clockwise.
+struct RandomRotation {
+  Range degrees{-10, 10};
+  Sampling interpolation = Sampling::kNearest;
+  double fill = 0;  ///< what comes in from outside, a fraction of white
+};
+
+/// Shears, scales, turns and moves by random amounts, about the middle.
+struct RandomAffine {
+  Range degrees{-10, 10};
+  std::array<double, 2> translate{0, 0};  ///< at most so much of the width, and of the height, either way; whole pixels
+  Range scale{1, 1};
+  Range shear{0, 0};  ///< degrees, along the rows
+  Sampling interpolation = Sampling::kNearest;
+  double fill = 0;
+};
+
+/// `num_ops` random operations of auto_augment.h at one strength.
+struct RandAugment {
+  int num_ops = 2;
+  int magnitude = 9;
+  int num_magnitude_bins = 31;
+  Sampling interpolation = Sampling::kNearest;
+  double fill = 0;
+};
+
+/// One random operation of auto_augment.h at a random strength.
+struct TrivialAugmentWide {
+  int num_magnitude_bins = 31;
+  Sampling interpolation = Sampling::kNearest;
+  double fill = 0;
+};
+
+/// Fills a box of random area and ratio.
+struct RandomErasing {
+  double p = 0.5;
+  Range scale{0.02, 0.33};  ///< of the image's area
+  Range ratio{0.3, 3.3};    ///< height / width, log-uniform
+  double value = 0;         ///< a fraction of white; behind Normalize the number itself
+};
+
 /// DrQ's random shift: pads by the border's pixels and crops the old size at random.
 struct PadShift {
   int pad = 4;
@@ -114,7 +156,8 @@ struct Normalize {
 struct Sobel {};
 
 using Step = std::variant<RandomResizedCrop, Resize, CenterCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale,
-                          Grayscale, GaussianBlur, RandomSolarize, PadShift, Normalize, Sobel>;
+                          Grayscale, GaussianBlur, RandomSolarize, PadShift, Normalize, Sobel, RandomRotation,
+                          RandomAffine, RandAugment, TrivialAugmentWide, RandomErasing>;
 
 OptionTable table(RandomResizedCrop&);
 OptionTable table(Resize&);
@@ -128,6 +171,11 @@ OptionTable table(RandomSolarize&);
 OptionTable table(PadShift&);
 OptionTable table(Normalize&);
 OptionTable table(Sobel&);
+OptionTable table(RandomRotation&);
+OptionTable table(RandomAffine&);
+OptionTable table(RandAugment&);
+OptionTable table(TrivialAugmentWide&);
+OptionTable table(RandomErasing&);
 
 /// The step's name in JSON, the struct's name: "RandomResizedCrop".
 std::string_view name(const Step& step);
@@ -188,13 +236,42 @@ struct DrawnShift {
   bool operator==(const DrawnShift&) const = default;
 };
 
-using Drawn = std::variant<NothingDrawn, DrawnBox, DrawnChoice, DrawnJitter, DrawnBlur, DrawnShift>;
+/// RandomRotation's angle (counter-clockwise), or RandomAffine's amounts (clockwise; see AffineChange).
+struct DrawnAffine {
+  double angle = 0;                    ///< degrees
+  std::array<int, 2> translate{0, 0};  ///< pixels
+  double scale = 1;
+  double shear = 0;  ///< degrees
+  bool operator==(const DrawnAffine&) const = default;
+};
+
+/// The operations of RandAugment and TrivialAugmentWide, one after the other.
+struct DrawnOperations {
+  std::vector<std::string> operations;  ///< of auto_operations()
+  std::vector<double> magnitudes;       ///< of auto_magnitude
+  bool operator==(const DrawnOperations&) const = default;
+};
+
+/// RandomErasing's box; none when it is empty.
+struct DrawnErasing {
+  int x = 0;
+  int y = 0;
+  int width = 0;
+  int height = 0;
+  bool operator==(const DrawnErasing&) const = default;
+};
+
+using Drawn = std::variant<NothingDrawn, DrawnBox, DrawnChoice, DrawnJitter, DrawnBlur, DrawnShift, DrawnAffine,
+                           DrawnOperations, DrawnErasing>;
 
 OptionTable table(DrawnBox&);
 OptionTable table(DrawnChoice&);
 OptionTable table(DrawnJitter&);
 OptionTable table(DrawnBlur&);
 OptionTable table(DrawnShift&);
+OptionTable table(DrawnAffine&);
+OptionTable table(DrawnOperations&);
+OptionTable table(DrawnErasing&);
 
 /// {"x": 10, "y": 3, "width": 200, "height": 180}, {"apply": true} ... as it fits `step`; numbers come back bit-equal.
 nlohmann::json to_json(const Drawn& drawn);
@@ -217,6 +294,8 @@ void to_json(nlohmann::json& json, Interpolation value);
 void from_json(const nlohmann::json& json, Interpolation& value);
 void to_json(nlohmann::json& json, Border value);
 void from_json(const nlohmann::json& json, Border& value);
+void to_json(nlohmann::json& json, Sampling value);
+void from_json(const nlohmann::json& json, Sampling& value);
 void to_json(nlohmann::json& json, JitterFamily value);
 void from_json(const nlohmann::json& json, JitterFamily& value);
 }  // namespace unlabel::augment
@@ -251,6 +330,12 @@ template <>
 struct OptionType<augment::Border> {
   static std::string name() { return "'reflect' or 'zero'"; }
   static bool accepts(const nlohmann::json& j) { return j == "reflect" || j == "zero"; }
+};
+
+template <>
+struct OptionType<augment::Sampling> {
+  static std::string name() { return "'nearest' or 'bilinear'"; }
+  static bool accepts(const nlohmann::json& j) { return j == "nearest" || j == "bilinear"; }
 };
 
 template <>

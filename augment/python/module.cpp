@@ -1,3 +1,5 @@
+#include <unlabel/augment/affine.h>
+#include <unlabel/augment/auto_augment.h>
 #include <unlabel/augment/color.h>
 #include <unlabel/augment/color_byol.h>
 #include <unlabel/augment/contact_sheet.h>
@@ -5,6 +7,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/filter.h>
 #include <unlabel/augment/geometry.h>
+#include <unlabel/augment/mix.h>
 #include <unlabel/augment/planar.h>
 #include <unlabel/augment/presets.h>
 #include <unlabel/augment/random_shift.h>
@@ -175,13 +178,18 @@ nb::ndarray<nb::numpy> apply(const Array& image, const Function& function) {
   return array_of(std::move(out));
 }
 
+/// Which numbers an operation takes.
+enum class Levels { kAny, kFloats, kBytes };
+
 /// The same for one that takes colours: the library's own message would speak of OpenCV's types.
 template <class Function>
 nb::ndarray<nb::numpy> apply_to_rgb(const Array& image, const char* name, const Function& function,
-                                    bool only_floats = false) {
+                                    Levels levels = Levels::kAny) {
   const cv::Mat in = image_of(image);
   if (in.channels() != 3) throw UsageError(name, " takes colours, [height, width, 3]; this image is grey");
-  if (only_floats && in.depth() != CV_32F) throw UsageError(name, " takes float32, not uint8: divide by 255");
+  if (levels == Levels::kFloats && in.depth() != CV_32F)
+    throw UsageError(name, " takes float32, not uint8: divide by 255");
+  if (levels == Levels::kBytes && in.depth() != CV_8U) throw UsageError(name, " takes uint8, not float32");
   return apply(image, function);
 }
 
@@ -189,6 +197,12 @@ Interpolation interpolation_of(const std::string& name) {
   if (name == "bilinear") return Interpolation::kBilinear;
   if (name == "bicubic") return Interpolation::kBicubic;
   throw UsageError("interpolation is bilinear or bicubic, not '", name, "'");
+}
+
+Sampling sampling_of(const std::string& name) {
+  if (name == "nearest") return Sampling::kNearest;
+  if (name == "bilinear") return Sampling::kBilinear;
+  throw UsageError("interpolation is nearest or bilinear, not '", name, "'");
 }
 
 Border border_of(const std::string& name) {
@@ -199,12 +213,12 @@ Border border_of(const std::string& name) {
 
 /// Adds a colour operation with one amount.
 void def_adjust(nb::module_& m, const char* name, void (*function)(const cv::Mat&, double, cv::Mat&),
-                const char* amount, const char* help, bool only_floats = false) {
+                const char* amount, const char* help, Levels levels = Levels::kAny) {
   m.def(
       name,
-      [name, function, only_floats](const Array& image, double value) {
+      [name, function, levels](const Array& image, double value) {
         return apply_to_rgb(
-            image, name, [&](const cv::Mat& in, cv::Mat& out) { function(in, value, out); }, only_floats);
+            image, name, [&](const cv::Mat& in, cv::Mat& out) { function(in, value, out); }, levels);
       },
       "image"_a, nb::arg(amount), help);
 }
@@ -385,14 +399,14 @@ NB_MODULE(_core, m) {
              "factor * image + (1 - factor) * grey. The factor is finite and >= 0.");
   def_adjust(m, "adjust_hue", adjust_hue, "shift", "Turns the hue by `shift` turns, -0.5 to 0.5, in HSV.");
   def_adjust(m, "byol_adjust_brightness", byol::adjust_brightness, "delta",
-             "BYOL's: image + delta, clamped to [0, 1]. float32 only.", true);
+             "BYOL's: image + delta, clamped to [0, 1]. float32 only.", Levels::kFloats);
   def_adjust(m, "byol_adjust_contrast", byol::adjust_contrast, "factor",
              "BYOL's: factor * (image - m) + m, where m is the mean of each channel, clamped to [0, 1]. float32 only.",
-             true);
+             Levels::kFloats);
   def_adjust(m, "byol_adjust_saturation", byol::adjust_saturation, "factor",
-             "BYOL's: S of HSV times factor, clamped to [0, 1]. float32 only.", true);
+             "BYOL's: S of HSV times factor, clamped to [0, 1]. float32 only.", Levels::kFloats);
   def_adjust(m, "byol_adjust_hue", byol::adjust_hue, "delta", "BYOL's: H of HSV plus `delta` turns. float32 only.",
-             true);
+             Levels::kFloats);
   m.def(
       "grayscale",
       [](const Array& image) {
@@ -412,6 +426,77 @@ NB_MODULE(_core, m) {
       },
       "image"_a, "threshold"_a = 0.5,
       "x < threshold ? x : 1 - x, where 1 is white: inverts what is brighter than the threshold, a fraction of white.");
+  m.def(
+      "posterize",
+      [](const Array& image, int bits) {
+        return apply_to_rgb(
+            image, "posterize", [&](const cv::Mat& in, cv::Mat& out) { posterize(in, bits, out); }, Levels::kBytes);
+      },
+      "image"_a, "bits"_a, "Keeps the uppermost 0 to 8 bits of each value. uint8 only.");
+  m.def(
+      "autocontrast",
+      [](const Array& image) {
+        return apply_to_rgb(
+            image, "autocontrast", [](const cv::Mat& in, cv::Mat& out) { autocontrast(in, out); }, Levels::kBytes);
+      },
+      "image"_a, "Stretches each channel to 0 to 255. uint8 only.");
+  m.def(
+      "equalize",
+      [](const Array& image) {
+        return apply_to_rgb(
+            image, "equalize", [](const cv::Mat& in, cv::Mat& out) { equalize(in, out); }, Levels::kBytes);
+      },
+      "image"_a, "Evens out each channel's histogram. uint8 only.");
+  m.def(
+      "adjust_sharpness",
+      [](const Array& image, double factor) {
+        return apply_to_rgb(
+            image, "adjust_sharpness", [&](const cv::Mat& in, cv::Mat& out) { adjust_sharpness(in, factor, out); },
+            Levels::kBytes);
+      },
+      "image"_a, "factor"_a, "smoothed + factor * (image - smoothed). uint8 only; the factor is finite and >= 0.");
+  m.def(
+      "rotate",
+      [](const Array& image, double angle, const std::string& interpolation, double fill) {
+        return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
+          affine(in, rotation_matrix(angle, in.size()), sampling_of(interpolation), fill, out);
+        });
+      },
+      "image"_a, "angle"_a, "interpolation"_a = "nearest", "fill"_a = 0.0,
+      "Turns about the middle, counter-clockwise by degrees; what comes in is `fill`, a fraction of white. "
+      "interpolation: "
+      "`nearest` or `bilinear`.");
+  m.def(
+      "affine",
+      [](const Array& image, double angle, const Pair& translate, double scale, const Pair& shear,
+         const std::string& interpolation, double fill) {
+        if (!(scale > 0)) throw UsageError("affine: the scale must be above 0, not ", scale);
+        return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
+          const AffineChange change{
+              angle, {std::get<0>(translate), std::get<1>(translate)}, scale, std::get<0>(shear), std::get<1>(shear)};
+          affine(in, affine_matrix(change, {in.cols * 0.5, in.rows * 0.5}), sampling_of(interpolation), fill, out);
+        });
+      },
+      "image"_a, "angle"_a = 0.0, "translate"_a = Pair(0, 0), "scale"_a = 1.0, "shear"_a = Pair(0, 0),
+      "interpolation"_a = "nearest", "fill"_a = 0.0,
+      "Shears by degrees along rows and columns, scales, turns clockwise by degrees about the middle, then moves by "
+      "pixels to "
+      "the right and down; as `rotate` otherwise.");
+  m.def(
+      "augment_op",
+      [](const Array& image, const std::string& operation, double magnitude, const std::string& interpolation,
+         double fill) {
+        return apply_to_rgb(
+            image, "augment_op",
+            [&](const cv::Mat& in, cv::Mat& out) {
+              apply_auto(in, operation, magnitude, sampling_of(interpolation), fill, out);
+            },
+            Levels::kBytes);
+      },
+      "image"_a, "operation"_a, "magnitude"_a = 0.0, "interpolation"_a = "nearest", "fill"_a = 0.0,
+      "An operation of RandAugment by torchvision's name (`ShearX`, `Posterize` ...), with its magnitude: a tangent, "
+      "pixels, "
+      "degrees, a difference from the factor 1, bits or a level. uint8 only.");
   m.def(
       "gaussian_blur",
       [](const Array& image, double sigma, int kernel_size, const std::string& border) {
@@ -452,13 +537,65 @@ NB_MODULE(_core, m) {
       "sobel",
       [](const Array& image) {
         return apply_to_rgb(
-            image, "sobel", [](const cv::Mat& in, cv::Mat& out) { sobel(in, out); }, true);
+            image, "sobel", [](const cv::Mat& in, cv::Mat& out) { sobel(in, out); }, Levels::kFloats);
       },
       "image"_a,
       "DeepCluster's input: of the channels' mean [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, zeros outside. float32, "
       "normalised, "
       "to float32 [height, width, 2].");
 
+  m.def(
+      "mixup",
+      [](const Floats& images, const Key& key, double alpha) {
+        if (images.ndim() != 4) throw UsageError("mixup takes arrays [images, channels, height, width]");
+        const auto [seed, epoch, batch] = key;
+        Random random({seed, epoch, batch, 0});
+        const double share = draw_share(alpha, random);
+        if (images.size() > 0)
+          unlocked([&] { mixup({images.data(), images.size()}, static_cast<std::int64_t>(images.shape(0)), share); });
+        return share;
+      },
+      "images"_a.noconvert(), "key"_a, "alpha"_a = 1.0,
+      "In place, of float32 [images, channels, height, width]: share x_i + (1 - share) x_(i - 1), the first with the "
+      "last, with "
+      "a share from Beta(alpha, alpha) by the key (seed, epoch, batch). Returns the share, for `mix_labels`.");
+  m.def(
+      "cutmix",
+      [](const Floats& images, const Key& key, double alpha) {
+        if (images.ndim() != 4) throw UsageError("cutmix takes arrays [images, channels, height, width]");
+        for (std::size_t i = 1; i < 4; ++i)
+          if (images.shape(i) > kMaxSide) throw UsageError("cutmix: an axis of ", images.shape(i));
+        const auto [seed, epoch, batch] = key;
+        Random random({seed, epoch, batch, 0});
+        const double share = draw_share(alpha, random);
+        if (images.size() == 0) return 1.0;
+        const cv::Size size(static_cast<int>(images.shape(3)), static_cast<int>(images.shape(2)));
+        const cv::Rect box = cutmix_box(share, size, random);
+        return unlocked([&] {
+          return cutmix({images.data(), images.size()}, static_cast<std::int64_t>(images.shape(0)),
+                        static_cast<int>(images.shape(1)), size, box);
+        });
+      },
+      "images"_a.noconvert(), "key"_a, "alpha"_a = 1.0,
+      "In place, of float32 [images, channels, height, width]: a box of x_i becomes that of x_(i - 1), the first one's "
+      "that of "
+      "the last. Its sides are sqrt(1 - s) of the image's, s from Beta(alpha, alpha) by the key (seed, epoch, batch), "
+      "and it is "
+      "cut off at the border. Returns the share of x_i that is left, for `mix_labels`.");
+  m.def(
+      "mix_labels",
+      [](const std::vector<std::int64_t>& labels, std::int64_t classes, double share) {
+        if (classes < 1 || classes > 1 << 24) throw UsageError("there are 1 to 2^24 classes, not ", classes);
+        if (labels.empty() || labels.size() > 1 << 20)
+          throw UsageError("labels of 1 to 2^20 images, not ", labels.size());
+        cv::Mat mixed(static_cast<int>(labels.size()), static_cast<int>(classes), CV_32F);
+        mix_labels(labels, classes, share, {mixed.ptr<float>(), mixed.total()});
+        return array_of(std::move(mixed));
+      },
+      "labels"_a, "classes"_a, "share"_a,
+      "float32 [images, classes] of a batch after `mixup` or `cutmix`: the share for an image's own label, the rest "
+      "for that of "
+      "the one before.");
   m.def(
       "random_shift_into",
       [](const Bytes& images, int pad, const Key& key, nb::ndarray<std::uint8_t, nb::c_contig, nb::device::cpu> out) {

@@ -1,5 +1,7 @@
 #include "golden.h"
 
+#include <unlabel/augment/affine.h>
+#include <unlabel/augment/auto_augment.h>
 #include <unlabel/augment/color.h>
 #include <unlabel/augment/color_byol.h>
 #include <unlabel/augment/filter.h>
@@ -127,6 +129,17 @@ cv::Mat run_case(const GoldenFile& file, const nlohmann::json& item) {
       cv::Mat edges;
       sobel(normalized, edges);
       return edges;
+    }
+  } else if (op == "rotate" || op == "affine" || op == "auto") {
+    const auto sampling = item["sampling"] == "nearest" ? Sampling::kNearest : Sampling::kBilinear;
+    if (op == "rotate") {
+      affine(in, rotation_matrix(value, in.size()), sampling, item["fill"], out);
+    } else if (op == "affine") {
+      const AffineChange change{item["angle"], cv::Point2d(item["translate"][0], item["translate"][1]), item["scale"],
+                                item["shear"], 0};
+      affine(in, affine_matrix(change, {in.cols * 0.5, in.rows * 0.5}), sampling, item["fill"], out);
+    } else {
+      apply_auto(in, item["operation"], item["magnitude"], sampling, item["fill"], out);
     }
   } else if (op == "view") {
     return run_view(in, item);

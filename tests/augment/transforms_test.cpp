@@ -30,6 +30,13 @@ TEST(TransformsGolden, EqualPillowOnBytes) {
   }
 }
 
+TEST(TransformsGolden, EqualTorchvisionsPolicies) {
+  const GoldenFile file(kGolden + "augment_policies.safetensors");
+  ASSERT_GT(file.cases.size(), 80u);
+  for (const auto& item : file.cases)
+    EXPECT_EQ(difference(run_case(file, item), file.image(item["out"])).max, 0) << item.dump();
+}
+
 TEST(TransformsGolden, AgreeWithTorchvisionAndByolOnFloats) {
   const GoldenFile file(kGolden + "augment_float.safetensors");
   ASSERT_GT(file.cases.size(), 25u);

@@ -24,7 +24,8 @@ void replay(const nlohmann::json& json, bool fused) {
                                 RandomGrayscale{},         GaussianBlur{},         RandomSolarize{}};
   static const Pipeline for_planes(steps), any([&] {
     auto more = steps;
-    more.insert(more.end(), {PadShift{}, Normalize{}});
+    more.insert(more.end(), {RandomRotation{.interpolation = Sampling::kBilinear}, RandomAffine{}, RandAugment{},
+                             TrivialAugmentWide{}, PadShift{}, Normalize{}, RandomErasing{}});
     return more;
   }());
   static const cv::Mat image(24, 31, CV_8UC3, cv::Scalar(10, 200, 90));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden values for the augmentation library, from Pillow, torchvision, SciPy and colorsys.
 
-    augment.py                                   writes augment_8bit.safetensors and augment_float.safetensors beside this file
+    augment.py                                   writes augment_{8bit,policies,float}.safetensors beside this file
     augment.py --reference DIR --photos PHOTOS   writes DIR/*.safetensors from a folder of JPEGs, for the tests that want real photos
                                                  (UNLABEL_AUGMENT_REFERENCE=DIR); never commit those
 
@@ -22,6 +22,7 @@ import torchvision.transforms.functional as F
 from PIL import Image, ImageFilter
 from safetensors.numpy import save_file
 from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.autoaugment import _apply_op
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILTERS = {"bilinear": F.InterpolationMode.BILINEAR, "bicubic": F.InterpolationMode.BICUBIC}
@@ -98,6 +99,33 @@ def torchvision_8bit(cases, name):
     small = F.resize(pil, (9, 10))
     cases.add("to_planes", cases.image("small", np.asarray(small)), F.to_tensor(small).numpy())
     cases.add("normalized_planes", "small", F.normalize(F.to_tensor(small), mean, std).numpy(), mean=mean, std=std)
+
+
+def affine_8bit(cases, name):
+    """torchvision's geometry and the operations of its policies, on PIL images."""
+    pil = Image.fromarray(cases.arrays[name])
+    height, width = cases.arrays[name].shape[:2]
+    samplings = {"nearest": F.InterpolationMode.NEAREST, "bilinear": F.InterpolationMode.BILINEAR}
+    for sampling, mode in samplings.items():
+        for angle in (0, 90, 180, 33.3, -7.25, 270):
+            cases.add("rotate", name, np.asarray(F.rotate(pil, angle, mode, fill=[51, 51, 51])), value=angle, sampling=sampling, fill=0.2)
+        for angle, translate, scale, shear in [(0, (3, -5), 1, 0), (21.5, (0, 0), 0.7, 0), (0, (0, 0), 1.9, 0), (-40, (4, 2), 1.3, 17), (10, (-6, 1), 1, -35)]:
+            cases.add("affine", name, np.asarray(F.affine(pil, angle, list(translate), scale, [shear, 0], mode, fill=[0, 0, 0])), angle=angle,
+                      translate=translate, scale=scale, shear=shear, sampling=sampling, fill=0)
+    for operation, magnitudes in {"Identity": (0,), "ShearX": (0.3, -0.99), "ShearY": (0.11, -0.3), "TranslateX": (9.7, -32), "TranslateY": (-4.2, 13),
+                                  "Rotate": (30, -135), "Brightness": (0.9, -0.36), "Color": (0.99, -0.99), "Contrast": (0.9, -0.5),
+                                  "Sharpness": (0.99, -0.7, 0), "Posterize": (8, 4, 2), "Solarize": (255, 127.5, 51, 0), "AutoContrast": (0,),
+                                  "Equalize": (0,)}.items():
+        for magnitude in magnitudes:
+            for sampling, mode in samplings.items():
+                result = _apply_op(pil, operation, magnitude, interpolation=mode, fill=[255, 255, 255])
+                cases.add("auto", name, np.asarray(result), operation=operation, magnitude=magnitude, sampling=sampling, fill=1)
+    flat = cases.image(name + "_flat", np.full((5, 6, 3), 77, np.uint8))
+    dark = cases.image(name + "_dark", (cases.arrays[name] // 3 + 20).astype(np.uint8))
+    for source in (flat, dark):
+        for operation in ("AutoContrast", "Equalize", "Sharpness"):
+            result = _apply_op(Image.fromarray(cases.arrays[source]), operation, 0.4, interpolation=mode, fill=None)
+            cases.add("auto", source, np.asarray(result), operation=operation, magnitude=0.4 if operation == "Sharpness" else 0, sampling="bilinear", fill=0)
 
 
 def torchvision_float(cases, name):
@@ -199,6 +227,11 @@ def shipped():
     cases.add("saturation", "colors", np.asarray(F.adjust_saturation(pil, 1.5)), value=1.5)
     views(cases, "picture", 6, (12, 12), random.Random(4))
     cases.save(os.path.join(HERE, "augment_8bit.safetensors"))
+
+    cases = Cases()
+    cases.image("picture", picture(33, 41, 7))
+    affine_8bit(cases, "picture")
+    cases.save(os.path.join(HERE, "augment_policies.safetensors"))
 
     cases = Cases()
     rng = np.random.default_rng(5)

@@ -20,15 +20,17 @@ from typing import Any, Iterator, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from ._core import (DecodeOptions, ImageError, Views, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, byol_adjust_brightness,
-                    byol_adjust_contrast, byol_adjust_hue, byol_adjust_saturation, center_crop, decode, gaussian_blur, grayscale, horizontal_flip,
-                    instruction_set, normalize, pad_shift, preset_names, random_resized_crop_box, random_shift_into, resize, resized_crop, sobel,
-                    solarize, to_gray, to_planes)
+from ._core import (DecodeOptions, ImageError, Views, adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, adjust_sharpness, affine,
+                    augment_op, autocontrast, byol_adjust_brightness, byol_adjust_contrast, byol_adjust_hue, byol_adjust_saturation, center_crop,
+                    cutmix, decode, equalize, gaussian_blur, grayscale, horizontal_flip, instruction_set, mix_labels, mixup, normalize, pad_shift,
+                    posterize, preset_names, random_resized_crop_box, random_shift_into, resize, resized_crop, rotate, sobel, solarize, to_gray,
+                    to_planes)
 
 __all__ = ["Batch", "DecodeOptions", "Folder", "ImageError", "Loader", "MultiCrop", "adjust_brightness", "adjust_contrast", "adjust_hue",
-           "adjust_saturation", "byol_adjust_brightness", "byol_adjust_contrast", "byol_adjust_hue", "byol_adjust_saturation", "center_crop", "decode",
-           "gaussian_blur", "grayscale", "horizontal_flip", "instruction_set", "normalize", "pad_shift", "preset_names", "random_resized_crop",
-           "random_resized_crop_box", "random_shift", "resize", "resized_crop", "sobel", "solarize", "to_gray", "to_planes"]
+           "adjust_saturation", "adjust_sharpness", "affine", "augment_op", "autocontrast", "byol_adjust_brightness", "byol_adjust_contrast",
+           "byol_adjust_hue", "byol_adjust_saturation", "center_crop", "cutmix", "decode", "equalize", "gaussian_blur", "grayscale",
+           "horizontal_flip", "instruction_set", "mix_labels", "mixup", "normalize", "pad_shift", "posterize", "preset_names", "random_resized_crop",
+           "random_resized_crop_box", "random_shift", "resize", "resized_crop", "rotate", "sobel", "solarize", "to_gray", "to_planes"]
 
 Key = tuple[int, int, int]
 Image = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", np.ndarray, Any]

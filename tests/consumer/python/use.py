@@ -129,6 +129,28 @@ assert np.array_equal(ua.random_shift(frames, 4, (0, 0, 0)), shifted)
 room = np.empty((33, *frames.shape[1:]), np.uint8)
 assert np.array_equal(ua.random_shift(frames, 4, (0, 0, 0), out=room[:32]), shifted)
 
+# Policies, and batches that are mixed.
+assert np.array_equal(ua.rotate(pixels, 180), pixels[::-1, ::-1]) and np.array_equal(ua.affine(pixels, translate=(3, 0))[:, 3:], pixels[:, :-3])
+assert np.array_equal(ua.posterize(pixels, 3), pixels & 0xe0) and np.array_equal(ua.augment_op(pixels, "Posterize", 3), pixels & 0xe0)
+assert np.array_equal(ua.adjust_sharpness(pixels, 1), pixels) and ua.autocontrast(pixels // 2).max() == 255 and ua.equalize(pixels).std() > 60
+policy = ua.MultiCrop.from_json({"views": [{"pipeline": [{"op": "CenterCrop", "size": 32}, {"op": "RandAugment"}, {"op": "TrivialAugmentWide"},
+                                                         {"op": "Normalize"}, {"op": "RandomErasing", "p": 1}]}]})
+first = policy(pixels, key=(0, 0, 5))[0]
+assert first.shape == (3, 32, 32) and (first == 0).mean() > 0.01 and np.array_equal(first, policy(pixels, key=(0, 0, 5))[0])
+batch = generator.random((4, 3, 8, 8), np.float32)
+mixed = batch.copy()
+share = ua.mixup(mixed, (0, 0, 1))
+assert np.allclose(mixed, share * batch + (1 - share) * np.roll(batch, 1, 0), atol=1e-6) and 0 < share < 1
+cut = batch.copy()
+share = ua.cutmix(cut, (0, 0, 2))
+assert np.isclose((cut == batch).mean(), share) and np.all((cut == batch) | (cut == np.roll(batch, 1, 0)))
+assert np.allclose(ua.mix_labels([0, 1, 1, 2], 3, 0.75), [[.75, 0, .25], [.25, .75, 0], [0, 1, 0], [0, .25, .75]])
+refused(TypeError, lambda: ua.mixup(batch.astype(np.float64), (0, 0, 1)))
+refused(ValueError, lambda: ua.mixup(batch, (0, 0, 1), alpha=0))
+refused(ValueError, lambda: ua.mix_labels([3], 3, 0.5))
+refused(ValueError, lambda: ua.rotate(pixels, 10, interpolation="bicubic"))
+assert "did you mean 'ShearX'" in refused(ValueError, lambda: ua.augment_op(pixels, "SharX"))
+
 # What is wrong is said.
 assert "did you mean 'swav'" in refused(ValueError, lambda: ua.MultiCrop("swaw"))
 assert "did you mean 'global_size'" in refused(ValueError, lambda: ua.MultiCrop("swav", globl_size=3))
