@@ -30,6 +30,7 @@ OptionTable table(SimclrOptions& options);
 /// - The projector is Linear, BatchNorm, ReLU, Linear without bias, BatchNorm without bias. (The first Linear has a bias that its
 ///   BatchNorm takes out again; the released code's has none.)
 /// - Similarities and loss are in float32 (or float64) even under autocast to 16 bits.
+/// - It was trained by LARS with `lr_in_momentum` (optimizer.h).
 /// - With accumulation, negatives are those of each micro-batch of all ranks: a smaller task than the whole batch's.
 ///
 /// Views: exactly two of one size, such as preset `simclr`. Names: `backbone.*`, `projector.{0,1,3,4}.*`. Diagnostics:
