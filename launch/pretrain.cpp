@@ -615,6 +615,13 @@ PretrainResult Run::go() {
   if (const auto times = journal_.replacements(); times > 0)
     progress_.say(concat("warning: broken images were replaced ", times, " times; they are named in ", options_.out,
                          "/replaced.jsonl"));
+  const auto collapse = journal_.collapse();
+  if (!collapse.empty()) {
+    std::string signs;
+    for (const auto& sign : collapse) signs += (signs.empty() ? "" : ", ") + sign;
+    progress_.say(concat("warning: the run ends collapsed, by its ", signs, "; what to try is among the warnings in ",
+                         options_.out, "/metrics.jsonl"));
+  }
   double loss = journal_.loss();
   ssl::together(*group_, [&] {
     if (!lead_) return;
@@ -631,7 +638,8 @@ PretrainResult Run::go() {
                     {"data_wait", throughput_.overall_data_wait()},
                     {"seconds", throughput_.seconds()},
                     {"world_size", group_->world_size()},
-                    {"out", options_.out}};
+                    {"out", options_.out},
+                    {"collapse", collapse}};
   result.summary["final_loss"] = std::isfinite(loss) ? nlohmann::json(loss) : nlohmann::json(nullptr);
   return result;
 }

@@ -10,7 +10,7 @@ namespace unlabel::launch {
 /// How a run ended.
 struct PretrainResult {
   int exit_code = 0;       ///< 0 done; 75 stopped on request with a complete checkpoint
-  nlohmann::json summary;  ///< method, steps, final_loss, images_per_second, data_wait ...
+  nlohmann::json summary;  ///< method, steps, final_loss, collapse (the signs of it), images_per_second ...
 };
 
 /// Pretrains: the whole loop is in pretrain.cpp. Goes on from the newest checkpoint in `options.out` when there is one. Throws Error as the

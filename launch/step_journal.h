@@ -60,7 +60,8 @@ class StepJournal {
   bool stop() const { return stop_; }    ///< some rank was asked to stop
   bool save_due() const { return save_due_; }
   void saved() { save_due_ = false; }
-  std::int64_t replacements() const { return replacements_; }  ///< broken samples since the start
+  std::int64_t replacements() const { return replacements_; }            ///< broken samples since the start
+  std::vector<std::string> collapse() const { return collapse_.bad(); }  ///< the signs of it that are bad now
 
   /// For the checkpoint: what the budgets and the collapse monitor count.
   nlohmann::json state() const;

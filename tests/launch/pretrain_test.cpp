@@ -73,6 +73,7 @@ TEST_F(CiPretrain, LeavesWhatADocumentedRunLeaves) {
     EXPECT_TRUE(lines[i].at("loss").is_number());
   }
   EXPECT_EQ(lines.back().at("loss"), summary.at("final_loss"));
+  EXPECT_TRUE(summary.at("collapse").empty());
   EXPECT_EQ(lines[0].at("queue_full"), 0);
   EXPECT_EQ(lines[2].at("queue_full"), 1);
   EXPECT_EQ(nlohmann::json::parse(read_bytes(out("plain/config.json"))).at("swav").at("prototypes"), 12);
@@ -254,6 +255,7 @@ TEST_F(CiPretrain, TellsWhenItHasCollapsed) {
   outcome = unlabel(with(small_run(data(), out("collapsed")) + Arguments{"--swav.sinkhorn-iterations", "0"}, longer));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_NE(outcome.err.find("warning: mean_assignment_entropy is "), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("warning: the run ends collapsed, by its "), std::string::npos) << outcome.err;
   lines = read_lines(out("collapsed/metrics.jsonl"));
   const auto signs = lines.back().at("collapse");
   EXPECT_NE(std::find(signs.begin(), signs.end(), "mean_assignment_entropy"), signs.end()) << signs;
