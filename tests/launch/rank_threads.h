@@ -7,12 +7,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <thread>
 #include <vector>
 
 namespace unlabel::launch {
+
+/// Off for these tests: c10d's flight recorder, of which a process has one, enters new process groups in a map before it takes its
+/// lock (PyTorch 2.11, FlightRecorder::recordWithResetEnabled), so that ranks that are threads could tear it. A program has one rank.
+inline const int without_flight_recorder = ::setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
 
 /// A TCP port that was free a moment ago.
 inline int free_port() {
