@@ -104,6 +104,7 @@ std::string help_text(const OptionTable& table, const CommandSpec& spec) {
   for (const auto& field : table.fields()) {
     const auto dot = field.name.find('.');
     const std::string section = dot == std::string::npos ? "" : field.name.substr(0, dot);
+    if (std::ranges::find(spec.left_out, section) != spec.left_out.end()) continue;
     auto found =
         std::find_if(sections.begin(), sections.end(), [&](const auto& item) { return item.first == section; });
     if (found == sections.end()) found = sections.insert(sections.end(), {section, {}});

@@ -14,6 +14,7 @@ struct CommandSpec {
   std::string summary;                   ///< what it does, in a sentence or two
   std::vector<std::string> positionals;  ///< names of the arguments without a dash, in order; fields of the table
   std::string more;                      ///< printed last: examples
+  std::vector<std::string> left_out{};   ///< sections that --help passes over
 };
 
 /// A parsed command line: what was given, in order, by field name. Nothing is set yet, so that a recipe can come first.

@@ -6,6 +6,9 @@
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/ssl/recipe.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace unlabel::launch {
 
 namespace {
@@ -20,6 +23,20 @@ void refuse_what_cannot_run(const ResolvedOptions& resolved) {
   ssl::require_views(*method, make_views(options));
 }
 
+/// The names of `method`'s recipes, or of all methods', in lines of a screen's width.
+std::string recipe_lines(const std::string& method) {
+  std::string text, line = "Recipes:";
+  for (const auto& name : ssl::recipe_names()) {
+    if (!method.empty() && ssl::find_recipe(name).at("method") != method) continue;
+    if (line.size() + name.size() > 118) {
+      text += line + "\n";
+      line = "        ";
+    }
+    line += " " + name;
+  }
+  return text.empty() && line == "Recipes:" ? "" : text + line + "\n";
+}
+
 }  // namespace
 
 int command_pretrain(const std::vector<std::string>& arguments) {
@@ -29,26 +46,34 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   auto options = table(defaults);
   options.add("explain", only_explain, "print the settings beside the paper's, with reasons, and exit");
   options.add("json", json, "write a summary of the run to this file; -: to stdout");
-  std::string recipes;
-  for (const auto& name : ssl::recipe_names()) recipes += (recipes.empty() ? "" : ", ") + name;
-  const CommandSpec spec{
-      "unlabel pretrain METHOD --data DIR --out RUN [options]",
-      "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
-      "are planned from the\n"
-      "number and the size of the images, and shown; the defaults in brackets are then not used.\n"
-      "Recipes: " +
-          recipes +
-          ".\n"
-          "The same command again goes on where it stopped. Under torchrun --no-python "
-          "it uses all ranks;\n"
-          "--batch-size counts the images of all of them.",
-      {"method"},
-      "examples:\n"
-      "  unlabel pretrain swav --data ~/photos --out runs/first\n"
-      "  unlabel pretrain swav --data imagenet --recipe swav_200ep --out runs/swav\n"
-      "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data imagenet --out runs/swav"};
+  CommandSpec spec{"unlabel pretrain METHOD --data DIR --out RUN [options]",
+                   "",
+                   {"method"},
+                   "examples:\n"
+                   "  unlabel pretrain swav --data ~/photos --out runs/first\n"
+                   "  unlabel pretrain swav --data imagenet --recipe swav_200ep --out runs/swav\n"
+                   "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data imagenet --out runs/swav",
+                   {}};
   auto line = parse_command_line(arguments, options, spec);
-  if (print_help(line, options, spec)) return 0;
+  if (line.help) {
+    // With a method, only what is of use to it.
+    const auto names = ssl::method_names();
+    auto method = line.get("method");
+    if (std::ranges::find(names, method) == names.end()) method.clear();
+    if (!method.empty())
+      std::ranges::copy_if(names, std::back_inserter(spec.left_out), [&](const auto& name) { return name != method; });
+    spec.summary = concat(
+        "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
+        "are planned\nfrom the number and the size of the images, and shown; the defaults in brackets are then not "
+        "used.\n",
+        recipe_lines(method),
+        "The same command again goes on where it stopped. Under torchrun --no-python it uses all ranks;\n"
+        "--batch-size counts the images of all of them.\n",
+        method.empty() ? "`unlabel pretrain METHOD --help` leaves out what is of other methods."
+                       : concat("Shown is what is of use to ", method, "; `unlabel pretrain --help` has all methods."));
+    print_help(line, options, spec);
+    return 0;
+  }
   line.apply(options);
   std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
   require_folder_of("--json", json);

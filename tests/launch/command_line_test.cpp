@@ -69,6 +69,12 @@ TEST(CommandLine, HelpNamesEveryField) {
   for (const char* part :
        {"usage: unlabel pretrain METHOD", "--batch-size", "[256]", "swav:", "--swav.temperature", "--help"})
     EXPECT_NE(text.find(part), std::string::npos) << part;
+
+  auto without = kSpec;
+  without.left_out = {"swav"};
+  const auto shorter = help_text(table(options), without);
+  EXPECT_EQ(shorter.find("swav."), std::string::npos);
+  EXPECT_NE(shorter.find("--batch-size"), std::string::npos);
 }
 
 }  // namespace

@@ -89,6 +89,18 @@ TEST_F(CiPretrain, LeavesWhatADocumentedRunLeaves) {
   EXPECT_EQ(read_bytes(out("plain/encoder.safetensors")), before);
 }
 
+TEST_F(CiPretrain, HelpOfAMethodIsAboutThatOne) {
+  const auto all = unlabel({"pretrain", "--help"}).out, one = unlabel({"pretrain", "moco", "--help"}).out;
+  for (const auto& method : ssl::method_names()) {
+    const auto section = "\n" + method + ":\n";
+    EXPECT_NE(all.find(section), std::string::npos) << method;
+    EXPECT_EQ(one.find(section) != std::string::npos, method == "moco") << method;
+  }
+  EXPECT_NE(one.find("moco_v2_200ep"), std::string::npos);
+  EXPECT_EQ(one.find("swav_400ep"), std::string::npos);
+  EXPECT_NE(all.find("swav_400ep"), std::string::npos);
+}
+
 TEST_F(CiPretrain, TwoRanksEqualOne) {
   for (const auto& [precision, tolerance] :
        std::vector<std::pair<std::string, double>>{{"float64", 1e-9}, {"float32", 1e-3}}) {
