@@ -95,6 +95,7 @@ void mix_labels(std::span<const std::int64_t> labels, std::int64_t classes, doub
   if (classes < 1 || out.size() != labels.size() * static_cast<std::size_t>(classes))
     throw UsageError("there is room for ", out.size(), " numbers, not for ", labels.size(), " samples x ", classes,
                      " classes");
+  if (!(share >= 0 && share <= 1)) throw UsageError("mix_labels: the share must be in [0, 1], not ", share);
   for (const auto label : labels)
     if (label < 0 || label >= classes) throw UsageError("the label ", label, " is not in [0, ", classes, ")");
   std::fill(out.begin(), out.end(), 0.0f);

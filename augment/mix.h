@@ -26,7 +26,7 @@ cv::Rect cutmix_box(double share, cv::Size image, Random& random);
 double cutmix(std::span<float> batch, std::int64_t samples, int channels, cv::Size image, cv::Rect box);
 
 /// Labels of such a batch, samples x classes: share for sample i's own label, the rest for that of i - 1. Throws UsageError for a label
-/// outside of [0, classes).
+/// outside of [0, classes) or a share outside of [0, 1].
 void mix_labels(std::span<const std::int64_t> labels, std::int64_t classes, double share, std::span<float> out);
 
 }  // namespace unlabel::augment

@@ -264,6 +264,7 @@ TEST(Mix, MixesWithTheSampleBefore) {
   mix_labels(labels, 3, 0.75, mixed);
   EXPECT_EQ(mixed, (std::vector<float>{0.75f, 0, 0.25f, 0.25f, 0, 0.75f, 0, 0, 1}));
   EXPECT_THROW(mix_labels(labels, 2, 0.5, std::span<float>(mixed.data(), 6)), UsageError);
+  EXPECT_THROW(mix_labels(labels, 3, 1.5, mixed), UsageError);
 }
 
 TEST(Mix, BoxesHaveTheShareThatIsLeft) {
