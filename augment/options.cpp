@@ -59,6 +59,9 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
     // A bare last part of a dotted name is a common slip: "queue" for "swav.queue".
     const auto dot = candidate.rfind('.');
     if (dot != std::string::npos && word == std::string_view(candidate).substr(dot + 1)) distance = 1;
+    // So is a prefix more or less: "HorizontalFlip" for "RandomHorizontalFlip".
+    if (std::min(word.size(), candidate.size()) >= 6 && (candidate.ends_with(word) || word.ends_with(candidate)))
+      distance = std::min<std::size_t>(distance, 2);
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

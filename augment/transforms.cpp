@@ -76,6 +76,11 @@ void check_fill(const char* field, double fill, const std::string& where) {
   if (!(fill >= 0 && fill <= 1)) throw UsageError(where, ": ", field, " is a fraction of white, in [0, 1], not ", fill);
 }
 
+void check_translate(double part, const std::string& where) {
+  if (!(part >= 0 && part <= 1))
+    throw UsageError(where, ": translate is [across, down], each a fraction of the side in [0, 1], not ", part);
+}
+
 void check_bins(int bins, const std::string& where) {
   if (bins < 2 || bins > 1000) throw UsageError(where, ": num_magnitude_bins must be 2 to 1000, not ", bins);
 }
@@ -315,7 +320,7 @@ void validate(const Step& step, const std::string& where) {
                    check_closed_range("degrees", o.degrees, -360, 360, where);
                    check_closed_range("scale", o.scale, 0.001, 100, where);
                    check_closed_range("shear", o.shear, -89, 89, where);
-                   for (const double part : o.translate) check_fill("translate", part, where);
+                   for (const double part : o.translate) check_translate(part, where);
                    check_fill("fill", o.fill, where);
                  },
                  [&](const RandAugment& o) {

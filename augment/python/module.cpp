@@ -20,6 +20,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@
 #include <cerrno>
 #include <string>
 #include <tuple>
+#include <variant>
 #include <vector>
 
 namespace nb = nanobind;
@@ -37,17 +39,68 @@ using namespace unlabel::augment;
 
 namespace {
 
+/// An argument as it was given, which `value_of` reads: what is wrong with it is then said in a line, and not by listing signatures.
+template <class Value>
+struct Given {
+  nb::object object;
+};
+
+}  // namespace
+
+namespace nanobind::detail {
+
+template <class Inner>
+struct type_caster<Given<Inner>> {
+  NB_TYPE_CASTER(Given<Inner>, make_caster<Inner>::Name)
+  bool from_python(handle source, std::uint8_t, cleanup_list*) noexcept {
+    value.object = borrow(source);
+    return true;
+  }
+};
+
+}  // namespace nanobind::detail
+
+namespace {
+
 using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
-using Key = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;  // seed, epoch, sample
+using Key = Given<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>>;  // seed, epoch, sample
 using Pair = std::tuple<double, double>;
+using HeightWidth = Given<std::tuple<int, int>>;              // height, width
+using Size = Given<std::variant<int, std::tuple<int, int>>>;  // one side, or height and width
 
-cv::Size size_of(const std::tuple<int, int>& size) {
-  const auto [height, width] = size;
+template <class Value>
+Value value_of(const Given<Value>& given, const char* what) {
+  Value value;
+  if (nb::try_cast(given.object, value)) return value;
+  std::string shown = nb::repr(given.object).c_str();
+  if (shown.size() > 80) shown = shown.substr(0, 77) + "...";
+  throw UsageError(what, ", not ", shown);
+}
+
+ViewKey key_of(const Key& key, int view = 0) {
+  const auto [seed, epoch, sample] = value_of(key, "a key is (seed, epoch, sample), whole numbers from 0 to 2^64 - 1");
+  return {seed, epoch, sample, static_cast<std::uint32_t>(view)};
+}
+
+cv::Size checked(int height, int width) {
   if (height < 1 || width < 1 || height > kMaxSide || width > kMaxSide)
     throw UsageError("a size is (height, width), 1 to ", kMaxSide, " pixels each, not (", height, ", ", width, ")");
   return {width, height};
+}
+
+cv::Size size_of(const HeightWidth& size) {
+  const auto [height, width] = value_of(size, "a size is (height, width)");
+  return checked(height, width);
+}
+
+/// One number is the sides of a square.
+cv::Size size_of(const Size& size) {
+  const auto value = value_of(size, "a size is one whole number, or (height, width)");
+  if (const int* side = std::get_if<int>(&value)) return checked(*side, *side);
+  const auto [height, width] = std::get<1>(value);
+  return checked(height, width);
 }
 
 /// The array's memory as an image, without a copy: 8 bits or floats, grey or RGB.
@@ -158,8 +211,7 @@ std::int64_t views_into(const MultiCrop& crops, nb::handle image, const Key& key
   std::atomic<std::int64_t> warnings = 0;
   decode.warnings = &warnings;
   const Image from = image_from(image);
-  const auto [seed, epoch, sample] = key;
-  unlocked([&] { crops(from.source, {seed, epoch, sample, 0}, places, decode); });
+  unlocked([&, at = key_of(key)] { crops(from.source, at, places, decode); });
   return warnings;
 }
 
@@ -276,20 +328,18 @@ NB_MODULE(_core, m) {
             return std::tuple(shape.channels, shape.height, shape.width);
           },
           "view"_a, "Channels, height, width.")
-      .def("into", &views_into, "image"_a, "key"_a, "out"_a.noconvert(), "decode"_a = DecodeOptions(),
+      .def("into", &views_into, "image"_a, "key"_a, "out"_a.noconvert(),
+           nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
            "Writes every view of an image (bytes of a file, a path, or an array) into `out`, float32 arrays in CHW "
            "order.\n"
            "`key` is (seed, epoch, sample). Returns the number of libjpeg's warnings. The interpreter's lock is "
            "released.")
       .def(
           "drawn",
-          [](const MultiCrop& crops, const std::tuple<int, int>& size, const Key& key, int view) {
+          [](const MultiCrop& crops, const HeightWidth& size, const Key& key, int view) {
             if (view < 0 || view >= crops.views()) throw UsageError("there is no view ", view, " of ", crops.views());
-            const auto [seed, epoch, sample] = key;
             const auto& pipeline = crops.pipeline(view);
-            return pipeline
-                .drawn_to_json(pipeline.draw(size_of(size), {seed, epoch, sample, static_cast<std::uint32_t>(view)}))
-                .dump();
+            return pipeline.drawn_to_json(pipeline.draw(size_of(size), key_of(key, view))).dump();
           },
           "size"_a, "key"_a, "view"_a, "What is drawn for a view of an image of (height, width), as JSON.")
       .def(
@@ -303,18 +353,17 @@ NB_MODULE(_core, m) {
             const Image from = image_from(image);
             unlocked([&] { crops.replay(from.source, view, parameters, out.data(), decode); });
           },
-          "image"_a, "view"_a, "drawn"_a, "out"_a.noconvert(), "decode"_a = DecodeOptions(),
+          "image"_a, "view"_a, "drawn"_a, "out"_a.noconvert(),
+          nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
           "Writes one view with parameters that `drawn` gave into `out`: the same floats again.")
       .def(
           "sheet",
           [](const MultiCrop& crops, nb::handle image, const Key& key, const DecodeOptions& decode) {
             const Image from = image_from(image);
-            const auto [seed, epoch, sample] = key;
-            return array_of(unlocked([&, seed = seed, epoch = epoch, sample = sample] {
-              return contact_sheet(from.source, crops, {seed, epoch, sample, 0}, decode);
-            }));
+            return array_of(unlocked([&, at = key_of(key)] { return contact_sheet(from.source, crops, at, decode); }));
           },
-          "image"_a, "key"_a, "decode"_a = DecodeOptions(), "A contact sheet of the views, [height, width, 3].");
+          "image"_a, "key"_a, nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
+          "A contact sheet of the views, [height, width, 3].");
 
   m.def("preset_names", &preset_names, "The names that MultiCrop knows.");
   m.def("instruction_set", &instruction_set, "The vector instructions in use: AVX3 (AVX-512), AVX2, SSE4 ...");
@@ -325,46 +374,50 @@ NB_MODULE(_core, m) {
         if (!from.source.pixels.empty()) throw UsageError("decode takes the bytes of a file, or its path");
         return array_of(unlocked([&] { return decode(from.source, options); }));
       },
-      "data"_a, "options"_a = DecodeOptions(),
+      "data"_a, nb::arg("options").sig("DecodeOptions()") = DecodeOptions(),
       "An encoded image (bytes of a file, or its path) as uint8 RGB, [height, width, 3].");
 
   // Functions by themselves. An image is [height, width, 3] or [height, width], uint8 or float32 in [0, 1]; the result
   // is of the same type unless it is said.
   m.def(
       "resize",
-      [](const Array& image, const std::tuple<int, int>& size, const std::string& interpolation) {
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
-          resize(in, size_of(size), interpolation_of(interpolation), out);
-        });
+      [](const Array& image, const Size& size, const std::string& interpolation) {
+        auto to = size_of(size);
+        if (!nb::isinstance<nb::sequence>(size.object)) to = short_side_size(image_of(image).size(), to.width);
+        const auto how = interpolation_of(interpolation);
+        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { resize(in, to, how, out); });
       },
       "image"_a, "size"_a, "interpolation"_a = "bilinear",
-      "Antialiased, `bilinear` or `bicubic`; of uint8 bit-equal to Pillow's. `size` is (height, width).");
+      "Antialiased, `bilinear` or `bicubic`; of uint8 bit-equal to Pillow's. `size` is (height, width), or the short "
+      "side alone.");
   m.def(
       "center_crop",
-      [](const Array& image, const std::tuple<int, int>& size) {
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { center_crop(in, size_of(size), out); });
+      [](const Array& image, const Size& size) {
+        return apply(image, [&, to = size_of(size)](const cv::Mat& in, cv::Mat& out) { center_crop(in, to, out); });
       },
-      "image"_a, "size"_a, "The central (height, width) pixels; padded with zeros where the image is smaller.");
+      "image"_a, "size"_a,
+      "The central (height, width) pixels, or a square; padded with zeros where the image is smaller.");
   m.def(
       "resized_crop",
-      [](const Array& image, int top, int left, int height, int width, const std::tuple<int, int>& size,
+      [](const Array& image, int top, int left, int height, int width, const Size& size,
          const std::string& interpolation) {
+        const auto to = size_of(size);
+        const auto how = interpolation_of(interpolation);
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
           check(RandomResizedCrop{}, DrawnBox{left, top, width, height}, in.size());
-          resize(in({left, top, width, height}), size_of(size), interpolation_of(interpolation), out);
+          resize(in({left, top, width, height}), to, how, out);
         });
       },
       "image"_a, "top"_a, "left"_a, "height"_a, "width"_a, "size"_a, "interpolation"_a = "bilinear",
-      "A box of the image, resized to (height, width) as `resize` does. The box must lie in the image.");
+      "A box of the image, resized to (height, width) or to a square as `resize` does. The box must lie in the image.");
   m.def(
       "random_resized_crop_box",
-      [](const std::tuple<int, int>& size, const Key& key, int view, const Pair& scale, const Pair& ratio) {
+      [](const HeightWidth& size, const Key& key, int view, const Pair& scale, const Pair& ratio) {
         const RandomResizedCrop step{.scale = {std::get<0>(scale), std::get<1>(scale)},
                                      .ratio = {std::get<0>(ratio), std::get<1>(ratio)}};
         validate(step, "random_resized_crop_box");
         if (view < 0) throw UsageError("there is no view ", view);
-        const auto [seed, epoch, sample] = key;
-        Random random({seed, epoch, sample, static_cast<std::uint32_t>(view)});
+        Random random(key_of(key, view));
         const auto box = std::get<DrawnBox>(draw(step, size_of(size), random));
         return std::tuple(box.y, box.x, box.height, box.width);
       },
@@ -548,8 +601,7 @@ NB_MODULE(_core, m) {
       "mixup",
       [](const Floats& images, const Key& key, double alpha) {
         if (images.ndim() != 4) throw UsageError("mixup takes arrays [images, channels, height, width]");
-        const auto [seed, epoch, batch] = key;
-        Random random({seed, epoch, batch, 0});
+        Random random(key_of(key));
         const double share = draw_share(alpha, random);
         if (images.size() > 0)
           unlocked([&] { mixup({images.data(), images.size()}, static_cast<std::int64_t>(images.shape(0)), share); });
@@ -565,8 +617,7 @@ NB_MODULE(_core, m) {
         if (images.ndim() != 4) throw UsageError("cutmix takes arrays [images, channels, height, width]");
         for (std::size_t i = 1; i < 4; ++i)
           if (images.shape(i) > kMaxSide) throw UsageError("cutmix: an axis of ", images.shape(i));
-        const auto [seed, epoch, batch] = key;
-        Random random({seed, epoch, batch, 0});
+        Random random(key_of(key));
         const double share = draw_share(alpha, random);
         if (images.size() == 0) return 1.0;
         const cv::Size size(static_cast<int>(images.shape(3)), static_cast<int>(images.shape(2)));
@@ -611,10 +662,8 @@ NB_MODULE(_core, m) {
           throw UsageError("random_shift: `out` shares memory with the images; it must not");
         const ImageBatch batch{static_cast<std::int64_t>(images.shape(0)), static_cast<int>(images.shape(1)),
                                static_cast<int>(images.shape(2)), static_cast<int>(images.shape(3))};
-        const auto [seed, epoch, sample] = key;
-        unlocked([&, seed = seed, epoch = epoch, sample = sample] {
-          random_shift(images.data(), batch, pad, {seed, epoch, sample, 0}, out.data());
-        });
+        const auto at = key_of(key);
+        unlocked([&] { random_shift(images.data(), batch, pad, {at.seed, at.epoch, at.sample, 0}, out.data()); });
       },
       "images"_a.noconvert(), "pad"_a, "key"_a, "out"_a.noconvert(),
       "`random_shift` into an array that is there, of the images' shape and apart from them.");

@@ -58,6 +58,8 @@ TEST(Pipeline, DescribesItselfInJson) {
 TEST(Pipeline, SaysWhatIsWrong) {
   EXPECT_EQ(refusal_of(R"([{"op": "RandomResizeCrop"}])"),
             "pipeline step 1: there is no operation 'RandomResizeCrop' (did you mean 'RandomResizedCrop'?)");
+  EXPECT_EQ(refusal_of(R"([{"op": "HorizontalFlip"}])"),
+            "pipeline step 1: there is no operation 'HorizontalFlip' (did you mean 'RandomHorizontalFlip'?)");
   EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop", "sise": 3}])"),
             "pipeline step 1 (CenterCrop): unknown option 'sise' (did you mean 'size'?)");
   EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop", "size": "big"}])"),

@@ -14,6 +14,7 @@ import concurrent.futures
 import json
 import multiprocessing
 import multiprocessing.context
+import operator
 import os
 import random
 from typing import Any, Iterator, NamedTuple, Sequence, Union
@@ -43,6 +44,17 @@ def _source(image: Image):
     if hasattr(image, "convert") and hasattr(image, "tobytes"):  # PIL
         return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
     return np.ascontiguousarray(image)
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    """A whole number, NumPy's too."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}")
+    return number
 
 
 def _json(values: Any) -> str:
@@ -156,7 +168,9 @@ class Folder:
     EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
     def __init__(self, folder: Union[str, "os.PathLike[str]"], views: MultiCrop, *, seed: int = 0, decode: DecodeOptions | None = None):
-        self.views, self.seed, self.decode = views, seed, decode or DecodeOptions()
+        if not isinstance(views, MultiCrop):
+            raise TypeError(f'views must be a MultiCrop, as MultiCrop("swav") gives it, not {views!r}')
+        self.views, self.seed, self.decode = views, _count("seed", seed, 0), decode or DecodeOptions()
         self._epoch = multiprocessing.RawValue("q", 0)  # shared with workers that outlive an epoch (persistent_workers)
         self.root = os.fsdecode(folder)
         self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
@@ -188,14 +202,17 @@ class Folder:
 
     def set_epoch(self, epoch: int) -> None:
         """Call it before each epoch, as a DistributedSampler's: without, every epoch has the same views. Workers that are running see it too."""
-        self._epoch.value = epoch
+        self._epoch.value = _count("epoch", epoch, 0)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[list[np.ndarray], int]:
         # From the end too, as lists have it: one image has one key.
-        index = range(len(self))[index]
+        try:
+            index = range(len(self))[index]
+        except IndexError:
+            raise IndexError(f"there is no image {index} of {len(self)}") from None
         out = [np.empty(shape, np.float32) for shape in self.views.shapes]
         self.into(index, (self.seed, self.epoch, index), out)
         return out, int(self.labels[index])
@@ -214,26 +231,26 @@ class Loader:
     Views and order depend on `seed`, the epoch and the image alone. Each iteration is one epoch; `loader.epoch` says which, and may be set.
 
     An image that cannot be decoded raises ImageError with its path, or with `broken="skip"` is replaced by the next one of the epoch: `indices` and
-    `labels` are of that one, and its views are drawn with the key of the image that it replaces, so that they are no copies of its own. A file that
-    cannot be read always raises OSError. `warnings` tells the images with corrupt data in the middle that libjpeg decoded all the same: their places in
-    `paths`, each with the number of libjpeg's warnings.
+    `labels` are of that one, and its views are drawn with the key of the image that it replaces, so that they are no copies of its own; `skipped`
+    tells which: their places in `paths`, each with what was wrong. A file that cannot be read always raises OSError. `warnings` tells the images with
+    corrupt data in the middle that libjpeg decoded all the same: their places, each with the number of libjpeg's warnings.
     """
 
     def __init__(self, folder: Union[str, "os.PathLike[str]"], views: MultiCrop, batch_size: int, *, threads: int | None = None, seed: int = 0,
                  shuffle: bool = True, drop_last: bool = True, broken: str = "raise", prefetch: int = 2, decode: DecodeOptions | None = None):
         if broken not in ("raise", "skip"):
             raise ValueError(f"broken is 'raise' or 'skip', not {broken!r}")
-        if batch_size < 1 or prefetch < 1 or (threads is not None and threads < 1):
-            raise ValueError("batch_size, prefetch and threads must be at least 1")
         self.folder = Folder(folder, views, seed=seed, decode=decode)
-        self.views, self.batch_size, self.seed = views, batch_size, seed
-        self.threads = threads or len(os.sched_getaffinity(0))
-        self.shuffle, self.drop_last, self.broken, self.prefetch = shuffle, drop_last, broken, prefetch
+        self.views, self.batch_size, self.seed = views, _count("batch_size", batch_size, 1), self.folder.seed
+        self.threads = len(os.sched_getaffinity(0)) if threads is None else _count("threads", threads, 1)
+        self.shuffle, self.drop_last, self.broken, self.prefetch = shuffle, drop_last, broken, _count("prefetch", prefetch, 1)
         self.epoch = 0
         self.classes, self.paths, self.labels = self.folder.classes, self.folder.paths, self.folder.labels
         self.warnings: dict[int, int] = {}
-        if len(self.paths) < batch_size and drop_last:
-            raise ValueError(f"{self.folder.root} holds {len(self.paths)} images, fewer than a batch of {batch_size}")
+        self.skipped: dict[int, str] = {}
+        if len(self.paths) < self.batch_size and drop_last:
+            raise ValueError(f"{self.folder.root} holds {len(self.paths)} images, fewer than a batch of {self.batch_size}: "
+                             "take a smaller batch_size, or drop_last=False")
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.paths), self.batch_size)
@@ -273,9 +290,10 @@ class Loader:
                 index = int(order[(start + row + attempt) % len(order)])
                 try:
                     warnings = self.folder.into(index, key, [view[row] for view in views])
-                except ImageError:
+                except ImageError as error:
                     if self.broken == "raise":
                         raise
+                    self.skipped[index] = str(error)
                     continue
                 indices[row] = index
                 if warnings:
@@ -291,9 +309,9 @@ class Loader:
         return Batch(views, self.labels[indices], indices)
 
 
-def random_resized_crop(image: np.ndarray, size: tuple[int, int], key: Key, scale: tuple[float, float] = (0.08, 1.0),
+def random_resized_crop(image: np.ndarray, size: int | tuple[int, int], key: Key, scale: tuple[float, float] = (0.08, 1.0),
                         ratio: tuple[float, float] = (3 / 4, 4 / 3), interpolation: str = "bilinear") -> np.ndarray:
-    """The box that `random_resized_crop_box` draws for the key, resized to (height, width) by `resized_crop`."""
+    """The box that `random_resized_crop_box` draws for the key, resized to (height, width) or to a square by `resized_crop`."""
     return resized_crop(image, *random_resized_crop_box(image.shape[:2], key, scale=scale, ratio=ratio), size, interpolation)
 
 

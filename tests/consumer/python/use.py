@@ -89,7 +89,9 @@ for same in (ua.adjust_contrast(pixels, 1.0), ua.adjust_saturation(pixels, 1.0))
 assert np.array_equal(ua.grayscale(pixels)[..., 0], np.asarray(image.convert("L")))
 assert ua.gaussian_blur(pixels, 1.5).shape == ua.adjust_hue(pixels, 0.2).shape == pixels.shape
 assert np.array_equal(ua.to_gray(pixels), np.asarray(image.convert("L")))
+assert np.array_equal(ua.resize(pixels, 33), ua.resize(pixels, (33, 41))) and np.array_equal(ua.resize(pixels, np.int64(33)), ua.resize(pixels, 33))
 assert np.array_equal(ua.center_crop(pixels, (40, 50)), pixels[28:68, 35:85])
+assert np.array_equal(ua.center_crop(pixels, 40), pixels[28:68, 40:80])
 assert np.array_equal(ua.center_crop(pixels, (98, 120))[1:97], pixels) and not ua.center_crop(pixels, (98, 120))[0].any()
 assert np.array_equal(ua.pad_shift(pixels, 4, 4, 4), pixels) and np.array_equal(ua.pad_shift(pixels, 4, 8, 4)[:, :-4], pixels[:, 4:])
 assert np.array_equal(ua.resized_crop(pixels, 10, 20, 50, 60, (33, 44)), ua.resize(pixels[10:60, 20:80], (33, 44)))
@@ -145,6 +147,9 @@ cut = batch.copy()
 share = ua.cutmix(cut, (0, 0, 2))
 assert np.isclose((cut == batch).mean(), share) and np.all((cut == batch) | (cut == np.roll(batch, 1, 0)))
 assert np.allclose(ua.mix_labels([0, 1, 1, 2], 3, 0.75), [[.75, 0, .25], [.25, .75, 0], [0, 1, 0], [0, .25, .75]])
+for key in ((0, 3), 5, "abc", (0, -1, 2), (0, 1, 2.5)):
+    wrong = refused(ValueError, lambda: ua.mixup(batch, key))
+    assert wrong == f"a key is (seed, epoch, sample), whole numbers from 0 to 2^64 - 1, not {key!r}", wrong
 refused(TypeError, lambda: ua.mixup(batch.astype(np.float64), (0, 0, 1)))
 refused(ValueError, lambda: ua.mixup(batch, (0, 0, 1), alpha=0))
 refused(ValueError, lambda: ua.mix_labels([3], 3, 0.5))
@@ -173,6 +178,9 @@ for adjust in (ua.byol_adjust_brightness, ua.byol_adjust_contrast, ua.byol_adjus
     assert "divide by 255" in refused(ValueError, lambda: adjust(pixels, 0.5))
 refused(ValueError, lambda: ua.resized_crop(pixels, 0, 0, 97, 20, (8, 8)))
 refused(ValueError, lambda: ua.random_resized_crop(pixels, (8, 8), (0, 0, 0), scale=(0, float("nan"))))
+assert "(height, width), not [3, 4, 5]" in refused(ValueError, lambda: ua.resize(pixels, [3, 4, 5]))
+assert "(height, width), not 96" in refused(ValueError, lambda: ua.random_resized_crop_box(96, (0, 0, 0)))
+assert "(seed, epoch, sample)" in refused(ValueError, lambda: views(photo, key=(0, 3)))
 refused(ValueError, lambda: ua.pad_shift(pixels, 1 << 30, 0, 0))
 refused(ValueError, lambda: ua.normalize(pixels, mean, [1, 1, 0]))
 refused(ValueError, lambda: ua.gaussian_blur(pixels, 1, border="wrap"))
@@ -211,6 +219,8 @@ for batch in loader:
 assert "3.jpg" in refused(ua.ImageError, lambda: epoch(2))
 whole = epoch(2, broken="skip")
 assert 3 not in {int(i) for batch in whole for i in batch.indices} and len(whole) == 4
+skipping = ua.Loader(work / "photos", views, 4, seed=7, broken="skip")
+assert list(skipping) and list(skipping.skipped) == [3] and "3.jpg: " in skipping.skipped[3]
 # A substitute is the next image, by the key of the broken one: no row is there twice.
 rows = [(i, view) for batch in whole for i, view in zip(batch.indices, batch.views[0])]
 order = np.concatenate([batch.indices for batch in one])
@@ -263,7 +273,13 @@ copied = pickle.loads(pickle.dumps(folder))
 assert np.array_equal(copied[5][0][0], folder[5][0][0])
 copied.set_epoch(2)
 assert folder.epoch == 1
-refused(ValueError, lambda: ua.Loader(work / "photos", views, 40))
+assert "drop_last=False" in refused(ValueError, lambda: ua.Loader(work / "photos", views, 40))
+for wrong in ({"batch_size": 2.5}, {"batch_size": 2, "threads": "4"}, {"batch_size": 2, "views": "swav"}):
+    assert repr([*wrong.values()][-1]) in refused(TypeError, lambda: ua.Loader(work / "photos", **{"views": views, **wrong}))
+for wrong in ({"batch_size": 0}, {"batch_size": 2, "threads": 0}, {"batch_size": 2, "prefetch": 0}, {"batch_size": 2, "seed": -1}):
+    assert f"{[*wrong][-1]} must be at least" in refused(ValueError, lambda: ua.Loader(work / "photos", views, **wrong))
+refused(ValueError, lambda: folder.set_epoch(-1))
+assert "no image 16 of 16" in refused(IndexError, lambda: folder[16])
 
 # The interpreter's lock is released: another thread counts meanwhile.
 large = io.BytesIO()
