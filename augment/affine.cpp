@@ -134,6 +134,7 @@ void affine(const cv::Mat& image, const AffineMatrix& matrix, Sampling sampling,
   for (const double value : matrix)
     if (!(std::abs(value) <= 1e12))
       throw UsageError("affine: the matrix has the number ", value, ", which is no place in an image");
+  if (out.data == image.data && image.data) return affine(image.clone(), matrix, sampling, fill, out);
   out.create(image.size(), image.type());
   out.setTo(cv::Scalar::all(image.depth() == CV_8U ? std::round(255 * std::clamp(fill, 0.0, 1.0)) : fill));
   if (image.depth() == CV_8U) return transform<std::uint8_t>(image, matrix, sampling, out);

@@ -29,8 +29,8 @@ AffineMatrix affine_matrix(const AffineChange& change, cv::Point2d center);
 AffineMatrix rotation_matrix(double angle, cv::Size image);
 
 /// Makes an image of the same size and type, CV_8U or CV_32F of any number of channels; what lies outside of the input is `fill`, a
-/// fraction of white (1: 255, or 1.0). On 8 bits the result is PIL's Image.transform(size, AFFINE, matrix), bit by bit. `out` must not
-/// share memory with `image`. Throws UsageError for other types and for numbers in the matrix that are not finite or above 1e12.
+/// fraction of white (1: 255, or 1.0). On 8 bits the result is PIL's Image.transform(size, AFFINE, matrix), bit by bit. `out` may be
+/// `image`. Throws UsageError for other types and for numbers in the matrix that are not finite or above 1e12.
 void affine(const cv::Mat& image, const AffineMatrix& matrix, Sampling sampling, double fill, cv::Mat& out);
 
 }  // namespace unlabel::augment

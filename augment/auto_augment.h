@@ -45,7 +45,7 @@ bool auto_is_signed(const std::string& operation);
 /// Throws UsageError when there is no such operation, or the magnitude is out of what it can take.
 void check_auto(const std::string& operation, double magnitude);
 
-/// Applies an operation with a magnitude, as above. `fill`: a fraction of white. `out` must not share memory with `image`.
+/// Applies an operation with a magnitude, as above. `fill`: a fraction of white.
 void apply_auto(const cv::Mat& image, const std::string& operation, double magnitude, Sampling sampling, double fill,
                 cv::Mat& out);
 

@@ -93,6 +93,15 @@ TEST(AutoAugment, HasTorchvisionsMagnitudes) {
             "there is no operation 'SharX' to augment with (did you mean 'ShearX'?)");
 }
 
+TEST(AutoAugment, WorksInPlace) {
+  for (const auto& operation : auto_operations()) {
+    cv::Mat image = noise(9, 7), apart;
+    apply_auto(image, operation, 4, Sampling::kBilinear, 0.5, apart);
+    apply_auto(image, operation, 4, Sampling::kBilinear, 0.5, image);
+    EXPECT_EQ(cv::norm(image, apart, cv::NORM_INF), 0) << operation;
+  }
+}
+
 TEST(AutoAugment, RefusesOtherTypesAndAmounts) {
   cv::Mat out;
   for (const auto& operation : auto_operations())
