@@ -31,7 +31,24 @@ Plan plan_simclr(const PlanInput& input) {
   return plan.take();
 }
 
+namespace {
+
+constexpr std::int64_t kFewInGroup = 16;
+
+/// The greatest divisor up to the released 32; where that is small, since statistics of few images tell little, the next one above.
+std::int64_t norm_group(std::int64_t at_once) {
+  auto below = std::min<std::int64_t>(32, at_once);
+  while (at_once % below != 0) --below;
+  if (below >= std::min(kFewInGroup, at_once)) return below;
+  for (std::int64_t above = 33; above <= 512; ++above)
+    if (at_once % above == 0) return above;
+  return at_once;
+}
+
+}  // namespace
+
 // - SGD at 0.03 times batch / 256.
+// - Keys are normalised in groups of about 32 images, as on the authors' GPUs.
 // - The queue holds an eighth of the images, a power of two, at most the paper's 65,536; the authors' notebook for CIFAR-10
 //   has 4096.
 // - The key network's momentum goes through theirs, 0.99 for 19,400 updates (CIFAR-10) and 0.999 for a million (ImageNet),
@@ -65,8 +82,7 @@ Plan plan_moco(const PlanInput& input) {
                           : concat("for ", updates, " updates; published: 0.99 for 19400 and 0.999 for a million"));
   const auto micro_batch = find_setting<std::int64_t>(input.given, "micro_batch").value_or(0);
   const auto at_once = micro_batch > 0 ? micro_batch : batch;
-  auto together = std::min<std::int64_t>(32, at_once);
-  while (at_once % together != 0) --together;
+  const auto together = norm_group(at_once);
   plan.choose<std::int64_t>("moco.norm_group", together,
                             together == 32    ? "released: 256 images on 8 GPUs"
                             : micro_batch > 0 ? "a divisor of the micro-batch"
@@ -75,12 +91,22 @@ Plan plan_moco(const PlanInput& input) {
 }
 
 std::vector<std::string> warn_moco(const nlohmann::json& settings, std::int64_t images) {
+  std::vector<std::string> warnings;
   const auto queue = find_setting<std::int64_t>(settings, "moco.queue_length");
-  if (!queue || *queue <= images) return {};
-  return {concat("a queue of ", *queue, " is longer than the data of ", images,
-                 " images, so that a query's own image is among its negatives: give a smaller "
-                 "--moco.queue-length, such as ",
-                 std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(16, images / 8))))};
+  if (queue && *queue > images)
+    warnings.push_back(concat("a queue of ", *queue, " is longer than the data of ", images,
+                              " images, so that a query's own image is among its negatives: give a smaller "
+                              "--moco.queue-length, such as ",
+                              std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(16, images / 8)))));
+  const auto together = find_setting<std::int64_t>(settings, "moco.norm_group");
+  const auto micro_batch = find_setting<std::int64_t>(settings, "micro_batch").value_or(0);
+  const auto at_once =
+      micro_batch > 0 ? micro_batch : find_setting<std::int64_t>(settings, "batch_size").value_or(kFewInGroup);
+  if (together && *together < std::min(kFewInGroup, at_once))
+    warnings.push_back(concat("keys are normalised by the statistics of ", *together,
+                              " images, of which little may be learned: give a --moco.norm-group of ", kFewInGroup,
+                              " or more that divides ", at_once));
+  return warnings;
 }
 
 }  // namespace unlabel::ssl

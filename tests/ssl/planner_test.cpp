@@ -168,6 +168,18 @@ TEST(Planner, NormalisesKeysInGroupsThatFit) {
   EXPECT_EQ(group({{"batch_size", 48}}), 24);
   EXPECT_EQ(group({{"batch_size", 256}, {"micro_batch", 16}}), 16);
   EXPECT_EQ(group({{"batch_size", 96}, {"micro_batch", 48}}), 24);
+  // A group of one or two is what collapses.
+  EXPECT_EQ(group({{"batch_size", 61}}), 61);
+  EXPECT_EQ(group({{"batch_size", 254}}), 127);
+  EXPECT_EQ(group({{"batch_size", 1021}}), 1021);
+  EXPECT_EQ(group({{"batch_size", 12}}), 12);
+  const auto warned = [](std::int64_t together, std::int64_t batch) {
+    return warns(plan(5000, 32, {{"method", "moco"}, {"batch_size", batch}, {"moco", {{"norm_group", together}}}}),
+                 "keys are normalised by the statistics of");
+  };
+  EXPECT_TRUE(warned(2, 256));
+  EXPECT_FALSE(warned(16, 256));
+  EXPECT_FALSE(warned(12, 12));
 }
 
 TEST(Planner, ComesToByolsPublishedSettingsOnImageNet) {
