@@ -145,16 +145,36 @@ class MultiCrop:
 class Batch(NamedTuple):
     """What a Loader yields."""
     views: list[np.ndarray]  #: an array [images, channels, height, width] of float32 for every view
-    labels: np.ndarray  #: int64: the class folder's number, in the order of their names
+    labels: np.ndarray  #: int64: the class folder's number, in the order of their names; -1 without such folders
     indices: np.ndarray  #: int64: the images' places in `Loader.paths`
 
 
-def _fail(error: OSError) -> None:
-    raise error
+def _images(root: str) -> list[str]:
+    """Paths below `root` of all that is named as an image, as `unlabel pretrain --data` takes it: in the order of their bytes; what is hidden is left
+    out, links are followed, but not into a folder that they are inside of."""
+    found, folders = [], [("", ())]
+    while folders:
+        below, above = folders.pop()
+        here = os.path.join(root, below) if below else root
+        status = os.stat(here)
+        if (status.st_dev, status.st_ino) in above:
+            continue
+        above += ((status.st_dev, status.st_ino),)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                link = entry.is_symlink()  # it may lead nowhere: then an image's name makes it one, which cannot be read
+                if entry.name.startswith("."):
+                    continue
+                if os.path.isdir(entry.path) if link else entry.is_dir():
+                    folders.append((os.path.join(below, entry.name), above))
+                elif entry.name.lower().endswith(Folder.EXTENSIONS) and (not os.path.exists(entry.path) or os.path.isfile(entry.path)
+                                                                         if link else entry.is_file()):
+                    found.append(os.path.join(below, entry.name))
+    return sorted(found, key=os.fsencode)
 
 
 class Folder:
-    """A folder of class folders (or of images) as a data set of torch's DataLoader: `folder[i]` is (views, label), keyed by (seed, epoch, i).
+    """A folder of images as a data set of torch's DataLoader: `folder[i]` is (views, label), keyed by (seed, epoch, i).
 
         folder = Folder(root, MultiCrop("simclr"), seed=0)
         loader = torch.utils.data.DataLoader(folder, 256, shuffle=True, num_workers=8)
@@ -163,9 +183,13 @@ class Folder:
             for views, labels in loader: ...
 
     So an image's views are the same whatever the number of workers and the order, and others in every epoch. Files are decoded here, the fast way,
-    without PIL. Raises ImageError with its path for an image that cannot be decoded, OSError for a file that cannot be read.
+    without PIL.
+
+    It holds the images that `unlabel pretrain --data` finds there, in the same order, so that both make the same views: all in the folder and below,
+    but hidden ones (where the folder holds `train`, give that one). They are labelled when every one lies in one of at least two first-level folders, which are the classes; otherwise `classes` is
+    empty and a label is -1. Raises ImageError with its path for an image that cannot be decoded, OSError for a file that cannot be read.
     """
-    EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+    EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 
     def __init__(self, folder: Union[str, "os.PathLike[str]"], views: MultiCrop, *, seed: int = 0, decode: DecodeOptions | None = None):
         if not isinstance(views, MultiCrop):
@@ -173,17 +197,14 @@ class Folder:
         self.views, self.seed, self.decode = views, _count("seed", seed, 0), decode or DecodeOptions()
         self._epoch = multiprocessing.RawValue("q", 0)  # shared with workers that outlive an epoch (persistent_workers)
         self.root = os.fsdecode(folder)
-        self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
-        self.paths: list[str] = []
-        labels = []
-        for label, name in enumerate(self.classes or ["."]):
-            found = sorted(os.path.join(base, file) for base, _, files in os.walk(os.path.join(self.root, name), onerror=_fail) for file in files
-                           if file.lower().endswith(self.EXTENSIONS))
-            self.paths += found
-            labels += [label] * len(found)
-        self.labels = np.asarray(labels, np.int64)
+        images = _images(self.root)
+        tops = {path.partition(os.sep)[0] if os.sep in path else "" for path in images}
+        self.classes: list[str] = sorted(tops, key=os.fsencode) if len(tops) > 1 and "" not in tops else []
+        numbers = {name: label for label, name in enumerate(self.classes)}
+        self.paths: list[str] = [os.path.join(self.root, path) for path in images]
+        self.labels = np.asarray([numbers.get(path.partition(os.sep)[0], -1) for path in images], np.int64)
         if not self.paths:
-            raise ValueError(f"{self.root} holds no images")
+            raise ValueError(f"{self.root} holds no images: no file there or below is named {' '.join(self.EXTENSIONS)}")
 
     def __getstate__(self) -> dict:
         # The shared number goes to workers that are being started, and to nobody else.
@@ -226,7 +247,7 @@ class Folder:
 
 
 class Loader:
-    """Reads a folder of class folders (or of images) and yields batches of views, made by threads: what a DataLoader does with worker processes.
+    """Reads the images of a `Folder` and yields batches of views, made by threads: what a DataLoader does with worker processes.
 
     Views and order depend on `seed`, the epoch and the image alone. Each iteration is one epoch; `loader.epoch` says which, and may be set.
 

@@ -266,6 +266,21 @@ refused(IndexError, lambda: folder[16])
 (work / "none").mkdir()
 refused(ValueError, lambda: ua.Folder(work / "none", views))
 refused(FileNotFoundError, lambda: ua.Folder(work / "nowhere", views))
+# As the program lists a folder (data/image_folder.h).
+listed = work / "listed"
+for name in ("a-b/1.jpg", "a/UP.JPG", "a/deep/2.PbM", "a/.hidden.jpg", ".cache/3.jpg", "a/notes.txt", "empty/none.txt"):
+    (listed / name).parent.mkdir(parents=True, exist_ok=True)
+    (listed / name).write_bytes(b"")
+(listed / "a" / "gone.png").symlink_to("nowhere")
+(listed / "a" / "loop.png").symlink_to("loop.png")
+(listed / "a" / "round").symlink_to("..")
+os.mkfifo(listed / "a" / "pipe.jpg")
+found = ua.Folder(listed, views)
+assert [os.path.relpath(path, listed) for path in found.paths] == ["a-b/1.jpg", "a/UP.JPG", "a/deep/2.PbM", "a/gone.png", "a/loop.png"]
+assert found.classes == ["a", "a-b"] and found.labels.tolist() == [1, 0, 0, 0, 0]
+(listed / "top.jpeg").write_bytes(b"")
+found = ua.Folder(listed, views)
+assert len(found) == 6 and found.classes == [] and set(found.labels.tolist()) == {-1} and found.paths[5] == str(listed / "top.jpeg")
 before = folder[5][0][0]
 folder.set_epoch(1)
 assert folder.epoch == 1 and not np.array_equal(before, folder[5][0][0])
