@@ -236,6 +236,8 @@ void adjust_hue(const cv::Mat& image, double shift, cv::Mat& out) {
 
 void solarize(const cv::Mat& image, double threshold, cv::Mat& out) {
   check(image, "solarize");
+  if (!(threshold >= 0 && threshold <= 1))
+    throw UsageError("solarize: the threshold is a fraction of white, in [0, 1], not ", threshold);
   if (image.depth() == CV_8U) {
     std::array<Byte, 256> table;
     for (int value = 0; value < 256; ++value)

@@ -33,8 +33,8 @@ void adjust_saturation(const cv::Mat& image, double factor, cv::Mat& out);
 /// trunc(255 shift), modulo 256 (PIL's arithmetic).
 void adjust_hue(const cv::Mat& image, double shift, cv::Mat& out);
 
-/// x < threshold ? x : 1 - x, where 1 is the greatest value of the type; `threshold` is a fraction of it. 0.5 is PIL's
-/// 128.
+/// x < threshold ? x : 1 - x, where 1 is the greatest value of the type; `threshold` is a fraction of it,
+/// in [0, 1]: UsageError otherwise. 0.5 is PIL's 128.
 void solarize(const cv::Mat& image, double threshold, cv::Mat& out);
 
 }  // namespace unlabel::augment

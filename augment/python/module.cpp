@@ -66,17 +66,28 @@ using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Key = Given<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>>;  // seed, epoch, sample
+using ImageArgument = Given<Array>;
 using Pair = std::tuple<double, double>;
+using Shear = std::variant<double, Pair>;                     // degrees along the rows, or along rows and columns
 using HeightWidth = Given<std::tuple<int, int>>;              // height, width
 using Size = Given<std::variant<int, std::tuple<int, int>>>;  // one side, or height and width
+
+/// A word or two about what was given.
+std::string shown(const nb::object& object) {
+  if (nb::hasattr(object, "dtype") && nb::hasattr(object, "shape")) {
+    const nb::object dtype = object.attr("dtype"), shape = object.attr("shape");
+    const nb::str kind{dtype}, sides = nb::repr(nb::tuple(shape));
+    return concat("an array of ", kind.c_str(), " ", sides.c_str());
+  }
+  const std::string text = nb::repr(object).c_str();
+  return text.size() <= 80 ? text : text.substr(0, 77) + "...";
+}
 
 template <class Value>
 Value value_of(const Given<Value>& given, const char* what) {
   Value value;
   if (nb::try_cast(given.object, value)) return value;
-  std::string shown = nb::repr(given.object).c_str();
-  if (shown.size() > 80) shown = shown.substr(0, 77) + "...";
-  throw UsageError(what, ", not ", shown);
+  throw UsageError(what, ", not ", shown(given.object));
 }
 
 ViewKey key_of(const Key& key, int view = 0) {
@@ -115,6 +126,34 @@ cv::Mat image_of(const Array& array) {
     throw UsageError("an image has 1 to ", kMaxSide, " pixels a side");
   return cv::Mat(static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1)),
                  CV_MAKETYPE(floats ? CV_32F : CV_8U, gray ? 1 : 3), const_cast<void*>(array.data()));
+}
+
+struct Pixels {
+  Array array;  ///< the memory that they lie in
+  cv::Mat image;
+};
+
+Pixels pixels_of(const ImageArgument& given) {
+  Pixels pixels;
+  if (!nb::try_cast(given.object, pixels.array))
+    throw nb::type_error(
+        concat("an image is an array of uint8, or of float32 in [0, 1] (np.asarray makes one of a PIL image), not ",
+               shown(given.object))
+            .c_str());
+  pixels.image = image_of(pixels.array);
+  return pixels;
+}
+
+/// The batch that is changed in place.
+Floats batch_of(const Given<Floats>& given) {
+  Floats images;
+  if (!nb::try_cast(given.object, images, /*convert=*/false))
+    throw nb::type_error(concat("images are an array of float32 [images, channels, height, width], contiguous, which "
+                                "may be written to, not ",
+                                shown(given.object))
+                             .c_str());
+  if (images.ndim() != 4) throw UsageError("images are [images, channels, height, width], not ", shown(given.object));
+  return images;
 }
 
 /// An array that owns what was made.
@@ -223,10 +262,10 @@ nlohmann::json json_of(const std::string& text, const char* what) {
 
 /// function(in, out) for a free function on one image.
 template <class Function>
-nb::ndarray<nb::numpy> apply(const Array& image, const Function& function) {
-  const cv::Mat in = image_of(image);
+nb::ndarray<nb::numpy> apply(const ImageArgument& image, const Function& function) {
+  const auto in = pixels_of(image);
   cv::Mat out;
-  unlocked([&] { function(in, out); });
+  unlocked([&] { function(in.image, out); });
   return array_of(std::move(out));
 }
 
@@ -235,9 +274,10 @@ enum class Levels { kAny, kFloats, kBytes };
 
 /// The same for one that takes colours: the library's own message would speak of OpenCV's types.
 template <class Function>
-nb::ndarray<nb::numpy> apply_to_rgb(const Array& image, const char* name, const Function& function,
+nb::ndarray<nb::numpy> apply_to_rgb(const ImageArgument& image, const char* name, const Function& function,
                                     Levels levels = Levels::kAny) {
-  const cv::Mat in = image_of(image);
+  const auto pixels = pixels_of(image);
+  const cv::Mat& in = pixels.image;
   if (in.channels() != 3) throw UsageError(name, " takes colours, [height, width, 3]; this image is grey");
   if (levels == Levels::kFloats && in.depth() != CV_32F)
     throw UsageError(name, " takes float32, not uint8: divide by 255");
@@ -268,7 +308,7 @@ void def_adjust(nb::module_& m, const char* name, void (*function)(const cv::Mat
                 const char* amount, const char* help, Levels levels = Levels::kAny) {
   m.def(
       name,
-      [name, function, levels](const Array& image, double value) {
+      [name, function, levels](const ImageArgument& image, double value) {
         return apply_to_rgb(
             image, name, [&](const cv::Mat& in, cv::Mat& out) { function(in, value, out); }, levels);
       },
@@ -290,7 +330,16 @@ NB_MODULE(_core, m) {
   });
 
   nb::class_<DecodeOptions>(m, "DecodeOptions", "How encoded images become pixels.")
-      .def(nb::init<>())
+      .def(
+          "__init__",
+          [](DecodeOptions* made, bool exif_orientation, std::int64_t max_pixels, bool strict) {
+            new (made) DecodeOptions;
+            made->exif_orientation = exif_orientation;
+            made->max_pixels = max_pixels;
+            made->strict = strict;
+          },
+          nb::kw_only(), "exif_orientation"_a = DecodeOptions().exif_orientation,
+          "max_pixels"_a = DecodeOptions().max_pixels, "strict"_a = DecodeOptions().strict)
       .def_rw("exif_orientation", &DecodeOptions::exif_orientation,
               "turn a JPEG upright by its EXIF orientation (default: no, as PIL)")
       .def_rw("max_pixels", &DecodeOptions::max_pixels, "refuse images with more pixels than this, by their header")
@@ -381,9 +430,9 @@ NB_MODULE(_core, m) {
   // is of the same type unless it is said.
   m.def(
       "resize",
-      [](const Array& image, const Size& size, const std::string& interpolation) {
+      [](const ImageArgument& image, const Size& size, const std::string& interpolation) {
         auto to = size_of(size);
-        if (!nb::isinstance<nb::sequence>(size.object)) to = short_side_size(image_of(image).size(), to.width);
+        if (!nb::isinstance<nb::sequence>(size.object)) to = short_side_size(pixels_of(image).image.size(), to.width);
         const auto how = interpolation_of(interpolation);
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) { resize(in, to, how, out); });
       },
@@ -392,14 +441,14 @@ NB_MODULE(_core, m) {
       "side alone.");
   m.def(
       "center_crop",
-      [](const Array& image, const Size& size) {
+      [](const ImageArgument& image, const Size& size) {
         return apply(image, [&, to = size_of(size)](const cv::Mat& in, cv::Mat& out) { center_crop(in, to, out); });
       },
       "image"_a, "size"_a,
       "The central (height, width) pixels, or a square; padded with zeros where the image is smaller.");
   m.def(
       "resized_crop",
-      [](const Array& image, int top, int left, int height, int width, const Size& size,
+      [](const ImageArgument& image, int top, int left, int height, int width, const Size& size,
          const std::string& interpolation) {
         const auto to = size_of(size);
         const auto how = interpolation_of(interpolation);
@@ -430,13 +479,13 @@ NB_MODULE(_core, m) {
       "ten times, then the centre. 0 < scale <= 1, 0 < ratio <= 1000.");
   m.def(
       "horizontal_flip",
-      [](const Array& image) {
+      [](const ImageArgument& image) {
         return apply(image, [](const cv::Mat& in, cv::Mat& out) { horizontal_flip(in, out); });
       },
       "image"_a, "Mirrors left and right.");
   m.def(
       "pad_shift",
-      [](const Array& image, int pad, int x, int y) {
+      [](const ImageArgument& image, int pad, int x, int y) {
         validate(PadShift{pad}, "pad_shift");
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, pad, x, y, out); });
       },
@@ -462,47 +511,47 @@ NB_MODULE(_core, m) {
              Levels::kFloats);
   m.def(
       "grayscale",
-      [](const Array& image) {
+      [](const ImageArgument& image) {
         return apply_to_rgb(image, "grayscale", [](const cv::Mat& in, cv::Mat& out) { grayscale(in, out); });
       },
       "image"_a, ".299 R + .587 G + .114 B, still three channels.");
   m.def(
       "to_gray",
-      [](const Array& image) {
+      [](const ImageArgument& image) {
         return apply_to_rgb(image, "to_gray", [](const cv::Mat& in, cv::Mat& out) { to_gray(in, out); });
       },
       "image"_a, ".299 R + .587 G + .114 B as one channel, [height, width].");
   m.def(
       "solarize",
-      [](const Array& image, double threshold) {
+      [](const ImageArgument& image, double threshold) {
         return apply_to_rgb(image, "solarize", [&](const cv::Mat& in, cv::Mat& out) { solarize(in, threshold, out); });
       },
       "image"_a, "threshold"_a = 0.5,
       "x < threshold ? x : 1 - x, where 1 is white: inverts what is brighter than the threshold, a fraction of white.");
   m.def(
       "posterize",
-      [](const Array& image, int bits) {
+      [](const ImageArgument& image, int bits) {
         return apply_to_rgb(
             image, "posterize", [&](const cv::Mat& in, cv::Mat& out) { posterize(in, bits, out); }, Levels::kBytes);
       },
       "image"_a, "bits"_a, "Keeps the uppermost 0 to 8 bits of each value. uint8 only.");
   m.def(
       "autocontrast",
-      [](const Array& image) {
+      [](const ImageArgument& image) {
         return apply_to_rgb(
             image, "autocontrast", [](const cv::Mat& in, cv::Mat& out) { autocontrast(in, out); }, Levels::kBytes);
       },
       "image"_a, "Stretches each channel to 0 to 255. uint8 only.");
   m.def(
       "equalize",
-      [](const Array& image) {
+      [](const ImageArgument& image) {
         return apply_to_rgb(
             image, "equalize", [](const cv::Mat& in, cv::Mat& out) { equalize(in, out); }, Levels::kBytes);
       },
       "image"_a, "Evens out each channel's histogram. uint8 only.");
   m.def(
       "adjust_sharpness",
-      [](const Array& image, double factor) {
+      [](const ImageArgument& image, double factor) {
         return apply_to_rgb(
             image, "adjust_sharpness", [&](const cv::Mat& in, cv::Mat& out) { adjust_sharpness(in, factor, out); },
             Levels::kBytes);
@@ -510,7 +559,7 @@ NB_MODULE(_core, m) {
       "image"_a, "factor"_a, "smoothed + factor * (image - smoothed). uint8 only; the factor is finite and >= 0.");
   m.def(
       "rotate",
-      [](const Array& image, double angle, const std::string& interpolation, double fill) {
+      [](const ImageArgument& image, double angle, const std::string& interpolation, double fill) {
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
           affine(in, rotation_matrix(angle, in.size()), sampling_of(interpolation), fill, out);
         });
@@ -521,23 +570,25 @@ NB_MODULE(_core, m) {
       "`nearest` or `bilinear`.");
   m.def(
       "affine",
-      [](const Array& image, double angle, const Pair& translate, double scale, const Pair& shear,
+      [](const ImageArgument& image, double angle, const Pair& translate, double scale, const Shear& shear,
          const std::string& interpolation, double fill) {
         if (!(scale > 0)) throw UsageError("affine: the scale must be above 0, not ", scale);
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
-          const AffineChange change{
-              angle, {std::get<0>(translate), std::get<1>(translate)}, scale, std::get<0>(shear), std::get<1>(shear)};
+        const double* along = std::get_if<double>(&shear);
+        const auto [shear_x, shear_y] = along ? Pair(*along, 0) : std::get<Pair>(shear);
+        return apply(image, [&, shear_x = shear_x, shear_y = shear_y](const cv::Mat& in, cv::Mat& out) {
+          const AffineChange change{angle, {std::get<0>(translate), std::get<1>(translate)}, scale, shear_x, shear_y};
           affine(in, affine_matrix(change, {in.cols * 0.5, in.rows * 0.5}), sampling_of(interpolation), fill, out);
         });
       },
-      "image"_a, "angle"_a = 0.0, "translate"_a = Pair(0, 0), "scale"_a = 1.0, "shear"_a = Pair(0, 0),
+      "image"_a, "angle"_a = 0.0, "translate"_a = Pair(0, 0), "scale"_a = 1.0, "shear"_a = Shear(0.0),
       "interpolation"_a = "nearest", "fill"_a = 0.0,
-      "Shears by degrees along rows and columns, scales, turns clockwise by degrees about the middle, then moves by "
+      "Shears by degrees along rows (or (rows, columns)), scales, turns clockwise by degrees about the middle, then "
+      "moves by "
       "pixels to "
       "the right and down; as `rotate` otherwise.");
   m.def(
       "augment_op",
-      [](const Array& image, const std::string& operation, double magnitude, const std::string& interpolation,
+      [](const ImageArgument& image, const std::string& operation, double magnitude, const std::string& interpolation,
          double fill) {
         return apply_to_rgb(
             image, "augment_op",
@@ -552,7 +603,7 @@ NB_MODULE(_core, m) {
       "degrees, a difference from the factor 1, bits or a level. uint8 only.");
   m.def(
       "gaussian_blur",
-      [](const Array& image, double sigma, int kernel_size, const std::string& border) {
+      [](const ImageArgument& image, double sigma, int kernel_size, const std::string& border) {
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
           gaussian_blur(in, sigma, kernel_size, border_of(border), out);
         });
@@ -563,7 +614,7 @@ NB_MODULE(_core, m) {
       "2 ceil(3.5 sigma) + 1. border: `reflect` (torchvision's) or `zero` (BYOL's).");
   m.def(
       "normalize",
-      [](const Array& image, const std::vector<double>& mean, const std::vector<double>& std) {
+      [](const ImageArgument& image, const std::vector<double>& mean, const std::vector<double>& std) {
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
           validate(Normalize{mean, std}, "normalize");
           to_float(in, out);
@@ -574,8 +625,9 @@ NB_MODULE(_core, m) {
       "(x - mean) / std by channel, of levels in [0, 1]: float32, [height, width, channels]. std must be positive.");
   m.def(
       "to_planes",
-      [](const Array& image, const std::vector<double>& mean, const std::vector<double>& std) {
-        const cv::Mat in = image_of(image);
+      [](const ImageArgument& image, const std::vector<double>& mean, const std::vector<double>& std) {
+        const auto pixels = pixels_of(image);
+        const cv::Mat& in = pixels.image;
         if (!mean.empty() || !std.empty()) validate(Normalize{mean, std}, "to_planes");
         cv::Mat planes(in.channels() * in.rows, in.cols, CV_32F);
         unlocked([&] { to_planes(in, mean, std, planes.ptr<float>()); });
@@ -588,7 +640,7 @@ NB_MODULE(_core, m) {
       "where they are given.");
   m.def(
       "sobel",
-      [](const Array& image) {
+      [](const ImageArgument& image) {
         return apply_to_rgb(
             image, "sobel", [](const cv::Mat& in, cv::Mat& out) { sobel(in, out); }, Levels::kFloats);
       },
@@ -599,22 +651,22 @@ NB_MODULE(_core, m) {
 
   m.def(
       "mixup",
-      [](const Floats& images, const Key& key, double alpha) {
-        if (images.ndim() != 4) throw UsageError("mixup takes arrays [images, channels, height, width]");
+      [](const Given<Floats>& given, const Key& key, double alpha) {
+        const auto images = batch_of(given);
         Random random(key_of(key));
         const double share = draw_share(alpha, random);
         if (images.size() > 0)
           unlocked([&] { mixup({images.data(), images.size()}, static_cast<std::int64_t>(images.shape(0)), share); });
         return share;
       },
-      "images"_a.noconvert(), "key"_a, "alpha"_a = 1.0,
+      "images"_a, "key"_a, "alpha"_a = 1.0,
       "In place, of float32 [images, channels, height, width]: share x_i + (1 - share) x_(i - 1), the first with the "
       "last, with "
       "a share from Beta(alpha, alpha) by the key (seed, epoch, batch). Returns the share, for `mix_labels`.");
   m.def(
       "cutmix",
-      [](const Floats& images, const Key& key, double alpha) {
-        if (images.ndim() != 4) throw UsageError("cutmix takes arrays [images, channels, height, width]");
+      [](const Given<Floats>& given, const Key& key, double alpha) {
+        const auto images = batch_of(given);
         for (std::size_t i = 1; i < 4; ++i)
           if (images.shape(i) > kMaxSide) throw UsageError("cutmix: an axis of ", images.shape(i));
         Random random(key_of(key));
@@ -627,7 +679,7 @@ NB_MODULE(_core, m) {
                         static_cast<int>(images.shape(1)), size, box);
         });
       },
-      "images"_a.noconvert(), "key"_a, "alpha"_a = 1.0,
+      "images"_a, "key"_a, "alpha"_a = 1.0,
       "In place, of float32 [images, channels, height, width]: a box of x_i becomes that of x_(i - 1), the first one's "
       "that of "
       "the last. Its sides are sqrt(1 - s) of the image's, s from Beta(alpha, alpha) by the key (seed, epoch, batch), "
@@ -635,7 +687,9 @@ NB_MODULE(_core, m) {
       "cut off at the border. Returns the share of x_i that is left, for `mix_labels`.");
   m.def(
       "mix_labels",
-      [](const std::vector<std::int64_t>& labels, std::int64_t classes, double share) {
+      [](Given<std::vector<std::int64_t>> given, std::int64_t classes, double share) {
+        if (nb::hasattr(given.object, "tolist")) given.object = given.object.attr("tolist")();  // an array or a tensor
+        const auto labels = value_of(given, "labels are whole numbers, one an image");
         if (classes < 1 || classes > 1 << 24) throw UsageError("there are 1 to 2^24 classes, not ", classes);
         if (labels.empty() || labels.size() > 1 << 20)
           throw UsageError("labels of 1 to 2^20 images, not ", labels.size());

@@ -33,6 +33,12 @@ __all__ = ["Batch", "DecodeOptions", "Folder", "ImageError", "Loader", "MultiCro
            "horizontal_flip", "instruction_set", "mix_labels", "mixup", "normalize", "pad_shift", "posterize", "preset_names", "random_resized_crop",
            "random_resized_crop_box", "random_shift", "resize", "resized_crop", "rotate", "sobel", "solarize", "to_gray", "to_planes"]
 
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Key = tuple[int, int, int]
 Image = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", np.ndarray, Any]
 
@@ -77,6 +83,8 @@ class MultiCrop:
     """
 
     def __init__(self, preset: str = "swav", **options: Any):
+        if not isinstance(preset, str) or preset.lstrip().startswith("{"):
+            raise TypeError("MultiCrop takes the name of a preset; MultiCrop.from_json takes views as JSON")
         self._views = Views.preset(preset, _json(options))
 
     @classmethod
@@ -95,6 +103,9 @@ class MultiCrop:
 
     def __setstate__(self, state: str) -> None:
         self._views = Views.from_json(state)
+
+    def __repr__(self) -> str:
+        return f"MultiCrop.from_json({self.to_json()!r})"
 
     def __len__(self) -> int:
         return self._views.count

@@ -150,7 +150,13 @@ assert np.allclose(ua.mix_labels([0, 1, 1, 2], 3, 0.75), [[.75, 0, .25], [.25, .
 for key in ((0, 3), 5, "abc", (0, -1, 2), (0, 1, 2.5)):
     wrong = refused(ValueError, lambda: ua.mixup(batch, key))
     assert wrong == f"a key is (seed, epoch, sample), whole numbers from 0 to 2^64 - 1, not {key!r}", wrong
-refused(TypeError, lambda: ua.mixup(batch.astype(np.float64), (0, 0, 1)))
+assert ua.mix_labels(np.arange(3), 3, 1).tolist() == np.eye(3).tolist()
+assert "not an array of float64 (4, 3, 8, 8)" in refused(TypeError, lambda: ua.mixup(batch.astype(np.float64), (0, 0, 1)))
+assert "contiguous" in refused(TypeError, lambda: ua.mixup(batch.transpose(0, 2, 3, 1), (0, 0, 1)))
+frozen = batch.copy()
+frozen.setflags(write=False)
+assert "written to" in refused(TypeError, lambda: ua.cutmix(frozen, (0, 0, 1)))
+assert np.array_equal(ua.affine(pixels, shear=5), ua.affine(pixels, shear=(5, 0))) and not np.array_equal(ua.affine(pixels, shear=5), pixels)
 refused(ValueError, lambda: ua.mixup(batch, (0, 0, 1), alpha=0))
 refused(ValueError, lambda: ua.mix_labels([3], 3, 0.5))
 refused(ValueError, lambda: ua.rotate(pixels, 10, interpolation="bicubic"))
@@ -158,6 +164,11 @@ assert "did you mean 'ShearX'" in refused(ValueError, lambda: ua.augment_op(pixe
 
 # What is wrong is said.
 assert "did you mean 'swav'" in refused(ValueError, lambda: ua.MultiCrop("swaw"))
+for given in ({"views": []}, '{"views": []}'):
+    assert "MultiCrop.from_json" in refused(TypeError, lambda: ua.MultiCrop(given))
+assert ua.MultiCrop("swav").to_json() in repr(ua.MultiCrop("swav")) and "os" not in dir(ua)
+assert "np.asarray" in refused(TypeError, lambda: ua.resize(object(), 8))
+assert "fraction of white" in refused(ValueError, lambda: ua.solarize(pixels, 128))
 assert "did you mean 'global_size'" in refused(ValueError, lambda: ua.MultiCrop("swav", globl_size=3))
 assert "truncated" in refused(ua.ImageError, lambda: views(photo.read_bytes()[:-500]))
 assert refused(FileNotFoundError, lambda: views(work / "nowhere.jpg")).endswith(f"'{work / 'nowhere.jpg'}'")
@@ -242,8 +253,7 @@ whole = photo.read_bytes()
 assert views.into(work / "warned" / "a" / "0.jpg", (0, 0, 0), out) == 0 < views.into(work / "warned" / "a" / "1.jpg", (0, 0, 0), out)
 warned = ua.Loader(work / "warned", views, 2)
 assert len(list(warned)) == 1 and list(warned.warnings) == [1] and warned.warnings[1] > 0
-strict = ua.DecodeOptions()
-strict.strict = True
+strict = ua.DecodeOptions(strict=True)
 assert "1.jpg" in refused(ua.ImageError, lambda: list(ua.Loader(work / "warned", views, 2, decode=strict)))
 assert pickle.loads(pickle.dumps(strict)).strict
 
