@@ -269,7 +269,10 @@ Step step_from_json(const nlohmann::json& json, const std::string& where) {
     validate(step, place);
     return step;
   }
-  throw UsageError(where, ": there is no operation '", op, "'", did_you_mean(op, names));
+  auto hint = did_you_mean(op, names);
+  if (hint.empty())
+    for (const auto& known : names) hint += (hint.empty() ? "; there are " : ", ") + known;
+  throw UsageError(where, ": there is no operation '", op, "'", hint);
 }
 
 void validate(const Step& step, const std::string& where) {

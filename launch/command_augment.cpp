@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -51,7 +52,9 @@ struct ViewOptions {
 OptionTable table(ViewOptions& o) {
   OptionTable t;
   t.add("run", o.run, "a run folder: its views, decoding and seed");
-  t.add("views", o.views, "a file of views, as JSON: {\"views\": [{\"count\": 2, \"pipeline\": [...]}, ...]}");
+  t.add("views", o.views,
+        "a file of views, as JSON: {\"views\": [{\"count\": 2, \"pipeline\": [...]}, ...]}, or what preview --json "
+        "wrote");
   t.add("preset", o.preset, "swav, simclr, byol, deepcluster, deepcluster_v2, eval");
   t.add("seed", o.seed, "of the run");
   t.add("epoch", o.epoch, "of the run, from 0");
@@ -82,7 +85,8 @@ MultiCrop views_of(const CommandLine& line, const ViewOptions& options) {
   if (options.views.empty()) return augment::preset(options.preset, options.augment);
   if (!options.run.empty() || line.has("preset"))
     throw UsageError("--views stands alone: leave out --run and --preset");
-  return MultiCrop::from_json(read_json_file(options.views));
+  const auto json = read_json_file(options.views);
+  return MultiCrop::from_json(json.is_object() && json.contains("multi_crop") ? json["multi_crop"] : json);
 }
 
 Source read_source(const std::string& path) {
@@ -127,11 +131,19 @@ bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable mo
   take_run(line, fields);
   line.apply(fields);
   if (look.photo.empty() || look.out.empty()) throw UsageError("give a photograph and --out FILE.png; see --help");
+  auto ending = fs::path(look.out).extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (ending != ".png")
+    throw UsageError("--out ", look.out, ": what is written is a PNG; give a name that ends in .png");
   require_folder_of("--out", look.out);
   require_folder_of("--json", look.options.json);
   look.crops = views_of(line, look.options);
   look.source = read_source(look.photo);
-  look.size = augment::decode(look.source, look.options.decode).size();
+  try {
+    look.size = augment::decode(look.source, look.options.decode).size();
+  } catch (const Error& error) {
+    throw Error(look.photo, ": ", error.what());
+  }
   return true;
 }
 
@@ -281,11 +293,13 @@ int bench(const std::vector<std::string>& arguments) {
   fields.add("seconds", seconds, "for each measurement");
   fields.add("images", most, "at most so many of the folder's images, held in memory");
   fields.append(table(options));
-  const CommandSpec spec{"unlabel augment bench FOLDER [options]",
-                         "How many images of a folder become views in a second, whole and by operation: what each adds "
-                         "to those before it. Medians of 15 rounds, in each of which all take the same images.",
-                         {"folder"},
-                         "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
+  const CommandSpec spec{
+      "unlabel augment bench FOLDER [options]",
+      "How many images of a folder become views in a second, whole and by operation: what each adds "
+      "to those before it, which may be noise around 0. Medians of 15 rounds, in each of which all take the "
+      "same images.",
+      {"folder"},
+      "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   take_run(line, fields);

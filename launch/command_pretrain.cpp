@@ -14,9 +14,10 @@ namespace unlabel::launch {
 namespace {
 
 /// Throws as a run would that cannot begin.
-void refuse_what_cannot_run(const ResolvedOptions& resolved) {
+void refuse_what_cannot_run(const ResolvedOptions& resolved, int world_size) {
   const auto& options = resolved.options;
-  const data::Sampler sampler(resolved.dataset->size(), options.batch_size, options.seed, 0, 1);
+  const data::Sampler sampler(resolved.dataset->size(), options.batch_size, options.seed, 0, world_size);
+  micro_batch_size(options, sampler, world_size);
   const auto method = ssl::make_method(options.method, options.methods,
                                        {options.encoder, resolved.dataset->size(), options.batch_size,
                                         options.micro_batch, options.seed, ssl::single_process()});
@@ -80,7 +81,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   const auto environment = read_environment();
   if (only_explain) {
     const auto resolved = resolve_options(line, Purpose::kLook);
-    refuse_what_cannot_run(resolved);
+    refuse_what_cannot_run(resolved, environment.world_size);
     const auto explained = explain(resolved, line);
     if (environment.rank == 0) print_line(json, explanation_text(explained));
     if (environment.rank == 0) write_result(json, explained);

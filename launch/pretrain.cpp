@@ -94,16 +94,6 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                            augment::evaluation_view(make_views(options)), online);
 }
 
-/// This rank's images of a micro-step.
-std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size) {
-  const auto local = sampler.local_batch();
-  const auto micro = options.micro_batch == 0 ? local : options.micro_batch;
-  if (local % micro != 0)
-    throw UsageError("--micro-batch ", micro, " does not divide this rank's ", local, " images of --batch-size ",
-                     options.batch_size, " on ", world_size, " ranks");
-  return micro;
-}
-
 /// How many ranks, of those that divide the world, share batch statistics: as few as hold that many images; 0 images: all.
 int norm_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
   if (images == 0) return world_size;

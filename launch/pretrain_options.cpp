@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <set>
 
 namespace unlabel::launch {
 
@@ -62,18 +63,49 @@ OptionTable table(PretrainOptions& o) {
 
 namespace {
 
-/// What was planned when the run began stands, whatever a newer planner or a changed survey of the images would say.
-void keep_planned(ssl::Plan& plan, const nlohmann::json& saved) {
-  const auto before = saved.flatten();
-  auto recipe = plan.recipe.flatten();
-  for (auto& [name, value] : recipe.items())
-    if (before.contains(name)) value = before.at(name);
-  plan.recipe = recipe.unflatten();
-  for (auto& [setting, value, reason] : plan.choices)
+/// Options that do not change what is learned: a run may go on with other values.
+const std::set<std::string> kFree{"data",
+                                  "out",
+                                  "recipe",
+                                  "init",
+                                  "max_steps",
+                                  "threads",
+                                  "device",
+                                  "backend",
+                                  "timeout",
+                                  "checkpoint.every",
+                                  "checkpoint.keep",
+                                  "checkpoint.keep_every",
+                                  "health.nonfinite_budget",
+                                  "health.broken_budget",
+                                  "knn.every",
+                                  "knn.protocol",
+                                  "knn.train_images",
+                                  "knn.test_images"};
+
+/// What a run began with stands, whatever a newer planner or a changed survey of the images would say.
+void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
+  nlohmann::json kept;
+  for (const auto& field : fields.fields()) {
+    const auto place = ssl::setting_pointer(field.name);
+    if (!may_change(field.name) && saved.contains(place)) kept[place] = saved.at(place);
+  }
+  fields.from_json(kept, "the checkpoint");
+  for (auto& [setting, value, reason] : choices)
     if (saved.contains(ssl::setting_pointer(setting))) {
       value = saved.at(ssl::setting_pointer(setting));
       reason = "as planned when this run began";
     }
+}
+
+/// Throws for an option of another method: it would do nothing.
+void refuse_other_methods(const CommandLine& line, const std::string& method) {
+  const auto names = ssl::method_names();
+  for (const auto& [name, text] : line.given) {
+    const auto section = name.substr(0, name.find('.'));
+    if (section.size() < name.size() && section != method && std::ranges::find(names, section) != names.end())
+      throw UsageError("--", with_dashes(name), " is an option of ", section, ", and this run is of ", method);
+  }
 }
 
 }  // namespace
@@ -87,6 +119,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
     throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
                      ssl::method_list());
   ssl::require_method(options.method);
+  refuse_other_methods(line, options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty() && purpose == Purpose::kRun)
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
@@ -120,9 +153,9 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
       input.given[place] = all.at(place);
     }
     auto plan = ssl::make_plan(input);
-    if (goes_on) keep_planned(plan, *saved);
     fields.from_json(plan.recipe, "the plan");
     resolved.choices = std::move(plan.choices);
+    if (goes_on) keep_what_began(*saved, fields, resolved.choices);
   }
   line.apply(fields);
 
@@ -156,10 +189,22 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
     throw UsageError("--checkpoint.keep-every must not be negative, and is ", options.checkpoint.keep_every);
   if (options.health.nonfinite_budget < 0)
     throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
-  if (!(options.health.broken_budget > 0))
-    throw UsageError("--health.broken-budget must be a share above 0, and is ", options.health.broken_budget);
+  if (!(options.health.broken_budget > 0 && options.health.broken_budget <= 1))
+    throw UsageError("--health.broken-budget must be a share above 0 and up to 1, and is ",
+                     options.health.broken_budget);
   resolved.warnings = ssl::plan_warnings(fields.to_json(), resolved.dataset->size(), short_side);
   return resolved;
+}
+
+bool may_change(const std::string& name) { return kFree.contains(name); }
+
+std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size) {
+  const auto local = sampler.local_batch();
+  const auto micro = options.micro_batch == 0 ? local : options.micro_batch;
+  if (local % micro != 0)
+    throw UsageError("--micro-batch ", micro, " does not divide this rank's ", local, " images of --batch-size ",
+                     options.batch_size, " on ", world_size, " ranks");
+  return micro;
 }
 
 augment::MultiCrop make_views(const PretrainOptions& options) {

@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/presets.h>
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/sampler.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/save_interval.h>
 #include <unlabel/ssl/methods.h>
@@ -86,9 +87,16 @@ enum class Purpose {
   kLook,  ///< only to be looked at: without --out
 };
 
-/// Defaults, then the recipe or (without one) the planner's settings for the data at hand, then the command line.
+/// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
+/// at hand, then the command line.
 /// Opens the data set. Throws UsageError for options that contradict each other.
 ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose = Purpose::kRun);
+
+/// Whether a run may go on with another value of an option: one that does not change what is learned.
+bool may_change(const std::string& name);
+
+/// Images that a rank takes at once. Throws UsageError when they do not divide its share of a batch.
+std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size);
 
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);

@@ -8,6 +8,8 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
+#include <string>
 
 namespace unlabel::launch {
 
@@ -65,8 +67,9 @@ int program(int count, const char* const* values, std::vector<ssl::OwnMethod> me
   quiet_libraries();
   std::vector<std::string> arguments;
   for (int i = 1; i < count; ++i) arguments.emplace_back(values[i]);
-  const auto fail = [](const char* message, int code) {
-    std::fprintf(stderr, "unlabel: %s\n", printable(message).c_str());
+  const auto name = count > 0 ? std::filesystem::path(values[0]).filename().string() : "unlabel";
+  const auto fail = [&](const char* message, int code) {
+    std::fprintf(stderr, "%s: %s\n", printable(name).c_str(), printable(message).c_str());
     return code;
   };
   try {

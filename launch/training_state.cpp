@@ -14,26 +14,6 @@ namespace unlabel::launch {
 
 namespace {
 
-/// Options that do not change what is learned: a run may go on with other values.
-const std::set<std::string> kFree{"data",
-                                  "out",
-                                  "recipe",
-                                  "init",
-                                  "max_steps",
-                                  "threads",
-                                  "device",
-                                  "backend",
-                                  "timeout",
-                                  "checkpoint.every",
-                                  "checkpoint.keep",
-                                  "checkpoint.keep_every",
-                                  "health.nonfinite_budget",
-                                  "health.broken_budget",
-                                  "knn.every",
-                                  "knn.protocol",
-                                  "knn.train_images",
-                                  "knn.test_images"};
-
 std::string differences(const nlohmann::json& before, const PretrainOptions& now) {
   PretrainOptions then = now;
   auto then_table = table(then);
@@ -47,7 +27,7 @@ std::string differences(const nlohmann::json& before, const PretrainOptions& now
   std::string text;
   for (const auto& field : now_table.fields()) {
     const auto old_value = then_table.find(field.name)->get(), new_value = field.get();
-    if (kFree.contains(field.name) || old_value == new_value) continue;
+    if (may_change(field.name) || old_value == new_value) continue;
     text += concat(text.empty() ? "" : ", ", field.name, " was ", old_value.dump(), " and is ", new_value.dump());
   }
   return text;

@@ -1,6 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/methods.h>
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -82,7 +84,13 @@ void require_method(const std::string& name) {
 
 std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options, const MethodScene& scene) {
   require_method(name);
-  return makers().at(name)(options, scene);
+  try {
+    return makers().at(name)(options, scene);
+  } catch (const c10::Error& error) {  // of LibTorch, on sizes that are no sizes
+    const std::string text = error.what_without_backtrace();
+    throw UsageError("the networks of ", name,
+                     " cannot be made with these settings: ", text.substr(0, text.find('\n')));
+  }
 }
 
 void add_method(OwnMethod method) {

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/plan_builder.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
@@ -67,10 +68,7 @@ OptionTable table(OptimizerOptions& options) {
 Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options)
     : options_(std::move(options)), groups_(std::move(groups)) {
   const auto& o = options_;
-  const std::vector<std::string> kinds{"sgd", "lars", "larc", "adamw"};
-  if (std::find(kinds.begin(), kinds.end(), o.kind) == kinds.end())
-    throw UsageError("optimizer.kind: no optimiser '", o.kind, "'", did_you_mean(o.kind, kinds),
-                     "; there are sgd, lars, larc and adamw");
+  require_optimizer(o.kind);
   const auto need = [](bool good, const char* name, double value, const char* range) {
     if (!good) throw UsageError("optimizer.", name, " is ", value, ": it must be ", range);
   };

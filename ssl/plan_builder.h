@@ -15,6 +15,9 @@ namespace unlabel::ssl {
 
 nlohmann::json::json_pointer setting_pointer(std::string setting);
 
+/// Throws UsageError for an optimiser that there is not (ssl/optimizer.h), naming the nearest.
+void require_optimizer(const std::string& kind);
+
 /// A value as a setting's type; `setting` is for messages. Throws UsageError for a value of another type, and for a count of 2^31 or
 /// more, so that products of two can be counted.
 template <class T>

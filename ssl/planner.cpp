@@ -1,3 +1,4 @@
+#include <unlabel/augment/options.h>
 #include <unlabel/ssl/plans.h>
 
 #include <bit>
@@ -98,8 +99,16 @@ std::int64_t PlanBuilder::epochs() {
                                                  : "small data sets need more passes");
 }
 
+void require_optimizer(const std::string& kind) {
+  const std::vector<std::string> kinds{"sgd", "lars", "larc", "adamw"};
+  if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end())
+    throw UsageError("optimizer.kind: no optimiser '", kind, "'", did_you_mean(kind, kinds),
+                     "; there are sgd, lars, larc and adamw");
+}
+
 std::string PlanBuilder::optimizer(const std::string& kind) {
   auto chosen = choose<std::string>("optimizer.kind", kind, "as published with the method");
+  require_optimizer(chosen);
   if (chosen != kind && !find_setting<double>(input_.given, "optimizer.lr"))
     throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ", kind, " only");
   return chosen;

@@ -27,6 +27,9 @@ Schedule::Schedule(ScheduleOptions options, double lr, std::int64_t steps_per_ep
   if (std::find(kinds.begin(), kinds.end(), options_.kind) == kinds.end())
     throw UsageError("schedule.kind: no schedule '", options_.kind, "'", did_you_mean(options_.kind, kinds),
                      "; there are cosine, constant and step");
+  if (options_.kind == "step" && options_.milestones.empty())
+    throw UsageError(
+        "schedule.kind step needs schedule.milestones: the epochs at which the rate falls, as \"[60, 80]\"");
   if (steps_per_epoch_ < 1 || total_ < 1)
     throw UsageError("a schedule needs at least one iteration, not ", total_, " with ", steps_per_epoch_, " an epoch");
   if (!(lr_ >= 0 && options_.final_lr >= 0 && options_.warmup_start_lr >= 0 && options_.warmup_epochs >= 0))

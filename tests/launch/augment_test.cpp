@@ -87,6 +87,10 @@ TEST(CiAugment, PreviewsAndReplays) {
             0);
 
   // Views of one's own.
+  outcome = unlabel({"augment", "preview", photo, "--views", folder / "drawn.json", "--out", folder / "again.PNG"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "8 views: " + (folder / "again.PNG") + "\n");
+
   std::ofstream(folder / "views.json") << augment::preset("byol", {.global_size = 32}).to_json();
   outcome = unlabel({"augment", "preview", photo, "--views", folder / "views.json", "--out", folder / "own.png"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -144,6 +148,7 @@ TEST(CiAugment, SaysWhatIsWrong) {
   said({"augment", "preview", photo});
   EXPECT_EQ(said({"augment", "replay", photo, "--view", "8", "--out", out}), "unlabel: --view must be 0 to 7, not 8\n");
   said({"augment", "preview", photo, "--views", folder / "none.json", "--preset", "swav", "--out", out});
+  EXPECT_NE(said({"augment", "preview", photo, "--out", folder / "out.jpg"}).find(".png"), std::string::npos);
   said({"augment", "preview", photo, "--out", folder / "nowhere/out.png"});
   said({"augment", "replay", photo, "--run", folder.path(), "--out", out});
   said({"augment", "bench", folder / "nowhere"});

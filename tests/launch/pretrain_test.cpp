@@ -175,6 +175,20 @@ TEST_F(CiPretrain, RefusesToGoOnWithOtherSettingsOrData) {
   EXPECT_NE(outcome.err.find("4 files are gone (class0/00060.png ...)"), std::string::npos) << outcome.err;
 }
 
+TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
+  Arguments first{"pretrain", "swav", "--data", data(), "--out", out("began"), "--threads", "0", "--max-steps"};
+  const Arguments settings{"--encoder.width", "8", "--batch-size", "16", "--epochs", "2", "--swav.prototypes", "24"};
+  ASSERT_EQ(unlabel(first + Arguments{"2"} + settings).exit_code, 0);
+  auto outcome = unlabel(first + Arguments{"3"});  // without them
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  outcome = unlabel(first + Arguments{"4", "--encoder.width", "16"});
+  EXPECT_EQ(outcome.exit_code, 93);
+  EXPECT_NE(outcome.err.find("encoder.width was 8 and is 16; use"), std::string::npos) << outcome.err;
+  const auto config = nlohmann::json::parse(data::read_text_file(out("began/config.json")));
+  EXPECT_EQ(config.at("encoder").at("width"), 8);
+  EXPECT_EQ(config.at("swav").at("prototypes"), 24);
+}
+
 TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
   Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} +
                   with(small_run(data(), out("signal")), {{"--epochs", "3000"}}));
@@ -626,6 +640,13 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"no command", {}, 2, "usage:"},
       {"unknown command", {"pretrian"}, 2, "did you mean 'pretrain'"},
       {"no method", {"pretrain"}, 2, "which method"},
+      {"another method's option", base + Arguments{"--moco.momentum", "0.5"}, 2, "is an option of moco"},
+      {"micro-batch, looked at", base + Arguments{"--explain", "--batch-size", "16", "--micro-batch", "3"}, 2,
+       "divide"},
+      {"no such optimiser", base + Arguments{"--optimizer.kind", "adam"}, 2, "did you mean 'adamw'"},
+      {"steps without an epoch", base + Arguments{"--schedule.kind", "step"}, 2, "schedule.milestones"},
+      {"more broken than all", base + Arguments{"--health.broken-budget", "2"}, 2, "up to 1"},
+      {"no network", base + Arguments{"--swav.projection-dim", "-3"}, 2, "swav"},
       {"unknown method", {"pretrain", "swaw", "--data", data(), "--out", none}, 2, "did you mean 'swav'"},
       {"no data", {"pretrain", "swav", "--out", none}, 2, "--data"},
       {"no out", {"pretrain", "swav", "--data", data()}, 2, "--out"},
