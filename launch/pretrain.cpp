@@ -609,8 +609,8 @@ PretrainResult Run::go() {
   if (!collapse.empty()) {
     std::string signs;
     for (const auto& sign : collapse) signs += (signs.empty() ? "" : ", ") + sign;
-    progress_.say(concat("warning: the run ends collapsed, by its ", signs, "; what to try is among the warnings in ",
-                         options_.out, "/metrics.jsonl"));
+    progress_.say(concat("warning: the run ends collapsed, or has learned nothing yet, by its ", signs,
+                         "; what to try is among the warnings in ", options_.out, "/metrics.jsonl"));
   }
   double loss = journal_.loss();
   ssl::together(*group_, [&] {

@@ -255,9 +255,11 @@ std::int64_t views_into(const MultiCrop& crops, nb::handle image, const Key& key
 }
 
 nlohmann::json json_of(const std::string& text, const char* what) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (json.is_discarded()) throw UsageError(what, " is not JSON");
-  return json;
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::parse_error& error) {
+    throw UsageError(what, " is not JSON: it goes wrong at byte ", error.byte);
+  }
 }
 
 /// function(in, out) for a free function on one image.
