@@ -85,7 +85,7 @@ const std::set<std::string> kFree{"data",
 
 /// What a run began with stands, whatever a newer planner or a changed survey of the images would say.
 void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
-  nlohmann::json kept;
+  auto kept = nlohmann::json::object();
   for (const auto& field : fields.fields()) {
     const auto place = ssl::setting_pointer(field.name);
     if (!may_change(field.name) && saved.contains(place)) kept[place] = saved.at(place);

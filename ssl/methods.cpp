@@ -86,6 +86,10 @@ std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions
   require_method(name);
   try {
     return makers().at(name)(options, scene);
+  } catch (const c10::DistError&) {
+    throw;
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
   } catch (const c10::Error& error) {  // of LibTorch, on sizes that are no sizes
     const std::string text = error.what_without_backtrace();
     throw UsageError("the networks of ", name,
