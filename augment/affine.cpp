@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
-#include <vector>
 
 namespace unlabel::augment {
 
@@ -32,39 +31,36 @@ bool fits_fixed_point(const AffineMatrix& m, cv::Size size) {
   return small(0, 0) && small(size.width, 0) && small(0, size.height) && small(size.width, size.height);
 }
 
-/// Calls put(out pixel, x, y) for the pixels whose nearest one of the input is (x, y), in PIL's three kinds of arithmetic.
-template <class T, class Put>
-void nearest(const Picture<T>& in, const AffineMatrix& m, cv::Mat& out, const Put& put) {
-  const auto row = [&](int y) { return out.ptr<T>(y); };
-  const auto whole = [](double place) { return place < 0 ? -1 : static_cast<int>(std::min(place, 1e9)); };
+/// Takes the nearest pixels, in PIL's three kinds of arithmetic.
+template <class T>
+void nearest(const Picture<T>& in, const AffineMatrix& m, cv::Mat& out) {
+  const auto take = [&](int row, int column, double x, double y) {
+    if (in.has(x, y))
+      std::copy_n(in.at(static_cast<int>(x), static_cast<int>(y)), in.channels,
+                  out.ptr<T>(row) + static_cast<std::ptrdiff_t>(column) * in.channels);
+  };
   if (m[1] == 0 && m[3] == 0) {
-    std::vector<int> columns(static_cast<std::size_t>(out.cols));
-    double x = m[2] + m[0] * 0.5, y = m[5] + m[4] * 0.5;
-    for (auto& column : columns) column = whole(x), x += m[0];
-    for (int i = 0; i < out.rows; ++i, y += m[4])
-      for (int j = 0; j < out.cols; ++j)
-        if (in.has(columns[static_cast<std::size_t>(j)], whole(y)))
-          put(row(i) + static_cast<std::ptrdiff_t>(j) * in.channels, columns[static_cast<std::size_t>(j)], whole(y));
+    double y = m[5] + m[4] * 0.5;
+    for (int i = 0; i < out.rows; ++i, y += m[4]) {
+      double x = m[2] + m[0] * 0.5;
+      for (int j = 0; j < out.cols; ++j, x += m[0]) take(i, j, x, y);
+    }
     return;
   }
   if (fits_fixed_point(m, out.size())) {
     const auto fixed = [](double value) { return static_cast<std::int64_t>(std::floor(value * 65536 + 0.5)); };
+    const std::int64_t across_x = fixed(m[0]), down_x = fixed(m[1]), across_y = fixed(m[3]), down_y = fixed(m[4]);
     std::int64_t left_x = fixed(m[2] + m[0] * 0.5 + m[1] * 0.5), left_y = fixed(m[5] + m[3] * 0.5 + m[4] * 0.5);
-    for (int i = 0; i < out.rows; ++i, left_x += fixed(m[1]), left_y += fixed(m[4])) {
+    for (int i = 0; i < out.rows; ++i, left_x += down_x, left_y += down_y) {
       std::int64_t x = left_x, y = left_y;
-      for (int j = 0; j < out.cols; ++j, x += fixed(m[0]), y += fixed(m[3]))
-        if (in.has(static_cast<double>(x >> 16), static_cast<double>(y >> 16)))
-          put(row(i) + static_cast<std::ptrdiff_t>(j) * in.channels, static_cast<int>(x >> 16),
-              static_cast<int>(y >> 16));
+      for (int j = 0; j < out.cols; ++j, x += across_x, y += across_y)
+        take(i, j, static_cast<double>(x >> 16), static_cast<double>(y >> 16));
     }
     return;
   }
   for (int i = 0; i < out.rows; ++i)
-    for (int j = 0; j < out.cols; ++j) {
-      const double x = m[0] * (j + 0.5) + m[1] * (i + 0.5) + m[2], y = m[3] * (j + 0.5) + m[4] * (i + 0.5) + m[5];
-      if (in.has(x, y))
-        put(row(i) + static_cast<std::ptrdiff_t>(j) * in.channels, static_cast<int>(x), static_cast<int>(y));
-    }
+    for (int j = 0; j < out.cols; ++j)
+      take(i, j, m[0] * (j + 0.5) + m[1] * (i + 0.5) + m[2], m[3] * (j + 0.5) + m[4] * (i + 0.5) + m[5]);
 }
 
 template <class T>
@@ -93,7 +89,7 @@ template <class T>
 void transform(const cv::Mat& image, const AffineMatrix& matrix, Sampling sampling, cv::Mat& out) {
   const Picture<T> in{image};
   if (sampling == Sampling::kBilinear) return bilinear(in, matrix, out);
-  nearest(in, matrix, out, [&](T* pixel, int x, int y) { std::copy_n(in.at(x, y), in.channels, pixel); });
+  nearest(in, matrix, out);
 }
 
 }  // namespace

@@ -66,8 +66,7 @@ void look_up_by_histogram(const cv::Mat& image, const Function& make, cv::Mat& o
 
 struct Operation {
   const char* name;
-  double rand = 0,
-         trivial = 0;  ///< the greatest magnitude; -1: a part of the image's size, or another rule (auto_magnitude)
+  double rand = 0, trivial = 0;  ///< the greatest magnitude, as auto_magnitude takes it
   bool goes_both_ways = false;
 };
 

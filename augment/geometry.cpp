@@ -6,28 +6,41 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 namespace unlabel::augment {
 
 namespace {
 /// To the nearest integer, halves to even: Python's round().
 int round_even(double value) { return static_cast<int>(std::nearbyint(value)); }
-}  // namespace
 
-cv::Rect random_resized_crop_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
-                                 Random& random) {
+/// A box of a random area and ratio of its sides, anywhere, which is no larger than `most`: the first that fits of ten. `upright`: the
+/// ratio is height / width, else width / height.
+std::optional<cv::Rect> random_box(cv::Size image, cv::Size most, double min_scale, double max_scale, double min_ratio,
+                                   double max_ratio, bool upright, Random& random) {
   const double area = static_cast<double>(image.width) * image.height;
   for (int attempt = 0; attempt < 10; ++attempt) {
     const double target = area * random.uniform(min_scale, max_scale);
     const double ratio = std::exp(random.uniform(std::log(min_ratio), std::log(max_ratio)));
-    const double exact_width = std::sqrt(target * ratio), exact_height = std::sqrt(target / ratio);
+    double exact_width = std::sqrt(target * ratio), exact_height = std::sqrt(target / ratio);
+    if (upright) std::swap(exact_width, exact_height);
     if (exact_width > image.width + 1.0 || exact_height > image.height + 1.0) continue;
     const int width = round_even(exact_width), height = round_even(exact_height);
-    if (width < 1 || width > image.width || height < 1 || height > image.height) continue;
+    if (width < 1 || width > most.width || height < 1 || height > most.height) continue;
     const int y = static_cast<int>(random.below(image.height - height + 1));
     const int x = static_cast<int>(random.below(image.width - width + 1));
-    return {x, y, width, height};
+    return cv::Rect(x, y, width, height);
   }
+  return std::nullopt;
+}
+
+}  // namespace
+
+cv::Rect random_resized_crop_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
+                                 Random& random) {
+  const auto box = random_box(image, image, min_scale, max_scale, min_ratio, max_ratio, /*upright=*/false, random);
+  if (box) return *box;
   int width = image.width, height = image.height;
   const double ratio = static_cast<double>(width) / height;
   if (ratio < min_ratio) height = std::max(1, round_even(width / min_ratio));
@@ -37,19 +50,9 @@ cv::Rect random_resized_crop_box(cv::Size image, double min_scale, double max_sc
 
 cv::Rect random_erasing_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
                             Random& random) {
-  const double area = static_cast<double>(image.width) * image.height;
-  for (int attempt = 0; attempt < 10; ++attempt) {
-    const double target = area * random.uniform(min_scale, max_scale);
-    const double ratio = std::exp(random.uniform(std::log(min_ratio), std::log(max_ratio)));
-    const double exact_height = std::sqrt(target * ratio), exact_width = std::sqrt(target / ratio);
-    if (exact_width > image.width + 1.0 || exact_height > image.height + 1.0) continue;
-    const int width = round_even(exact_width), height = round_even(exact_height);
-    if (width < 1 || width >= image.width || height < 1 || height >= image.height) continue;
-    const int y = static_cast<int>(random.below(image.height - height + 1));
-    const int x = static_cast<int>(random.below(image.width - width + 1));
-    return {x, y, width, height};
-  }
-  return {};
+  return random_box(image, {image.width - 1, image.height - 1}, min_scale, max_scale, min_ratio, max_ratio,
+                    /*upright=*/true, random)
+      .value_or(cv::Rect());
 }
 
 cv::Size short_side_size(cv::Size image, int short_side) {

@@ -74,6 +74,9 @@ OptionTable without(OptionTable table, const std::vector<std::string>& names);
 /// The candidate with the smallest edit distance to `word`, or an empty string when none is near enough to be meant.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates);
 
+/// The words, with `between` in between.
+std::string joined(const std::vector<std::string>& words, std::string_view between);
+
 /// " (did you mean 'x'?)", or an empty string.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 

@@ -72,8 +72,8 @@ void check_closed_range(const char* field, Range range, double low, double high,
                      range.high, "]");
 }
 
-void check_fill(const char* field, double fill, const std::string& where) {
-  if (!(fill >= 0 && fill <= 1)) throw UsageError(where, ": ", field, " is a fraction of white, in [0, 1], not ", fill);
+void check_fill(double fill, const std::string& where) {
+  if (!(fill >= 0 && fill <= 1)) throw UsageError(where, ": fill is a fraction of white, in [0, 1], not ", fill);
 }
 
 void check_translate(double part, const std::string& where) {
@@ -270,8 +270,7 @@ Step step_from_json(const nlohmann::json& json, const std::string& where) {
     return step;
   }
   auto hint = did_you_mean(op, names);
-  if (hint.empty())
-    for (const auto& known : names) hint += (hint.empty() ? "; there are " : ", ") + known;
+  if (hint.empty()) hint = "; there are " + joined(names, ", ");
   throw UsageError(where, ": there is no operation '", op, "'", hint);
 }
 
@@ -317,14 +316,14 @@ void validate(const Step& step, const std::string& where) {
                  },
                  [&](const RandomRotation& o) {
                    check_closed_range("degrees", o.degrees, -360, 360, where);
-                   check_fill("fill", o.fill, where);
+                   check_fill(o.fill, where);
                  },
                  [&](const RandomAffine& o) {
                    check_closed_range("degrees", o.degrees, -360, 360, where);
                    check_closed_range("scale", o.scale, 0.001, 100, where);
                    check_closed_range("shear", o.shear, -89, 89, where);
                    for (const double part : o.translate) check_translate(part, where);
-                   check_fill("fill", o.fill, where);
+                   check_fill(o.fill, where);
                  },
                  [&](const RandAugment& o) {
                    if (o.num_ops < 1 || o.num_ops > kMaxOperations)
@@ -333,11 +332,11 @@ void validate(const Step& step, const std::string& where) {
                    if (o.magnitude < 0 || o.magnitude >= o.num_magnitude_bins)
                      throw UsageError(where, ": magnitude must be 0 to ", o.num_magnitude_bins - 1, ", not ",
                                       o.magnitude);
-                   check_fill("fill", o.fill, where);
+                   check_fill(o.fill, where);
                  },
                  [&](const TrivialAugmentWide& o) {
                    check_bins(o.num_magnitude_bins, where);
-                   check_fill("fill", o.fill, where);
+                   check_fill(o.fill, where);
                  },
                  [&](const RandomErasing& o) {
                    check_probability(o.p, where);
@@ -406,15 +405,6 @@ OptionTable table(DrawnOperations& d) {
   OptionTable t;
   t.add("operations", d.operations, "one after the other");
   t.add("magnitudes", d.magnitudes, "of each");
-  return t;
-}
-
-OptionTable table(DrawnErasing& d) {
-  OptionTable t;
-  t.add("x", d.x, "left column");
-  t.add("y", d.y, "top row");
-  t.add("width", d.width, "columns; 0: nothing is erased");
-  t.add("height", d.height, "rows");
   return t;
 }
 
@@ -559,13 +549,22 @@ Drawn draw(const Step& step, cv::Size image, Random& random) {
                     step);
 }
 
+namespace {
+
+/// `least`: of width and height.
+void check_box(const DrawnBox& box, int least, cv::Size image) {
+  if (box.x < 0 || box.y < 0 || box.width < least || box.height < least || box.width > image.width - box.x ||
+      box.height > image.height - box.y)
+    throw UsageError("a box of ", box.width, " x ", box.height, " at (", box.x, ", ", box.y,
+                     ") does not fit in an image of ", image.width, " x ", image.height);
+}
+
+}  // namespace
+
 void check(const Step& step, const Drawn& drawn, cv::Size image) {
   if (drawn.index() != blank(step).index()) throw UsageError("the drawn parameters do not belong to ", name(step));
   if (const auto* box = std::get_if<DrawnBox>(&drawn)) {
-    if (box->x < 0 || box->y < 0 || box->width < 1 || box->height < 1 || box->width > image.width - box->x ||
-        box->height > image.height - box->y)
-      throw UsageError("a box of ", box->width, " x ", box->height, " at (", box->x, ", ", box->y,
-                       ") does not fit in an image of ", image.width, " x ", image.height);
+    check_box(*box, 1, image);
   } else if (const auto* jitter = std::get_if<DrawnJitter>(&drawn)) {
     auto order = jitter->order;
     std::sort(order.begin(), order.end());
@@ -598,10 +597,7 @@ void check(const Step& step, const Drawn& drawn, cv::Size image) {
     for (std::size_t i = 0; i < chosen->operations.size(); ++i)
       check_auto(chosen->operations[i], chosen->magnitudes[i]);
   } else if (const auto* erased = std::get_if<DrawnErasing>(&drawn)) {
-    if (erased->x < 0 || erased->y < 0 || erased->width < 0 || erased->height < 0 ||
-        erased->width > image.width - erased->x || erased->height > image.height - erased->y)
-      throw UsageError("a box of ", erased->width, " x ", erased->height, " at (", erased->x, ", ", erased->y,
-                       ") does not fit in an image of ", image.width, " x ", image.height);
+    check_box(*erased, 0, image);
   }
 }
 

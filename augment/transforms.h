@@ -252,14 +252,8 @@ struct DrawnOperations {
   bool operator==(const DrawnOperations&) const = default;
 };
 
-/// RandomErasing's box; none when it is empty.
-struct DrawnErasing {
-  int x = 0;
-  int y = 0;
-  int width = 0;
-  int height = 0;
-  bool operator==(const DrawnErasing&) const = default;
-};
+/// RandomErasing's box; none when it is empty. A type of its own: a DrawnBox is what is left of an image.
+struct DrawnErasing : DrawnBox {};
 
 using Drawn = std::variant<NothingDrawn, DrawnBox, DrawnChoice, DrawnJitter, DrawnBlur, DrawnShift, DrawnAffine,
                            DrawnOperations, DrawnErasing>;
@@ -271,7 +265,6 @@ OptionTable table(DrawnBlur&);
 OptionTable table(DrawnShift&);
 OptionTable table(DrawnAffine&);
 OptionTable table(DrawnOperations&);
-OptionTable table(DrawnErasing&);
 
 /// {"x": 10, "y": 3, "width": 200, "height": 180}, {"apply": true} ... as it fits `step`; numbers come back bit-equal.
 nlohmann::json to_json(const Drawn& drawn);

@@ -264,12 +264,6 @@ std::optional<MultiCrop> up_to(const MultiCrop& crops, std::size_t count) {
   }
 }
 
-std::string joined(const std::vector<std::string>& words, std::string_view between) {
-  std::string all;
-  for (const auto& word : words) all.append(all.empty() ? "" : between).append(word);
-  return all;
-}
-
 /// What the steps at `place` of the groups' pipelines are called, together; "" where all are a Normalize or none is left.
 std::string names_at(const MultiCrop& crops, std::size_t place) {
   std::vector<std::string> names;

@@ -35,7 +35,7 @@ std::string recipe_lines(const std::string& method) {
     }
     line += " " + name;
   }
-  return text.empty() && line == "Recipes:" ? "" : text + line + "\n";
+  return line == "Recipes:" ? "" : text + line + "\n";
 }
 
 }  // namespace

@@ -606,12 +606,9 @@ PretrainResult Run::go() {
     progress_.say(concat("warning: broken images were replaced ", times, " times; they are named in ", options_.out,
                          "/replaced.jsonl"));
   const auto collapse = journal_.collapse();
-  if (!collapse.empty()) {
-    std::string signs;
-    for (const auto& sign : collapse) signs += (signs.empty() ? "" : ", ") + sign;
-    progress_.say(concat("warning: the run ends collapsed, or has learned nothing yet, by its ", signs,
+  if (!collapse.empty())
+    progress_.say(concat("warning: the run ends collapsed, or has learned nothing yet, by its ", joined(collapse, ", "),
                          "; what to try is among the warnings in ", options_.out, "/metrics.jsonl"));
-  }
   double loss = journal_.loss();
   ssl::together(*group_, [&] {
     if (!lead_) return;

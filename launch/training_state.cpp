@@ -8,7 +8,6 @@
 #include <torch/types.h>
 
 #include <cmath>
-#include <set>
 
 namespace unlabel::launch {
 

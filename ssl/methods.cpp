@@ -70,11 +70,7 @@ std::vector<std::string> method_names() {
   return names;
 }
 
-std::string method_list() {
-  std::string all;
-  for (const auto& name : method_names()) all += (all.empty() ? "" : ", ") + name;
-  return all;
-}
+std::string method_list() { return joined(method_names(), ", "); }
 
 void require_method(const std::string& name) {
   if (makers().contains(name)) return;

@@ -106,10 +106,13 @@ cv::Size size_of(const HeightWidth& size) {
   return checked(height, width);
 }
 
-/// One number is the sides of a square.
-cv::Size size_of(const Size& size) {
+/// One number is the sides of a square, or with an image its short side.
+cv::Size size_of(const Size& size, const cv::Mat* image = nullptr) {
   const auto value = value_of(size, "a size is one whole number, or (height, width)");
-  if (const int* side = std::get_if<int>(&value)) return checked(*side, *side);
+  if (const int* side = std::get_if<int>(&value)) {
+    const auto square = checked(*side, *side);
+    return image ? short_side_size(image->size(), *side) : square;
+  }
   const auto [height, width] = std::get<1>(value);
   return checked(height, width);
 }
@@ -264,11 +267,15 @@ nlohmann::json json_of(const std::string& text, const char* what) {
 
 /// function(in, out) for a free function on one image.
 template <class Function>
-nb::ndarray<nb::numpy> apply(const ImageArgument& image, const Function& function) {
-  const auto in = pixels_of(image);
+nb::ndarray<nb::numpy> apply(const Pixels& in, const Function& function) {
   cv::Mat out;
   unlocked([&] { function(in.image, out); });
   return array_of(std::move(out));
+}
+
+template <class Function>
+nb::ndarray<nb::numpy> apply(const ImageArgument& image, const Function& function) {
+  return apply(pixels_of(image), function);
 }
 
 /// Which numbers an operation takes.
@@ -284,7 +291,7 @@ nb::ndarray<nb::numpy> apply_to_rgb(const ImageArgument& image, const char* name
   if (levels == Levels::kFloats && in.depth() != CV_32F)
     throw UsageError(name, " takes float32, not uint8: divide by 255");
   if (levels == Levels::kBytes && in.depth() != CV_8U) throw UsageError(name, " takes uint8, not float32");
-  return apply(image, function);
+  return apply(pixels, function);
 }
 
 Interpolation interpolation_of(const std::string& name) {
@@ -433,10 +440,10 @@ NB_MODULE(_core, m) {
   m.def(
       "resize",
       [](const ImageArgument& image, const Size& size, const std::string& interpolation) {
-        auto to = size_of(size);
-        if (!nb::isinstance<nb::sequence>(size.object)) to = short_side_size(pixels_of(image).image.size(), to.width);
+        const auto pixels = pixels_of(image);
+        const auto to = size_of(size, &pixels.image);
         const auto how = interpolation_of(interpolation);
-        return apply(image, [&](const cv::Mat& in, cv::Mat& out) { resize(in, to, how, out); });
+        return apply(pixels, [&](const cv::Mat& in, cv::Mat& out) { resize(in, to, how, out); });
       },
       "image"_a, "size"_a, "interpolation"_a = "bilinear",
       "Antialiased, `bilinear` or `bicubic`; of uint8 bit-equal to Pillow's. `size` is (height, width), or the short "

@@ -34,7 +34,6 @@ __all__ = ["Batch", "DecodeOptions", "Folder", "ImageError", "Loader", "MultiCro
            "random_resized_crop_box", "random_shift", "resize", "resized_crop", "rotate", "sobel", "solarize", "to_gray", "to_planes"]
 
 
-
 def __dir__() -> list[str]:
     return __all__
 
@@ -197,8 +196,9 @@ class Folder:
     without PIL.
 
     It holds the images that `unlabel pretrain --data` finds there, in the same order, so that both make the same views: all in the folder and below,
-    but hidden ones (where the folder holds `train`, give that one). They are labelled when every one lies in one of at least two first-level folders, which are the classes; otherwise `classes` is
-    empty and a label is -1. Raises ImageError with its path for an image that cannot be decoded, OSError for a file that cannot be read.
+    but hidden ones (where the folder holds `train`, give that one). They are labelled when every one lies in one of at least two first-level folders,
+    which are the classes; otherwise `classes` is empty and a label is -1. Raises ImageError with its path for an image that cannot be decoded,
+    OSError for a file that cannot be read.
     """
     EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 
