@@ -31,6 +31,13 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+/// A file that cannot be read or written this time, through no fault of its bytes: a disk or a network that does not answer (EIO, ESTALE,
+/// ETIMEDOUT). Starting again may help (exit code 1); such a file is never taken for a broken or a missing one.
+class IoError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Trying again cannot help (exit code 93): data, checkpoint and configuration do not belong together.
 class MismatchError : public Error {
  public:
