@@ -2,15 +2,15 @@
 #include <unlabel/augment/options.h>
 
 #include <algorithm>
-#include <cctype>
-#include <fstream>
 #include <numeric>
+#include <set>
 
 namespace unlabel {
 
 namespace {
 
 constexpr int kMaxDepth = 16;
+constexpr std::size_t kLongestName = 100;
 
 /// Edit distance with transpositions of neighbours (optimal string alignment).
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -41,18 +41,16 @@ void flatten(const nlohmann::json& json, const std::string& prefix,
   }
 }
 
-std::string shortened(const std::string& text) { return text.size() <= 60 ? text : text.substr(0, 57) + "..."; }
-
 }  // namespace
 
-namespace detail {
-void throw_wrong_type(const std::string& field, const std::string& type, const nlohmann::json& value) {
-  throw UsageError("'", field, "' takes ", type, ", not ", shortened(json_line(value)));
+void OptionTable::Field::set(const nlohmann::json& value) const {
+  if (!accepts(value)) throw UsageError("'", name, "' takes ", type, ", not ", shortened(json_line(value)));
+  assign(value);
 }
-}  // namespace detail
 
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
+  if (word.size() > kLongestName) return best;  // no name is as long, and distances cost the product of the lengths
   std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const auto& candidate : candidates) {
     std::size_t distance = edit_distance(word, candidate);
@@ -83,14 +81,6 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 
 void OptionTable::section(const std::string& name, OptionTable table) {
   for (auto& field : table.fields_) {
-    field.set = [set = std::move(field.set), name](const nlohmann::json& value) {
-      try {
-        set(value);
-      } catch (const UsageError& error) {
-        // The inner table knows its own part of the name only: 'epsilon' becomes 'sinkhorn.epsilon'.
-        throw UsageError("'", name, ".", std::string_view(error.what()).substr(1));
-      }
-    };
     field.name = name + "." + field.name;
     fields_.push_back(std::move(field));
   }
@@ -129,8 +119,12 @@ void OptionTable::from_json(const nlohmann::json& json, const std::string& where
   });
   std::vector<std::string> names;
   for (const auto& field : fields_) names.push_back(field.name);
-  for (const auto& [name, value] : flat)
-    if (!find(name)) throw UsageError(where, ": unknown option '", name, "'", did_you_mean(name, names));
+  std::set<std::string_view> seen;
+  for (const auto& [name, value] : flat) {
+    if (!find(name)) throw UsageError(where, ": unknown option '", shortened(name), "'", did_you_mean(name, names));
+    // {"swav": {"queue": 1}, "swav.queue": 2} is one object without a key twice.
+    if (!seen.insert(name).second) throw UsageError(where, ": '", name, "' is given twice");
+  }
   // Check every value before keeping any: put the old ones back when one is refused.
   std::vector<nlohmann::json> old;
   try {
@@ -150,61 +144,46 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
   if (!field) {
     std::vector<std::string> names;
     for (const auto& known : fields_) names.push_back(known.name);
-    throw UsageError("unknown option '--", name, "'", did_you_mean(name, names));
+    throw UsageError("unknown option '--", shortened(name), "'", did_you_mean(name, names));
   }
-  if (field->type == "text") {
+  using Kind = detail::OptionKind;
+  if (field->kind == Kind::kText) {
     field->set(text);
     return;
   }
-  auto parsed = nlohmann::json::parse(text, nullptr, false);
-  if (field->type == "yes/no" && parsed.is_discarded()) {
+  auto parsed = try_parse_json(text);
+  if (field->kind == Kind::kYesNo && !parsed) {
     if (text == "yes" || text == "on") parsed = true;
     if (text == "no" || text == "off") parsed = false;
   }
-  if (field->type.starts_with("list of ") && !parsed.is_array()) {
-    if (field->type == "list of text") {
-      parsed = nlohmann::json::array();
-      std::istringstream items(text);
-      for (std::string item; std::getline(items, item, ',');) parsed.push_back(item);
-    } else {
-      parsed = nlohmann::json::parse("[" + text + "]", nullptr, false);
-    }
+  const bool array = parsed && parsed->is_array();
+  if (field->kind == Kind::kList && !array) parsed = try_parse_json("[" + text + "]");
+  if (field->kind == Kind::kTextList && !array) {
+    parsed = nlohmann::json::array();
+    std::istringstream items(text);
+    for (std::string item; std::getline(items, item, ',');) parsed->push_back(item);
   }
-  if (parsed.is_discarded()) parsed = text;  // the setter explains the type
-  field->set(parsed);
+  if (parsed) {
+    field->set(*parsed);
+    return;
+  }
+  try {
+    field->set(text);  // says what the field takes
+  } catch (const UsageError& error) {
+    // JSON wants a digit before the point, and a point.
+    std::string meant = text;
+    if (const auto comma = meant.find(','); comma != std::string::npos) meant[comma] = '.';
+    if (const auto point = meant.find_first_not_of('-'); point < 2 && meant[point] == '.') meant.insert(point, "0");
+    const auto number = try_parse_json(meant);
+    if (!number || !number->is_number() || !field->accepts(*number)) throw;
+    throw UsageError(error.what(), "; write ", meant);
+  }
 }
 
 OptionTable without(OptionTable table, const std::vector<std::string>& names) {
   std::erase_if(table.fields(),
                 [&](const auto& field) { return std::find(names.begin(), names.end(), field.name) != names.end(); });
   return table;
-}
-
-void check_json_depth(const nlohmann::json& json, int most, const std::string& where) {
-  if (!json.is_structured()) return;
-  if (most == 0) throw UsageError(where, ": the JSON nests too deeply");
-  for (const auto& item : json) check_json_depth(item, most - 1, where);
-}
-
-nlohmann::json read_json_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw UsageError("cannot read ", path, ": check the path and its permissions");
-  // By read(), which notices an error (a folder opens like a file); iterators go past the stream's state.
-  std::string text;
-  for (char part[4096]; file.read(part, sizeof(part)), file.gcount() > 0;)
-    text.append(part, static_cast<std::size_t>(file.gcount()));
-  if (file.bad()) throw UsageError("cannot read ", path, ": it is a folder, or the disk has a fault");
-  try {
-    auto json = nlohmann::json::parse(text);
-    check_json_depth(json, 4 * kMaxDepth, path);
-    return json;
-  } catch (const nlohmann::json::parse_error& error) {
-    const auto end = std::min<std::size_t>(error.byte, text.size());
-    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');
-    throw UsageError(path, ": line ", line, " is not valid JSON");
-  } catch (const nlohmann::json::exception& error) {  // 1e999
-    throw UsageError(path, ": not valid JSON: ", error.what());
-  }
 }
 
 }  // namespace unlabel

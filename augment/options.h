@@ -1,6 +1,6 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <unlabel/augment/json_text.h>
 
 #include <cstdint>
 #include <functional>
@@ -33,8 +33,13 @@ class OptionTable {
     std::string name;  ///< dotted from the root of this table: "sinkhorn.epsilon"
     std::string help;  ///< one line
     std::string type;  ///< for help texts: "number", "integer", "text", "yes/no", "list of numbers" ...
+    detail::OptionKind kind = detail::OptionKind::kOther;
     std::function<nlohmann::json()> get;
-    std::function<void(const nlohmann::json&)> set;  ///< throws UsageError that names the field and its type
+    std::function<bool(const nlohmann::json&)> accepts;
+    std::function<void(const nlohmann::json&)> assign;  ///< of what it accepts
+
+    /// Throws UsageError that names the field and its type.
+    void set(const nlohmann::json& value) const;
   };
 
   template <class T>
@@ -53,8 +58,8 @@ class OptionTable {
   nlohmann::json to_json() const;
 
   /// Sets the fields that `json` names (nested objects or dotted keys), leaving the others as they are.
-  /// Throws UsageError for an unknown key, naming the nearest known one, and for a value of the wrong type. `where`
-  /// begins the message: "recipe.json". All keys are checked before the first field is written.
+  /// Throws UsageError for an unknown key, naming the nearest known one, for a field that is given twice, and for a value of
+  /// the wrong type. `where` begins the message: "recipe.json". All keys are checked before the first field is written.
   void from_json(const nlohmann::json& json, const std::string& where);
 
   /// Sets one field from the text of a command line: `true`, `0.5`, `[1,2]`, `1,2`, `null` or plain text, by the
@@ -71,7 +76,8 @@ class OptionTable {
 /// `table` without the fields of these names.
 OptionTable without(OptionTable table, const std::vector<std::string>& names);
 
-/// The candidate with the smallest edit distance to `word`, or an empty string when none is near enough to be meant.
+/// The candidate with the smallest edit distance to `word`, or an empty string when none is near enough to be meant, as for a word of more
+/// than 100 letters.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates);
 
 /// The words, with `between` in between.
@@ -79,13 +85,6 @@ std::string joined(const std::vector<std::string>& words, std::string_view betwe
 
 /// " (did you mean 'x'?)", or an empty string.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
-
-/// Throws UsageError when arrays and objects nest more than `most` deep. What copies, prints or compares JSON recurses,
-/// so check what comes from outside before anything else is done with it.
-void check_json_depth(const nlohmann::json& json, int most, const std::string& where);
-
-/// Reads and parses a JSON file. Throws UsageError that names the file and the place of the fault.
-nlohmann::json read_json_file(const std::string& path);
 
 }  // namespace unlabel
 

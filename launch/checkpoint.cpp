@@ -13,6 +13,7 @@ namespace {
 Checkpoint read_one(const std::string& path) {
   Checkpoint checkpoint;
   checkpoint.training = verify_checkpoint(path);
+  check_training(checkpoint.training, path + "/training.json");
   checkpoint.iteration = checkpoint.training.at("iteration").get<std::int64_t>();
   checkpoint.tensors = ssl::read_safetensors(state_file(path)).tensors;
   return checkpoint;
@@ -44,7 +45,10 @@ Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* sk
   std::string reasons;
   for (const auto& [step, folder] : list_checkpoints(path)) {
     try {
-      return read_one(folder);
+      auto checkpoint = read_one(folder);
+      if (checkpoint.iteration != step)
+        throw Error(folder, " is damaged: its training.json is of step ", checkpoint.iteration);
+      return checkpoint;
     } catch (const UnreadableCheckpoint&) {
       throw;
     } catch (const Error& error) {

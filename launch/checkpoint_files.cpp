@@ -1,4 +1,7 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/exception_text.h>
+#include <unlabel/augment/json_line.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint_files.h>
@@ -12,7 +15,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <string_view>
 
 namespace unlabel::launch {
@@ -25,6 +27,7 @@ constexpr const char* kState = "state.safetensors";
 constexpr const char* kTraining = "training.json";
 constexpr const char* kManifest = "manifest.json";
 constexpr int kFormat = 1;
+constexpr std::size_t kMaxTraining = std::size_t{256} << 20;  ///< it names every broken image
 
 std::string step_name(std::int64_t iteration) {
   std::string digits = std::to_string(iteration);
@@ -139,12 +142,9 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
     remove_checkpoint(folder, name);  // a damaged one of the same step
     fs::rename(temporary, final_place);
     data::flush_folder(folder);
-  } catch (const fs::filesystem_error& error) {
-    fs::remove_all(temporary, ignored);
-    throw Error("cannot write checkpoint ", final_place.string(), ": ", error.code().message());
   } catch (const std::exception& error) {
     fs::remove_all(temporary, ignored);
-    throw Error("cannot write checkpoint ", final_place.string(), ": ", error.what());
+    throw Error("cannot write checkpoint ", final_place.string(), ": ", exception_text(error));
   }
   // The checkpoint is there, and found without the link.
   try {
@@ -186,10 +186,14 @@ std::optional<std::int64_t> newest_checkpoint(const std::string& folder) {
 
 std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
   for (const auto& [step, path] : list_checkpoints(folder)) {
-    std::ifstream file(fs::path(path) / kTraining);
-    const auto training = nlohmann::json::parse(file, nullptr, false);
-    if (is_checkpoint(path) && training.is_object() && training.value("options", nlohmann::json()).is_object())
+    if (!is_checkpoint(path)) continue;
+    const auto place = (fs::path(path) / kTraining).string();
+    try {
+      const auto training = parse_training(data::read_text_file(place), place);
+      check_training(training, place);
       return training.at("options");
+    } catch (const Error&) {  // to be told when the run wants to go on from it
+    }
   }
   return std::nullopt;
 }
@@ -209,20 +213,49 @@ bool is_checkpoint(const std::string& path) {
   return fs::exists(fs::path(path) / kManifest, error);
 }
 
-nlohmann::json verify_checkpoint(const std::string& path) {
-  const std::string manifest_path = (fs::path(path) / kManifest).string();
-  const auto manifest = nlohmann::json::parse(data::read_text_file(manifest_path), nullptr, false);
-  if (!manifest.is_object() || !manifest.value("files", nlohmann::json()).is_object())
-    throw Error(manifest_path, " is not a checkpoint's manifest");
-  if (manifest.value("format", nlohmann::json()) != kFormat)
-    throw Error(path, " has checkpoint format ", manifest.value("format", nlohmann::json()).dump(),
-                "; this program reads ", kFormat);
-  verify_files(path, manifest["files"]);
-  const std::string training_path = (fs::path(path) / kTraining).string();
-  auto training = nlohmann::json::parse(data::read_text_file(training_path), nullptr, false);
-  if (!training.is_object() || !training.value("iteration", nlohmann::json()).is_number_integer())
-    throw Error(training_path, " is damaged: it does not say which iteration it is of");
+nlohmann::json parse_manifest(std::string_view text, const std::string& where) {
+  const auto manifest = parse_json(text, where);
+  auto files = json_member<nlohmann::json::object_t>(manifest, "files", where);
+  if (const auto format = manifest.value("format", nlohmann::json()); format != kFormat)
+    throw Error(where, " has checkpoint format ", shortened(json_line(format)), "; this program reads ", kFormat);
+  return files;
+}
+
+nlohmann::json parse_training(std::string_view text, const std::string& where) {
+  auto training = parse_json(text, where, {kMaxTraining});
+  if (const auto iteration = json_member<std::int64_t>(training, "iteration", where); iteration < 0)
+    throw JsonError(where, " is damaged: 'iteration' is ", iteration);
   return training;
+}
+
+void check_training(const nlohmann::json& training, const std::string& where) {
+  using Object = nlohmann::json::object_t;
+  using Integers = std::vector<std::int64_t>;
+  json_member<Object>(training, "options", where);
+  const nlohmann::json data = json_member<Object>(training, "data", where);
+  json_member<std::string>(data, "description", where);
+  json_member<std::int64_t>(data, "images", where);
+  json_member<std::string>(data, "fingerprint", where);
+  if (training.contains("world_size")) json_member<int>(training, "world_size", where);
+  for (const auto& one : training.value("arithmetic", nlohmann::json::array())) {
+    json_member<int>(one, "threads", where);
+    json_member<std::string>(one, "capability", where);
+  }
+  if (const auto health = training.find("health"); health != training.end() && !health->is_null()) {
+    json_member<Integers>(*health, "nonfinite", where);
+    json_member<Integers>(*health, "broken", where);
+    if (health->contains("updates")) json_member<std::int64_t>(*health, "updates", where);
+    if (!health->contains("collapse")) return;
+    const nlohmann::json collapse = json_member<Object>(*health, "collapse", where);
+    for (const auto& [name, count] : collapse.items()) json_member<int>(collapse, name, where);
+  }
+}
+
+nlohmann::json verify_checkpoint(const std::string& path) {
+  const std::string manifest = (fs::path(path) / kManifest).string();
+  verify_files(path, parse_manifest(data::read_text_file(manifest), manifest));
+  const std::string training = (fs::path(path) / kTraining).string();
+  return parse_training(data::read_text_file(training), training);
 }
 
 std::string state_file(const std::string& path) { return (fs::path(path) / kState).string(); }

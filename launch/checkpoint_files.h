@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -56,6 +57,16 @@ std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::st
 
 /// Whether `path` is the folder of one checkpoint, rather than one of several.
 bool is_checkpoint(const std::string& path);
+
+/// A manifest.json's files: what it says of each, {"bytes": ..., "crc32": ...}. `where` begins messages. Throws Error for a text that is no
+/// manifest, and for another format than this program's.
+nlohmann::json parse_manifest(std::string_view text, const std::string& where);
+
+/// What a training.json holds: an object with `iteration`, at least 0. Throws Error for a text that is none.
+nlohmann::json parse_training(std::string_view text, const std::string& where);
+
+/// Throws Error when a pretraining run could not go on from `training`: something is missing, or of another type.
+void check_training(const nlohmann::json& training, const std::string& where);
 
 /// Checks one checkpoint's files against its manifest and gives what training.json holds. Throws Error that names what is damaged, and
 /// UnreadableCheckpoint.

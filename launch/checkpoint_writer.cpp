@@ -1,3 +1,4 @@
+#include <unlabel/augment/exception_text.h>
 #include <unlabel/launch/checkpoint_writer.h>
 
 #include <pthread.h>
@@ -63,7 +64,7 @@ void CheckpointWriter::work() {
       if (before_each_) before_each_();
       write_checkpoint_files(folder_, files_, keep_);
     } catch (const std::exception& error) {
-      failure = error.what();
+      failure = exception_text(error);
     }
     lock.lock();
     failure_ = std::move(failure);

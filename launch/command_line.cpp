@@ -58,7 +58,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments, const 
   std::vector<std::string> names{"help"};
   for (const auto& field : table.fields()) {
     auto* value = po::value<std::string>();
-    if (field.type == "yes/no") value->implicit_value("true");
+    if (field.kind == detail::OptionKind::kYesNo) value->implicit_value("true");
     description.add_options()(with_dashes(field.name).c_str(), value, "");
     names.push_back(with_dashes(field.name));
   }

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_line.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/append_whole.h>
 #include <unlabel/launch/run_folder.h>
@@ -79,11 +80,10 @@ nlohmann::json JsonLines::last(const std::string& path) {
   const auto size = static_cast<std::streamoff>(file.tellg());
   constexpr std::streamoff kMost = 1 << 16;
   file.seekg(std::max<std::streamoff>(0, size - kMost));
-  std::string line, found;
-  while (std::getline(file, line))
-    if (!line.empty()) found = std::move(line);
-  auto object = nlohmann::json::parse(found, nullptr, /*allow_exceptions=*/false);
-  return object.is_discarded() ? nlohmann::json() : object;
+  nlohmann::json found;
+  for (std::string line; std::getline(file, line) && !file.eof();)  // what no newline ends is not whole
+    if (auto object = try_parse_json(line)) found = std::move(*object);
+  return found;
 }
 
 void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
@@ -107,8 +107,7 @@ void JsonLines::cut(const std::string& path, const std::string& key, std::int64_
       continue;
     }
     const std::size_t start = before == std::string::npos ? 0 : before + 1;
-    const auto object =
-        nlohmann::json::parse(tail.begin() + static_cast<std::ptrdiff_t>(start), tail.end(), nullptr, false);
+    const auto object = try_parse_json(std::string_view(tail).substr(start)).value_or(nullptr);
     if (tail.back() == '\n' && object.is_object() && object.value(key, nlohmann::json()).is_number_integer() &&
         object.at(key).get<std::int64_t>() < limit)
       break;

@@ -53,7 +53,7 @@ class JsonLines {
   /// wrote after its checkpoint.
   static void cut(const std::string& path, const std::string& key, std::int64_t limit);
 
-  /// The last whole line; null when there is none, or none that is JSON.
+  /// The last whole line that is JSON; null when there is none (in the last 64 KiB).
   static nlohmann::json last(const std::string& path);
 
  private:

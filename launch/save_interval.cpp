@@ -1,3 +1,4 @@
+#include <unlabel/augment/json_text.h>
 #include <unlabel/launch/save_interval.h>
 
 #include <cmath>
@@ -19,9 +20,9 @@ std::optional<SaveInterval> read_save_interval(const nlohmann::json& json) {
     text.resize(text.size() - 1);
   else
     return std::nullopt;
-  const auto number = nlohmann::json::parse(text, nullptr, false);
-  if (!number.is_number()) return std::nullopt;
-  const auto minutes = number.get<double>();
+  const auto number = try_parse_json(text);
+  if (!number || !number->is_number()) return std::nullopt;
+  const auto minutes = number->get<double>();
   if (!std::isfinite(minutes) || minutes <= 0) return std::nullopt;
   return SaveInterval{0, minutes};
 }

@@ -26,7 +26,7 @@ nlohmann::json find_recipe(const std::string& name) {
   }
   std::string all;
   for (const auto* recipe = kRecipes; recipe->first; ++recipe) {
-    if (name == recipe->first) return nlohmann::json::parse(recipe->second);
+    if (name == recipe->first) return parse_json(recipe->second, name);
     all += std::string(all.empty() ? "" : ", ") + recipe->first;
   }
   throw UsageError("there is no recipe '", name, "'", did_you_mean(name, recipe_names()), "; there are: ", all,

@@ -259,9 +259,9 @@ std::int64_t views_into(const MultiCrop& crops, nb::handle image, const Key& key
 
 nlohmann::json json_of(const std::string& text, const char* what) {
   try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw UsageError(what, " is not JSON: it goes wrong at byte ", error.byte);
+    return parse_json(text, what);
+  } catch (const JsonError& error) {
+    throw UsageError(error.what());
   }
 }
 

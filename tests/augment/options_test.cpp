@@ -101,21 +101,39 @@ TEST(OptionTable, RefusesAnEmptyObject) {
   t.from_json(empty, "r.json");
 }
 
-TEST(JsonFile, IsReadOrRefusedAsWrongUse) {
-  const auto path = std::filesystem::temp_directory_path() / ("unlabel_json_" + std::to_string(getpid()));
-  const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
-  const auto read = [&] { return refusal([&] { read_json_file(path.string()); }); };
-  write("{\"a\": \"" + std::string(10000, 'x') + "\"}");
-  EXPECT_EQ(read_json_file(path.string())["a"].get<std::string>().size(), 10000u);
-  write("{\n\"a\": 1,\n}");
-  EXPECT_NE(read().find(": line 3 is not valid JSON"), std::string::npos) << read();
-  write("{\"a\": 1e999}");
-  EXPECT_NE(read().find(": not valid JSON: "), std::string::npos) << read();
-  std::filesystem::remove(path);
-  EXPECT_NE(read().find("cannot read "), std::string::npos) << read();
-  std::filesystem::create_directory(path);
-  EXPECT_NE(read().find("it is a folder"), std::string::npos) << read();
-  std::filesystem::remove(path);
+TEST(OptionTable, RefusesAFieldThatIsGivenTwiceInTwoSpellings) {
+  Outer o;
+  EXPECT_EQ(refusal([&] {
+              table(o).from_json({{"sinkhorn", {{"epsilon", 1}}}, {"sinkhorn.epsilon", 2}}, "r.json");
+            }),
+            "r.json: 'sinkhorn.epsilon' is given twice");
+}
+
+TEST(OptionTable, RefusesWordsOfAnyLengthAtOnceAndInOneLine) {
+  Outer o;
+  auto t = table(o);
+  const std::string word(5 << 20, 'e');
+  EXPECT_EQ(nearest_name(word, {"epsilon"}), "");
+  EXPECT_EQ(nearest_name("epsilom", {"epsilon"}), "epsilon");
+  for (const auto& text : {refusal([&] {
+                             t.from_json({{word, 1}}, "r.json");
+                           }),
+                           refusal([&] { t.set_text(word, "1"); }), refusal([&] { t.set_text("seed", word); })})
+    EXPECT_LT(text.size(), 150u);
+  // A text that nests without end is only a text that is no number.
+  EXPECT_EQ(refusal([&] { t.set_text("seed", std::string(100000, '[') + std::string(100000, ']')); }),
+            "'seed' takes integer >= 0, not \"" + std::string(56, '[') + "...");
+}
+
+TEST(OptionTable, SaysHowANumberIsWritten) {
+  Outer o;
+  auto t = table(o);
+  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.epsilon", ".06"); }),
+            "'sinkhorn.epsilon' takes number, not \".06\"; write 0.06");
+  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.epsilon", "-.5"); }),
+            "'sinkhorn.epsilon' takes number, not \"-.5\"; write -0.5");
+  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.epsilon", "0,06"); }),
+            "'sinkhorn.epsilon' takes number, not \"0,06\"; write 0.06");
 }
 
 TEST(OptionTable, ChangesNothingWhenOneValueIsRefused) {

@@ -63,12 +63,14 @@ TEST(CheckpointFiles, WhatIsDamagedIsNamed) {
     const char* bytes;
     const char* says;
   };
+  const std::string deep = R"({"files": {}, "format": )" + std::string(200000, '[') + std::string(200000, ']') + "}";
   for (const Damage& damage :
-       {Damage{"manifest.json", "{", "not a checkpoint's manifest"},
-        Damage{"manifest.json", R"({"files": 3})", "manifest"},
+       {Damage{"manifest.json", "{", "manifest.json: line 1, column 1 is not valid JSON"},
+        Damage{"manifest.json", R"({"files": 3})", "manifest.json is damaged: 'files' is no object but 3"},
         Damage{"manifest.json", R"({"files": {}, "format": 2})", "format 2; this program reads 1"},
         Damage{"manifest.json", R"({"files": {}, "format": "x"})", "format \"x\""},
         Damage{"manifest.json", R"({"files": {}, "format": 1})", "state.safetensors is damaged"},
+        Damage{"manifest.json", deep.c_str(), "manifest.json: the JSON nests too deeply"},
         Damage{"state.safetensors", "", "state.safetensors is damaged"},
         Damage{"training.json", "{}", "training.json is damaged"}}) {
     const TempFolder folder;

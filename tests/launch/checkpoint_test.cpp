@@ -8,6 +8,7 @@
 #include "program.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
+#include <zlib.h>
 
 #include <limits>
 
@@ -27,7 +28,10 @@ Checkpoint checkpoint_at(std::int64_t iteration) {
   checkpoint.iteration = iteration;
   checkpoint.tensors = {{"method.weight", torch::full({3, 2}, static_cast<double>(iteration), torch::kFloat64)},
                         {"optimizer.step", torch::tensor({iteration})}};
-  checkpoint.training = {{"seed", 7}};
+  checkpoint.training = {{"seed", 7},
+                         {"options", nlohmann::json::object()},
+                         {"data", {{"description", "images"}, {"images", 10}, {"fingerprint", "00"}}},
+                         {"health", {{"nonfinite", {1}}, {"broken", {4, 5}}, {"collapse", {{"loss", 2}}}}}};
   return checkpoint;
 }
 
@@ -65,6 +69,46 @@ TEST(Checkpoint, PassesOverADamagedOneAndSaysWhy) {
   EXPECT_NE(skipped[1].find("training.json"), std::string::npos) << skipped[1];
   fs::resize_file(place + "/step-00000001/manifest.json", 5);
   EXPECT_THROW(read_checkpoint(place), MismatchError);
+}
+
+TEST(Checkpoint, WhoseTrainingIsWholeButWrongIsPassedOver) {
+  struct Wrong {
+    const char* change;  ///< a JSON merge patch
+    const char* says;
+  };
+  for (const Wrong& wrong :
+       {Wrong{R"({"data": null})", "it has no 'data'"}, Wrong{R"({"data": 3})", "'data' is no object but 3"},
+        Wrong{R"({"data": {"images": "many"}})", "'images' is no integer but \"many\""},
+        Wrong{R"({"options": []})", "'options' is no object but []"},
+        Wrong{R"({"health": {"nonfinite": "x"}})", "'nonfinite' is no list of integer but \"x\""},
+        Wrong{R"({"health": {"broken": [1.5]}})", "'broken' is no list of integer"},
+        Wrong{R"({"health": {"collapse": {"loss": {}}}})", "'loss' is no integer"},
+        Wrong{R"({"world_size": "two"})", "'world_size' is no integer"},
+        Wrong{R"({"iteration": -1})", "'iteration' is -1"}, Wrong{R"({"iteration": 1e3})", "'iteration' is no integer"},
+        Wrong{R"({"iteration": 7})", "is of step 7"}}) {
+    TemporaryFolder folder;
+    const std::string place = folder.path().string();
+    write_checkpoint(place, checkpoint_at(1));
+    write_checkpoint(place, checkpoint_at(2));
+    // Its manifest agrees, so that it is no damage of bytes.
+    const auto training_file = place + "/step-00000002/training.json",
+               manifest_file = place + "/step-00000002/manifest.json";
+    auto training = nlohmann::json::parse(read_bytes(training_file));
+    training.merge_patch(nlohmann::json::parse(wrong.change));
+    const auto text = training.dump();
+    auto manifest = nlohmann::json::parse(read_bytes(manifest_file));
+    manifest["files"]["training.json"] = {
+        {"bytes", text.size()}, {"crc32", ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), text.size())}};
+    data::write_file(training_file, text);
+    data::write_file(manifest_file, manifest.dump());
+    std::vector<std::string> skipped;
+    EXPECT_EQ(read_checkpoint(place, &skipped).iteration, 1) << wrong.change;
+    ASSERT_EQ(skipped.size(), 1u) << wrong.change;
+    EXPECT_NE(skipped[0].find(wrong.says), std::string::npos) << skipped[0];
+    EXPECT_NE(skipped[0].find("damaged"), std::string::npos) << skipped[0];
+    fs::remove_all(place + "/step-00000001");
+    EXPECT_THROW(read_checkpoint(place), MismatchError) << wrong.change;
+  }
 }
 
 TEST(Checkpoint, IsNotPassedOverWhenItCannotBeReadNow) {
