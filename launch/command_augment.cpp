@@ -167,7 +167,8 @@ int preview(const std::vector<std::string>& arguments) {
     drawn.push_back(look.crops.pipeline(v).drawn_to_json(drawn_for(look, v)));
   print_line(o.json, printable(concat(look.crops.views(), " views: ", look.out)));
   write_result(o.json,
-               {{"photo", look.photo}, {"multi_crop", look.crops.to_json()}, {"key", key_json(o)}, {"drawn", drawn}});
+               {{"photo", look.photo}, {"multi_crop", look.crops.to_json()}, {"key", key_json(o)}, {"drawn", drawn}},
+               /*warnings=*/{});
   return 0;
 }
 
@@ -204,10 +205,12 @@ int replay(const std::vector<std::string>& arguments) {
   write_png(look.out, augment::picture_of(pipeline, out.data()));
   const auto& json = look.options.json;
   for (const auto& line : augment::describe(pipeline, drawn)) print_line(json, line);
-  write_result(json, {{"photo", look.photo},
-                      {"view", view},
-                      {"key", key_json(look.options)},
-                      {"drawn", pipeline.drawn_to_json(drawn)}});
+  write_result(json,
+               {{"photo", look.photo},
+                {"view", view},
+                {"key", key_json(look.options)},
+                {"drawn", pipeline.drawn_to_json(drawn)}},
+               /*warnings=*/{});
   return 0;
 }
 
@@ -377,7 +380,7 @@ int bench(const std::vector<std::string>& arguments) {
     print_line(options.json, text);
     result["steps"].push_back({{"step", label}, {"milliseconds", median(added)}});
   }
-  write_result(options.json, result);
+  write_result(options.json, result, /*warnings=*/{});
   return 0;
 }
 

@@ -38,6 +38,7 @@ int command_check(const std::vector<std::string>& arguments) {
   line.apply(fields);
   if (data.empty()) throw UsageError("what is to be checked? unlabel check DATA");
   require_folder_of("--json", json);
+  Warnings warnings;
   const auto report = data::check_data(data, options);
 
   for (const auto& file : report.broken) print_line(json, printable(concat("broken   ", file.path, ": ", file.reason)));
@@ -46,12 +47,14 @@ int command_check(const std::vector<std::string>& arguments) {
   print_line(json, concat(report.files, report.files == 1 ? " file: " : " files: ", report.ok, " can be used, ",
                           report.broken.size(), report.broken.size() == 1 ? " is broken, " : " are broken, ",
                           report.refused.size(), " not taken"));
-  write_result(json, {{"data", data},
-                      {"files", report.files},
-                      {"ok", report.ok},
-                      {"refused", report.refused.size()},
-                      {"broken", list(report.broken)},
-                      {"refused_files", list(report.refused)}});
+  write_result(json,
+               {{"data", data},
+                {"files", report.files},
+                {"ok", report.ok},
+                {"refused", report.refused.size()},
+                {"broken", list(report.broken)},
+                {"refused_files", list(report.refused)}},
+               warnings.sentences());
   return report.broken.empty() ? 0 : 1;
 }
 

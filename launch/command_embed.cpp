@@ -29,6 +29,7 @@ int command_embed(const std::vector<std::string>& arguments) {
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
   require_folder_of("--out", out);
   const auto environment = read_environment();
+  Warnings warnings(environment.rank == 0);
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);
   const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest);
@@ -46,7 +47,7 @@ int command_embed(const std::vector<std::string>& arguments) {
   nlohmann::json json = {
       {"images", features.size()}, {"dim", features.dim()}, {"skipped", features.skipped}, {"files", written}};
   describe(subject, options, json);
-  write_result(options.json, json);
+  write_result(options.json, json, warnings.sentences());
   return 0;
 }
 

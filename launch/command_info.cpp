@@ -46,6 +46,7 @@ int command_info(const std::vector<std::string>& arguments) {
   std::error_code error;
   if (!fs::exists(path, error)) throw UsageError(path, ": there is no such file or folder");
 
+  Warnings warnings;
   nlohmann::json info;
   if (!fs::is_directory(path, error)) {
     info = weights_info(path, list);
@@ -66,8 +67,8 @@ int command_info(const std::vector<std::string>& arguments) {
     info["finished"] = fs::exists(encoder, error);
     if (info["finished"].get<bool>()) info["encoder"] = weights_info(encoder, list);
   }
-  if (json != "-") write_result("-", info);
-  write_result(json, info);
+  if (json != "-") write_result("-", info, warnings.sentences());
+  write_result(json, info, warnings.sentences());
   return 0;
 }
 

@@ -23,6 +23,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   const auto environment = read_environment();
+  Warnings warnings(environment.rank == 0);
   const auto device = choose_device(options.device, environment);
   knn.device = device.str();
   const auto subject = make_subject(options, encoder_given(line), device);
@@ -33,7 +34,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   auto test_features = subject_features(subject, test, options, device, *group);
   if (options.pixels) eval::centre(train_features, test_features);
   const auto result = eval::knn(train_features, test_features, knn, *group);
-  if (environment.rank == 0) report(subject, options, eval::describe(result), eval::to_json(result));
+  if (environment.rank == 0) report(subject, options, eval::describe(result), eval::to_json(result), warnings);
   return 0;
 }
 

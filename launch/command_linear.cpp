@@ -39,6 +39,7 @@ int command_linear(const std::vector<std::string>& arguments) {
     throw UsageError("--features.broken ", options.features.broken,
                      " goes with --protocol features only: swav trains on every image; mend or remove the broken ones");
   const auto environment = read_environment();
+  Warnings warnings(environment.rank == 0);
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);
   const auto train = open_split(options, data::Split::kTrain), test = open_split(options, data::Split::kTest);
@@ -70,7 +71,7 @@ int command_linear(const std::vector<std::string>& arguments) {
     json = eval::to_json(result);
     text = eval::describe(result);
   }
-  if (lead) report(subject, options, text, std::move(json));
+  if (lead) report(subject, options, text, std::move(json), warnings);
   return 0;
 }
 

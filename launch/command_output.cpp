@@ -2,6 +2,7 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/command_output.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -25,8 +26,25 @@ void require_folder_of(const std::string& option, const std::string& path) {
     throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
 }
 
-void write_result(const std::string& place, const nlohmann::json& result) {
+void Warnings::add(const std::string& sentence) {
+  constexpr std::size_t kMostKept = 100;
+  if (std::ranges::find(sentences_, sentence) != sentences_.end()) return;
+  if (printed_) std::fprintf(stderr, "warning: %s\n", printable(sentence).c_str());
+  if (sentences_.size() < kMostKept)
+    sentences_.push_back(sentence);
+  else
+    ++more_;
+}
+
+std::vector<std::string> Warnings::sentences() const {
+  auto all = sentences_;
+  if (more_ > 0) all.push_back(concat(more_, " more warnings, which are not listed here"));
+  return all;
+}
+
+void write_result(const std::string& place, nlohmann::json result, const std::vector<std::string>& warnings) {
   if (place.empty()) return;
+  result["warnings"] = warnings;
   const auto text = json_text(result);
   if (place != "-") {
     data::write_file(place, text);

@@ -45,6 +45,7 @@ int command_pack(const std::vector<std::string>& arguments) {
     throw UsageError("--out ", out, " is not an empty folder; choose another place");
   options.shard_bytes = static_cast<std::uint64_t>(megabytes * kMegabyte);
 
+  Warnings warnings;
   const auto train = data::open_dataset(data, data::Split::kTrain);
   const auto test = data::has_test_images(data) ? data::open_dataset(data, data::Split::kTest) : nullptr;
   if (test && test->class_names() != train->class_names())
@@ -70,7 +71,7 @@ int command_pack(const std::vector<std::string>& arguments) {
   }
   print_line(json, concat(images, images == 1 ? " image in " : " images in ", archives.size(),
                           archives.size() == 1 ? " archive" : " archives", "; --data shards:", out, " reads them"));
-  write_result(json, {{"data", data}, {"images", images}, {"archives", archives}});
+  write_result(json, {{"data", data}, {"images", images}, {"archives", archives}}, warnings.sentences());
   return 0;
 }
 

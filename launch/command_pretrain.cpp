@@ -84,7 +84,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     refuse_what_cannot_run(resolved, environment.world_size);
     const auto explained = explain(resolved, line);
     if (environment.rank == 0) print_line(json, explanation_text(explained));
-    if (environment.rank == 0) write_result(json, explained);
+    if (environment.rank == 0) write_result(json, explained, resolved.warnings);
     return 0;
   }
   const auto result = pretrain(resolve_options(line), environment);
@@ -96,7 +96,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     print_line(json,
                concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (", summary.at("steps"),
                       " steps", rate > 0 ? concat(", ", static_cast<std::int64_t>(rate), " images/s)") : ")"));
-  write_result(json, summary);
+  write_result(json, summary, result.warnings);
   return result.exit_code;
 }
 

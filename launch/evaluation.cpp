@@ -155,11 +155,12 @@ void describe(const Subject& subject, const EvaluationOptions& options, nlohmann
   result["seed"] = options.seed;
 }
 
-void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result) {
+void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result,
+            const Warnings& warnings) {
   print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
   print_line(options.json, text);
   describe(subject, options, result);
-  write_result(options.json, result);
+  write_result(options.json, std::move(result), warnings.sentences());
 }
 
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split) {

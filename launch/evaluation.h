@@ -4,6 +4,7 @@
 #include <unlabel/data/dataset.h>
 #include <unlabel/eval/features.h>
 #include <unlabel/launch/command_line.h>
+#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/environment.h>
 #include <unlabel/launch/process_group.h>
 #include <unlabel/ssl/models/encoder.h>
@@ -63,7 +64,8 @@ bool encoder_given(const CommandLine& line);
 void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result);
 
 /// Ends knn and linear: prints the subject and `text`, and writes `result` with what was measured to --json.
-void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result);
+void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result,
+            const Warnings& warnings);
 
 /// The split that a command needs, from --train or --test, or from --data. Throws UsageError when neither is given.
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split);

@@ -19,6 +19,8 @@ void quiet_libraries() {
   c10::WarningUtils::set_warnAlways(false);
 }
 
+std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", LibTorch ", TORCH_VERSION); }
+
 std::string version_text() {
   return concat("unlabel ", UNLABEL_VERSION, " (LibTorch ", TORCH_VERSION, "; backends: ", built_backends(),
                 "; GPUs: ", torch::cuda::is_available() ? torch::cuda::device_count() : 0, ")");

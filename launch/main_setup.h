@@ -9,6 +9,9 @@ namespace unlabel::launch {
 /// libraries; TORCH_CPP_LOG_LEVEL and OPENCV_LOG_LEVEL still bring them back.
 void quiet_libraries();
 
+/// "unlabel 0.1.0, LibTorch 2.11.0": what decides the figures that a program computes.
+std::string program_version();
+
 /// "unlabel 0.1.0 (LibTorch 2.11.0; backends: gloo, nccl; GPUs: 0)".
 std::string version_text();
 

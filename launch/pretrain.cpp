@@ -5,6 +5,7 @@
 #include <unlabel/data/loader.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/report.h>
+#include <unlabel/launch/agreement.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/checkpoint_writer.h>
 #include <unlabel/launch/command_output.h>
@@ -199,20 +200,6 @@ class Run {
   std::chrono::steady_clock::time_point saved_at_ = std::chrono::steady_clock::now();
 };
 
-/// "swav.epsilon 0.03 and not 0.05, ...", of two objects with the same fields.
-std::string differences(const nlohmann::json& expected, const nlohmann::json& given) {
-  const auto before = expected.flatten(), now = given.flatten();
-  std::string text;
-  for (const auto& [path, value] : now.items()) {
-    if (before.value(path, nlohmann::json()) == value) continue;
-    std::string name = path.substr(1);
-    std::ranges::replace(name, '/', '.');
-    text += concat(text.empty() ? "" : ", ", name, " ", value.dump(), " and not ",
-                   before.value(path, nlohmann::json()).dump());
-  }
-  return text;
-}
-
 /// Not a MismatchError: a file system between machines may show what it did not when the run is started again.
 [[noreturn]] void refuse_different_checkpoints(const std::string& folder) {
   throw Error("not every rank sees the same checkpoint in ", folder,
@@ -233,25 +220,14 @@ std::optional<std::int64_t> Run::agree() const {
     std::this_thread::sleep_for(std::chrono::seconds(1));
     ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
   }
+  if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
   auto settings = config_json(options_);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
-  const nlohmann::json mine{{"images", dataset_->size()},
-                            {"fingerprint", fingerprint_},
-                            {"checkpoint", newest.value_or(-1)},
-                            {"settings", settings}};
-  const auto texts = ssl::gather_texts(*group_, mine.dump());
-  const auto first = nlohmann::json::parse(texts[0]);
-  for (std::size_t rank = 1; rank < texts.size(); ++rank) {
-    const auto other = nlohmann::json::parse(texts[rank]);
-    if (other == first) continue;
-    if (other["checkpoint"] != first["checkpoint"]) refuse_different_checkpoints(checkpoints_);
-    if (other["settings"] != first["settings"])
-      throw MismatchError("rank ", rank,
-                          " has other settings than rank 0: ", differences(first["settings"], other["settings"]),
-                          "; start all ranks with the same command, recipe and data");
-    throw MismatchError("rank ", rank, " has other data than rank 0: ", other["images"].dump(), " images and ",
-                        first["images"].dump(), ", or files of other names or sizes; give all machines the same");
-  }
+  agree_on(*group_, {same_program(),
+                     {"settings", settings, "start all ranks with the same command, recipe and data"},
+                     {"data",
+                      {{"images", dataset_->size()}, {"names and sizes", fingerprint_}},
+                      "give all machines the same files"}});
   return newest;
 }
 
@@ -335,7 +311,7 @@ std::unique_ptr<CheckpointWriter> Run::make_writer() {
 }
 
 void Run::announce() {
-  for (const auto& reason : resumed_.skipped) progress_.say("warning: a checkpoint is passed over: " + reason);
+  for (const auto& reason : resumed_.skipped) progress_.warn("a checkpoint is passed over: " + reason);
   if (iteration_ >= last_) {
     progress_.say(iteration_ >= total_
                       ? concat("finished: all ", iteration_, " steps are done in ", options_.out,
@@ -347,15 +323,14 @@ void Run::announce() {
   progress_.say(dataset_->description());
   for (const auto& [setting, value, reason] : resolved_.choices)
     if (iteration_ == 0) progress_.say(concat("  --", with_dashes(setting), " ", value, ": ", reason));
-  for (const auto& line : resolved_.warnings) progress_.say("warning: " + line);
+  for (const auto& line : resolved_.warnings) progress_.warn(line);
   if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)
-    progress_.say(concat("warning: a ", options_.encoder.arch, " of width ", options_.encoder.width,
-                         " takes long on a CPU; --encoder.width 16 is about ten times faster"));
+    progress_.warn(concat("a ", options_.encoder.arch, " of width ", options_.encoder.width,
+                          " takes long on a CPU; --encoder.width 16 is about ten times faster"));
   const auto normed = norm_ranks_ * micro_batch_;
   if (const auto images = options_.batch_norm_images; images > 1 && images != normed)
-    progress_.say(concat("warning: batch statistics are of ", normed, " images and not of ", images,
-                         " (--batch-norm-images): ", group_->world_size(), " rank(s) with ", micro_batch_,
-                         " images each at once come no nearer"));
+    progress_.warn(concat("batch statistics are of ", normed, " images and not of ", images, " (--batch-norm-images): ",
+                          group_->world_size(), " rank(s) with ", micro_batch_, " images each at once come no nearer"));
   if (const auto micro_steps = sampler_.local_batch() / micro_batch_; micro_steps > 1) {
     const auto note = method_->accumulation_note(micro_batch_ * group_->world_size());
     progress_.say(concat(micro_steps, " micro-batches of ", micro_batch_, " images a rank make an update of ",
@@ -365,21 +340,22 @@ void Run::announce() {
                          normed, " images", note.empty() ? "" : "; " + note));
   }
   if (init_report_) {
-    progress_.say(concat(init_report_->complete() ? "" : "warning: ", options_.init, ": ", init_report_->summary()));
+    const auto loaded = concat(options_.init, ": ", init_report_->summary());
+    init_report_->complete() ? progress_.say(loaded) : progress_.warn(loaded);
     if (const auto detail = init_report_->detail(); !detail.empty()) progress_.say(detail);
   }
   if (iteration_ > 0) {
     progress_.say(concat("going on from step ", iteration_, " in ", options_.out));
     if (device_.is_cpu() && resumed_.arithmetic_threads != at::get_num_threads())
-      progress_.say(concat("warning: the run before computed on ", resumed_.arithmetic_threads,
-                           " thread(s) and this one does on ", at::get_num_threads(),
-                           " (OMP_NUM_THREADS): from here on the last digits differ from an undisturbed run's"));
+      progress_.warn(concat("the run before computed on ", resumed_.arithmetic_threads,
+                            " thread(s) and this one does on ", at::get_num_threads(),
+                            " (OMP_NUM_THREADS): from here on the last digits differ from an undisturbed run's"));
     if (resumed_.world_size != group_->world_size())
-      progress_.say(concat("warning: the run before had ", resumed_.world_size, " rank(s) and this one has ",
-                           group_->world_size(), ": from here on the last digits differ from an undisturbed run's",
-                           micro_batch_ < sampler_.local_batch()
-                               ? ", and with --micro-batch so do the samples that are seen at once"
-                               : ""));
+      progress_.warn(concat("the run before had ", resumed_.world_size, " rank(s) and this one has ",
+                            group_->world_size(), ": from here on the last digits differ from an undisturbed run's",
+                            micro_batch_ < sampler_.local_batch()
+                                ? ", and with --micro-batch so do the samples that are seen at once"
+                                : ""));
   }
   progress_.say(concat(options_.method, ", ", options_.encoder.arch, " on ", environment_.world_size, " rank(s), ",
                        device_.str(), ", ", options_.precision, ": ", last_, " steps of ", options_.batch_size,
@@ -427,18 +403,16 @@ StepNews Run::forward_and_backward(const data::HostBatch& batch, ssl::Step step)
 
 /// A run does not end because it could not be measured.
 void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
-  std::string said;
   try {
     const auto knn = (*online_knn_)(method_->encoder(), *group_);
     line["knn_accuracy"] = knn.accuracy;
-    said = eval::describe(knn);
+    progress_.say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
   } catch (const Error& error) {  // on all ranks alike
-    said = concat("warning: no kNN accuracy: ", error.what());
+    progress_.warn(concat("epoch ", epoch + 1, ": no kNN accuracy: ", error.what()));
   }
 #ifdef __GLIBC__
   ::malloc_trim(0);  // the bank's blocks, freed between others of all sizes, would stay: 1 to 5 MiB an epoch at first
 #endif
-  progress_.say(concat("epoch ", epoch + 1, ": ", said));
 }
 
 MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
@@ -534,7 +508,7 @@ void Run::train_epoch(std::int64_t epoch) {
     }
     if (lead_)
       if (const auto failure = writer_->failure(); !failure.empty())
-        progress_.say(concat("warning: ", failure, "; training goes on without this checkpoint"));
+        progress_.warn(concat(failure, "; training goes on without this checkpoint"));
   }
 }
 
@@ -564,7 +538,7 @@ void Run::save() {
     if (!lead_) return;
     // The other ranks wait meanwhile, and give up after --timeout.
     if (!needed && !writer_->wait_for(std::chrono::seconds(options_.timeout) / 4)) {
-      progress_.say("warning: the last checkpoint is still being written (a slow disk?); this one is left out");
+      progress_.warn("the last checkpoint is still being written (a slow disk?); this one is left out");
       return;
     }
     writer_->start([&](CheckpointFiles& files) { pack(state_.take(iteration_, grown, journal_.state()), files); });
@@ -603,12 +577,12 @@ PretrainResult Run::go() {
     result.exit_code = 75;
   }
   if (const auto times = journal_.replacements(); times > 0)
-    progress_.say(concat("warning: broken images were replaced ", times, " times; they are named in ", options_.out,
-                         "/replaced.jsonl"));
+    progress_.warn(
+        concat("broken images were replaced ", times, " times; they are named in ", options_.out, "/replaced.jsonl"));
   const auto collapse = journal_.collapse();
   if (!collapse.empty())
-    progress_.say(concat("warning: the run ends collapsed, or has learned nothing yet, by its ", joined(collapse, ", "),
-                         "; what to try is among the warnings in ", options_.out, "/metrics.jsonl"));
+    progress_.warn(concat("the run ends collapsed, or has learned nothing yet, by its ", joined(collapse, ", "),
+                          "; what to try is among the warnings in ", options_.out, "/metrics.jsonl"));
   double loss = journal_.loss();
   ssl::together(*group_, [&] {
     if (!lead_) return;
@@ -628,6 +602,7 @@ PretrainResult Run::go() {
                     {"out", options_.out},
                     {"collapse", collapse}};
   result.summary["final_loss"] = std::isfinite(loss) ? nlohmann::json(loss) : nlohmann::json(nullptr);
+  result.warnings = progress_.warnings();
   return result;
 }
 

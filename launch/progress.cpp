@@ -32,6 +32,7 @@ Progress::Progress(bool enabled, std::int64_t total_iterations, std::int64_t fir
                    std::int64_t steps_per_epoch)
     : enabled_(enabled),
       terminal_(enabled && ::isatty(STDERR_FILENO)),
+      warnings_(enabled),
       total_(total_iterations),
       first_(first_iteration),
       steps_per_epoch_(steps_per_epoch),
@@ -73,6 +74,11 @@ void Progress::say(const std::string& line) {
   if (!enabled_) return;
   clear();
   std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+void Progress::warn(const std::string& sentence) {
+  if (enabled_) clear();
+  warnings_.add(sentence);
 }
 
 void Progress::clear() {

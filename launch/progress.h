@@ -1,8 +1,11 @@
 #pragma once
 
+#include <unlabel/launch/command_output.h>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace unlabel::launch {
 
@@ -19,10 +22,15 @@ class Progress {
   /// A line of its own, above the bar.
   void say(const std::string& line);
 
+  /// A sentence that stands in the run's summary as well, said once: "warning: ...".
+  void warn(const std::string& sentence);
+  std::vector<std::string> warnings() const { return warnings_.sentences(); }
+
  private:
   void clear();
 
   bool enabled_, terminal_, bar_shown_ = false;
+  Warnings warnings_;
   std::int64_t total_, first_, steps_per_epoch_;
   std::chrono::steady_clock::time_point begin_, shown_;
 };

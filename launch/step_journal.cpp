@@ -76,13 +76,13 @@ void StepJournal::write_line(const MadeStep& made, const StepHealth& health) {
     std::map<std::string, double> values(health.diagnostics.begin(), health.diagnostics.end());
     values["loss"] = health.loss;
     for (const auto& warning : collapse_.see(iteration, values)) {
-      setting_.progress.say("warning: " + warning);
+      setting_.progress.warn(warning);
       line["warnings"].push_back(warning);
     }
   }
   if (const auto bad = collapse_.bad(); !bad.empty()) line["collapse"] = bad;
   if (setting_.log != nullptr && !setting_.log->step(line) && !std::exchange(log_failed_, true))
-    setting_.progress.say("warning: metrics.jsonl cannot be written (disk full?); training goes on");
+    setting_.progress.warn("metrics.jsonl cannot be written (disk full?); training goes on");
 }
 
 void StepJournal::take_nonfinite(const MadeStep& made, double loss) {
@@ -96,8 +96,8 @@ void StepJournal::take_nonfinite(const MadeStep& made, double loss) {
 
   const bool within_budget = nonfinite_.take(iteration);
   if (nonfinite_.in_window() == 1 || !within_budget)
-    setting_.progress.say(concat("warning: loss or gradients are not finite at step ", iteration,
-                                 ": the update is left out; its images are in ", options.out, "/nonfinite.jsonl"));
+    setting_.progress.warn(concat("loss or gradients are not finite at step ", iteration,
+                                  ": the update is left out; its images are in ", options.out, "/nonfinite.jsonl"));
   if (!within_budget)
     throw MismatchError(
         "loss or gradients were not finite in ", nonfinite_.in_window(), " of the last ", NonFiniteBudget::kWindow,
@@ -113,9 +113,9 @@ void StepJournal::take_replacements(const MadeStep& made) {
     const auto reason = printable(object.at("reason").get<std::string>());
     if (setting_.log != nullptr) setting_.log->replaced(object);
     if (replacements_++ == 0)
-      setting_.progress.say(concat("warning: ", name, " cannot be read (", reason,
-                                   "); another image takes its place. All such are in ", options.out,
-                                   "/replaced.jsonl"));
+      setting_.progress.warn(concat(name, " cannot be read (", reason,
+                                    "); another image takes its place. All such are in ", options.out,
+                                    "/replaced.jsonl"));
     if (!broken_.take(object.at("index").get<std::int64_t>()))
       throw MismatchError("too many broken images: ", broken_.count(), " of ", setting_.images,
                           ", and --health.broken-budget is ", options.health.broken_budget, "; the last is ", name,

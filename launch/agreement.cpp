@@ -1,0 +1,48 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/agreement.h>
+#include <unlabel/launch/main_setup.h>
+
+#include <algorithm>
+
+namespace unlabel::launch {
+
+std::string differences(const nlohmann::json& expected, const nlohmann::json& given) {
+  if (!expected.is_object() || !given.is_object()) return concat(given.dump(), " and not ", expected.dump());
+  const auto before = expected.flatten(), now = given.flatten();
+  auto fields = before;  // of either; the values do not matter
+  fields.update(now);
+  std::string text;
+  for (const auto& [path, ignored] : fields.items()) {
+    const auto was = before.value(path, nlohmann::json()), is = now.value(path, nlohmann::json());
+    if (was == is) continue;
+    std::string name = path.substr(1);
+    std::ranges::replace(name, '/', '.');
+    text += concat(text.empty() ? "" : ", ", name, " ", is.dump(), " and not ", was.dump());
+  }
+  return text;
+}
+
+Agreement same_program() {
+  return {"version of the program", program_version(), "run the same program on all machines"};
+}
+
+void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements) {
+  auto mine = nlohmann::json::array();
+  for (const auto& [what, value, advice] : agreements) mine.push_back({{"what", what}, {"value", value}});
+  const auto texts = ssl::gather_texts(group, mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  const auto first = nlohmann::json::parse(texts[0]);
+  for (std::size_t i = 0; i < first.size(); ++i)
+    for (std::size_t rank = 1; rank < texts.size(); ++rank) {
+      const auto other = nlohmann::json::parse(texts[rank]);
+      const auto what = first[i].at("what").get<std::string>();
+      // Another command may have agreements of its own.
+      if (i >= other.size() || other[i].at("what") != what)
+        throw MismatchError("rank ", rank, " runs another command than rank 0; start all ranks with the same one");
+      if (other[i].at("value") == first[i].at("value")) continue;
+      throw MismatchError("rank ", rank, " has other ", what,
+                          " than rank 0: ", differences(first[i].at("value"), other[i].at("value")), "; ",
+                          i < agreements.size() ? agreements[i].advice : "");
+    }
+}
+
+}  // namespace unlabel::launch
