@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/image_files.h>
 #include <unlabel/augment/image_header.h>
 #include <unlabel/data/check.h>
 #include <unlabel/data/cifar10.h>
@@ -11,7 +12,10 @@
 #include <unlabel/data/shards.h>
 
 #include <algorithm>
+#include <atomic>
 #include <iterator>
+#include <limits>
+#include <map>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -27,7 +31,8 @@ struct Outcome {
   std::string reason;
 };
 
-/// What reading and decoding came to. A mistake in the options is thrown on.
+/// What reading and decoding came to: training replaces whatever it cannot decode. A mistake in the options is
+/// thrown on.
 template <class Action>
 Outcome outcome_of(const Action& action) {
   try {
@@ -35,28 +40,50 @@ Outcome outcome_of(const Action& action) {
     return {};
   } catch (const UsageError&) {
     throw;
-  } catch (const augment::RefusedImage& error) {
-    return {Verdict::kRefused, error.what()};
   } catch (const Error& error) {
     return {Verdict::kBroken, error.what()};
   }
 }
 
-Outcome check_file(const FolderWalk& walk, const FolderWalk::Entry& entry, const augment::DecodeOptions& options,
-                   std::vector<std::uint8_t>& bytes) {
-  const char* path = walk.paths.data() + entry.offset;
-  const bool named_image = is_image_name(path);
-  if (entry.size > kMaxFileBytes) return {Verdict::kRefused, concat(entry.size, " bytes")};
-  if (entry.size == 0 && !named_image) return {Verdict::kRefused, "no image: it is empty"};
-  auto outcome = outcome_of([&] {
-    read_file(walk.root_fd.get(), path, path, kMaxFileBytes, bytes);
-    augment::decode(bytes, options);
-  });
-  // A file that calls itself an image and is none that anybody knows is a broken one.
-  if (outcome.verdict == Verdict::kRefused && named_image &&
-      augment::image_format(bytes) == augment::ImageFormat::kUnknown)
-    outcome.verdict = Verdict::kBroken;
-  return outcome;
+/// A file in the folder that is checked.
+struct Item {
+  Belongs belongs = Belongs::kYes;
+  bool test = false;  ///< of the test split
+};
+
+const char* format_name(augment::ImageFormat format) {
+  switch (format) {
+    case augment::ImageFormat::kJpeg:
+      return "a JPEG";
+    case augment::ImageFormat::kPng:
+      return "a PNG";
+    case augment::ImageFormat::kWebp:
+      return "a WebP";
+    case augment::ImageFormat::kTiff:
+      return "a TIFF";
+    default:
+      return "an image";
+  }
+}
+
+/// Why a file is not taken.
+std::string refusal(const std::string& path, Belongs belongs, int root, std::vector<std::uint8_t>& bytes) {
+  switch (belongs) {
+    case Belongs::kForeignImage:
+      return "an image in a format that is not read; convert it to JPEG or PNG";
+    case Belongs::kHidden:
+      return "hidden: its name, or that of a folder above it, begins with a dot";
+    case Belongs::kSystem:
+      return "in a folder of thumbnails, deleted files and the like";
+    case Belongs::kLeftOut:
+      return "left out: its folder is of no split that is taken";
+    default:
+      break;
+  }
+  if (!begins_like_image(root, path.c_str())) return "not an image, by its name";
+  read_file(root, path.c_str(), path, std::numeric_limits<std::uint64_t>::max(), bytes, 64);
+  return concat("not an image by its name, but ", format_name(augment::image_format(bytes)),
+                " by its content: name it .jpg, .png ...");
 }
 
 /// Judges `count` items on several threads. `judge(i, scratch)` gives the outcome of one, with memory of the thread's to
@@ -84,16 +111,49 @@ CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, c
   return report;
 }
 
+/// Which files training takes is asked of what training opens, so that both agree.
 CheckReport check_folder(const std::string& directory, const CheckOptions& options) {
-  FolderWalk walk(directory, {.images_only = false, .hidden_too = true});
-  auto& entries = walk.entries;
-  std::ranges::sort(entries, {}, [&](const auto& entry) { return std::string_view(walk.paths.data() + entry.offset); });
-  return check_all(
-      entries.size(), options.threads,
-      [&](std::size_t i, augment::Source& scratch) {
-        return check_file(walk, entries[i], options.decode, scratch.bytes);
+  const FolderWalk walk(directory, {.all = true});
+  std::map<std::string, Item> items;  // by their paths
+  for (const auto& entry : walk.entries)
+    items[walk.path(entry)].belongs = entry.belongs == Belongs::kYes ? Belongs::kLeftOut : entry.belongs;
+  std::vector<std::string> notes;
+  const auto splits = splits_of(directory);
+  const auto take = [&](Split split, const std::string& below) {
+    try {
+      const auto dataset = open_dataset("folder:" + directory, split);
+      const auto prefix = below.empty() ? "" : below + "/";
+      for (std::int64_t i = 0; i < dataset->size(); ++i)
+        items[prefix + dataset->name(i)] = {Belongs::kYes, split == Split::kTest};
+      for (auto& note : dataset->notes()) notes.push_back(std::move(note));
+    } catch (const UsageError& error) {  // no images of that split
+      notes.emplace_back(error.what());
+    }
+  };
+  if (!splits.test.empty()) take(Split::kTest, splits.test);
+  take(Split::kTrain, splits.layout.train);
+
+  std::vector<const std::pair<const std::string, Item>*> all;
+  for (const auto& item : items) all.push_back(&item);
+  std::atomic<std::int64_t> test = 0;
+  auto report = check_all(
+      all.size(), options.threads,
+      [&](std::size_t i, augment::Source& scratch) -> Outcome {
+        const auto& [path, item] = *all[i];
+        if (item.belongs == Belongs::kYes || (item.belongs == Belongs::kLeftOut && augment::is_image_name(path))) {
+          auto outcome = outcome_of([&] {
+            read_file(walk.root_fd.get(), path.c_str(), path, kMaxFileBytes, scratch.bytes);
+            augment::decode(scratch.bytes, options.decode);
+          });
+          if (outcome.verdict == Verdict::kOk && item.test) ++test;
+          if (outcome.verdict != Verdict::kOk || item.belongs == Belongs::kYes) return outcome;
+        }
+        return {Verdict::kRefused, refusal(path, item.belongs, walk.root_fd.get(), scratch.bytes)};
       },
-      [&](std::size_t i) { return std::string(walk.paths.data() + entries[i].offset); });
+      [&](std::size_t i) { return all[i]->first; });
+  report.test = test;
+  report.notes = std::move(notes);
+  return report;
 }
 
 /// Decodes every sample of a data set whose files hold many.
@@ -112,6 +172,7 @@ CheckReport check_samples(const Dataset& dataset, const CheckOptions& options) {
 void append(CheckReport& report, CheckReport more) {
   report.files += more.files;
   report.ok += more.ok;
+  report.test += more.test;
   for (auto [to, from] : {std::pair(&report.refused, &more.refused), std::pair(&report.broken, &more.broken)})
     to->insert(to->end(), std::make_move_iterator(from->begin()), std::make_move_iterator(from->end()));
 }
@@ -123,12 +184,19 @@ CheckReport check_data(const std::string& spec, const CheckOptions& options) {
   const auto [kind, directory] = resolve_place(spec);
   if (kind == "folder") return check_folder(directory, options);
   CheckReport report;
+  const auto add_notes = [&](const Dataset& dataset) {
+    for (auto& note : dataset.notes()) report.notes.push_back(std::move(note));
+  };
   if (kind == "shards") {
     for (const auto split : {Split::kTrain, Split::kTest}) {
       if (!has_shards(directory, split)) continue;
       std::vector<DamagedShard> damaged;
-      if (const auto shards = open_whole_shards(directory, split, damaged))
-        append(report, check_samples(*shards, options));
+      if (const auto shards = open_whole_shards(directory, split, damaged)) {
+        auto checked = check_samples(*shards, options);
+        if (split == Split::kTest) checked.test = checked.ok;
+        append(report, std::move(checked));
+        add_notes(*shards);
+      }
       for (auto& [name, reason] : damaged) report.broken.push_back({std::move(name), std::move(reason)});
       report.files += static_cast<std::int64_t>(damaged.size());
     }
@@ -139,13 +207,17 @@ CheckReport check_data(const std::string& spec, const CheckOptions& options) {
   for (const auto split : {Split::kTrain, Split::kTest}) {
     if (!(kind == "idx" ? has_idx : has_cifar10)(directory, split)) continue;
     try {
-      open_dataset(spec, split)->each_file([&](std::string_view, std::uint64_t) { ++report.files; });
+      std::int64_t files = 0;
+      open_dataset(spec, split)->each_file([&](std::string_view, std::uint64_t) { ++files; });
+      report.files += files;
+      report.ok += files;
+      if (split == Split::kTest) report.test += files;
     } catch (const UsageError& error) {
       ++report.files;
       report.broken.push_back({directory, error.what()});
     }
   }
-  report.ok = report.files - static_cast<std::int64_t>(report.broken.size());
+  if (report.files == 0) open_dataset(spec, Split::kTrain);  // says what was looked for
   return report;
 }
 

@@ -19,17 +19,21 @@ struct CheckedFile {
   std::string reason;
 };
 
-/// Every file is one of the three.
+/// Every file is one of the three: it is used, not taken, or broken.
 struct CheckReport {
   std::int64_t files = 0;
-  std::int64_t ok = 0;
-  std::vector<CheckedFile> refused;  ///< what is not taken: no image, an unknown format, one beyond the limits
-  std::vector<CheckedFile> broken;   ///< images (by content or by name) that cannot be decoded
+  std::int64_t ok = 0;    ///< images that can be decoded, of the training and of the test split
+  std::int64_t test = 0;  ///< those of them that open_dataset takes as test images, and pretrain leaves out
+  std::vector<CheckedFile>
+      refused;  ///< what neither split takes, and why: by its name, hidden, in a folder that is left out
+  std::vector<CheckedFile> broken;  ///< what is taken, or left out as another split, and cannot be decoded
+  std::vector<std::string> notes;   ///< of both splits (Dataset::notes)
 };
 
-/// Reads and decodes every regular file in a folder and below, hidden ones too, or every image in shards (a damaged archive counts as one
-/// broken file), or opens the files of CIFAR-10 or IDX (a spec as open_dataset takes it), and tells which cannot be used and why, in the
-/// order of their paths. Files above 1 GiB are refused unread. Throws UsageError as open_dataset does, and for fewer than one thread.
+/// Looks at every regular file in a folder and below, hidden ones too, and tells whether open_dataset takes it, and why not; what it takes is
+/// read and decoded, as in training. Of shards it decodes every image (a damaged archive counts as one broken file); of CIFAR-10 and IDX it
+/// opens the files (a spec as open_dataset takes it). Each list is in the order of the paths. Files above 1 GiB are broken, unread. Throws
+/// UsageError as open_dataset does, but not for a folder without images, and for fewer than one thread.
 CheckReport check_data(const std::string& spec, const CheckOptions& options = {});
 
 }  // namespace unlabel::data

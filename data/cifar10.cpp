@@ -23,12 +23,13 @@ bool has_batches(const FolderContents& contents) {
 }
 
 /// The folder with the batches: `directory` itself, or the one that the published archive makes in it.
-std::string batches_folder(const std::string& directory) {
-  const auto contents = list_folder(directory);
+std::string batches_folder(const std::string& directory, const FolderContents& contents) {
   if (!has_batches(contents) && std::ranges::find(contents.folders, "cifar-10-batches-bin") != contents.folders.end())
     return directory + "/cifar-10-batches-bin";
   return directory;
 }
+
+std::string batches_folder(const std::string& directory) { return batches_folder(directory, list_folder(directory)); }
 
 std::vector<std::string> read_class_names(const std::string& path) {
   std::vector<std::uint8_t> bytes;
@@ -68,6 +69,7 @@ class Cifar10 : public Dataset {
                            kClasses, " classes; is it another data set's file?");
         }
       }
+      require_memory(2 * records_.size() + bytes.size(), path);
       records_.insert(records_.end(), bytes.begin(), bytes.end());
       files_.push_back({file, bytes.size(), records_.size() / kRecord});
     }
@@ -81,6 +83,7 @@ class Cifar10 : public Dataset {
     class_names_ = named ? read_class_names(folder + "/batches.meta.txt")
                          : std::vector<std::string>{"airplane", "automobile", "bird",  "cat",  "deer",
                                                     "dog",      "frog",       "horse", "ship", "truck"};
+    checksum_ = checksum_of(records_);
     description_ = concat("CIFAR-10 ", split == Split::kTrain ? "train " : "test ", folder, ": ", size(), " images, ",
                           kClasses, " classes");
   }
@@ -111,6 +114,7 @@ class Cifar10 : public Dataset {
   void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
     for (const auto& file : files_) visit(file.name, file.bytes);
   }
+  std::optional<std::uint64_t> checksum() const override { return checksum_; }
   std::string description() const override { return description_; }
 
  private:
@@ -130,12 +134,18 @@ class Cifar10 : public Dataset {
   std::vector<File> files_;
   std::vector<std::string> class_names_;
   std::string description_;
+  std::uint64_t checksum_ = 0;
 };
 
 }  // namespace
 
 std::shared_ptr<const Dataset> open_cifar10(const std::string& directory, Split split) {
   return std::make_shared<Cifar10>(directory, split);
+}
+
+bool names_cifar10(const std::string& directory, const FolderContents& contents) {
+  const auto folder = batches_folder(directory, contents);
+  return has_batches(folder == directory ? contents : list_folder(folder));
 }
 
 bool has_cifar10(const std::string& directory, Split split) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/files.h>
 
 #include <memory>
 #include <string>
@@ -12,9 +13,13 @@ namespace unlabel::data {
 /// test_batch.bin; they lie in `directory` or in its cifar-10-batches-bin/. The classes' names are the lines of
 /// batches.meta.txt, or the published ones without that file.
 ///
-/// The files are held in memory. The fingerprint is taken of their names and sizes.
-/// Throws UsageError when the files are missing, their size is no multiple of a record, or a label is none of the ten.
+/// The files are held in memory, and their checksum is part of the fingerprint.
+/// Throws UsageError when the files are missing, larger than the memory that is free,
+/// their size is no multiple of a record, or a label is none of the ten.
 std::shared_ptr<const Dataset> open_cifar10(const std::string& directory, Split split);
+
+/// Whether the folder, which holds `contents`, has files named like those of any split, or the folder that the published archive makes.
+bool names_cifar10(const std::string& directory, const FolderContents& contents);
 
 /// Whether the folder holds files named like those of a split.
 bool has_cifar10(const std::string& directory, Split split);

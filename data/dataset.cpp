@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/image_files.h>
 #include <unlabel/data/cifar10.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/files.h>
@@ -7,64 +8,43 @@
 #include <unlabel/data/place.h>
 #include <unlabel/data/shards.h>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace unlabel::data {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 constexpr std::uint64_t kHeaderBytes = std::uint64_t{1} << 18;
 constexpr char kEndOfName = 0;
 
-std::shared_ptr<const Dataset> open_train_folder(const std::string& directory, Listing listing) {
-  const auto folders = list_folder(directory).folders;
-  const auto holds_images = [&](const std::string& name) {
-    try {
-      return contains_image(directory + "/" + name);
-    } catch (const UsageError&) {  // lost+found and the like
-      return false;
-    }
-  };
-  std::vector<std::string> tests;
-  for (const auto name : kTestNames)
-    if (std::ranges::find(folders, name) != folders.end()) tests.emplace_back(name);
-  if (std::ranges::find(folders, "train") != folders.end()) {
-    const bool is_class = tests.empty() && std::ranges::any_of(folders, [&](const auto& name) {
-                            return name != "train" && holds_images(name);
-                          });
-    return open_image_folder(is_class ? directory : directory + "/train", {}, listing);
-  }
-  if (!tests.empty() && !contains_image(directory, tests)) {
-    throw UsageError(directory, " has ", tests.front(), "/ but no train/, and no images beside it; ",
-                     "name the training images with --train or, to pretrain, with --data");
-  }
-  return open_image_folder(directory, tests, listing);
+/// Whether every image of the folder is in a folder in it, as those of classes are.
+bool has_class_folders(const std::string& directory) {
+  const auto contents = list_folder(directory);
+  return !contents.images && std::ranges::any_of(contents.folders, [&](const std::string& name) {
+    return contains_image(directory + "/" + name);
+  });
 }
 
-std::string test_folder(const std::string& directory) {
-  const auto folders = list_folder(directory).folders;
-  for (const auto name : kTestNames) {
-    if (std::ranges::find(folders, name) != folders.end()) return concat(directory, "/", name);
-  }
-  throw UsageError(directory,
-                   " has no test images: looked for test/, val/ and validation/, CIFAR-10's test_batch.bin and IDX's ",
-                   "t10k-images-idx3-ubyte; add one, or name the folder of the test images (--test, for measuring)");
+std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
+  const auto [layout, test, choice] = splits_of(directory);
+  if (!layout.refusal.empty()) throw UsageError(layout.refusal);
+  return open_image_folder(directory, layout.train, layout.train.empty() ? layout.left_out : std::vector<std::string>(),
+                           layout.notes);
 }
 
-bool holds_test_folder(const std::vector<std::string>& folders) {
-  return std::ranges::any_of(kTestNames,
-                             [&](std::string_view name) { return std::ranges::find(folders, name) != folders.end(); });
-}
-
-bool has_any(bool (*has)(const std::string&, Split), const std::string& directory) {
-  return has(directory, Split::kTrain) || has(directory, Split::kTest);
+std::shared_ptr<const Dataset> open_test_folder(const std::string& directory) {
+  const auto [layout, test, choice] = splits_of(directory);
+  if (test.empty())
+    throw UsageError(directory, " has no test images: looked for test/, val/, validation/ and their like, CIFAR-10's ",
+                     "test_batch.bin and IDX's t10k-images-idx3-ubyte; add one, or name the folder of the test images ",
+                     "(--test, for measuring)");
+  return open_image_folder(directory, test, {}, choice.empty() ? std::vector<std::string>() : std::vector{choice});
 }
 
 /// The size of an image, from its header.
@@ -83,7 +63,7 @@ cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& so
 
 }  // namespace
 
-std::uint64_t Dataset::fingerprint() const {
+std::uint64_t Dataset::fingerprint_of_names() const {
   Fingerprint hash;
   each_file([&](std::string_view file, std::uint64_t size) {
     hash.add(file);
@@ -93,28 +73,60 @@ std::uint64_t Dataset::fingerprint() const {
   return hash.value();
 }
 
+std::uint64_t Dataset::fingerprint() const {
+  const auto contents = checksum();
+  if (!contents) return fingerprint_of_names();
+  Fingerprint hash;
+  hash.add(fingerprint_of_names());
+  hash.add(*contents);
+  return hash.value();
+}
+
 void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out) const { read(index, out); }
 
-Place resolve_place(const std::string& spec) {
+FolderSplits splits_of(const std::string& directory) {
+  const auto contents = list_folder(directory);
+  const auto or_nothing = [&](const auto& look) {
+    return [&directory, look](const std::string& name) -> decltype(look(name)) {
+      try {
+        return look(directory + "/" + name);
+      } catch (const UsageError&) {  // a folder that may not be read
+        return {};
+      }
+    };
+  };
+  FolderSplits splits;
+  auto& tests = splits.layout.tests;
+  splits.layout =
+      augment::folder_layout(directory, contents.folders, contents.images,
+                             {or_nothing([](const std::string& path) { return contains_image(path); }),
+                              or_nothing([](const std::string& path) { return list_folder(path).folders; })});
+  if (tests.empty()) return splits;
+  splits.test = tests.front();
+  if (tests.size() == 1) return splits;
+  // ImageNet's test/ has no labels, and its val/ has.
+  auto chosen = std::ranges::find_if(tests, or_nothing(has_class_folders));
+  const bool labelled = chosen != tests.end();
+  if (!labelled) chosen = std::ranges::find_if(tests, or_nothing(contains_image));
+  if (chosen != tests.end()) splits.test = *chosen;
+  std::string others;
+  for (const auto& name : tests)
+    if (name != splits.test) others += concat(others.empty() ? "" : ", ", name, "/");
+  splits.test_choice = concat("of ", directory, " ", splits.test, "/ is taken for the test images and not ", others,
+                              splits.test == tests.front() ? ""
+                              : labelled                   ? ": the first with class folders"
+                                                           : ": the first with images");
+  return splits;
+}
+
+Place parse_place(const std::string& spec) {
   const auto colon = spec.find(':');
   Place place{colon == std::string::npos ? std::string() : spec.substr(0, colon), spec};
   auto& [kind, directory] = place;
-  if (kind == "folder" || kind == "cifar10" || kind == "idx" || kind == "shards") {
+  if (kind == "folder" || kind == "cifar10" || kind == "idx" || kind == "shards")
     directory = spec.substr(colon + 1);
-  } else {
-    const bool looks_like_kind = !kind.empty() && std::ranges::all_of(kind, [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    });
+  else
     kind.clear();
-    try {
-      if (!directory.empty())
-        kind = has_any(has_cifar10, directory) ? "cifar10" : has_any(has_idx, directory) ? "idx" : "folder";
-    } catch (const UsageError& error) {
-      if (looks_like_kind)
-        throw UsageError(error.what(), " (of prefixes there are folder:, cifar10:, idx: and shards:)");
-      throw;
-    }
-  }
   if (directory.empty())
     throw UsageError("no data set named: '", spec,
                      "'; give a folder, or folder:DIR, cifar10:DIR, idx:DIR or shards:DIR");
@@ -125,13 +137,39 @@ Place resolve_place(const std::string& spec) {
   return place;
 }
 
-std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split, Listing listing) {
+Place resolve_place(const std::string& spec) {
+  auto place = parse_place(spec);
+  if (!place.kind.empty()) return place;
+  const auto& directory = place.directory;
+  try {
+    const auto contents = list_folder(directory);
+    place.kind = names_cifar10(directory, contents) ? "cifar10" : names_idx(contents) ? "idx" : "folder";
+  } catch (const UsageError& error) {
+    const auto prefix = spec.substr(0, spec.find(':'));
+    if (prefix.size() < spec.size() && !prefix.empty() &&
+        std::ranges::all_of(prefix, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }))
+      throw UsageError(error.what(), " (of prefixes there are folder:, cifar10:, idx: and shards:)");
+    throw;
+  }
+  return place;
+}
+
+std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
   const auto [kind, directory] = resolve_place(spec);
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
   if (kind == "shards") return open_shards(directory, split);
-  return split == Split::kTrain ? open_train_folder(directory, listing)
-                                : open_image_folder(test_folder(directory), {}, listing);
+  return split == Split::kTrain ? open_train_folder(directory) : open_test_folder(directory);
+}
+
+std::shared_ptr<const Dataset> open_indexed(const std::string& spec, Split split, const std::string& index) {
+  if (index.empty()) return open_dataset(spec, split);
+  const auto [kind, directory] = parse_place(spec);
+  try {
+    return kind == "shards" ? open_indexed_shards(directory, index) : open_indexed_folder(directory, index);
+  } catch (const nlohmann::json::exception&) {
+    throw Error("a list of files is damaged");
+  }
 }
 
 bool has_test_images(const std::string& spec) {
@@ -139,17 +177,17 @@ bool has_test_images(const std::string& spec) {
   if (kind == "cifar10") return has_cifar10(directory, Split::kTest);
   if (kind == "idx") return has_idx(directory, Split::kTest);
   if (kind == "shards") return has_shards(directory, Split::kTest);
-  return holds_test_folder(list_folder(directory).folders);
+  return !splits_of(directory).test.empty();
 }
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   const auto [kind, directory] = resolve_place(spec);
   if (kind != "folder") return open_dataset(spec, Split::kTest);
-  const auto folders = list_folder(directory).folders;
-  if (holds_test_folder(folders)) return open_image_folder(test_folder(directory));
-  if (std::ranges::find(folders, "train") != folders.end())
-    throw UsageError(spec, " has train/ but no test/ or val/ inside; name the folder of the test images");
-  return open_image_folder(directory);
+  const auto [layout, test, choice] = splits_of(directory);
+  if (!test.empty()) return open_test_folder(directory);
+  if (!layout.train.empty())
+    throw UsageError(spec, " has ", layout.train, "/ but no test/ or val/ inside; name the folder of the test images");
+  return open_image_folder(directory, "", {}, layout.notes);
 }
 
 ImageSizes survey_sizes(const Dataset& dataset, int samples) {

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <unlabel/augment/decode.h>
-#include <unlabel/data/listing.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,11 +35,27 @@ class Dataset {
   /// What to call a sample in messages: the path below the root, or "train-images-idx3-ubyte.gz[12]".
   virtual std::string name(std::int64_t index) const = 0;
 
-  /// Visits the files that the data set is made of, in an order of its own: name and size in bytes.
+  /// Visits the files that the data set is made of, in an order of its own: name and size in bytes. The first visit may look at each file.
   virtual void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const = 0;
 
-  /// FNV-1a over the files: each name, a zero byte, and the size; so that a changed data set is noticed.
+  /// A checksum of what the files hold, where opening them has read it: the contents of CIFAR-10's and IDX's files, the names, sizes and
+  /// classes in archives. Without one, files are known by their names and sizes alone.
+  virtual std::optional<std::uint64_t> checksum() const { return std::nullopt; }
+
+  /// FNV-1a over the files: each name, a zero byte, and the size; then the checksum, where there is one; so that a changed data set is
+  /// noticed.
   std::uint64_t fingerprint() const;
+
+  /// The same without the checksum: what checkpoints held before there was one.
+  std::uint64_t fingerprint_of_names() const;
+
+  /// What its opening left out, took in or guessed without being told, in sentences: files that look like images and are not read, folders
+  /// that are named as a split. Every command tells them.
+  virtual std::vector<std::string> notes() const { return {}; }
+
+  /// What opening found (names, sizes, places in archives), compressed: open_indexed makes the same data set of it elsewhere. Empty where
+  /// the files are read whole anyway.
+  virtual std::string index() const { return {}; }
 
   /// One line for the log: "image folder /data/photos/train: 1281167 images, 1000 classes".
   virtual std::string description() const = 0;
@@ -47,8 +63,8 @@ class Dataset {
 
 /// Which part of a data set is wanted.
 enum class Split {
-  kTrain,  ///< `train/` where there is one, else the folder itself without its test/, val/ and validation/
-  kTest,   ///< `test/`, else `val/`, else `validation/`; an error when there is none
+  kTrain,  ///< `train/` where there is one, else the folder itself without what is named as test images
+  kTest,   ///< `test/`, else `val/`, `validation/` and their like; an error when there is none
 };
 
 /// Opens a data set, by its content or by a prefix:
@@ -56,23 +72,32 @@ enum class Split {
 /// - `cifar10:DIR`: data_batch_*.bin for training, test_batch.bin for testing (cifar10.h)
 /// - `idx:DIR`: train-images-idx3-ubyte for training, t10k-images-idx3-ubyte for testing, plain or .gz (idx.h)
 /// - `shards:DIR`: tar archives by WebDataset's convention (shards.h)
-/// - `folder:DIR`: the image folder that `split` names in DIR, see above (image_folder.h)
+/// - `folder:DIR`: the image folder that `split` names in DIR (image_folder.h)
 ///
 /// Without a prefix, DIR is what its files say: CIFAR-10, IDX, else a folder of images; a folder whose name begins like a prefix is written
-/// `./idx:...`. A folder `train` that stands among other folders of images, none of them named test, val or validation,
-/// is a class of that name and not a split (airplane/, car/, train/). Folders named test, val or validation directly in
-/// DIR are never part of its training images, so that no image is both: where nothing else is left, the training split
-/// is an error. To train on them, name them: DIR/test. A folder beside train/ that cannot be read counts as one without
-/// images. Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was
-/// looked for.
-std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split, Listing listing = Listing::kKept);
+/// `./idx:...`.
+///
+/// Folders directly in DIR are splits by their names (augment::named_split, augment::folder_layout): train, training ... and test, val,
+/// valid ... in any case. What is named as test images is never part of the training images, so that no image is both: where nothing else
+/// is left, the training split is an error. To train on them, name them: DIR/test. A folder `train` among other folders of images, none of
+/// them a split, is a class of that name (airplane/, car/, train/). Of several folders of test images the first by that list is taken which
+/// has class folders, and the first of all where none has. A folder beside train/ that cannot be read counts as one without images.
+/// What was guessed is told by Dataset::notes.
+///
+/// Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was looked for and what is there.
+std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
+
+/// Opens what another process opened as `open_dataset(spec, split)`, by its Dataset::index(), without listing anything; `spec` may name
+/// another place here. Looks at 16 files, evenly spaced: throws MismatchError that names the first one that is missing or of another size.
+/// With an empty index it is open_dataset.
+std::shared_ptr<const Dataset> open_indexed(const std::string& spec, Split split, const std::string& index);
 
 /// Whether there are test images: whether open_dataset(spec, Split::kTest) finds any. Throws UsageError when the folder cannot be read.
 bool has_test_images(const std::string& spec);
 
-/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of
-/// the test images themselves, without test/, val/ or validation/ in it. A folder that has a train/ but no such split is
-/// refused (UsageError), so that training images never pass for test images; else as open_dataset.
+/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of the test images
+/// themselves. A folder that has training images but no test images in it is refused (UsageError), so that training images never pass for
+/// test images; else as open_dataset.
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec);
 
 /// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an

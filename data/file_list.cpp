@@ -118,7 +118,7 @@ std::string changes_since(const std::string& path, const Dataset& dataset) {
   gone.tell(text, "is gone", "are gone");
   added.tell(text, "is new", "are new");
   resized.tell(text, "has another size", "have other sizes");
-  return text.empty() ? "nothing, by names and sizes" : text;
+  return text.empty() ? "no name and no size, but what the files hold" : text;
 }
 
 }  // namespace unlabel::data

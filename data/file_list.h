@@ -11,8 +11,8 @@ namespace unlabel::data {
 void write_file_list(const std::string& path, const Dataset& dataset);
 
 /// What has changed since write_file_list: "2 files are gone (cat/1.jpg ...), 1 is new (cat/9.jpg), 1 has another size
-/// (dog/3.jpg: 2105 bytes, it had 2100)". "nothing, by names and sizes" when nothing has. Throws Error when the list
-/// cannot be read.
+/// (dog/3.jpg: 2105 bytes, it had 2100)". "no name and no size, but what the files hold" when nothing has: the list does not hold more.
+/// Throws Error when the list cannot be read.
 std::string changes_since(const std::string& path, const Dataset& dataset);
 
 }  // namespace unlabel::data

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/image_files.h>
 #include <unlabel/data/files.h>
 
 #include <dirent.h>
@@ -7,8 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
+#include <fstream>
 #include <memory>
 #include <system_error>
 
@@ -24,6 +25,52 @@ void Fingerprint::add(std::string_view bytes) {
 
 void Fingerprint::add(std::uint64_t number) {
   for (int byte = 0; byte < 8; ++byte) hash_ = (hash_ ^ (number >> (8 * byte) & 0xff)) * 0x100000001b3;
+}
+
+std::uint64_t checksum_of(std::span<const std::uint8_t> bytes) {
+  std::uint64_t hash = 0xcbf29ce484222325 ^ bytes.size();
+  const auto add = [&](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3; };
+  std::size_t i = 0;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    std::uint64_t word = 0;
+    for (std::size_t k = 0; k < 8; ++k) word |= std::uint64_t{bytes[i + k]} << (8 * k);
+    add(word);
+    hash ^= hash >> 32;  // a product's high bits would never reach its low ones
+  }
+  for (; i < bytes.size(); ++i) add(bytes[i]);
+  return hash;
+}
+
+std::optional<std::uint64_t> available_memory() {
+  const auto number_in = [](const char* path) -> std::optional<std::uint64_t> {
+    std::ifstream file(path);
+    std::uint64_t number = 0;
+    return file >> number ? std::optional(number) : std::nullopt;
+  };
+  std::optional<std::uint64_t> available;
+  std::ifstream system("/proc/meminfo");
+  for (std::string name, rest; system >> name; std::getline(system, rest)) {
+    std::uint64_t kilobytes = 0;
+    if (name == "MemAvailable:" && system >> kilobytes) available = kilobytes << 10;
+  }
+  // A container's group is the root of what is seen in it; its page cache can be given back.
+  const auto limit = number_in("/sys/fs/cgroup/memory.max");
+  if (const auto used = number_in("/sys/fs/cgroup/memory.current"); limit && used) {
+    std::uint64_t cache = 0, number = 0;
+    std::ifstream parts("/sys/fs/cgroup/memory.stat");
+    for (std::string name; parts >> name >> number;)
+      if (name == "inactive_file" || name == "active_file") cache += number;
+    const auto free = *limit - std::min(*limit, *used - std::min(*used, cache));
+    available = std::min(available.value_or(free), free);
+  }
+  return available;
+}
+
+void require_memory(std::uint64_t bytes, std::string_view what) {
+  constexpr std::uint64_t kSmall = std::uint64_t{64} << 20;  // not worth a look
+  if (bytes < kSmall) return;
+  if (const auto available = available_memory(); available && *available < bytes)
+    throw UsageError(what, " takes ", bytes >> 20, " MiB of memory, and ", *available >> 20, " MiB are free");
 }
 
 FileDescriptor::~FileDescriptor() {
@@ -61,16 +108,30 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
   }
 }
 
-bool is_image_name(std::string_view name) {
-  static constexpr std::array<std::string_view, 11> kExtensions{"jpg",  "jpeg", "png", "webp", "bmp", "tif",
-                                                                "tiff", "ppm",  "pgm", "pbm",  "pnm"};
-  const auto dot = name.rfind('.');
-  if (dot == std::string_view::npos) return false;
-  const auto extension = name.substr(dot + 1);
-  return std::ranges::any_of(kExtensions, [&](std::string_view known) {
-    return std::ranges::equal(known, extension,
-                              [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + ('a' - 'A') : b); });
-  });
+void Examples::add(std::string_view name) {
+  if (count++ == 0 || name < first) first = name;
+}
+
+void Examples::add(const Examples& more) {
+  if (more.count > 0 && (count == 0 || more.first < first)) first = more.first;
+  count += more.count;
+}
+
+std::string Examples::text(const char* one, const char* several) const {
+  return concat(count, " ", count == 1 ? one : several, " (", first, count == 1 ? ")" : " ...)");
+}
+
+std::optional<std::uint64_t> size_of(int folder, const char* path) {
+  struct stat status {};
+  if (fstatat(folder, path, &status, 0) == 0) return static_cast<std::uint64_t>(status.st_size);
+  if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES) return std::nullopt;
+  throw_unreadable_file(path, errno);
+}
+
+void throw_unreadable_file(std::string_view name, int error) {
+  const auto text = concat("cannot read ", name, ": ", reason(error));
+  if (error == EIO || error == ESTALE || error == ETIMEDOUT) throw IoError(text);
+  throw Error(text);
 }
 
 void throw_unreadable_folder(const std::string& path, int error) {
@@ -99,12 +160,16 @@ FolderContents list_folder(const std::string& path) {
     const std::string_view name = entry->d_name;
     if (name.starts_with('.')) continue;
     auto type = entry->d_type;
-    if (type != DT_DIR && is_image_name(name)) continue;
+    if (type != DT_DIR && augment::is_image_name(name)) {
+      contents.images = true;
+      continue;
+    }
     if (type == DT_LNK || type == DT_UNKNOWN) {
       struct stat status {};
       if (fstatat(dirfd(folder.get()), entry->d_name, &status, 0) != 0) continue;
       type = S_ISDIR(status.st_mode) ? DT_DIR : DT_REG;
     }
+    if (type == DT_DIR && augment::is_system_folder(name)) continue;
     (type == DT_DIR ? contents.folders : contents.files).emplace_back(name);
   }
   if (errno != 0) throw_unreadable_folder(path, errno);

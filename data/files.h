@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +25,15 @@ class Fingerprint {
  private:
   std::uint64_t hash_ = 0xcbf29ce484222325;
 };
+
+/// A checksum of bytes that are in memory: FNV-1a over words of eight, the lowest byte first, and the length.
+std::uint64_t checksum_of(std::span<const std::uint8_t> bytes);
+
+/// Bytes of memory that are free for this process: what the system has available, within the control group's limit. nullopt: unknown.
+std::optional<std::uint64_t> available_memory();
+
+/// Throws UsageError when `bytes` more are not to be had, naming what they are for.
+void require_memory(std::uint64_t bytes, std::string_view what);
 
 /// Larger files are not read as images.
 inline constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30;
@@ -58,17 +69,33 @@ OpenFile open_file(int folder, const char* path, std::string_view name);
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
                std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
-/// True for the extensions of images that we decode, in any case: jpg jpeg png webp bmp tif tiff ppm pgm pbm pnm.
-bool is_image_name(std::string_view name);
+/// The size of what is at a place in a folder; nullopt when nothing is there, or a link leads nowhere. Throws Error, or IoError, when that
+/// cannot be told.
+std::optional<std::uint64_t> size_of(int folder, const char* path);
 
-/// What stands in a folder apart from images and hidden entries, byte-sorted; links are followed.
+/// What is in a folder, apart from hidden entries and systems' own folders, byte-sorted; links are followed.
 struct FolderContents {
   std::vector<std::string> folders;
-  std::vector<std::string> files;
+  std::vector<std::string> files;  ///< without images
+  bool images = false;             ///< whether there are any
 };
 
 /// Throws UsageError that names the folder when it is missing, no folder, or unreadable.
 FolderContents list_folder(const std::string& path);
+
+/// Counts things of one kind, and keeps the name that sorts first as an example.
+struct Examples {
+  std::int64_t count = 0;
+  std::string first;
+
+  void add(std::string_view name);
+  void add(const Examples& more);
+  /// "1 file (a/1.heic)", "3 files (a/1.heic ...)", with the word for one and for several.
+  std::string text(const char* one, const char* several) const;
+};
+
+/// Throws what an errno means for a file: IoError when it cannot be read this time, else Error.
+[[noreturn]] void throw_unreadable_file(std::string_view name, int error);
 
 /// Throws the UsageError for a folder that cannot be opened or read, by errno.
 [[noreturn]] void throw_unreadable_folder(const std::string& path, int error);

@@ -1,3 +1,6 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/image_files.h>
+#include <unlabel/augment/image_header.h>
 #include <unlabel/data/folder_walk.h>
 
 #include <dirent.h>
@@ -6,25 +9,39 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <memory>
 #include <string_view>
 
 namespace unlabel::data {
 
+using augment::NamedSplit;
+
+namespace {
+
+constexpr std::size_t kMostUnnamed = 64;  ///< files without an image's name that are opened to see what they are
+
+/// A folder's own name, of a path that ends with a slash.
+std::string_view last_part(std::string_view prefix) {
+  prefix.remove_suffix(1);
+  return prefix.substr(prefix.rfind('/') + 1);  // npos + 1 is 0
+}
+
+}  // namespace
+
 FolderWalk::FolderWalk(const std::string& folder, Options options) : root(folder), options_(std::move(options)) {
   root_fd = FileDescriptor(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (root_fd.get() < 0) throw_unreadable_folder(root, errno);
-  visit("");
+  visit({"", Belongs::kYes});
 }
 
 void FolderWalk::fail(const std::string& prefix, int error) const {
   throw_unreadable_folder(prefix.empty() ? root : root + "/" + prefix.substr(0, prefix.size() - 1), error);
 }
 
-/// `prefix` is the folder's path below the root, empty or ended by a slash.
-void FolderWalk::visit(const std::string& prefix) {
-  std::vector<std::string> folders;
-  if (!list(prefix, folders)) return;
+void FolderWalk::visit(const Below& folder) {
+  std::vector<Below> folders;
+  if (!list(folder, folders)) return;
   for (const auto& below : folders) {
     visit(below);
     if (options_.first_only && !entries.empty()) return;
@@ -34,73 +51,143 @@ void FolderWalk::visit(const std::string& prefix) {
 
 /// Takes the folder's files and names the folders in it; the folder is closed again, since a tree may be deeper than a process may have
 /// files open. True when there is more to do below: it then stands in above_.
-bool FolderWalk::list(const std::string& prefix, std::vector<std::string>& folders) {
+bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
+  const auto& prefix = here.prefix;
   FileDescriptor fd(openat(root_fd.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) fail(prefix, errno);
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) fail(prefix, errno);
   const std::pair identity{status.st_dev, status.st_ino};
   if (std::ranges::find(above_, identity) != above_.end()) return false;
-  const auto skipped = [&](std::string_view name) {
-    return prefix.empty() && std::ranges::find(options_.left_out, name) != options_.left_out.end();
-  };
 
-  ListedFolder found;
-  found.inode = status.st_ino;
-  found.changed = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
-  if (const auto* before = cached(fd.get(), prefix, found.inode, found.changed)) {
-    for (const auto& [name, size] : before->files) take(prefix, name, size);
-    for (const auto& name : before->folders)
-      if (!skipped(name)) folders.push_back(prefix + name + "/");
-    options_.cache->add(prefix, *before);
-    above_.push_back(identity);
-    return true;
-  }
-
-  bool plain = true;  // no links, whose ends may change unseen
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(fdopendir(fd.get()), closedir);
   if (!folder) fail(prefix, errno);
   fd.release();
+  const std::size_t first_entry = entries.size(), first_path = paths.size();
   while (errno = 0, true) {
     const auto* entry = readdir(folder.get());
     if (!entry) break;
     const std::string_view name = entry->d_name;
-    if (name.starts_with('.') && (!options_.hidden_too || name == "." || name == "..")) continue;
-    const bool wanted = !options_.images_only || is_image_name(name);
-    if (entry->d_type == DT_REG && !wanted) continue;
-    plain = plain && (entry->d_type == DT_REG || entry->d_type == DT_DIR);
-    const bool there = entry->d_type == DT_DIR || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
-    if (entry->d_type == DT_DIR || (there && S_ISDIR(status.st_mode))) {
-      if (!skipped(name)) folders.push_back(prefix + entry->d_name + "/");
-      if (options_.cache) found.folders.emplace_back(name);
-    } else if (wanted && (!there || S_ISREG(status.st_mode))) {
-      const auto size = there ? static_cast<std::uint64_t>(status.st_size) : 0;
-      take(prefix, name, size);
-      if (options_.first_only) return false;
-      if (options_.cache) found.files.emplace_back(name, size);
+    if (name == "." || name == "..") continue;
+    auto belongs = here.belongs;
+    if (belongs == Belongs::kYes && name.starts_with('.')) belongs = Belongs::kHidden;
+    if (belongs == Belongs::kHidden && !options_.all) continue;
+    // A link, or a file system that does not tell, needs a look.
+    const bool told = entry->d_type == DT_DIR || entry->d_type == DT_REG;
+    const bool there = told || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
+    const bool is_folder = told ? entry->d_type == DT_DIR : there && S_ISDIR(status.st_mode);
+    const bool is_file = told ? entry->d_type == DT_REG : there && S_ISREG(status.st_mode);
+    if (is_folder) {
+      const auto path = concat(prefix, name, "/");
+      if (belongs == Belongs::kYes && augment::is_system_folder(name)) {
+        belongs = Belongs::kSystem;
+        system_.add(path);
+      }
+      if (belongs == Belongs::kYes && prefix.empty() &&
+          std::ranges::find(options_.left_out, name) != options_.left_out.end())
+        belongs = Belongs::kLeftOut;
+      if (belongs == Belongs::kYes || options_.all) folders.push_back({path, belongs});
+      continue;
     }
+    const bool named = augment::is_image_name(name);
+    if (!is_file && (there || !named)) continue;
+    if (belongs == Belongs::kYes && !named)
+      belongs = augment::is_foreign_image_name(name) ? Belongs::kForeignImage : Belongs::kOtherName;
+    if (take(prefix, name, belongs) && options_.first_only) return false;
   }
   if (errno != 0) fail(prefix, errno);
-  if (options_.cache && plain) options_.cache->add(prefix, std::move(found));
+  if (here.belongs == Belongs::kYes && !prefix.empty()) settle_splits(prefix, folders, first_entry, first_path);
   above_.push_back(identity);
   return true;
 }
 
-/// A folder's listing from before. Its first file is looked at, so that images that were all written anew under their names are noticed.
-const ListedFolder* FolderWalk::cached(int folder, const std::string& prefix, std::uint64_t inode,
-                                       std::int64_t changed) const {
-  const auto* before = options_.cache ? options_.cache->find(prefix, inode, changed) : nullptr;
-  if (!before || before->files.empty()) return before;
-  struct stat status {};
-  const auto& [name, size] = before->files.front();
-  const bool same = fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode) &&
-                    static_cast<std::uint64_t>(status.st_size) == size;
-  return same ? before : nullptr;
+/// Looks at the names of the folders in one that is not the root. With one for training and one for testing all but the former is left out,
+/// files that were taken since `first_entry` too.
+void FolderWalk::settle_splits(const std::string& prefix, std::vector<Below>& folders, std::size_t first_entry,
+                               std::size_t first_path) {
+  const auto is_of = [](NamedSplit split) {
+    return [split](const Below& below) {
+      return below.belongs == Belongs::kYes && augment::named_split(last_part(below.prefix)) == split;
+    };
+  };
+  if (std::ranges::none_of(folders, is_of(NamedSplit::kTest))) return;
+  if (std::ranges::none_of(folders, is_of(NamedSplit::kTrain))) {
+    for (const auto& below : folders)
+      if (is_of(NamedSplit::kTest)(below)) nested_taken_.add(below.prefix);
+    return;
+  }
+  nested_left_out_.add(prefix);
+  for (auto& below : folders)
+    if (below.belongs == Belongs::kYes && !is_of(NamedSplit::kTrain)(below)) below.belongs = Belongs::kLeftOut;
+  if (options_.all) {
+    for (auto i = first_entry; i < entries.size(); ++i)
+      if (entries[i].belongs == Belongs::kYes) entries[i].belongs = Belongs::kLeftOut;
+  } else {
+    std::erase_if(folders, [](const Below& below) { return below.belongs != Belongs::kYes; });
+    entries.resize(first_entry);
+    paths.resize(first_path);
+  }
 }
 
-void FolderWalk::take(const std::string& prefix, std::string_view name, std::uint64_t size) {
-  entries.push_back({paths.size(), size});
+/// False when it is not one of those that are wanted.
+bool FolderWalk::take(const std::string& prefix, std::string_view name, Belongs belongs) {
+  if (belongs == Belongs::kForeignImage) foreign_.add(concat(prefix, name));
+  if (belongs == Belongs::kOtherName) {
+    others_.add(concat(prefix, name));
+    if (unnamed_.size() < kMostUnnamed) unnamed_.push_back(concat(prefix, name));
+  }
+  if (belongs != Belongs::kYes && !options_.all) return false;
+  entries.push_back({paths.size(), belongs});
   paths.append(prefix).append(name).push_back('\0');
+  return belongs == Belongs::kYes;
+}
+
+void FolderWalk::sort() {
+  std::ranges::sort(entries, {}, [&](const Entry& entry) { return std::string_view(path(entry)); });
+}
+
+std::vector<std::string> FolderWalk::notes() const {
+  constexpr const char* kLook = "; unlabel check lists them";
+  std::vector<std::string> notes;
+  if (foreign_.count > 0)
+    notes.push_back(concat(foreign_.text("file that looks like an image is", "files that look like images are"),
+                           " passed over, since such formats are not read", kLook));
+  const auto image = std::ranges::find_if(
+      unnamed_, [&](const std::string& name) { return begins_like_image(root_fd.get(), name.c_str()); });
+  if (image != unnamed_.end())
+    notes.push_back(concat(others_.text("file", "files"), " without the name of an image ",
+                           others_.count == 1 ? "is" : "are", " passed over, and ", *image, " is one by its content",
+                           kLook));
+  if (nested_left_out_.count > 0)
+    notes.push_back(concat(nested_left_out_.text("folder", "folders"),
+                           " with one for training and one for testing inside: only the former is taken", kLook));
+  if (nested_taken_.count > 0)
+    notes.push_back(concat(nested_taken_.text("folder", "folders"), " named as test images ",
+                           nested_taken_.count == 1 ? "is" : "are",
+                           " taken all the same, as none for training is beside"));
+  if (system_.count > 0)
+    notes.push_back(concat(system_.text("folder", "folders"), " of thumbnails, deleted files and the like ",
+                           system_.count == 1 ? "is" : "are", " passed over"));
+  return notes;
+}
+
+bool begins_like_image(int folder, const char* path) {
+  std::vector<std::uint8_t> bytes;
+  try {
+    read_file(folder, path, path, std::numeric_limits<std::uint64_t>::max(), bytes, 64);
+  } catch (const Error&) {
+    return false;
+  }
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const auto at = [&](std::size_t begin, std::string_view what) {
+    return text.size() >= begin + what.size() && text.substr(begin, what.size()) == what;
+  };
+  const auto format = augment::image_format(bytes);
+  // "BM" and "P6" may begin a text.
+  if (format != augment::ImageFormat::kUnknown && format != augment::ImageFormat::kBmp &&
+      format != augment::ImageFormat::kPnm)
+    return true;
+  return at(0, "GIF8") || at(4, "ftyphei") || at(4, "ftypmif1") || at(4, "ftypavif") || at(4, "jP  ") || at(4, "JXL ");
 }
 
 }  // namespace unlabel::data

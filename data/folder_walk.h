@@ -1,10 +1,10 @@
 #pragma once
 
 #include <unlabel/data/files.h>
-#include <unlabel/data/listing_cache.h>
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,24 +13,41 @@
 
 namespace unlabel::data {
 
-/// The files in a folder and the folders below it, with their sizes, in the order in which the system names them. Links are followed, but
-/// not into a folder that they are inside of.
+/// Whether a file is an image of a data set, and why not.
+enum class Belongs : std::uint8_t {
+  kYes,
+  kOtherName,     ///< its name does not end like an image's
+  kForeignImage,  ///< it does, but like one in a format that is not decoded
+  kHidden,        ///< its name, or that of a folder above it, begins with a dot
+  kSystem,        ///< in a folder of thumbnails, deleted files and the like
+  kLeftOut,       ///< in a folder that is left out, or beside the training folder of a split further down
+};
+
+/// The images in a folder and the folders below it (augment/image_files.h has the names), in the order in which the system names them.
+/// Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too.
+///
+/// A folder below the root that has one folder named for training and one for testing in it is a split layout: of it only the former is
+/// taken (bottle/train and not bottle/test). No file is opened and, where the file system tells what is a folder, none is looked at.
 class FolderWalk {
  public:
   struct Options {
-    bool images_only = true;              ///< files named as images; links to nowhere are among them, with size 0
-    bool hidden_too = false;              ///< files and folders whose names begin with a dot
-    bool first_only = false;              ///< end at the first file
-    ListingCache* cache = nullptr;        ///< of a walk for all images
-    std::vector<std::string> left_out{};  ///< folders directly below the root that are passed over
+    bool all = false;                     ///< every regular file, hidden ones too, with what speaks against it
+    bool first_only = false;              ///< end at the first image
+    std::vector<std::string> left_out{};  ///< folders directly below the root that are left out
   };
   struct Entry {
     std::uint64_t offset;  ///< of the path in `paths`
-    std::uint64_t size;    ///< of the file
+    Belongs belongs;       ///< always kYes without `all`
   };
 
   /// Throws UsageError that names the folder when one is missing or cannot be read.
   FolderWalk(const std::string& folder, Options options);
+
+  const char* path(const Entry& entry) const { return paths.data() + entry.offset; }
+  /// Orders the entries by their paths, byte by byte.
+  void sort();
+  /// What was passed over although it may have been meant, in sentences.
+  std::vector<std::string> notes() const;
 
   std::string root;
   FileDescriptor root_fd;
@@ -39,14 +56,25 @@ class FolderWalk {
   std::vector<Entry> entries;
 
  private:
+  struct Below {
+    std::string prefix;  ///< the folder's path below the root, ended by a slash
+    Belongs belongs;
+  };
+
   [[noreturn]] void fail(const std::string& prefix, int error) const;
-  void visit(const std::string& prefix);
-  bool list(const std::string& prefix, std::vector<std::string>& folders);
-  const ListedFolder* cached(int folder, const std::string& prefix, std::uint64_t inode, std::int64_t changed) const;
-  void take(const std::string& prefix, std::string_view name, std::uint64_t size);
+  void visit(const Below& folder);
+  bool list(const Below& here, std::vector<Below>& folders);
+  bool take(const std::string& prefix, std::string_view name, Belongs belongs);
+  void settle_splits(const std::string& prefix, std::vector<Below>& folders, std::size_t first_entry,
+                     std::size_t first_path);
 
   Options options_;
   std::vector<std::pair<dev_t, ino_t>> above_;
+  Examples foreign_, system_, nested_left_out_, nested_taken_, others_;
+  std::vector<std::string> unnamed_;  ///< some of the files without an image's name
 };
+
+/// Whether the first bytes of a file are those of an image, of a format that we decode or of another one.
+bool begins_like_image(int folder, const char* path);
 
 }  // namespace unlabel::data

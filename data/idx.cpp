@@ -16,7 +16,10 @@ namespace unlabel::data {
 
 namespace {
 
-constexpr std::uint64_t kMaxBytes = std::uint64_t{16} << 30;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{16} << 30, kHarmlessBytes = std::uint64_t{64} << 20;
+/// Photographs and letters shrink by 3 to 30 times.
+constexpr std::uint64_t kMostShrunk = 100;
+constexpr std::size_t kPiece = std::size_t{1} << 20;
 
 /// The stem before "images" or "labels" and the rest after it, of a name such as "train-images-idx3-ubyte.gz".
 struct Parsed {
@@ -68,7 +71,8 @@ class GzipReader {
   GzipReader& operator=(const GzipReader&) = delete;
 
   /// The most bytes that can follow `header` bytes: deflate shrinks by a factor of 1032 at most.
-  std::uint64_t capacity_after(std::size_t header) { return gzdirect(file_) ? file_size_ - header : file_size_ * 1033; }
+  std::uint64_t capacity_after(std::size_t header) { return compressed() ? file_size_ * 1033 : file_size_ - header; }
+  bool compressed() { return gzdirect(file_) == 0; }
   std::uint64_t file_size() const { return file_size_; }
 
   void read(std::uint8_t* out, std::size_t size) {
@@ -124,9 +128,15 @@ IdxFile<Rank> read_idx(const std::string& path) {
       throw UsageError(path, " says that it holds more than the file can; the file is damaged or cut off");
   }
   if (count == 0) throw UsageError(path, " holds nothing, by its header");
-  // Memory grows with what has been read, since a small file may claim a thousand times its size.
-  for (std::size_t done = 0; done < count; done = file.bytes.size()) {
-    file.bytes.resize(std::min<std::size_t>(count, std::max<std::size_t>(2 * done, 1 << 20)));
+  if (reader.compressed() && count > kHarmlessBytes && count / kMostShrunk > reader.file_size())
+    throw UsageError(path, " holds ", count >> 20, " MiB in ", reader.file_size() >> 10, " KiB, by its header; what ",
+                     "shrinks by more than ", kMostShrunk, " times is not taken: if it is sound, unpack it");
+  require_memory(count, path);
+  // No more than the header's count is asked for, and pages are touched as they are filled.
+  file.bytes.reserve(count);
+  while (file.bytes.size() < count) {
+    const auto done = file.bytes.size();
+    file.bytes.resize(std::min<std::size_t>(count, done + kPiece));
     reader.read(file.bytes.data() + done, file.bytes.size() - done);
   }
   reader.expect_end();
@@ -167,6 +177,8 @@ class Idx : public Dataset {
       for (int c = 0; c <= *std::ranges::max_element(labels_); ++c) class_names_.push_back(std::to_string(c));
       files_.emplace_back(*labels_name, labels.file_size);
     }
+    checksum_ = checksum_of(pixels_);
+    checksum_ = (checksum_ ^ checksum_of(labels_)) * 31 + static_cast<std::uint64_t>(width_);
     description_ = concat("IDX ", directory, "/", images_name_, ": ", size_, " images of ", width_, " x ", height_,
                           ", ", class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
   }
@@ -191,6 +203,7 @@ class Idx : public Dataset {
   void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
     for (const auto& [file, bytes] : files_) visit(file, bytes);
   }
+  std::optional<std::uint64_t> checksum() const override { return checksum_; }
   std::string description() const override { return description_; }
 
  private:
@@ -221,12 +234,20 @@ class Idx : public Dataset {
   std::vector<std::string> class_names_;
   std::vector<std::pair<std::string, std::uint64_t>> files_;
   std::string description_;
+  std::uint64_t checksum_ = 0;
 };
 
 }  // namespace
 
 std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split split) {
   return std::make_shared<Idx>(directory, split);
+}
+
+bool names_idx(const FolderContents& contents) {
+  return std::ranges::any_of(contents.files, [](const auto& name) {
+    const auto parsed = parse(name, "images", '3');
+    return parsed && (is_of(parsed->stem, Split::kTrain) || is_of(parsed->stem, Split::kTest));
+  });
 }
 
 bool has_idx(const std::string& directory, Split split) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/files.h>
 
 #include <memory>
 #include <string>
@@ -15,10 +16,13 @@ namespace unlabel::data {
 /// Without a file of labels there are none. An image becomes CV_8UC1. The classes are named "0", "1", ... up to the
 /// largest label.
 ///
-/// Nothing in a header is believed: it is checked against the file's size before memory is taken, a compressed file is
-/// read up to the header's count and must end there, and dimensions lie in [1, 65535]. The fingerprint is taken of the
-/// files' names and sizes. Throws UsageError that names the file.
+/// Nothing in a header is believed: it is checked against the file's size and the memory that is free before memory is taken, a compressed
+/// file is read up to the header's count and must end there, one that claims more than 64 MiB and 100 times its size is refused, and
+/// dimensions are in [1, 65535]. The checksum of what the files hold is part of the fingerprint. Throws UsageError that names the file.
 std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split split);
+
+/// Whether these files are named like those of any split.
+bool names_idx(const FolderContents& contents);
 
 /// Whether the folder holds a file of images named like that of a split.
 bool has_idx(const std::string& directory, Split split);

@@ -1,12 +1,20 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/contents.h>
+#include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/folder_walk.h>
 #include <unlabel/data/image_folder.h>
+#include <unlabel/data/parallel_for.h>
+
+#include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -14,18 +22,46 @@ namespace unlabel::data {
 
 namespace {
 
+constexpr std::size_t kStatThreads = 8;  ///< a network's file system answers several at once
+constexpr std::size_t kFilesAThread = 1024;
+
+std::string joined_path(const std::string& directory, const std::string& below) {
+  return below.empty() ? directory : directory + "/" + below;
+}
+
 class ImageFolder : public Dataset {
  public:
-  explicit ImageFolder(FolderWalk walk)
-      : root_(std::move(walk.root)), root_fd_(std::move(walk.root_fd)), paths_(std::move(walk.paths)) {
-    auto& entries = walk.entries;
-    std::ranges::sort(entries, {},
-                      [&](const FolderWalk::Entry& entry) { return std::string_view(paths_.data() + entry.offset); });
-    entries_ = std::move(entries);
+  ImageFolder(const std::string& directory, std::string below, const std::vector<std::string>& left_out,
+              std::vector<std::string> notes)
+      : below_(std::move(below)), root_(joined_path(directory, below_)), notes_(std::move(notes)) {
+    FolderWalk walk(root_, {.left_out = left_out});
+    if (walk.entries.empty()) throw UsageError("no images in ", root_, " or below: ", describe_contents(root_));
+    walk.sort();
+    for (auto& note : walk.notes()) notes_.push_back(std::move(note));
+    root_fd_ = std::move(walk.root_fd);
+    paths_ = std::move(walk.paths);
+    offsets_.reserve(walk.entries.size());
+    for (const auto& entry : walk.entries) offsets_.push_back(entry.offset);
     find_classes();
   }
 
-  std::int64_t size() const override { return static_cast<std::int64_t>(entries_.size()); }
+  /// From another's index.
+  ImageFolder(const std::string& directory, const nlohmann::json& index)
+      : below_(index.at("below").get<std::string>()), root_(joined_path(directory, below_)) {
+    root_fd_ = FileDescriptor(open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (root_fd_.get() < 0) throw_unreadable_folder(root_, errno);
+    const auto& bytes = index.at("paths").get_binary();
+    paths_.assign(bytes.begin(), bytes.end());
+    sizes_ = from_binary<std::uint64_t>(index.at("sizes"));
+    for (std::size_t begin = 0; begin < paths_.size(); begin = paths_.find('\0', begin) + 1) offsets_.push_back(begin);
+    if (paths_.empty() || paths_.back() != '\0' || offsets_.size() != sizes_.size())
+      throw Error("a list of files is damaged");
+    std::call_once(sized_, [] {});
+    find_classes();
+    for (const auto i : sampled_places(offsets_.size())) require_same_size(root_fd_.get(), path(i), root_, sizes_[i]);
+  }
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(offsets_.size()); }
 
   void read(std::int64_t index, augment::Source& out) const override { read_start(index, kMaxFileBytes, out); }
 
@@ -42,8 +78,24 @@ class ImageFolder : public Dataset {
 
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return path(position(index)); }
+
   void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
-    for (const auto& entry : entries_) visit(paths_.data() + entry.offset, entry.size);
+    look_up_sizes();
+    for (std::size_t i = 0; i < offsets_.size(); ++i) visit(path(i), sizes_[i]);
+  }
+
+  std::vector<std::string> notes() const override { return notes_; }
+
+  std::string index() const override {
+    look_up_sizes();
+    std::vector<char> paths;  // in their order
+    paths.reserve(paths_.size());
+    for (std::size_t i = 0; i < offsets_.size(); ++i) {
+      const std::string_view name = path(i);
+      paths.insert(paths.end(), name.begin(), name.end());
+      paths.push_back('\0');
+    }
+    return pack_index({{"below", below_}, {"paths", binary_of(paths)}, {"sizes", binary_of(sizes_)}});
   }
 
   std::string description() const override {
@@ -52,12 +104,24 @@ class ImageFolder : public Dataset {
   }
 
  private:
-  const char* path(std::size_t i) const { return paths_.data() + entries_[i].offset; }
+  const char* path(std::size_t i) const { return paths_.data() + offsets_[i]; }
 
   std::size_t position(std::int64_t index) const {
     if (index < 0 || index >= size())
       throw UsageError("sample ", index, " is not in ", description(), "; count them from 0");
     return static_cast<std::size_t>(index);
+  }
+
+  void look_up_sizes() const {
+    std::call_once(sized_, [&] {
+      sizes_.resize(offsets_.size());
+      parallel_for((sizes_.size() + kFilesAThread - 1) / kFilesAThread, kStatThreads, [&] {
+        return [&](std::size_t part) {
+          const auto end = std::min(sizes_.size(), (part + 1) * kFilesAThread);
+          for (auto i = part * kFilesAThread; i < end; ++i) sizes_[i] = size_of(root_fd_.get(), path(i)).value_or(0);
+        };
+      });
+    });
   }
 
   void find_classes() {
@@ -68,7 +132,7 @@ class ImageFolder : public Dataset {
       return whole.substr(0, whole.find('/'));
     };
     std::string_view last;
-    for (std::size_t i = 0; i < entries_.size(); ++i) {
+    for (std::size_t i = 0; i < offsets_.size(); ++i) {
       const auto name = class_of(i);
       if (path(i)[name.size()] != '/') return;
       if (name != last) classes.emplace(name, 0);
@@ -79,35 +143,35 @@ class ImageFolder : public Dataset {
       label = static_cast<std::int32_t>(class_names_.size());
       class_names_.emplace_back(name);
     }
-    labels_.reserve(entries_.size());
-    for (std::size_t i = 0; i < entries_.size(); ++i) labels_.push_back(classes.at(class_of(i)));
+    labels_.reserve(offsets_.size());
+    for (std::size_t i = 0; i < offsets_.size(); ++i) labels_.push_back(classes.at(class_of(i)));
   }
 
-  std::string root_;
+  std::string below_, root_;
   FileDescriptor root_fd_;
-  std::string paths_;
-  std::vector<FolderWalk::Entry> entries_;
+  std::string paths_;  ///< each ended by a zero byte
+  std::vector<std::uint64_t> offsets_;
+  mutable std::once_flag sized_;
+  mutable std::vector<std::uint64_t> sizes_;
   std::vector<std::int32_t> labels_;
   std::vector<std::string> class_names_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, const std::vector<std::string>& left_out,
-                                                 Listing listing) {
-  ListingCache cache(directory, listing);
-  FolderWalk walk(directory, {.cache = &cache, .left_out = left_out});
-  cache.save();
-  if (walk.entries.empty()) {
-    throw UsageError(
-        "no images in ", directory,
-        " or below; looked for .jpg .jpeg .png .webp .bmp .tif .tiff .ppm .pgm .pbm .pnm files, hidden ones left out");
-  }
-  return std::make_shared<ImageFolder>(std::move(walk));
+std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, const std::string& below,
+                                                 const std::vector<std::string>& left_out,
+                                                 std::vector<std::string> notes) {
+  return std::make_shared<ImageFolder>(directory, below, left_out, std::move(notes));
 }
 
-bool contains_image(const std::string& directory, const std::vector<std::string>& left_out) {
-  return !FolderWalk(directory, {.first_only = true, .left_out = left_out}).entries.empty();
+std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory, const std::string& index) {
+  return std::make_shared<ImageFolder>(directory, unpack_index(index));
+}
+
+bool contains_image(const std::string& directory) {
+  return !FolderWalk(directory, {.first_only = true}).entries.empty();
 }
 
 }  // namespace unlabel::data

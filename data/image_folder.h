@@ -10,26 +10,29 @@ namespace unlabel::data {
 
 /// All images in a folder and the folders below it, in the order of their relative paths, byte by byte.
 ///
-/// - An image is a regular file with the extension jpg, jpeg, png, webp, bmp, tif, tiff, ppm, pgm, pbm or pnm, in any
-///   case. Everything else is ignored, and so is a file or folder whose name begins with a dot.
+/// - An image is a regular file with the name of one (augment::is_image_name: jpg, jpeg, jfif, png ...). Everything else is ignored, and so
+///   is a file or folder whose name begins with a dot, and a folder of thumbnails or deleted files (augment::is_system_folder).
 /// - Links are followed, but not into a folder that they are inside of. A link to nowhere with an image's name counts
 ///   as an image, which then cannot be read.
+/// - Further down, a folder with one for training and one for testing in it gives only the former's images (folder_walk.h).
 /// - The images are labelled when every one of them lies in (or anywhere below) one of at least two first-level
 ///   folders: those with images are the classes, numbered in byte order of their names. Otherwise none is labelled:
 ///   an image at the top, or one folder only, says that the folders are no classes.
 ///
-/// The listing of a tree of 20,000 images or more is kept for the next start (listing_cache.h); it does not tell a file
-/// that was written anew in its place, unless it is the first of its folder.
-///
 /// Files are read relative to the opened folder, so that it may be renamed meanwhile. A file above 1 GiB is refused
-/// when it is read. Throws UsageError for a folder that is missing, unreadable (it or one below) or without images.
+/// when it is read. Sizes are looked up, on several threads, when they are first asked for (each_file, fingerprint, index). Throws
+/// UsageError for a folder that is missing, unreadable (it or one below) or without images.
 ///
-/// Folders directly below `directory` that `left_out` names are passed over, as if they were not there.
-std::shared_ptr<const Dataset> open_image_folder(const std::string& directory,
+/// `below` names the folder in `directory` to open, if not itself. Folders directly in that one which `left_out` names are passed over, as
+/// if they were not there. `notes` come first among the data set's own.
+std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, const std::string& below = "",
                                                  const std::vector<std::string>& left_out = {},
-                                                 Listing listing = Listing::kKept);
+                                                 std::vector<std::string> notes = {});
 
-/// Whether the folder holds an image at any depth, outside of folders `left_out` below it; ends at the first one.
-bool contains_image(const std::string& directory, const std::vector<std::string>& left_out = {});
+/// The same from its Dataset::index(), as open_indexed does.
+std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory, const std::string& index);
+
+/// Whether the folder holds an image at any depth; ends at the first one.
+bool contains_image(const std::string& directory);
 
 }  // namespace unlabel::data

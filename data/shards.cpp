@@ -1,11 +1,13 @@
 #include <unlabel/augment/encode.h>
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/image_files.h>
 #include <unlabel/augment/image_header.h>
 #include <unlabel/augment/json_line.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/contents.h>
+#include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/parallel_for.h>
-#include <unlabel/data/place.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
@@ -21,6 +23,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <sstream>
 #include <string_view>
@@ -37,17 +41,17 @@ namespace {
 constexpr std::uint64_t kLongestClass = 32;
 constexpr int kMaxClasses = 1'000'000, kMaxThreads = 8;
 
-/// Reads within a file; false when it does not hold so much.
-bool read_at(int descriptor, std::uint64_t offset, char* out, std::size_t size) {
+/// Reads within a file. Throws Error: that it has become shorter, or why it cannot be read.
+void read_at(int descriptor, const std::string& name, std::uint64_t offset, char* out, std::size_t size) {
   while (size > 0) {
     const auto count = ::pread(descriptor, out, size, static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
+    if (count < 0) throw_unreadable_file(name, errno);
+    if (count == 0) throw Error("cannot read ", name, ": the archive has changed, and become shorter");
     out += count;
     offset += static_cast<std::uint64_t>(count);
     size -= static_cast<std::size_t>(count);
   }
-  return true;
 }
 
 /// A name's part before and after the first dot of its last component.
@@ -58,21 +62,10 @@ std::pair<std::string_view, std::string_view> key_and_extension(std::string_view
   return {name.substr(0, dot), name.substr(dot)};
 }
 
-/// Whether one of the words of a name such as imagenet-val-000003.tar is that of a test split.
-bool is_test_name(std::string_view name) {
-  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  for (std::size_t begin = 0, end; begin < name.size(); begin = end) {
-    end = begin + 1;
-    if (!is_letter(name[begin])) continue;
-    while (end < name.size() && is_letter(name[end])) ++end;
-    if (std::ranges::find(kTestNames, name.substr(begin, end - begin)) != kTestNames.end()) return true;
-  }
-  return false;
-}
-
 struct Archives {
-  std::string folder;
+  std::string below;               ///< the folder that they are in, below the one that was named; empty: itself
   std::vector<std::string> names;  ///< byte-sorted
+  Examples left_out;               ///< those beside them of the other split, by their names
 };
 
 std::vector<std::string> tars_in(const std::string& folder) {
@@ -82,21 +75,20 @@ std::vector<std::string> tars_in(const std::string& folder) {
 }
 
 Archives find_archives(const std::string& directory, Split split) {
-  const auto folders = list_folder(directory).folders;
-  const auto below = [&](std::string_view name) -> std::optional<Archives> {
-    if (std::ranges::find(folders, name) == folders.end()) return std::nullopt;
-    Archives found{concat(directory, "/", name), {}};
-    found.names = tars_in(found.folder);
-    return found.names.empty() ? std::nullopt : std::optional(std::move(found));
-  };
-  if (split == Split::kTrain) {
-    if (auto found = below("train")) return *found;
-  } else {
-    for (const auto name : kTestNames)
-      if (auto found = below(name)) return *found;
+  auto folders = list_folder(directory).folders;
+  const auto wanted = split == Split::kTrain ? augment::NamedSplit::kTrain : augment::NamedSplit::kTest;
+  std::erase_if(folders, [&](const auto& name) { return augment::named_split(name) != wanted; });
+  std::ranges::stable_sort(folders, {}, augment::test_name_rank);
+  for (const auto& name : folders) {
+    Archives found{name, tars_in(directory + "/" + name), {}};
+    if (!found.names.empty()) return found;
   }
-  Archives here{directory, tars_in(directory)};
-  std::erase_if(here.names, [&](const auto& name) { return is_test_name(name) != (split == Split::kTest); });
+  Archives here{"", tars_in(directory), {}};
+  const auto others = std::ranges::partition(
+      here.names, [&](const auto& name) { return augment::has_test_word(name) == (split == Split::kTest); });
+  for (const auto& name : others) here.left_out.add(name);
+  here.names.erase(others.begin(), others.end());
+  std::ranges::sort(here.names);
   return here;
 }
 
@@ -107,43 +99,113 @@ struct Sample {
   std::int32_t label;  ///< -1: none
 };
 
-/// The samples of one archive.
-std::vector<Sample> scan(const std::string& folder, const std::string& name, std::uint32_t number,
-                         std::uint64_t& size) {
+/// What an archive holds.
+struct Scanned {
+  std::vector<Sample> samples;
+  std::uint64_t size = 0;      ///< of the archive
+  std::uint64_t checksum = 0;  ///< of all members' names, sizes and classes
+  Examples dotted;             ///< members with several dots that are samples
+  Examples passed_over;        ///< members that end like an image and are none
+};
+
+/// The members with one key, which follow each other.
+class Sharing {
+ public:
+  Sharing(const std::string& archive, std::uint32_t number, Scanned& out)
+      : archive_(archive), number_(number), out_(out) {}
+
+  void take(const TarMember& member, std::string_view key, std::string_view extension,
+            const std::optional<std::int32_t>& label) {
+    if (key != key_) finish();
+    key_ = key;
+    const bool plain = extension.rfind('.') == 0;
+    const auto stem = member.name.substr(0, member.name.rfind('.'));
+    if (label) {
+      if (plain) label_ = *label;
+      if (!plain) labels_[stem] = *label;
+    } else if (augment::is_image_name(extension)) {
+      images_.push_back({stem, member.name, {member.offset, member.size, number_, -1}, plain});
+    } else if (augment::is_foreign_image_name(extension)) {
+      out_.passed_over.add(shown(member.name));
+    }
+  }
+
+  /// Ends the sample at hand.
+  void finish() {
+    const auto plain = std::ranges::find_if(images_, &Image::plain);
+    for (auto& image : images_) {
+      if (plain != images_.end() && &image != &*plain) {
+        out_.passed_over.add(shown(image.name));
+        continue;
+      }
+      image.sample.label = label_;
+      if (!image.plain) {
+        out_.dotted.add(shown(image.name));
+        if (const auto own = labels_.find(image.stem); own != labels_.end()) image.sample.label = own->second;
+      }
+      out_.samples.push_back(image.sample);
+    }
+    images_.clear();
+    labels_.clear();
+    label_ = -1;
+  }
+
+ private:
+  struct Image {
+    std::string stem;  ///< up to the last dot
+    std::string name;
+    Sample sample;
+    bool plain;  ///< with one dot
+  };
+
+  std::string shown(const std::string& member) const { return concat(archive_, ":", member); }
+
+  const std::string& archive_;
+  std::uint32_t number_;
+  Scanned& out_;
+  std::string key_;
+  std::vector<Image> images_;
+  std::int32_t label_ = -1;
+  std::map<std::string, std::int32_t> labels_;  ///< of members with several dots, by their names up to the last one
+};
+
+/// The class that a member holds as a decimal number; nullopt when it is none.
+std::optional<std::int32_t> class_in(const TarMember& member, const TarRead& read) {
+  if (member.size > kLongestClass) return std::nullopt;
+  std::string text(member.size, '\0');
+  read(member.offset, text.data(), text.size());
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  std::int32_t label = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), label);
+  if (error != std::errc() || end != text.data() + text.size() || label < 0 || label >= kMaxClasses)
+    return std::nullopt;
+  return label;
+}
+
+Scanned scan(const std::string& folder, const std::string& name, std::uint32_t number) {
   const std::string path = folder + "/" + name;
   const auto file = open_file(AT_FDCWD, path.c_str(), path);
-  size = file.size;
+  Scanned scanned;
+  scanned.size = file.size;
   const TarRead read = [&](std::uint64_t offset, char* out, std::size_t count) {
-    if (!read_at(file.fd.get(), offset, out, count)) throw Error("cannot read ", path, ": it became shorter");
+    read_at(file.fd.get(), path, offset, out, count);
   };
-  std::vector<Sample> samples;
-  std::string key;
-  Sample sample{0, 0, number, -1};
-  const auto finish = [&] {
-    if (sample.size > 0) samples.push_back(sample);
-    sample = {0, 0, number, -1};
-  };
+  Sharing sharing(name, number, scanned);
+  Fingerprint checksum;
   each_tar_member(path, file.size, read, [&](const TarMember& member) {
-    const auto [member_key, extension] = key_and_extension(member.name);
-    if (member_key != key) {
-      finish();
-      key = member_key;
-    }
-    if (sample.size == 0 && is_image_name(extension) && extension.rfind('.') == 0) {
-      sample.offset = member.offset;
-      sample.size = member.size;
-    } else if (extension == ".cls") {
-      if (member.size > kLongestClass) throw Error(path, ": ", member.name, " is no class: ", member.size, " bytes");
-      std::string text(member.size, '\0');
-      read(member.offset, text.data(), text.size());
-      while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
-      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), sample.label);
-      if (error != std::errc() || end != text.data() + text.size() || sample.label < 0 || sample.label >= kMaxClasses)
-        throw Error(path, ": ", member.name, " holds '", text, "', which is no class (0, 1, 2 ...)");
-    }
+    const auto [key, extension] = key_and_extension(member.name);
+    std::optional<std::int32_t> label;
+    if (extension.ends_with(".cls")) label = class_in(member, read);
+    if (extension == ".cls" && !label)
+      throw Error(path, ": ", member.name, " holds something which is no class (a decimal number: 0, 1, 2 ...)");
+    checksum.add(member.name);
+    checksum.add(member.size);
+    checksum.add(static_cast<std::uint64_t>(label.value_or(-1)));
+    sharing.take(member, key, extension, label);
   });
-  finish();
-  return samples;
+  sharing.finish();
+  scanned.checksum = checksum.value();
+  return scanned;
 }
 
 std::vector<std::string> read_class_names(const std::string& folder, const std::string& directory) {
@@ -153,7 +215,10 @@ std::vector<std::string> read_class_names(const std::string& folder, const std::
     if (!fs::is_regular_file(path, error)) continue;
     std::istringstream text(read_text_file(path));
     std::vector<std::string> names;
-    for (std::string line; std::getline(text, line);) names.push_back(line);
+    for (std::string line; std::getline(text, line);) {
+      if (line.ends_with('\r')) line.pop_back();  // an editor's; no class that was packed has one
+      names.push_back(line);
+    }
     return names;
   }
   return {};
@@ -168,20 +233,21 @@ class Shards : public Dataset {
     if (names.empty()) {
       throw UsageError("no ", split == Split::kTrain ? "" : "test ", "archives in ", directory, "; looked for ",
                        split == Split::kTrain ? "train/*.tar and *.tar" : "test/*.tar, val/*.tar and *-val-*.tar",
-                       "; unlabel pack makes some");
+                       "; unlabel pack makes some. Here ", describe_contents(directory));
     }
-    folder_fd_ = FileDescriptor(::open(archives_.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (folder_fd_.get() < 0) throw_unreadable_folder(archives_.folder, errno);
-    sizes_.resize(names.size());
-    std::vector<std::vector<Sample>> found(names.size());
+    open_folder(directory);
+    std::vector<Scanned> found(names.size());
     std::vector<std::string> reasons(names.size());
     const auto threads = std::min<std::size_t>({names.size(), std::thread::hardware_concurrency(), kMaxThreads});
     parallel_for(names.size(), threads, [&] {
       return [&](std::size_t i) {
         try {
-          found[i] = scan(archives_.folder, names[i], static_cast<std::uint32_t>(i), sizes_[i]);
+          found[i] = scan(folder_, names[i], static_cast<std::uint32_t>(i));
         } catch (const UsageError&) {
           throw;
+        } catch (const IoError& error) {
+          if (!damaged) throw;
+          reasons[i] = error.what();
         } catch (const Error& error) {
           if (!damaged) throw UsageError(error.what());
           reasons[i] = error.what();
@@ -191,12 +257,44 @@ class Shards : public Dataset {
     for (std::size_t i = 0; i < names.size(); ++i)
       if (!reasons[i].empty()) damaged->push_back({names[i], reasons[i]});
     std::size_t total = 0;
-    for (const auto& part : found) total += part.size();
+    for (const auto& part : found) total += part.samples.size();
     samples_.reserve(total);
-    for (const auto& part : found) samples_.insert(samples_.end(), part.begin(), part.end());
+    Examples dotted, passed_over;
+    Fingerprint checksum;
+    for (const auto& part : found) {
+      samples_.insert(samples_.end(), part.samples.begin(), part.samples.end());
+      sizes_.push_back(part.size);
+      checksum.add(part.checksum);
+      dotted.add(part.dotted);
+      passed_over.add(part.passed_over);
+    }
     if (samples_.empty() && damaged) return;
-    if (samples_.empty()) throw UsageError("no images in the archives of ", archives_.folder);
+    if (samples_.empty()) throw UsageError("no images in the archives of ", folder_);
     name_classes(directory);
+    for (const auto& name : class_names_) checksum.add(name + "\n");
+    checksum_ = checksum.value();
+    note(split, dotted, passed_over);
+  }
+
+  /// From another's index.
+  Shards(const std::string& directory, const nlohmann::json& index) {
+    archives_.below = index.at("below").get<std::string>();
+    archives_.names = split_texts(index.at("names"));
+    class_names_ = split_texts(index.at("classes"));
+    checksum_ = index.at("checksum").get<std::uint64_t>();
+    sizes_ = from_binary<std::uint64_t>(index.at("sizes"));
+    samples_ = from_binary<Sample>(index.at("samples"));
+    const auto is_wrong = [&](const Sample& sample) {
+      return sample.archive >= sizes_.size() || sample.offset > sizes_[sample.archive] ||
+             sample.size > sizes_[sample.archive] - sample.offset ||
+             (!class_names_.empty() &&
+              (sample.label < 0 || sample.label >= static_cast<std::int32_t>(class_names_.size())));
+    };
+    if (samples_.empty() || sizes_.size() != archives_.names.size() || std::ranges::any_of(samples_, is_wrong))
+      throw Error("a list of archives is damaged");
+    open_folder(directory);
+    for (const auto i : sampled_places(archives_.names.size()))
+      require_same_size(folder_fd_.get(), archives_.names[i], folder_, sizes_[i]);
   }
 
   std::int64_t size() const override { return static_cast<std::int64_t>(samples_.size()); }
@@ -208,12 +306,12 @@ class Shards : public Dataset {
     const auto& archive = archives_.names[sample.archive];
     out.pixels.release();
     out.bytes.clear();
+    if (sample.size == 0) throw Error("cannot read ", name(index), ": the file is empty");
     if (sample.size > kMaxFileBytes)
       throw Error("cannot read ", name(index), ": ", sample.size, " bytes, more than the ", kMaxFileBytes, " allowed");
     const auto file = open_file(folder_fd_.get(), archive.c_str(), archive);
     out.bytes.resize(std::min(sample.size, bytes));
-    if (!read_at(file.fd.get(), sample.offset, reinterpret_cast<char*>(out.bytes.data()), out.bytes.size()))
-      throw Error("cannot read ", name(index), ": the archive has changed");
+    read_at(file.fd.get(), archive, sample.offset, reinterpret_cast<char*>(out.bytes.data()), out.bytes.size());
   }
 
   std::int64_t label(std::int64_t index) const override { return class_names_.empty() ? -1 : at(index).label; }
@@ -224,9 +322,14 @@ class Shards : public Dataset {
     const auto& archive = archives_.names[sample.archive];
     std::array<char, kTarBlock> header{};
     try {
-      const auto file = open_file(folder_fd_.get(), archive.c_str(), archive);
-      if (read_at(file.fd.get(), sample.offset - kTarBlock, header.data(), header.size()))
-        return concat(archive, ":", tar_name(header));
+      // Names are asked for in order: the archive stays open for the next one.
+      const std::lock_guard lock(named_mutex_);
+      if (named_archive_ != sample.archive) {
+        named_ = open_file(folder_fd_.get(), archive.c_str(), archive);
+        named_archive_ = sample.archive;
+      }
+      read_at(named_.fd.get(), archive, sample.offset - kTarBlock, header.data(), header.size());
+      return concat(archive, ":", tar_name(header));
     } catch (const Error&) {  // it is gone: then its place has to do
     }
     return concat(archive, ":byte ", sample.offset);
@@ -236,9 +339,21 @@ class Shards : public Dataset {
     for (std::size_t i = 0; i < sizes_.size(); ++i) visit(archives_.names[i], sizes_[i]);
   }
 
+  std::optional<std::uint64_t> checksum() const override { return checksum_; }
+  std::vector<std::string> notes() const override { return notes_; }
+
+  std::string index() const override {
+    return pack_index({{"below", archives_.below},
+                       {"names", joined_texts(archives_.names)},
+                       {"classes", joined_texts(class_names_)},
+                       {"checksum", checksum_},
+                       {"sizes", binary_of(sizes_)},
+                       {"samples", binary_of(samples_)}});
+  }
+
   std::string description() const override {
-    return concat(archives_.names.size(), archives_.names.size() == 1 ? " shard in " : " shards in ", archives_.folder,
-                  ": ", size(), size() == 1 ? " image, " : " images, ",
+    return concat(archives_.names.size(), archives_.names.size() == 1 ? " shard in " : " shards in ", folder_, ": ",
+                  size(), size() == 1 ? " image, " : " images, ",
                   class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
   }
 
@@ -249,23 +364,60 @@ class Shards : public Dataset {
     return samples_[static_cast<std::size_t>(index)];
   }
 
+  void open_folder(const std::string& directory) {
+    folder_ = archives_.below.empty() ? directory : directory + "/" + archives_.below;
+    folder_fd_ = FileDescriptor(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder_fd_.get() < 0) throw_unreadable_folder(folder_, errno);
+  }
+
   void name_classes(const std::string& directory) {
     const auto [least, most] = std::ranges::minmax(samples_, {}, &Sample::label);
     if (least.label < 0) return;
-    class_names_ = read_class_names(archives_.folder, directory);
+    class_names_ = read_class_names(folder_, directory);
     if (!class_names_.empty() && most.label >= static_cast<std::int32_t>(class_names_.size()))
-      throw UsageError("classes.txt of ", archives_.folder, " names ", class_names_.size(),
-                       " classes, and a sample is of ", most.label, "; they count from 0");
+      throw UsageError("classes.txt of ", folder_, " names ", class_names_.size(), " classes, and a sample is of ",
+                       most.label, "; they count from 0");
     if (class_names_.empty())
       for (int i = 0; i <= most.label; ++i) class_names_.push_back(std::to_string(i));
   }
 
+  void note(Split split, const Examples& dotted, const Examples& passed_over) {
+    if (split == Split::kTrain && archives_.left_out.count > 0)
+      notes_.push_back(concat(archives_.left_out.text("archive", "archives"), " of ", folder_,
+                              " left out of the training images: named as test images"));
+    if (dotted.count > 0)
+      notes_.push_back(concat(dotted.text("image", "images"),
+                              " taken by the last extension of a name with several dots: their samples have no other"));
+    if (passed_over.count > 0)
+      notes_.push_back(concat(passed_over.text("member that ends like an image is", "members that end like images are"),
+                              " passed over: another one of the sample is taken, or the format is not read"));
+  }
+
   Archives archives_;
+  std::string folder_;
   FileDescriptor folder_fd_;
   std::vector<std::uint64_t> sizes_;
   std::vector<Sample> samples_;
   std::vector<std::string> class_names_;
+  std::vector<std::string> notes_;
+  std::uint64_t checksum_ = 0;
+  mutable std::mutex named_mutex_;  ///< guards what name() keeps open
+  mutable OpenFile named_;
+  mutable std::uint32_t named_archive_ = std::numeric_limits<std::uint32_t>::max();
 };
+
+/// A name that would not come back from a line of classes.txt as it was.
+void require_plain_class_names(const Dataset& dataset) {
+  for (const auto& name : dataset.class_names()) {
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (!name.empty() && std::ranges::none_of(name, is_control)) continue;
+    std::string shown = name;
+    std::ranges::replace_if(shown, is_control, '?');
+    throw UsageError("the class '", shown, "' of ", dataset.description(),
+                     " has a line break or another control character in its name, and classes.txt has a line for each ",
+                     "class; rename the folder");
+  }
+}
 
 /// An image as a file, and its extension.
 std::string extension_of(const std::vector<std::uint8_t>& bytes, const std::string& name) {
@@ -341,10 +493,15 @@ std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, S
   return shards->size() > 0 ? shards : nullptr;
 }
 
+std::shared_ptr<const Dataset> open_indexed_shards(const std::string& directory, const std::string& index) {
+  return std::make_shared<Shards>(directory, unpack_index(index));
+}
+
 bool has_shards(const std::string& directory, Split split) { return !find_archives(directory, split).names.empty(); }
 
 std::vector<std::string> write_shards(const Dataset& dataset, const std::string& directory, const std::string& prefix,
                                       const PackOptions& options) {
+  require_plain_class_names(dataset);
   if (options.shard_bytes < 1) throw UsageError("archives of 0 bytes; give at least 1 (each holds a sample at least)");
   std::error_code error;
   fs::create_directories(directory, error);

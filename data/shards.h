@@ -12,18 +12,20 @@ namespace unlabel::data {
 /// Images in tar archives, by WebDataset's convention (https://github.com/webdataset/webdataset): files one after another whose names are
 /// equal up to the first dot of their last part belong to one sample.
 ///
-/// - The image is the member with an extension that we decode; a sample without one is passed over. `.cls` holds its class, a decimal
-///   number. All other members are passed over.
-/// - Training takes train/*.tar where there is a folder train/, else the archives in `directory` itself; testing takes
-///   those of test/, val/ or validation/. Without such folders the archives' names decide: one with the word test, val
-///   or validation (imagenet-val-0003.tar) is for testing. They come in byte order of their names, and samples in the
-///   order of the archive.
+/// - The image is the first member with the extension of an image that we decode (augment::is_image_name). In a sample that has members
+///   with several dots only (photo.2021.00.jpg), each of these that ends like an image is a sample by itself, with the class of the member
+///   of its name up to the last dot. A sample without any image is passed over. `.cls` holds its class, a decimal number. All other members
+///   are passed over; those that end like an image are told in notes().
+/// - Training takes the archives of a folder named for training (augment::named_split) where there is one, else those in `directory`
+///   itself; testing takes those of the first folder named for testing. Without such folders the archives' names decide: one with a word
+///   for testing in it (imagenet-val-0003.tar) is for testing. They come in byte order of their names, and samples in the order of the
+///   archive.
 /// - Samples are labelled when every one has a class. classes.txt beside the archives names the classes, a line each; without it they
 ///   are called "0", "1", ... up to the largest.
 ///
 /// Samples are read by index, in any order: opening reads the archives' headers, on several threads, and remembers where each image is. An
-/// archive is opened anew for every sample, so that there may be any number of them. Throws UsageError for a folder without archives, and
-/// for an archive that is damaged, naming it.
+/// archive is opened anew for every sample, so that there may be any number of them. Names, sizes and classes in the archives are part of
+/// the fingerprint. Throws UsageError for a folder without archives, and for an archive that is damaged, naming it.
 std::shared_ptr<const Dataset> open_shards(const std::string& directory, Split split);
 
 struct DamagedShard {
@@ -34,6 +36,9 @@ struct DamagedShard {
 /// The same of the archives that are whole; those that are damaged are told. Null when none of them holds an image.
 std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, Split split,
                                                  std::vector<DamagedShard>& damaged);
+
+/// The same from its Dataset::index(), as open_indexed does.
+std::shared_ptr<const Dataset> open_indexed_shards(const std::string& directory, const std::string& index);
 
 /// Whether the folder holds archives of a split.
 bool has_shards(const std::string& directory, Split split);
@@ -50,7 +55,7 @@ struct PackOptions {
 /// 00000012.jpg (the file as it is; pixels become PNG), 00000012.json (its name in the data set) and, when there are
 /// labels, 00000012.cls. The same data set gives the same
 /// bytes. With labels, classes.txt too. Returns the paths. Throws Error when something cannot be read or written; archives that were
-/// finished stay.
+/// finished stay. Throws UsageError, before anything is written, for a class whose name would not come back from a line of classes.txt.
 std::vector<std::string> write_shards(const Dataset& dataset, const std::string& directory, const std::string& prefix,
                                       const PackOptions& options = {});
 

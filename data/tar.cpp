@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <vector>
 
 namespace unlabel::data {
 
@@ -101,6 +102,21 @@ void put_octal(Block& block, Field field, std::uint64_t value) {
 
 constexpr Block kZeros{};
 
+/// What comes after the end of an archive (others put there by `cat`, or a file that is no tar any more) would be left out without a word.
+void require_zeros(const std::string& archive, std::uint64_t begin, std::uint64_t end, const TarRead& read) {
+  std::vector<char> piece(std::size_t{1} << 16);
+  for (auto at = begin; at < end;) {
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), end - at));
+    read(at, piece.data(), size);
+    const auto stop = piece.begin() + static_cast<std::ptrdiff_t>(size);
+    if (const auto more = std::find_if(piece.begin(), stop, [](char c) { return c != 0; }); more != stop)
+      throw Error(archive, ": more comes after its end, from byte ",
+                  at + static_cast<std::uint64_t>(more - piece.begin()),
+                  " on; were archives put together by cat? Use them one by one, or join them by tar --concatenate");
+    at += size;
+  }
+}
+
 }  // namespace
 
 void each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
@@ -112,11 +128,15 @@ void each_tar_member(const std::string& archive, std::uint64_t archive_size, con
   Pax pax;
   std::uint64_t at = 0;
   while (true) {
-    // A zero block ends an archive: one that was cut off between two files is noticed too.
+    // Zero blocks end an archive: one that was cut off between two files is noticed too.
     if (archive_size - at < kTarBlock) fail(at, "it ends");
     Block block;
     read(at, block.data(), block.size());
-    if (block == kZeros) return;
+    if (block == kZeros) {
+      if (archive_size - at < 2 * kTarBlock) fail(at, "it ends with a single zero block instead of two");
+      require_zeros(archive, at, archive_size, read);
+      return;
+    }
     if (number_of(block, kChecksum) != checksum_of(block)) fail(at, "a header's checksum is wrong");
     const auto listed = number_of(block, kSize);
     if (!listed) fail(at, "a header's size is no number");

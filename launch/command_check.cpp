@@ -5,6 +5,8 @@
 #include <unlabel/launch/commands.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <map>
 #include <thread>
 
 namespace unlabel::launch {
@@ -15,6 +17,18 @@ nlohmann::json list(const std::vector<data::CheckedFile>& files) {
   for (const auto& file : files) json.push_back({{"path", file.path}, {"reason", file.reason}});
   return json;
 }
+
+/// Files that are not taken, a line each; of many with one reason the first ones.
+void print_refused(const std::string& json, const std::vector<data::CheckedFile>& files) {
+  constexpr std::int64_t kMost = 20;
+  std::map<std::string, std::int64_t> counts;
+  for (const auto& file : files)
+    if (++counts[file.reason] <= kMost) print_line(json, printable(concat("refused  ", file.path, ": ", file.reason)));
+  for (const auto& [reason, count] : counts)
+    if (count > kMost)
+      print_line(json, printable(concat("refused  and ", count - kMost, " more (--json lists all): ", reason)));
+}
+
 }  // namespace
 
 int command_check(const std::vector<std::string>& arguments) {
@@ -28,8 +42,8 @@ int command_check(const std::vector<std::string>& arguments) {
   fields.section("decode", augment::table(options.decode));
   const CommandSpec spec{
       "unlabel check DATA [options]",
-      "Decodes every file of a data set and lists those that are broken, and those that are not taken "
-      "(no images,\nor beyond the limits). Ends with 1 when any is broken.",
+      "Tells of every file of a data set whether pretrain takes it, and why not (its name, hidden, a folder that is "
+      "left out), and\ndecodes what is taken. Ends with 1 when any of that is broken.",
       {"data"},
       "examples:\n"
       "  unlabel check ~/photos"};
@@ -42,15 +56,19 @@ int command_check(const std::vector<std::string>& arguments) {
   const auto report = data::check_data(data, options);
 
   for (const auto& file : report.broken) print_line(json, printable(concat("broken   ", file.path, ": ", file.reason)));
-  for (const auto& file : report.refused)
-    print_line(json, printable(concat("refused  ", file.path, ": ", file.reason)));
-  print_line(json, concat(report.files, report.files == 1 ? " file: " : " files: ", report.ok, " can be used, ",
-                          report.broken.size(), report.broken.size() == 1 ? " is broken, " : " are broken, ",
+  print_refused(json, report.refused);
+  for (const auto& note : report.notes) warnings.add(note);
+  const auto split =
+      report.test > 0 ? concat(" (", report.ok - report.test, " to train on, ", report.test, " to test)") : "";
+  print_line(json, concat(report.files, report.files == 1 ? " file: " : " files: ", report.ok, " can be used", split,
+                          ", ", report.broken.size(), report.broken.size() == 1 ? " is broken, " : " are broken, ",
                           report.refused.size(), " not taken"));
   write_result(json,
                {{"data", data},
                 {"files", report.files},
                 {"ok", report.ok},
+                {"train", report.ok - report.test},
+                {"test", report.test},
                 {"refused", report.refused.size()},
                 {"broken", list(report.broken)},
                 {"refused_files", list(report.refused)}},

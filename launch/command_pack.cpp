@@ -41,7 +41,8 @@ int command_pack(const std::vector<std::string>& arguments) {
     throw UsageError("--shard-megabytes must be from 1 to 1000000000, and is ", megabytes);
   require_folder_of("--json", json);
   std::error_code error;
-  if (std::filesystem::exists(out, error) && !std::filesystem::is_empty(out, error))
+  if (std::filesystem::exists(out, error) &&
+      (!std::filesystem::is_directory(out, error) || !std::filesystem::is_empty(out, error)))
     throw UsageError("--out ", out, " is not an empty folder; choose another place");
   options.shard_bytes = static_cast<std::uint64_t>(megabytes * kMegabyte);
 
@@ -50,6 +51,9 @@ int command_pack(const std::vector<std::string>& arguments) {
   const auto test = data::has_test_images(data) ? data::open_dataset(data, data::Split::kTest) : nullptr;
   if (test && test->class_names() != train->class_names())
     throw UsageError("the test images of ", data, " have other classes than the training images; pack them apart");
+  for (const auto& note : train->notes()) warnings.add(note);
+  if (test)
+    for (const auto& note : test->notes()) warnings.add(note);
   // Under its name when it is whole: half a data set must not pass for one.
   while (out.size() > 1 && out.back() == '/') out.pop_back();
   const std::string unfinished = out + ".unfinished";

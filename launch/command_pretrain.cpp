@@ -1,9 +1,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/sampler.h>
+#include <unlabel/launch/agreement.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/explain.h>
 #include <unlabel/launch/pretrain.h>
+#include <unlabel/launch/process_group.h>
+#include <unlabel/launch/shared_data.h>
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
@@ -80,14 +83,23 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   require_folder_of("--json", json);
   const auto environment = read_environment();
   if (only_explain) {
+    if (environment.rank != 0) return 0;
     const auto resolved = resolve_options(line, Purpose::kLook);
     refuse_what_cannot_run(resolved, environment.world_size);
     const auto explained = explain(resolved, line);
-    if (environment.rank == 0) print_line(json, explanation_text(explained));
-    if (environment.rank == 0) write_result(json, explained, resolved.warnings);
+    print_line(json, explanation_text(explained));
+    write_result(json, explained, resolved.warnings);
     return 0;
   }
-  const auto result = pretrain(resolve_options(line), environment);
+  // Ranks meet before the data is opened, which one of them lists for all.
+  std::shared_ptr<const ssl::Group> group;
+  auto resolved = resolve_options(line, Purpose::kRun, [&](const PretrainOptions& given) {
+    group = connect(environment, choose_device(given.device, environment), {given.backend, given.timeout});
+    agree_on(*group, {same_program()});
+    return open_data_on_all_ranks(given, *group);
+  });
+  resolved.group = group;
+  const auto result = pretrain(resolved, environment);
   if (environment.rank != 0) return result.exit_code;
 
   const auto& summary = result.summary;

@@ -16,6 +16,7 @@
 #include <unlabel/launch/progress.h>
 #include <unlabel/launch/run_folder.h>
 #include <unlabel/launch/run_log.h>
+#include <unlabel/launch/shared_data.h>
 #include <unlabel/launch/step_guard.h>
 #include <unlabel/launch/step_journal.h>
 #include <unlabel/launch/stop_signal.h>
@@ -81,7 +82,8 @@ void add(std::vector<std::pair<std::string, at::Tensor>>& means,
 
 /// kNN on the labelled splits of the data, when it is asked for.
 std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
-                                                 std::shared_ptr<const data::Dataset> train, at::Device device) {
+                                                 std::shared_ptr<const data::Dataset> train, at::Device device,
+                                                 const ssl::Group& group) {
   if (options.knn.every <= 0) return nullptr;
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
@@ -91,7 +93,8 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.features.precision = options.precision == "float64" ? "float32" : options.precision;
   online.features.decode = options.decode;
   online.features.broken = "skip";  // training goes on without broken images, and so does this
-  return std::make_unique<eval::OnlineKnn>(std::move(train), data::open_dataset(options.data, data::Split::kTest),
+  auto test = open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout);
+  return std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
                                            augment::evaluation_view(make_views(options)), online);
 }
 
@@ -167,9 +170,10 @@ class Run {
   const ssl::Schedule schedule_{options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_};
   const augment::MultiCrop views_ = make_views(options_);
   data::Loader loader_{dataset_, views_, loader_options(options_, environment_)};
-  const std::unique_ptr<eval::OnlineKnn> online_knn_ = make_online_knn(options_, dataset_, device_);
 
-  const std::shared_ptr<const ssl::Group> group_ = connect(environment_, device_, {options_.backend, options_.timeout});
+  const std::shared_ptr<const ssl::Group> group_ =
+      resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
+  const std::unique_ptr<eval::OnlineKnn> online_knn_ = make_online_knn(options_, dataset_, device_, *group_);
   const bool lead_ = group_->rank() == 0;
   const std::string checkpoints_ = options_.out + "/checkpoints";
   const std::string file_list_ = options_.out + "/data_files.gz";
@@ -226,7 +230,7 @@ std::optional<std::int64_t> Run::agree() const {
   agree_on(*group_, {same_program(),
                      {"settings", settings, "start all ranks with the same command, recipe and data"},
                      {"data",
-                      {{"images", dataset_->size()}, {"names and sizes", fingerprint_}},
+                      {{"images", dataset_->size()}, {"fingerprint", fingerprint_}},
                       "give all machines the same files"}});
   return newest;
 }

@@ -40,8 +40,9 @@ OptionTable table(PretrainOptions& o) {
   OptionTable health;
   health.add("nonfinite_budget", o.health.nonfinite_budget,
              "of 100 steps, so many may be left out because their loss or gradients are not finite");
-  health.add("broken_budget", o.health.broken_budget,
-             "the run ends when this share of the images is broken; fewer are replaced");
+  health.add(
+      "broken_budget", o.health.broken_budget,
+      "the run ends when this share of the images is broken; fewer are replaced (not given: .01, and ten at least)");
   t.section("health", health);
   OptionTable knn;
   knn.add("every", o.knn.every, "epochs between kNN measurements on the labelled data; 0: none");
@@ -108,57 +109,8 @@ void refuse_other_methods(const CommandLine& line, const std::string& method) {
   }
 }
 
-}  // namespace
-
-ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
-  ResolvedOptions resolved;
-  auto& options = resolved.options;
-  auto fields = table(options);
-  line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
-  if (options.method.empty())
-    throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
-                     ssl::method_list());
-  ssl::require_method(options.method);
-  refuse_other_methods(line, options.method);
-  if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
-  if (options.out.empty() && purpose == Purpose::kRun)
-    throw UsageError("--out is missing: the folder for the run, made when it is not there");
-  const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
-  const bool goes_on = saved.has_value();
-  if (const auto method = goes_on ? saved->value("method", nlohmann::json()) : nlohmann::json();
-      method.is_string() && method != options.method)
-    throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
-                        options.method);
-  // A run notes every file's size, to notice a change when it goes on: sizes of an earlier listing may be old.
-  resolved.dataset = data::open_dataset(options.data, data::Split::kTrain,
-                                        purpose == Purpose::kRun ? data::Listing::kFresh : data::Listing::kKept);
-
-  const auto short_side = data::survey_sizes(*resolved.dataset).median_short_side;
-
-  if (!options.recipe.empty()) {
-    auto recipe = ssl::find_recipe(options.recipe);
-    if (recipe.contains("method") && recipe["method"] != options.method)
-      throw UsageError("--recipe ", options.recipe, " is for ", recipe["method"].dump(), ", not for ", options.method);
-    recipe.erase("description");
-    recipe.erase("source");
-    fields.from_json(recipe, concat("recipe ", options.recipe));
-  } else {
-    ssl::PlanInput input;
-    input.images = resolved.dataset->size();
-    input.median_short_side = short_side;
-    input.given["method"] = options.method;
-    const auto all = fields.to_json();
-    for (const auto& [name, text] : line.given) {
-      const auto place = ssl::setting_pointer(name);
-      input.given[place] = all.at(place);
-    }
-    auto plan = ssl::make_plan(input);
-    fields.from_json(plan.recipe, "the plan");
-    resolved.choices = std::move(plan.choices);
-    if (goes_on) keep_what_began(*saved, fields, resolved.choices);
-  }
-  line.apply(fields);
-
+/// Throws UsageError for values that no run can have, whatever its data.
+void require_valid(const PretrainOptions& options, bool goes_on) {
   const auto positive = [](const char* name, std::int64_t value) {
     if (value < 1) throw UsageError("--", name, " must be at least 1, not ", value);
   };
@@ -166,8 +118,6 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
   positive("batch-size", options.batch_size);
   positive("checkpoint.keep", options.checkpoint.keep);
   positive("timeout", options.timeout);
-  if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
-    throw UsageError("--epochs ", options.epochs, " is more than can be counted");
   if (options.batch_norm_images < 0)
     throw UsageError("--batch-norm-images must be 0 (the whole batch) or a number of images, not ",
                      options.batch_norm_images);
@@ -189,10 +139,74 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose) {
     throw UsageError("--checkpoint.keep-every must not be negative, and is ", options.checkpoint.keep_every);
   if (options.health.nonfinite_budget < 0)
     throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
-  if (!(options.health.broken_budget > 0 && options.health.broken_budget <= 1))
-    throw UsageError("--health.broken-budget must be a share above 0 and up to 1, and is ",
-                     options.health.broken_budget);
-  resolved.warnings = ssl::plan_warnings(fields.to_json(), resolved.dataset->size(), short_side);
+  if (const auto budget = options.health.broken_budget; budget && !(*budget > 0 && *budget <= 1))
+    throw UsageError("--health.broken-budget must be a share above 0 and up to 1, and is ", *budget);
+}
+
+}  // namespace
+
+OpenedData open_data(const PretrainOptions& options) {
+  OpenedData opened;
+  opened.dataset = data::open_dataset(options.data, data::Split::kTrain);
+  opened.median_short_side = data::survey_sizes(*opened.dataset).median_short_side;
+  return opened;
+}
+
+ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const OpenData& open) {
+  ResolvedOptions resolved;
+  auto& options = resolved.options;
+  auto fields = table(options);
+  line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
+  if (options.method.empty())
+    throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
+                     ssl::method_list());
+  ssl::require_method(options.method);
+  refuse_other_methods(line, options.method);
+  if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
+  if (options.out.empty() && purpose == Purpose::kRun)
+    throw UsageError("--out is missing: the folder for the run, made when it is not there");
+  const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
+  const bool goes_on = saved.has_value();
+  if (const auto method = goes_on ? saved->value("method", nlohmann::json()) : nlohmann::json();
+      method.is_string() && method != options.method)
+    throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
+                        options.method);
+
+  const bool planned = options.recipe.empty();
+  if (!planned) {
+    auto recipe = ssl::find_recipe(options.recipe);
+    if (recipe.contains("method") && recipe["method"] != options.method)
+      throw UsageError("--recipe ", options.recipe, " is for ", recipe["method"].dump(), ", not for ", options.method);
+    recipe.erase("description");
+    recipe.erase("source");
+    fields.from_json(recipe, concat("recipe ", options.recipe));
+    line.apply(fields);
+    require_valid(options, goes_on);  // before ranks meet
+  }
+  const auto opened = open(options);
+  resolved.dataset = opened.dataset;
+  if (planned) {
+    ssl::PlanInput input;
+    input.images = resolved.dataset->size();
+    input.median_short_side = opened.median_short_side;
+    input.given["method"] = options.method;
+    const auto all = fields.to_json();
+    for (const auto& [name, text] : line.given) {
+      const auto place = ssl::setting_pointer(name);
+      input.given[place] = all.at(place);
+    }
+    auto plan = ssl::make_plan(input);
+    fields.from_json(plan.recipe, "the plan");
+    resolved.choices = std::move(plan.choices);
+    if (goes_on) keep_what_began(*saved, fields, resolved.choices);
+    line.apply(fields);
+    require_valid(options, goes_on);
+  }
+  if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
+    throw UsageError("--epochs ", options.epochs, " is more than can be counted");
+  resolved.warnings = resolved.dataset->notes();
+  for (auto& warning : ssl::plan_warnings(fields.to_json(), resolved.dataset->size(), opened.median_short_side))
+    resolved.warnings.push_back(std::move(warning));
   return resolved;
 }
 

@@ -5,6 +5,7 @@
 #include <unlabel/data/sampler.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/save_interval.h>
+#include <unlabel/ssl/group.h>
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optimizer.h>
@@ -12,6 +13,7 @@
 #include <unlabel/ssl/schedule.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,7 +31,8 @@ struct CheckpointOptions {
 /// When a run gives up.
 struct HealthOptions {
   std::int64_t nonfinite_budget = 10;  ///< of 100 iterations in a row, so many may be left out as not finite
-  double broken_budget = 0.01;         ///< share of the data set's images that ends the run when they are broken
+  /// Share of the data set's images that ends the run when they are broken; not given: see BrokenImages.
+  std::optional<double> broken_budget;
 };
 
 /// kNN accuracy while pretraining, on a labelled data set with a test split.
@@ -77,6 +80,7 @@ OptionTable table(PretrainOptions& options);
 struct ResolvedOptions {
   PretrainOptions options;
   std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
+  std::shared_ptr<const ssl::Group> group;       ///< the ranks, where they met to open it; null: pretrain connects them
   std::vector<ssl::Choice> choices;              ///< the planner's; none for a recipe
   std::vector<std::string> warnings;             ///< what is not likely to work
 };
@@ -87,10 +91,21 @@ enum class Purpose {
   kLook,  ///< only to be looked at: without --out
 };
 
+/// The training images, and the lower median of their short sides, in pixels (data::survey_sizes).
+struct OpenedData {
+  std::shared_ptr<const data::Dataset> dataset;
+  int median_short_side = 0;
+};
+using OpenData = std::function<OpenedData(const PretrainOptions&)>;
+
+/// Opens options.data in this process.
+OpenedData open_data(const PretrainOptions& options);
+
 /// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
 /// at hand, then the command line.
-/// Opens the data set. Throws UsageError for options that contradict each other.
-ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose = Purpose::kRun);
+/// Opens the data set by `open`, to which device, backend and timeout are known. Throws UsageError for options that contradict each other.
+ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose = Purpose::kRun,
+                                const OpenData& open = open_data);
 
 /// Whether a run may go on with another value of an option: one that does not change what is learned.
 bool may_change(const std::string& name);

@@ -86,7 +86,10 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   if (list_checkpoints(folder).empty()) return resumed;
   const auto checkpoint = read_checkpoint(folder, &resumed.skipped);
   const auto& data = checkpoint.training.at("data");
-  if (data.at("images") != dataset.size() || data.at("fingerprint") != hex(fingerprint)) {
+  // Runs of before the checksum of contents was part of the fingerprint go on by names and sizes, as they always did.
+  const auto& saved = data.at("fingerprint");
+  if (data.at("images") != dataset.size() ||
+      (saved != hex(fingerprint) && saved != hex(dataset.fingerprint_of_names()))) {
     std::string changes;
     try {
       changes = data::changes_since(file_list, dataset);

@@ -2,11 +2,13 @@
 #include <unlabel/data/check.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/shards.h>
+#include <unlabel/data/tar.h>
 
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -43,32 +45,90 @@ TEST(Check, TellsWhatIsBrokenAndWhatIsNotTaken) {
   for (const int threads : {1, 4}) {
     const auto report = check_data(folder.path(), {.threads = threads, .decode = {.max_pixels = 1000}});
     EXPECT_EQ(report.files, 29);
-    EXPECT_EQ(report.ok, 22);
+    EXPECT_EQ(report.ok, 20);
+    EXPECT_EQ(report.test, 0);
     const auto broken = by_path(report.broken), refused = by_path(report.refused);
-    ASSERT_EQ(broken.size(), 4u);
+    ASSERT_EQ(broken.size(), 5u);
     EXPECT_NE(broken.at("dog/cut.jpg").find("truncated"), std::string::npos);
     EXPECT_NE(broken.at("dog/text.png").find("not an image"), std::string::npos);
     EXPECT_NE(broken.at("dog/empty.png").find("empty"), std::string::npos);
     EXPECT_NE(broken.at("dead.png").find("No such file"), std::string::npos);
-    ASSERT_EQ(refused.size(), 3u);
-    EXPECT_NE(refused.at("large.png").find("40 x 30 pixels, more than 1000"), std::string::npos);
-    EXPECT_NE(refused.at("notes.txt").find("not an image"), std::string::npos);
-    EXPECT_NE(refused.at("empty.txt").find("empty"), std::string::npos);
+    EXPECT_NE(broken.at("large.png").find("40 x 30 pixels, more than 1000"), std::string::npos);
+    ASSERT_EQ(refused.size(), 4u);
+    EXPECT_EQ(refused.at("notes.txt"), "not an image, by its name");
+    EXPECT_EQ(refused.at("empty.txt"), "not an image, by its name");
+    EXPECT_NE(refused.at("dog/no-extension").find("a JPEG by its content"), std::string::npos);
+    EXPECT_NE(refused.at("dog/.hidden.jpg").find("hidden"), std::string::npos);
     for (std::size_t i = 1; i < report.broken.size(); ++i) EXPECT_LT(report.broken[i - 1].path, report.broken[i].path);
   }
   EXPECT_THROWS_WITH(check_data(folder / "nowhere"), UsageError, "there is no folder");
   EXPECT_THROWS_WITH(check_data(folder.path(), {.threads = 0}), UsageError, "at least 1");
 }
 
-TEST(Check, RefusesAHugeFileUnread) {
+TEST(Check, AHugeFileIsBrokenUnread) {
   const TempFolder folder;
   folder.write_image("a.png");
   folder.write("huge.jpg", std::string_view("\xff\xd8\xff"));
   fs::resize_file(folder / "huge.jpg", (std::uintmax_t{1} << 40));  // sparse
   const auto report = check_data(folder.path());
   EXPECT_EQ(report.ok, 1);
-  ASSERT_EQ(report.refused.size(), 1u);
-  EXPECT_EQ(report.refused[0].path, "huge.jpg");
+  ASSERT_EQ(report.broken.size(), 1u);
+  EXPECT_EQ(report.broken[0].path, "huge.jpg");
+}
+
+// What check counts as used is what the data set opens to, whatever the layout.
+TEST(Check, AgreesWithWhatIsOpened) {
+  const std::vector<std::vector<std::string>> layouts{
+      {"alps/1.png", "alps/.2.png", "beach/3.jpe", "test/4.png", "val/5.png"},
+      {"train/a/1.png", "train/b/2.jpg", "Valid/a/3.png", "unlabeled/4.png", "5.png"},
+      {"bottle/train/1.png", "bottle/test/2.png", "bottle/mask/3.png", "@eaDir/4.png", "cable/5.png"},
+      {"1.png", "2.jpe", "sub/3.jpg"},
+      {"test/1.png", "test/2.png"},
+      {"train/1.png", "train/Test/2.png", "val/train/3.png"}};
+  for (const auto& files : layouts) {
+    const TempFolder folder;
+    for (const auto& name : files) {
+      folder.write_image("image.png", 8, 8);
+      fs::create_directories(fs::path(folder / name).parent_path());
+      fs::rename(folder / "image.png", folder / name);
+    }
+    const auto report = check_data(folder.path());
+    std::int64_t train = 0, test = 0;
+    try {
+      train = open_dataset(folder.path(), Split::kTrain)->size();
+    } catch (const UsageError&) {  // none
+    }
+    if (has_test_images(folder.path())) test = open_dataset(folder.path(), Split::kTest)->size();
+    EXPECT_EQ(report.files, static_cast<std::int64_t>(files.size())) << files[0];
+    EXPECT_EQ(report.ok, train + test) << files[0];
+    EXPECT_EQ(report.test, test) << files[0];
+    EXPECT_EQ(report.ok + static_cast<std::int64_t>(report.refused.size()), report.files) << files[0];
+    EXPECT_TRUE(report.broken.empty());
+  }
+}
+
+TEST(Check, TheSameFileIsBrokenInAFolderAndInShards) {
+  const TempFolder folder, shards;
+  folder.write("a.jpg", "no image");
+  folder.write("b.png", "");
+  const auto of_folder = check_data(folder.path());
+  std::string tar;
+  for (const auto& [name, contents] : {std::pair("a.jpg", "no image"), std::pair("b.png", "")})
+    tar.append(tar_header(name, std::strlen(contents))).append(contents).append(tar_padding(std::strlen(contents)));
+  shards.write("0.tar", tar.append(tar_end()));
+  const auto of_shards = check_data("shards:" + shards.path());
+  for (const auto& report : {of_folder, of_shards}) {
+    EXPECT_EQ(report.files, 2);
+    EXPECT_EQ(report.ok, 0);
+    EXPECT_EQ(report.broken.size(), 2u);
+  }
+}
+
+TEST(Check, RefusesASpecWithoutSuchFiles) {
+  const TempFolder folder;
+  folder.write_image("a.png");
+  for (const char* kind : {"cifar10:", "idx:", "shards:"})
+    EXPECT_THROWS_WITH(check_data(kind + folder.path()), UsageError, folder.path());
 }
 
 TEST(Check, OpensTheFilesOfCifar) {

@@ -54,6 +54,16 @@ TEST(BinaryCifar10, ReadsRecords) {
   EXPECT_THROW(train->read(5, source), UsageError);
 }
 
+TEST(BinaryCifar10, FingerprintIsOfWhatTheFilesHold) {
+  const TempFolder folder;
+  const auto fingerprint = [&] { return open_cifar10(folder.path(), Split::kTrain)->fingerprint(); };
+  folder.write("data_batch_1.bin", records(0, 3));
+  const auto before = fingerprint();
+  EXPECT_EQ(fingerprint(), before);
+  folder.write("data_batch_1.bin", records(1, 3));
+  EXPECT_NE(fingerprint(), before) << "of the same name and size";
+}
+
 TEST(BinaryCifar10, TakesTheNamesAndTheArchivesFolder) {
   const TempFolder folder;
   folder.write("cifar-10-batches-bin/data_batch_1.bin", records(0, 1));

@@ -24,7 +24,7 @@ TEST(OpenDataset, FindsTheSplitsOfAFolder) {
   folder.write("b/1.jpg", "x");
   EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + ": 2 images, 2 classes");
   EXPECT_EQ(described(folder.path() + "//", Split::kTrain), "image folder " + folder.path() + ": 2 images, 2 classes");
-  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "looked for test/, val/ and validation/");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "looked for test/, val/, validation/");
   for (const std::string name : {"validation", "val", "test"}) {
     folder.write(name + "/x.jpg", "x");
     EXPECT_EQ(described(folder.path(), Split::kTest),
@@ -46,6 +46,46 @@ TEST(OpenDataset, TellsAClassNamedTrainFromASplit) {
   EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + ": 2 images, 2 classes");
   std::filesystem::create_directory(folder / "val");
   EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + folder.path() + "/train: 1 image, no labels");
+}
+
+TEST(OpenDataset, KnowsSplitsByTheirNamesInAnyCase) {
+  for (const std::string train : {"train", "Train", "training"})
+    for (const std::string test : {"Test", "valid", "val", "dev", "testing"}) {
+      const TempFolder folder;
+      for (const auto* split : {&train, &test})
+        for (const char* name : {"/cat/1.jpg", "/dog/1.jpg"}) folder.write(*split + name, "x");
+      folder.write(test + "/cat/2.jpg", "x");
+      EXPECT_EQ(described(folder.path(), Split::kTrain), "image folder " + (folder / train) + ": 2 images, 2 classes");
+      EXPECT_TRUE(has_test_images(folder.path()));
+      EXPECT_EQ(described(folder.path(), Split::kTest), "image folder " + (folder / test) + ": 3 images, 2 classes");
+      EXPECT_EQ(open_test_images(folder.path())->size(), 3);
+      EXPECT_TRUE(open_dataset(folder.path(), Split::kTrain)->notes().empty());
+    }
+}
+
+TEST(OpenDataset, TakesTheTestImagesThatHaveClasses) {
+  // ImageNet as it is published: train/ and val/ with a folder a class, test/ without.
+  const TempFolder folder;
+  for (const char* name : {"train/cat/1.jpg", "train/dog/1.jpg", "test/1.jpg", "val/cat/1.jpg", "val/dog/1.jpg"})
+    folder.write(name, "x");
+  auto test = open_dataset(folder.path(), Split::kTest);
+  EXPECT_EQ(test->description(), "image folder " + (folder / "val") + ": 2 images, 2 classes");
+  ASSERT_EQ(test->notes().size(), 1u);
+  EXPECT_NE(test->notes()[0].find("val/ is taken for the test images and not test/"), std::string::npos)
+      << test->notes()[0];
+  std::filesystem::remove_all(folder / "val/cat");
+  std::filesystem::remove_all(folder / "val/dog");
+  test = open_dataset(folder.path(), Split::kTest);
+  EXPECT_EQ(test->description(), "image folder " + (folder / "test") + ": 1 image, no labels");
+}
+
+TEST(OpenDataset, TellsWhatItLeavesOut) {
+  const TempFolder folder;
+  for (const char* name : {"alps/1.jpg", "beach/1.jpg", "test/1.jpg", "val/1.jpg"}) folder.write(name, "x");
+  const auto photos = open_dataset(folder.path(), Split::kTrain);
+  EXPECT_EQ(photos->class_names(), (std::vector<std::string>{"alps", "beach"}));
+  ASSERT_EQ(photos->notes().size(), 1u);
+  EXPECT_NE(photos->notes()[0].find("test/ and val/ of " + folder.path() + " are left out"), std::string::npos);
 }
 
 TEST(OpenDataset, PassesOverAnUnreadableFolderBesideTrain) {
@@ -157,6 +197,48 @@ TEST(OpenTestImages, NeverOpensTrainingImages) {
   EXPECT_EQ(open_test_images(folder.path())->name(0), "cat/2.jpg");
   EXPECT_EQ(open_test_images(folder / "val")->name(0), "cat/2.jpg") << "the test images themselves";
   EXPECT_THROWS_WITH(open_test_images(folder / "none"), UsageError, "there is no folder");
+}
+
+TEST(OpenIndexed, IsTheSameDataSetWithoutAListing) {
+  const TempFolder here, there;
+  for (const auto* at : {&here, &there})
+    for (int i = 0; i < 40; ++i)
+      at->write(concat("train/", i % 3 ? "a/" : "b/", i, i % 5 ? ".jpg" : "\xff\n.jpg"),
+                std::string(static_cast<std::size_t>(i), 'x'));
+  std::filesystem::create_symlink("nowhere", here / "train/b/z.jpg");
+  std::filesystem::create_symlink("nowhere", there / "train/b/z.jpg");
+  here.write("val/a/1.jpg", "x");
+  const auto listed = open_dataset(here.path(), Split::kTrain);
+  const auto index = listed->index();
+  EXPECT_LT(index.size(), 2000u);
+  there.write("train/a/one more.jpg", "x");  // what is not in the list is not seen
+  const auto indexed = open_indexed(there.path(), Split::kTrain, index);
+  ASSERT_EQ(indexed->size(), 41);
+  EXPECT_EQ(indexed->fingerprint(), listed->fingerprint());
+  EXPECT_EQ(indexed->class_names(), listed->class_names());
+  for (std::int64_t i = 0; i < indexed->size(); ++i) {
+    EXPECT_EQ(indexed->name(i), listed->name(i));
+    EXPECT_EQ(indexed->label(i), listed->label(i));
+  }
+  augment::Source source;
+  indexed->read(1, source);
+  EXPECT_EQ(source.bytes.size(), std::filesystem::file_size(there / ("train/" + indexed->name(1))));
+  EXPECT_EQ(open_indexed("folder:" + here.path(), Split::kTrain, "")->size(), 41) << "without an index it is opened";
+}
+
+TEST(OpenIndexed, NoticesOtherFilesInASample) {
+  const TempFolder folder;
+  for (int i = 100; i < 200; ++i) folder.write(concat(i, ".jpg"), "x");
+  const auto index = open_dataset(folder.path(), Split::kTrain)->index();
+  const auto open = [&] { open_indexed(folder.path(), Split::kTrain, index); };
+  open();
+  std::filesystem::remove(folder / "199.jpg");
+  EXPECT_THROWS_WITH(open(), MismatchError, "199.jpg is missing");
+  folder.write("199.jpg", "xyz");
+  EXPECT_THROWS_WITH(open(), MismatchError, "199.jpg has 3 bytes, and not 1");
+  EXPECT_THROWS_WITH(open_indexed(folder / "none", Split::kTrain, index), UsageError, "there is no folder");
+  for (const auto& damaged : {index.substr(0, index.size() - 3), index.substr(0, 4), std::string(100, '\xff')})
+    EXPECT_THROW(open_indexed(folder.path(), Split::kTrain, damaged), Error);
 }
 
 TEST(SurveySizes, ReadsTheStartOfLargeFilesWhereThatIsEnough) {

@@ -18,7 +18,7 @@ TEST(FileList, SaysWhatHasChanged) {
   const auto list = folder / "files.gz";
   write_file_list(list, *open_image_folder(folder.path()));
   const auto changes = [&] { return changes_since(list, *open_image_folder(folder.path())); };
-  EXPECT_EQ(changes(), "nothing, by names and sizes");
+  EXPECT_EQ(changes(), "no name and no size, but what the files hold");
   folder.write("a/2.jpg", "1234567");
   EXPECT_EQ(changes(), "1 file has another size (a/2.jpg: 7 bytes, it had 5)");
   fs::remove(folder / "a/1.jpg");

@@ -143,6 +143,41 @@ TEST(Idx, RefusesDamagedAndBottomlessCompression) {
   EXPECT_THROWS_WITH(open_idx(folder.path(), Split::kTrain), UsageError, "more than the file can");
 }
 
+TEST(Idx, RefusesWhatShrinksTooMuch) {
+  const TempFolder folder;
+  const std::string name = std::string(kImages) + ".gz";
+  // 128 MiB of zeros in 130 kB.
+  auto bytes = idx({128, 1024, 1024}, Bytes(std::size_t{128} << 20));
+  folder.write(name, gzip(bytes));
+  EXPECT_THROWS_WITH(open_idx(folder.path(), Split::kTrain), UsageError, "holds 128 MiB in");
+  // A small one does no harm, and the same plain is what it says.
+  folder.write(name, gzip(idx({32, 1024, 1024}, Bytes(std::size_t{32} << 20))));
+  EXPECT_EQ(open_idx(folder.path(), Split::kTrain)->size(), 32);
+  folder.write(kImages, bytes);
+  EXPECT_EQ(open_idx(folder.path(), Split::kTrain)->size(), 128);
+}
+
+TEST(Idx, FingerprintIsOfWhatTheFilesHold) {
+  const TempFolder folder, other;
+  for (const auto* at : {&folder, &other}) {
+    at->write(kImages, idx({4, 2, 3}, counted(24)));
+    at->write(kLabels, idx({4}, {0, 1, 2, 0}));
+  }
+  const auto fingerprint = [](const TempFolder& at) { return open_idx(at.path(), Split::kTrain)->fingerprint(); };
+  EXPECT_EQ(fingerprint(folder), fingerprint(other));
+  auto pixels = counted(24);
+  pixels[13] ^= 1;
+  other.write(kImages, idx({4, 2, 3}, pixels));
+  EXPECT_NE(fingerprint(folder), fingerprint(other)) << "one pixel";
+  EXPECT_EQ(open_idx(folder.path(), Split::kTrain)->fingerprint_of_names(),
+            open_idx(other.path(), Split::kTrain)->fingerprint_of_names());
+  other.write(kImages, idx({4, 3, 2}, counted(24)));
+  EXPECT_NE(fingerprint(folder), fingerprint(other)) << "turned";
+  other.write(kImages, idx({4, 2, 3}, counted(24)));
+  other.write(kLabels, idx({4}, {0, 1, 0, 2}));
+  EXPECT_NE(fingerprint(folder), fingerprint(other)) << "two labels";
+}
+
 TEST(Idx, RefusesLabelsThatDoNotBelong) {
   const TempFolder folder;
   folder.write(kImages, idx({4, 2, 3}, counted(24)));

@@ -1,13 +1,16 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/image_folder.h>
 
+#include "../refusal.h"
 #include "temp_folder.h"
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <exception>
 #include <filesystem>
 #include <memory>
@@ -47,17 +50,99 @@ TEST(ImageFolder, OrdersPathsAndClassesByTheirBytes) {
 
 TEST(ImageFolder, TakesImagesOnly) {
   const TempFolder folder;
-  for (const char* name :
-       {"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm", "j.pbm", "k.PnM"})
+  for (const char* name : {"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm", "j.pbm",
+                           "k.PnM", "l.jfif", "m.JPE", "n.jif"})
     folder.write(name, "x");
   for (const char* name :
-       {".hidden.jpg", ".cache/x.jpg", "notes.txt", "jpg", "x.jpg.part", "y.jpgg", "sub/._x.jpg", "z.gif"})
+       {".hidden.jpg", ".cache/x.jpg", "notes.txt", "jpg", "x.jpg.part", "y.jpgg", "sub/._x.jpg", "z.gif",
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "sub/@eaDir/b.jpg", "#recycle/gone.jpg", "__MACOSX/a.jpg"})
     folder.write(name, "x");
   fs::create_directories(folder / "folder.jpg");
   ASSERT_EQ(mkfifo((folder / "pipe.jpg").c_str(), 0600), 0);
   const auto dataset = open_image_folder(folder.path());
   EXPECT_EQ(names(*dataset), (Names{"a.jpg", "b.jpeg", "c.png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.ppm", "i.pgm",
-                                    "j.pbm", "k.PnM"}));
+                                    "j.pbm", "k.PnM", "l.jfif", "m.JPE", "n.jif"}));
+}
+
+TEST(ImageFolder, TellsOnceWhatLooksLikeAnImageAndIsPassedOver) {
+  const TempFolder folder;
+  folder.write("a/1.jpg", "x");
+  folder.write("a/notes.txt", "x");
+  EXPECT_TRUE(open_image_folder(folder.path())->notes().empty());
+  for (const char* name : {"b/2.heic", "a/3.AVIF", "a/4.gif", ".cache/5.heic", "a/@eaDir/6.heic"})
+    folder.write(name, "x");
+  auto notes = open_image_folder(folder.path())->notes();
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_EQ(notes[0],
+            "3 files that look like images are (a/3.AVIF ...) passed over, since such formats are not read; unlabel "
+            "check lists them");
+  EXPECT_NE(notes[1].find("1 folder (a/@eaDir/) of thumbnails"), std::string::npos) << notes[1];
+  folder.write_image("c/named.png");
+  fs::rename(folder / "c/named.png", folder / "c/0a1b2c");
+  notes = open_image_folder(folder.path())->notes();
+  ASSERT_EQ(notes.size(), 3u);
+  EXPECT_NE(notes[1].find("c/0a1b2c is one by its content"), std::string::npos) << notes[1];
+}
+
+TEST(ImageFolder, OfASplitFurtherDownTakesTheTrainingImages) {
+  const TempFolder folder;
+  for (const char* name : {"bottle/train/good/1.jpg", "bottle/test/good/2.jpg", "bottle/test/broken/3.jpg",
+                           "bottle/ground_truth/broken/3.png", "bottle/preview.jpg", "cable/Train/4.jpg",
+                           "cable/Val/5.jpg", "nut/6.jpg", "nut/test/7.jpg"})
+    folder.write(name, "x");
+  const auto images = open_image_folder(folder.path());
+  EXPECT_EQ(names(*images), (Names{"bottle/train/good/1.jpg", "cable/Train/4.jpg", "nut/6.jpg", "nut/test/7.jpg"}));
+  const auto notes = images->notes();
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_NE(notes[0].find("2 folders (bottle/ ...) with one for training and one for testing"), std::string::npos)
+      << notes[0];
+  EXPECT_NE(notes[1].find("1 folder (nut/test/) named as test images is taken"), std::string::npos) << notes[1];
+}
+
+TEST(ImageFolder, WithoutImagesSaysWhatIsThereAndWhatIsTaken) {
+  const auto refusal_of = [](const std::vector<std::string>& files) {
+    const TempFolder folder;
+    for (const auto& name : files) folder.write(name, "x");
+    return unlabel::refusal<UsageError>([&] { open_image_folder(folder.path()); });
+  };
+  const std::vector<std::pair<std::vector<std::string>, std::string>> layouts{
+      {{"a-0.tar", "a-1.tar"}, "there are 2 tar archives (a-0.tar ...): shards:DIR reads them"},
+      {{"a.tar.gz"}, "1 compressed archive (a.tar.gz): unpack them first"},
+      {{"train_X.bin", "unlabeled_X.bin"}, "2 binary files of STL-10"},
+      {{"cifar-10-batches-py/data_batch_1", "cifar-10-batches-py/batches.meta"}, "2 files of CIFAR for Python"},
+      {{"labels.csv"}, "1 table or list (labels.csv): lists are not read; give the folder"},
+      {{"a.parquet"}, "1 file of another data format"},
+      {{"1.heic", "2.HEIC"}, "2 images in formats that are not read (1.heic ...): convert them"},
+      {{".hidden/1.jpg"}, "there is 1 hidden file (.hidden/1.jpg)"},
+      {{}, "it is empty"}};
+  for (const auto& [files, text] : layouts) {
+    const auto refused = refusal_of(files);
+    EXPECT_NE(refused.find(text), std::string::npos) << refused;
+    EXPECT_NE(refused.find("Taken are folders of images (.jpg .jpeg .jpe"), std::string::npos) << refused;
+  }
+}
+
+// As unpacking an archive does whose times are all the same: the folder's own time is set back too. A listing kept from before would not
+// show it; of this many files there was one.
+TEST(CiImageFolder, SeesAFileThatCameWithAnOldTime) {
+  const TempFolder folder, cache;
+  ::setenv("UNLABEL_CACHE", cache.path().c_str(), 1);
+  const auto touch = [&](const std::string& name) {
+    ::close(::open((folder / name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+  };
+  for (const char* name : {"a", "b"}) fs::create_directory(folder / name);
+  for (int i = 0; i < 10'000; ++i)
+    for (const char* name : {"a/", "b/"}) touch(name + std::to_string(i) + ".jpg");
+  const auto then = fs::file_time_type::clock::now() - std::chrono::hours(24);
+  const auto set_back = [&] {
+    for (const std::string name : {"/a", "/b", ""}) fs::last_write_time(folder.path() + name, then);
+  };
+  set_back();
+  EXPECT_EQ(open_image_folder(folder.path())->size(), 20'000);
+  touch("a/more.jpg");
+  set_back();
+  EXPECT_EQ(open_image_folder(folder.path())->size(), 20'001);
+  ::unsetenv("UNLABEL_CACHE");
 }
 
 TEST(ImageFolder, HasNoLabelsUnlessEveryImageIsInOneOfTwoFolders) {

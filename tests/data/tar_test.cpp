@@ -109,6 +109,20 @@ TEST(Tar, RefusesWhatIsDamaged) {
   }
 }
 
+TEST(Tar, RefusesWhatComesAfterItsEnd) {
+  const std::string one = archive_of({{"a.jpg", "a"}}), two = archive_of({{"b.jpg", "b"}});
+  const auto refusal = [](const std::string& bytes) { return unlabel::refusal<Error>([&] { members_of(bytes); }); };
+  EXPECT_EQ(refusal(one + std::string(10240, '\0')), "(accepted)") << "padded with zeros";
+  EXPECT_EQ(refusal(one + std::string(100, '\0')), "(accepted)");
+  EXPECT_NE(refusal(one + two).find(concat("more comes after its end, from byte ", one.size())), std::string::npos)
+      << refusal(one + two);
+  EXPECT_NE(refusal(one + std::string(200'000, '\0') + "x"), "(accepted)");
+  EXPECT_NE(refusal(one.substr(0, one.size() - kTarBlock) + two).find("more comes after its end"), std::string::npos)
+      << "one zero block between";
+  EXPECT_NE(refusal(one.substr(0, one.size() - kTarBlock)).find("a single zero block"), std::string::npos);
+  EXPECT_NE(refusal(one.substr(0, one.size() - 1)), "(accepted)");
+}
+
 TEST(Tar, LiesAboutSizesAndNamesAreFound) {
   // Headers with right checksums, but hostile contents.
   const auto with_size = [](std::string_view size_field, char type) {

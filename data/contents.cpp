@@ -1,0 +1,126 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/image_files.h>
+#include <unlabel/data/contents.h>
+#include <unlabel/data/folder_walk.h>
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <string_view>
+#include <vector>
+
+namespace unlabel::data {
+
+namespace {
+
+/// Files of other tools and other layouts, by their names.
+struct Kind {
+  const char *one, *several;
+  const char* advice;  ///< after a colon
+  std::vector<std::string_view> names;
+  std::vector<std::string_view> endings;
+};
+
+const std::vector<Kind>& kinds() {
+  static const std::vector<Kind> all{
+      {"tar archive",
+       "tar archives", "shards:DIR reads them", {}, {".tar"}},
+      {"compressed archive",
+       "compressed archives",
+       "unpack them first",
+       {},
+       {".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip", ".7z", ".rar"}},
+      {"binary file of STL-10",
+       "binary files of STL-10",
+       "they are not read; save their images as PNG",
+       {"train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "unlabeled_X.bin"},
+       {}},
+      {"file of CIFAR for Python",
+       "files of CIFAR for Python",
+       "they are not read; fetch cifar-10-binary.tar.gz",
+       {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch", "batches.meta",
+        "train", "test", "meta"},
+       {}},
+      {"binary file of CIFAR-100",
+       "binary files of CIFAR-100",
+       "they are not read; save their images as PNG",
+       {"train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt"},
+       {}},
+      {"table or list",
+       "tables and lists",
+       "lists are not read; give the folder that holds the images",
+       {},
+       {".csv", ".tsv", ".jsonl", ".json", ".txt", ".lst"}},
+      {"file of another data format",
+       "files of other data formats",
+       "they are not read; save their images as files, or as tar archives by WebDataset's convention",
+       {"data.mdb"},
+       {".parquet", ".arrow", ".tfrecord", ".tfrecords", ".h5", ".hdf5", ".npz", ".npy", ".mat", ".lmdb", ".rec",
+        ".beton", ".pkl", ".pickle", ".pt", ".pth"}},
+  };
+  return all;
+}
+
+bool is_of(const Kind& kind, std::string_view name) {
+  std::string lower(name);
+  std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; });
+  return std::ranges::find(kind.names, name) != kind.names.end() ||
+         std::ranges::any_of(kind.endings, [&](auto ending) { return lower.ends_with(ending); });
+}
+
+}  // namespace
+
+std::string describe_contents(const std::string& directory) {
+  const FolderWalk walk(directory, {.all = true});
+  std::vector<Examples> found(kinds().size());
+  Examples foreign, unnamed, others, hidden, system, left_out;
+  for (const auto& entry : walk.entries) {
+    const std::string_view path = walk.path(entry);
+    switch (entry.belongs) {
+      case Belongs::kYes:
+        break;
+      case Belongs::kForeignImage:
+        foreign.add(path);
+        break;
+      case Belongs::kHidden:
+        hidden.add(path);
+        break;
+      case Belongs::kSystem:
+        system.add(path);
+        break;
+      case Belongs::kLeftOut:
+        left_out.add(path);
+        break;
+      case Belongs::kOtherName: {
+        const auto kind =
+            std::ranges::find_if(kinds(), [&](const Kind& k) { return is_of(k, path.substr(path.rfind('/') + 1)); });
+        if (kind != kinds().end())
+          found[static_cast<std::size_t>(kind - kinds().begin())].add(path);
+        else if (unnamed.count == 0 && begins_like_image(walk.root_fd.get(), walk.path(entry)))
+          unnamed.add(path);
+        else
+          others.add(path);
+      }
+    }
+  }
+  std::string text;
+  const auto tell = [&](const Examples& files, const char* one, const char* several, const char* advice) {
+    if (files.count == 0) return;
+    const char* begin = !text.empty() ? ", " : files.count == 1 ? "there is " : "there are ";
+    text += concat(begin, files.text(one, several), *advice ? ": " : "", advice);
+  };
+  for (std::size_t i = 0; i < found.size(); ++i) tell(found[i], kinds()[i].one, kinds()[i].several, kinds()[i].advice);
+  tell(foreign, "image in a format that is not read", "images in formats that are not read",
+       "convert them to JPEG or PNG");
+  tell(unnamed, "image by its content", "images by their content", "name such files .jpg, .png ...");
+  tell(left_out, "file in folders that are left out", "files in folders that are left out", "");
+  tell(hidden, "hidden file", "hidden files", "");
+  tell(system, "file of thumbnails or deleted ones", "files of thumbnails or deleted ones", "");
+  tell(others, "other file", "other files", "");
+  if (text.empty()) text = "it is empty";
+  return concat(
+      text, ". Taken are folders of images (", augment::image_extension_list(),
+      "), CIFAR-10's data_batch_1.bin ..., IDX files (train-images-idx3-ubyte) and, as shards:DIR, tar archives");
+}
+
+}  // namespace unlabel::data

@@ -1,0 +1,83 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/shared_data.h>
+
+#include "../data/temp_folder.h"
+#include "rank_threads.h"
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+
+namespace unlabel::launch {
+namespace {
+
+using data::Split;
+using data::TempFolder;
+
+/// The same 40 images in a place for each of three ranks.
+class OpenOnAllRanks : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const auto& place : places)
+      for (int i = 10; i < 50; ++i)
+        place.write(concat("train/", i % 2 ? "a/" : "b/", i, ".jpg"), std::string_view("xyz"));
+  }
+  void open(const std::function<void(int rank, const data::Dataset&)>& look) {
+    run_gloo_ranks(3, [&](const std::shared_ptr<const ssl::Group>& group) {
+      const auto rank = group->rank();
+      look(rank, *open_on_all_ranks(places[static_cast<std::size_t>(rank)].path(), Split::kTrain, *group, 60));
+    });
+  }
+  const std::array<TempFolder, 3> places;
+};
+
+TEST_F(OpenOnAllRanks, TheFirstRankListsForAll) {
+  places[1].write("train/a/more.jpg", std::string_view("not in the list, so never seen"));
+  const auto fingerprint = data::open_dataset(places[0].path(), Split::kTrain)->fingerprint();
+  std::atomic<int> same = 0;
+  open([&](int, const data::Dataset& dataset) {
+    same += dataset.size() == 40 && dataset.fingerprint() == fingerprint && dataset.class_names().size() == 2;
+  });
+  EXPECT_EQ(same, 3);
+}
+
+TEST_F(OpenOnAllRanks, OtherFilesOfARankAreRefusedOnAll) {
+  std::filesystem::remove(places[2] / "train/b/48.jpg");  // the last of the list
+  std::atomic<int> refused = 0;
+  run_gloo_ranks(3, [&](const std::shared_ptr<const ssl::Group>& group) {
+    try {
+      open_on_all_ranks(places[static_cast<std::size_t>(group->rank())].path(), Split::kTrain, *group, 60);
+    } catch (const MismatchError& error) {
+      refused += std::string(error.what()).find("rank 2 has other data than rank 0: ") == 0;
+    }
+  });
+  EXPECT_EQ(refused, 3);
+}
+
+TEST_F(OpenOnAllRanks, WhatTheFirstRankCannotOpenIsToldOnAll) {
+  std::atomic<int> refused = 0;
+  run_gloo_ranks(3, [&](const std::shared_ptr<const ssl::Group>& group) {
+    try {
+      open_on_all_ranks(group->rank() == 0 ? places[0] / "nowhere" : places[1].path(), Split::kTrain, *group, 60);
+    } catch (const UsageError& error) {
+      refused += std::string(error.what()).find("there is no folder") == 0;
+    }
+  });
+  EXPECT_EQ(refused, 3);
+}
+
+TEST_F(OpenOnAllRanks, FilesThatAreReadWholeAreOpenedByEachRank) {
+  using namespace std::literals;
+  for (std::size_t rank = 0; rank < 3; ++rank)
+    places[rank].write("idx/train-images-idx3-ubyte", "\0\0\10\3\0\0\0\1\0\0\0\1\0\0\0\1"s + static_cast<char>(rank));
+  std::array<std::uint64_t, 3> fingerprints{};
+  run_gloo_ranks(3, [&](const std::shared_ptr<const ssl::Group>& group) {
+    const auto rank = static_cast<std::size_t>(group->rank());
+    fingerprints[rank] = open_on_all_ranks(places[rank] / "idx", Split::kTrain, *group, 60)->fingerprint();
+  });
+  EXPECT_NE(fingerprints[0], fingerprints[1]) << "for pretrain to compare";
+  EXPECT_NE(fingerprints[0], fingerprints[2]);
+}
+
+}  // namespace
+}  // namespace unlabel::launch
