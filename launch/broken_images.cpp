@@ -1,15 +1,25 @@
 #include <unlabel/augment/json_line.h>
 #include <unlabel/launch/broken_images.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 namespace unlabel::launch {
 
-BrokenImages::BrokenImages(std::int64_t images, double budget) : most_(budget * static_cast<double>(images)) {}
+namespace {
+constexpr double kShare = 0.01, kFew = 10, kShareOfFew = 0.25;
+}
+
+BrokenImages::BrokenImages(std::int64_t images, std::optional<double> budget) {
+  const auto all = static_cast<double>(images);
+  const auto most = budget ? *budget * all : std::max(kShare * all, std::min(kFew, kShareOfFew * all));
+  most_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(most)));
+}
 
 bool BrokenImages::take(std::int64_t index) {
   indices_.insert(index);
-  return static_cast<double>(indices_.size()) < most_;
+  return count() < most_;
 }
 
 std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const std::vector<data::Replacement>& mine,

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -14,11 +15,14 @@ namespace unlabel::launch {
 /// Which images of a data set have turned out to be broken: the same on every rank, and kept over resumes, so that all stop together.
 class BrokenImages {
  public:
-  /// The run is to end when this share of `images` is broken; at least one.
-  BrokenImages(std::int64_t images, double budget);
+  /// The run is to end when this share of `images` is broken; at least one. Without a share it is a hundredth, but not fewer than ten, or
+  /// than a quarter of fewer than 40 images: a single bad file ends no run of sixty.
+  BrokenImages(std::int64_t images, std::optional<double> budget);
 
   /// Takes down one of these. False when it is one too many.
   bool take(std::int64_t index);
+  /// As many end the run.
+  std::int64_t most() const { return most_; }
   std::int64_t count() const { return static_cast<std::int64_t>(indices_.size()); }
 
   /// For the checkpoint.
@@ -26,7 +30,7 @@ class BrokenImages {
   void load_state(const nlohmann::json& state) { indices_ = state.get<std::set<std::int64_t>>(); }
 
  private:
-  double most_;
+  std::int64_t most_;
   std::set<std::int64_t> indices_;
 };
 

@@ -117,12 +117,11 @@ void StepJournal::take_replacements(const MadeStep& made) {
                                     "); another image takes its place. All such are in ", options.out,
                                     "/replaced.jsonl"));
     if (!broken_.take(object.at("index").get<std::int64_t>()))
-      throw MismatchError("too many broken images: ", broken_.count(), " of ", setting_.images,
-                          ", and --health.broken-budget is ", options.health.broken_budget, "; the last is ", name,
-                          " (", reason, "), all are in ", options.out,
-                          "/replaced.jsonl. A larger --health.broken-budget goes on", kept(),
-                          ". Data in which they are mended or removed is another data set: start anew with it, --init ",
-                          options.out, " to begin from what was learned");
+      throw MismatchError("too many broken images: ", broken_.count(), " of ", setting_.images, ", and ",
+                          broken_.most(), " end a run (--health.broken-budget); the last is ", name, " (", reason,
+                          "), all are in ", options.out, "/replaced.jsonl. A larger --health.broken-budget goes on",
+                          kept(), ". Data in which they are mended or removed is another data set: start anew with it",
+                          kept().empty() ? "" : concat(", --init ", options.out, " to begin from what was learned"));
   }
 }
 

@@ -188,5 +188,15 @@ TEST(BrokenImages, EndAtTheirShare) {
   EXPECT_FALSE(BrokenImages(50, 0.01).take(3)) << "one of 50 is more than a hundredth";
 }
 
+TEST(BrokenImages, AFewEndNoRunUnlessAShareIsGiven) {
+  // As many end a run: a hundredth, but ten at least, or a quarter of fewer than 40.
+  for (const auto& [images, most] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+           {2, 1}, {15, 4}, {60, 10}, {91, 10}, {1000, 10}, {5000, 50}}) {
+    BrokenImages broken(images, std::nullopt);
+    for (std::int64_t i = 1; i < most; ++i) EXPECT_TRUE(broken.take(i)) << i << " of " << images;
+    EXPECT_FALSE(broken.take(0)) << most << " of " << images;
+  }
+}
+
 }  // namespace
 }  // namespace unlabel::launch
