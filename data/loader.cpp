@@ -20,56 +20,57 @@ namespace {
 constexpr std::int64_t kMaxBrokenInARow = 100;
 constexpr std::align_val_t kAlignment{64};
 
+std::shared_ptr<void> plain_memory(std::size_t bytes) {
+  return {::operator new(bytes, kAlignment), [](void* memory) { ::operator delete(memory, kAlignment); }};
+}
+
 /// Memory of views by size. Lives as long as the loader or any pointer that it gave out; only the loader's end empties
 /// it.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
-  explicit Pool(std::size_t keep) : keep_(keep) {}
-  ~Pool() { close(); }
+  Pool(std::size_t keep, Allocate allocate)
+      : allocate_(allocate ? std::move(allocate) : Allocate(&plain_memory)), keep_(keep) {}
 
   std::shared_ptr<float[]> take(std::size_t size) {
-    float* memory = nullptr;
+    std::shared_ptr<void> memory;
     {
       const std::lock_guard lock(mutex_);
       if (auto& free = free_[size]; !free.empty()) {
-        memory = free.back();
+        memory = std::move(free.back());
         free.pop_back();
         --kept_;
       }
     }
-    if (!memory) memory = static_cast<float*>(::operator new(size * sizeof(float), kAlignment));
-    return {memory, [pool = shared_from_this(), size](float* p) { pool->give_back(p, size); }};
+    if (!memory) memory = allocate_(size * sizeof(float));
+    auto* first = static_cast<float*>(memory.get());
+    return {first, [pool = shared_from_this(), memory = std::move(memory), size](float*) mutable {
+              pool->give_back(std::move(memory), size);
+            }};
   }
 
   void close() {
     const std::lock_guard lock(mutex_);
     keep_ = kept_ = 0;
-    for (auto& [size, free] : free_) {
-      for (auto* memory : free) ::operator delete(memory, kAlignment);
-    }
     free_.clear();
   }
 
  private:
-  void give_back(float* memory, std::size_t size) noexcept {
+  /// What is not kept goes back to where it came from.
+  void give_back(std::shared_ptr<void> memory, std::size_t size) noexcept {
     const std::lock_guard lock(mutex_);
     if (kept_ == keep_) drop_one_unlike(size);
-    if (kept_ < keep_) {
-      try {
-        free_[size].push_back(memory);
-        ++kept_;
-        return;
-      } catch (const std::bad_alloc&) {
-      }
+    if (kept_ == keep_) return;
+    try {
+      free_[size].push_back(std::move(memory));
+      ++kept_;
+    } catch (const std::bad_alloc&) {
     }
-    ::operator delete(memory, kAlignment);
   }
 
   /// Sizes change with the batch size; the memory of former ones must not keep that of today's out.
   void drop_one_unlike(std::size_t size) {
     for (auto& [other, free] : free_) {
       if (other == size || free.empty()) continue;
-      ::operator delete(free.back(), kAlignment);
       free.pop_back();
       --kept_;
       return;
@@ -77,7 +78,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   }
 
   std::mutex mutex_;
-  std::map<std::size_t, std::vector<float*>> free_;
+  const Allocate allocate_;
+  std::map<std::size_t, std::vector<std::shared_ptr<void>>> free_;
   std::size_t keep_, kept_ = 0;
 };
 
@@ -111,14 +113,15 @@ struct Scratch {
 
 struct Loader::Impl {
   Impl(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
-      : dataset_(std::move(dataset)), crops_(std::move(crops)), options_(options) {
+      : dataset_(std::move(dataset)), crops_(std::move(crops)), options_(std::move(options)) {
     if (!dataset_ || dataset_->size() < 1) throw UsageError("the data set is empty; there is nothing to load");
     if (crops_.views() < 1) throw UsageError("there are no views; give at least one crop");
     if (options_.threads < 0) throw UsageError("loader threads ", options_.threads, "; use 0 (none) or more");
     if (options_.prefetch < 1) throw UsageError("loader prefetch ", options_.prefetch, "; use at least 1 batch");
     for (int v = 0; v < crops_.views(); ++v) shapes_.push_back(crops_.shape(v));
     // One batch more than are read ahead: the one that the caller has just dropped.
-    pool_ = std::make_shared<Pool>(shapes_.size() * (static_cast<std::size_t>(options_.prefetch) + 1));
+    pool_ =
+        std::make_shared<Pool>(shapes_.size() * (static_cast<std::size_t>(options_.prefetch) + 1), options_.allocate);
   }
 
   ~Impl() {
@@ -279,7 +282,7 @@ struct Loader::Impl {
 };
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(crops), options)) {}
+    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(crops), std::move(options))) {}
 
 Loader::~Loader() = default;
 

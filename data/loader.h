@@ -4,7 +4,9 @@
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/sampler.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,19 +33,23 @@ struct HostBatch {
   std::vector<Replacement> replacements;        ///< broken samples of this batch, in the order of its rows
 };
 
+/// Gives `bytes` bytes of the host's memory, aligned to 64; they go back when the last pointer is dropped, by whatever thread.
+using Allocate = std::function<std::shared_ptr<void>(std::size_t bytes)>;
+
 struct LoaderOptions {
   std::uint64_t seed = 0;         ///< of the views
   int threads = 2;                ///< decoding threads; 0: decode in next()
   int prefetch = 2;               ///< finished or growing batches ahead of the consumer; bounds the memory
   augment::DecodeOptions decode;  ///< how files become pixels
+  Allocate allocate;  ///< memory of views; by default plain memory. For a device: pinned_memory (device_copy.h)
 };
 
 /// Reads, decodes and augments ahead of training. Batches come in order and are bit-equal whatever the number of
 /// threads is: workers take single samples, decode each once for all its crops, and write straight into the batch.
 ///
 /// Memory: at most `prefetch` batches are finished or growing beside those that the caller holds. The memory of a
-/// batch's views goes back to the loader when the last pointer to it is dropped, and is used again; it may be held
-/// longer than the loader lives.
+/// batch's views goes back to the loader when the last pointer to it is dropped, and is written again; so a copy to a device
+/// that the host does not wait for must hold it until it is done (BatchCopier). It may be held longer than the loader lives.
 ///
 /// A sample that cannot be read or decoded (Error) is replaced by the next usable one in the data set's order, which is
 /// i + 1, i + 2, ... modulo N, under the key of i, so that every rank and every resume does the same; it is reported in

@@ -335,6 +335,63 @@ TEST(Loader, MemoryIsUsedAgainAndOutlivesTheLoader) {
   std::thread([batch = std::move(last)]() mutable { batch.reset(); }).join();
 }
 
+/// Memory that knows how much of it is out.
+struct Counted {
+  std::set<const void*> live, all;
+  std::mutex mutex;
+
+  bool is_out(const void* memory) {
+    const std::lock_guard lock(mutex);
+    return live.contains(memory);
+  }
+  Allocate allocate() {
+    return [this](std::size_t bytes) -> std::shared_ptr<void> {
+      void* memory = ::operator new (bytes, std::align_val_t{64});
+      const std::lock_guard lock(mutex);
+      live.insert(memory);
+      all.insert(memory);
+      return {memory, [this](void* p) {
+                const std::lock_guard ending(mutex);
+                live.erase(p);
+                ::operator delete (p, std::align_val_t{64});
+              }};
+    };
+  }
+};
+
+TEST(Loader, TakesTheMemoryOfViewsFromWhereItIsToldAndGivesAllOfItBack) {
+  Counted counted;
+  auto options = with_threads(2, 2);
+  options.allocate = counted.allocate();
+  std::optional<HostBatch> last;
+  {
+    Loader loader(std::make_shared<FakeDataset>(64), crops(), options);
+    Loader plain(std::make_shared<FakeDataset>(64), crops(), with_threads(0));
+    for (auto* each : {&loader, &plain}) each->start(Sampler(64, 4, 1), 0, 0, 16);
+    while (auto batch = loader.next()) {
+      expect_equal(*batch, *plain.next());
+      for (const auto& view : batch->views) EXPECT_TRUE(counted.is_out(view.get()));
+      last = std::move(batch);
+    }
+    EXPECT_EQ(counted.live.size(), counted.all.size()) << "what has been taken is used again";
+    // Three views of two batches read ahead, of the one just handed out and of the one that `last` still holds.
+    EXPECT_LE(counted.all.size(), 3u * 4);
+  }
+  EXPECT_EQ(counted.live.size(), 3u) << "what is held outlives the loader";
+  last.reset();
+  EXPECT_TRUE(counted.live.empty());
+}
+
+TEST(Loader, TellsOfMemoryThatCannotBeHad) {
+  for (const int threads : {0, 2}) {
+    auto options = with_threads(threads);
+    options.allocate = [](std::size_t) -> std::shared_ptr<void> { throw std::bad_alloc(); };
+    Loader loader(std::make_shared<FakeDataset>(8), crops(), options);
+    loader.start(Sampler(8, 4, 1), 0, 0, 2);
+    EXPECT_THROW(loader.next(), std::bad_alloc);
+  }
+}
+
 TEST(Loader, CountsTheTimeItMakesTheCallerWait) {
   const auto dataset = std::make_shared<FakeDataset>(4);
   dataset->on_read = [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); };

@@ -1,0 +1,86 @@
+#include <unlabel/data/collate.h>
+#include <unlabel/data/device_copy.h>
+
+#include <ATen/Context.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/types.h>
+
+#include <deque>
+#include <exception>
+#include <optional>
+#include <utility>
+
+namespace unlabel::data {
+
+Allocate pinned_memory(at::Device device) {
+  if (device.is_cpu()) return {};
+  auto* const allocator = at::globalContext().getPinnedMemoryAllocator(device.type());
+  return [allocator](std::size_t bytes) -> std::shared_ptr<void> {
+    auto memory = std::make_shared<c10::DataPtr>(allocator->allocate(bytes));
+    return {memory, memory->get()};
+  };
+}
+
+at::Tensor to_device(const at::Tensor& host, at::Device device) {
+  if (device.is_cpu()) return host;
+  return host.pin_memory().to(device, /*non_blocking=*/true);
+}
+
+struct BatchCopier::Impl {
+  /// What a copy reads, and until when.
+  struct InFlight {
+    std::vector<std::shared_ptr<float[]>> views;
+    c10::Event copied;
+    c10::Event used;  ///< recorded when the next batch is asked for: nothing more will be queued that reads this one
+  };
+
+  at::Device device;
+  std::optional<c10::Stream> copying;
+  std::deque<InFlight> in_flight;
+};
+
+BatchCopier::BatchCopier(at::Device device) : impl_(std::make_unique<Impl>(Impl{device, std::nullopt, {}})) {
+  if (!device.is_cpu())
+    impl_->copying =
+        c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device, /*isHighPriority=*/false);
+}
+
+BatchCopier::~BatchCopier() {
+  for (const auto& batch : impl_->in_flight) {
+    try {
+      batch.copied.synchronize();
+    } catch (const std::exception&) {  // of a device that has failed, which reads no more
+    }
+  }
+}
+
+DeviceBatch BatchCopier::operator()(const HostBatch& batch) {
+  DeviceBatch result{collate_views(batch), collate_indices(batch)};
+  const auto device = impl_->device;
+  if (device.is_cpu()) return result;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  const auto computing = guard.getStream(device);
+
+  constexpr std::size_t kAhead = 2;
+  auto& in_flight = impl_->in_flight;
+  if (!in_flight.empty()) in_flight.back().used.record(computing);
+  for (; in_flight.size() >= kAhead; in_flight.pop_front()) in_flight.front().used.synchronize();
+
+  in_flight.push_back({batch.views, c10::Event(device.type()), c10::Event(device.type())});
+  auto& copied = in_flight.back().copied;
+  {
+    // What is allocated here is the copying stream's, which so need not wait for what was freed on the other one.
+    const c10::StreamGuard on(*impl_->copying);
+    for (auto& view : result.views) view = view.to(device, /*non_blocking=*/true);
+    result.indices = to_device(result.indices, device);
+    copied.record(*impl_->copying);
+  }
+  copied.block(computing);
+  for (const auto& view : result.views) guard.recordDataPtrOnStream(view.storage().data_ptr(), computing);
+  guard.recordDataPtrOnStream(result.indices.storage().data_ptr(), computing);
+  return result;
+}
+
+}  // namespace unlabel::data
