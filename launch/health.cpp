@@ -1,4 +1,5 @@
 #include <unlabel/launch/health.h>
+#include <unlabel/ssl/spread.h>
 
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -11,7 +12,7 @@ namespace {
 enum : std::int64_t { kLoss, kStop, kSave, kReplaced, kFirstDiagnostic };
 }  // namespace
 
-StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine) {
+StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine) : gram_(mine.gram) {
   const torch::NoGradGuard no_grad;
   const double world = group.world_size();
   const auto options = mine.loss.options();
@@ -35,8 +36,14 @@ void StepExchange::settle(const at::Tensor& finite) {
     word_ = all;
     return;
   }
-  word_ = torch::empty(all.sizes(), torch::TensorOptions().dtype(all.dtype()).pinned_memory(true));
-  word_.copy_(all, /*non_blocking=*/true);
+  // A copy that the host does not wait for ends in pinned memory only.
+  const auto begin_copy = [](const at::Tensor& tensor) {
+    const auto host = torch::empty(tensor.sizes(), torch::TensorOptions().dtype(tensor.dtype()).pinned_memory(true));
+    host.copy_(tensor, /*non_blocking=*/true);
+    return host;
+  };
+  word_ = begin_copy(all);
+  if (gram_.defined()) gram_ = begin_copy(gram_);
   ready_.emplace(all.device().type());
   ready_->record(c10::impl::VirtualGuardImpl(all.device().type()).getStream(all.device()));
 }
@@ -52,6 +59,7 @@ StepHealth StepExchange::read() const {
   std::int64_t place = kFirstDiagnostic;
   for (const auto& name : names_) health.diagnostics.emplace_back(name, value(place++));
   health.finite = value(place) > 0;
+  if (gram_.defined()) health.diagnostics.emplace_back("effective_rank", ssl::effective_rank(gram_));
   return health;
 }
 

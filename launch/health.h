@@ -19,9 +19,10 @@ namespace unlabel::launch {
 struct StepNews {
   at::Tensor loss;                                              ///< float64 scalar on the device: this rank's mean
   std::vector<std::pair<std::string, at::Tensor>> diagnostics;  ///< scalars on the device, this rank's means
-  bool stop = false;                                            ///< it was asked to stop
-  bool save = false;                                            ///< a checkpoint is due by the clock
-  std::int64_t replaced = 0;                                    ///< broken samples
+  at::Tensor gram;  ///< of ssl::Spread, the same on every rank, where this step is watched for collapse; else undefined
+  bool stop = false;          ///< it was asked to stop
+  bool save = false;          ///< a checkpoint is due by the clock
+  std::int64_t replaced = 0;  ///< broken samples
 };
 
 /// What all ranks know of a step after they have told each other: equal on every rank.
@@ -30,7 +31,7 @@ struct StepHealth {
   bool finite = true;  ///< whether the update was made
   bool stop = false, save = false;
   std::int64_t replaced = 0;
-  std::vector<std::pair<std::string, double>> diagnostics;
+  std::vector<std::pair<std::string, double>> diagnostics;  ///< with a `gram` also "effective_rank"
 };
 
 /// One step's news of all ranks: one all-reduce, which stays on the device until it is read. All ranks must make and read it together.
@@ -44,12 +45,12 @@ class StepExchange {
   /// Begins to bring the outcome to the host; `finite` is the verdict on the step.
   void settle(const at::Tensor& finite);
 
-  /// Waits for what settle has begun: with work for the device queued behind it, this costs no time.
+  /// Waits for what settle has begun: with work for the device queued behind it, this costs no time. Eigenvalues are taken here, by the host.
   StepHealth read() const;
 
  private:
   std::vector<std::string> names_;
-  at::Tensor word_;  ///< on the device; after settle on the host
+  at::Tensor word_, gram_;  ///< on the device; after settle on the host
   std::optional<c10::Event> ready_;
 };
 

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
-#include <unlabel/data/collate.h>
+#include <unlabel/data/device_copy.h>
 #include <unlabel/data/file_list.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/eval/online_knn.h>
@@ -55,15 +55,15 @@ constexpr int kFolderAttempts = 10;  ///< a second apart
 /// Thrown by a pass over the data that a signal ended, on all ranks alike.
 struct StopRequested {};
 
-/// Rows [first, first + size) of a batch's views, on the device.
-ssl::Views micro_batch(const std::vector<at::Tensor>& crops, const at::Tensor& indices, std::int64_t first,
-                       std::int64_t size, at::ScalarType type, at::Device device, bool channels_last) {
+/// Rows [first, first + size) of a batch, in the type and layout of training: made from float32 where the batch is.
+ssl::Views micro_batch(const data::DeviceBatch& batch, std::int64_t first, std::int64_t size, at::ScalarType type,
+                       bool channels_last) {
   ssl::Views views;
-  for (const auto& crop : crops)
-    views.crops.push_back(crop.narrow(0, first, size)
-                              .to(torch::TensorOptions(device).dtype(type), /*non_blocking=*/true, /*copy=*/false,
+  for (const auto& view : batch.views)
+    views.crops.push_back(view.narrow(0, first, size)
+                              .to(view.options().dtype(type), /*non_blocking=*/false, /*copy=*/false,
                                   channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
-  views.indices = indices.narrow(0, first, size).to(device, /*non_blocking=*/true);
+  views.indices = batch.indices.narrow(0, first, size);
   return views;
 }
 
@@ -115,11 +115,12 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader) {
   }
 }
 
-data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment) {
+data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment, at::Device device) {
   data::LoaderOptions loading;
   loading.seed = options.seed;
   loading.threads = options.threads >= 0 ? options.threads : default_threads(environment);
   loading.decode = options.decode;
+  loading.allocate = data::pinned_memory(device);
   return loading;
 }
 
@@ -141,9 +142,10 @@ class Run {
   std::unique_ptr<CheckpointWriter> make_writer();
   void announce();
   void read_samples(std::int64_t epoch, const augment::MultiCrop& views, const std::vector<std::int64_t>& samples,
-                    std::int64_t batch_size, const std::function<void(const ssl::Views&)>& visit) const;
+                    std::int64_t batch_size, std::int64_t& passed,
+                    const std::function<void(const ssl::Views&)>& visit) const;
   void train_epoch(std::int64_t epoch);
-  StepNews forward_and_backward(const data::HostBatch& batch, ssl::Step step);
+  StepNews forward_and_backward(const data::DeviceBatch& batch, ssl::Step step);
   MadeStep make_step(data::HostBatch batch, const ssl::Step& step);
   void measure_knn(std::int64_t epoch, nlohmann::json& line);
   bool saving_minutes_are_over() const;
@@ -169,7 +171,7 @@ class Run {
   const std::int64_t last_ = std::min(total_, options_.max_steps.value_or(total_));
   const ssl::Schedule schedule_{options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_};
   const augment::MultiCrop views_ = make_views(options_);
-  data::Loader loader_{dataset_, views_, loader_options(options_, environment_)};
+  data::Loader loader_{dataset_, views_, loader_options(options_, environment_, device_)};
 
   const std::shared_ptr<const ssl::Group> group_ =
       resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
@@ -198,6 +200,7 @@ class Run {
   StepJournal journal_{{*group_, options_, dataset_->size(), total_, method_->collapse_signs(), progress_, log_.get()}};
   DataParallel parallel_{*method_, group_};  ///< after the weights are final: it keeps pointers to them
 
+  data::BatchCopier copier_{device_};
   StopSignal stop_signal_;
   bool stopped_between_epochs_ = false;  ///< by a signal, in a pass over the data before an epoch
   Throughput throughput_{options_.batch_size};
@@ -254,7 +257,7 @@ std::shared_ptr<ssl::Method> Run::make_method() {
     init_report_.emplace();
     ssl::together(*group_, [&] { *init_report_ = start_from(options_.init, method->encoder()); });
   }
-  method->to(device_);
+  ssl::move_to(*method, device_);
   ssl::to_float_dtype(*method, precision_.weights());
   if (channels_last_) ssl::to_channels_last(*method);
   ssl::set_batch_norm_group(*method, group_->subgroup(norm_ranks_));
@@ -264,7 +267,6 @@ std::shared_ptr<ssl::Method> Run::make_method() {
 
 std::unique_ptr<RunFolder> Run::open_folder() {
   std::unique_ptr<RunFolder> folder;
-  const auto grown = method_->data_state();
   ssl::together(*group_, [&] {
     if (!lead_) return;
     const auto encoder = options_.out + "/encoder.safetensors";
@@ -275,7 +277,7 @@ std::unique_ptr<RunFolder> Run::open_folder() {
     const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
     const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
     const bool finished = newest_.value_or(0) >= last_;
-    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_.bytes(grown));
+    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_.bytes());
     remove_unfinished_checkpoints(checkpoints_);
   });
   return folder;
@@ -366,15 +368,12 @@ void Run::announce() {
                        " images, ", steps_per_epoch_, " an epoch"));
 }
 
-StepNews Run::forward_and_backward(const data::HostBatch& batch, ssl::Step step) {
-  const auto crops = data::collate_views(batch);
-  const auto indices = data::collate_indices(batch);
+StepNews Run::forward_and_backward(const data::DeviceBatch& batch, ssl::Step step) {
   const auto micro_views = [&](int micro_step) {
     ssl::set_dropout_key(*method_,
                          {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + micro_step), 0,
                           group_->rank(), group_->world_size()});
-    return micro_batch(crops, indices, micro_step * micro_batch_, micro_batch_, precision_.weights(), device_,
-                       channels_last_);
+    return micro_batch(batch, micro_step * micro_batch_, micro_batch_, precision_.weights(), channels_last_);
   };
   if (step.micro_steps > 1) {
     const ssl::Autocast autocast(device_.type(), precision_.autocast());
@@ -400,7 +399,7 @@ StepNews Run::forward_and_backward(const data::HostBatch& batch, ssl::Step step)
   if (!embeddings.empty() && journal_.watches(step.iteration)) {
     const auto spread = ssl::measure_spread(group_->all_gather(at::cat(embeddings).contiguous()));
     news.diagnostics.emplace_back("feature_spread", spread.deviation);
-    news.diagnostics.emplace_back("effective_rank", spread.effective_rank);
+    news.gram = spread.gram;
   }
   return news;
 }
@@ -420,10 +419,12 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
 }
 
 MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
+  // A GPU is at work on the step before, so that this copy takes none of its time.
+  const auto on_device = copier_(batch);
   guard_.before_forward();
   method_->before_step(step);
   optimizer_.zero_grad();
-  StepNews news = forward_and_backward(batch, step);
+  StepNews news = forward_and_backward(on_device, step);
   if (scaler_.enabled()) news.diagnostics.emplace_back("loss_scale", scaler_.factor().reshape({}).clone());
   news.stop = stop_signal_.requested();
   news.save = lead_ && saving_minutes_are_over();
@@ -443,31 +444,34 @@ MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   return {step, lr, std::move(exchange), std::move(batch.indices), std::move(batch.replacements)};
 }
 
-/// Views outside of training steps, for methods that look at all of the data. Ranks read as many batches each.
+/// Views outside of training steps, for methods that look at all of the data. Ranks read as many batches each. `passed` counts them in this
+/// epoch.
 void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, const std::vector<std::int64_t>& samples,
-                       std::int64_t batch_size, const std::function<void(const ssl::Views&)>& visit) const {
-  data::Loader loader(dataset_, views, loader_options(options_, environment_));
-  loader.start(samples, batch_size, epoch);
-  for (std::int64_t passed = 0;;) {
+                       std::int64_t batch_size, std::int64_t& passed,
+                       const std::function<void(const ssl::Views&)>& visit) const {
+  data::Loader loader(dataset_, views, loader_options(options_, environment_, device_));
+  data::BatchCopier copier(device_);
+  // No epoch of training has this number, so that the views are others than those that it trains on.
+  loader.start(samples, batch_size, ~epoch);
+  for (;;) {
     std::optional<data::HostBatch> batch;
     ssl::together(*group_, [&] { batch = next_batch(loader); });
     if (!batch) return;
     if (any_rank(stop_signal_.requested())) throw StopRequested();
-    // Rounds of training count from 0 on; these are others.
-    const auto round = ~static_cast<std::uint64_t>(epoch * steps_per_epoch_ + passed++);
-    ssl::set_dropout_key(*method_, {options_.seed, round, 0, group_->rank(), group_->world_size()});
-    const auto views_of_all =
-        micro_batch(data::collate_views(*batch), data::collate_indices(*batch), 0,
-                    static_cast<std::int64_t>(batch->indices.size()), precision_.weights(), device_, channels_last_);
+    ssl::set_dropout_key(*method_, {options_.seed, ssl::round_outside_of_steps(epoch, passed++), 0, group_->rank(),
+                                    group_->world_size()});
+    const auto views_of_all = micro_batch(copier(*batch), 0, static_cast<std::int64_t>(batch->indices.size()),
+                                          precision_.weights(), channels_last_);
     const ssl::Autocast autocast(device_.type(), precision_.autocast());
     visit(views_of_all);
   }
 }
 
 void Run::train_epoch(std::int64_t epoch) {
+  std::int64_t passed = 0;
   const ssl::Epoch about{epoch, dataset_.get(), &views_,
                          [&](const auto& views, const auto& samples, std::int64_t batch_size, const auto& visit) {
-                           read_samples(epoch, views, samples, batch_size, visit);
+                           read_samples(epoch, views, samples, batch_size, passed, visit);
                          }};
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
   std::map<std::string, double> news;

@@ -47,9 +47,9 @@ ssl::NamedTensors below(const ssl::NamedTensors& tensors, const std::string& pre
 
 }  // namespace
 
-std::int64_t TrainingState::bytes(const ssl::NamedTensors& grown) const {
-  std::int64_t sum = 1 << 20;
-  for (const auto& item : take(0, grown).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
+std::int64_t TrainingState::bytes() const {
+  std::int64_t sum = (1 << 20) + method.data_state_bytes();
+  for (const auto& item : take(0, {}).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
   return sum;
 }
 

@@ -22,8 +22,8 @@ struct TrainingState {
   std::uint64_t fingerprint = 0;  ///< the data set's
   int world_size = 1;
 
-  /// Size of a checkpoint's tensors, with the method's data_state().
-  std::int64_t bytes(const ssl::NamedTensors& grown) const;
+  /// Size of a checkpoint's tensors, with the method's data_state(), which is not made for it.
+  std::int64_t bytes() const;
 
   /// The state after `iteration` updates, with the method's data_state(), and `health`, which is no tensor. Refers to the live tensors:
   /// pack it before the next step.

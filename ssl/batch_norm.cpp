@@ -153,7 +153,14 @@ at::Tensor BatchNormImpl::forward(const at::Tensor& x) {
 
 void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group) {
   root.apply([&](torch::nn::Module& module) {
-    if (auto* layer = module.as<BatchNormImpl>()) layer->group = group;
+    if (auto* layer = module.as<BatchNormImpl>(); layer != nullptr && !layer->fixed_group) layer->group = group;
+  });
+}
+
+void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group) {
+  set_batch_norm_group(root, std::move(group));
+  root.apply([](torch::nn::Module& module) {
+    if (auto* layer = module.as<BatchNormImpl>()) layer->fixed_group = true;
   });
 }
 

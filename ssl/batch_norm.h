@@ -54,12 +54,17 @@ struct BatchNormImpl : torch::nn::Cloneable<BatchNormImpl> {
   std::int64_t features;
   BatchNormOptions options;
   std::shared_ptr<const Group> group = single_process();  ///< whose batch counts; a clone shares it
+  bool fixed_group = false;                               ///< set_batch_norm_group passes it over
   at::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
 };
 TORCH_MODULE(BatchNorm);
 
-/// Makes every BatchNorm in `root` (itself included) take its statistics over `group`. All ranks must do so.
+/// Makes every BatchNorm in `root` (itself included) take its statistics over `group`, but for those whose group is fixed. All ranks must
+/// do so.
 void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
+
+/// The same, once and for all: for a part of a method that normalises by a rule of its own, whatever the run has for the rest.
+void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
 
 /// A forward pass in training that leaves no trace: at its end, the running statistics of all BatchNorms in `root` are what they were.
 class KeepRunningStatistics {

@@ -16,6 +16,22 @@ void replace_data(const at::Tensor& tensor, Convert convert) {
 
 }  // namespace
 
+void move_to(torch::nn::Module& module, c10::Device device) {
+  if (!device.is_privateuseone()) {
+    module.to(device);
+    return;
+  }
+  // Tensor::set_data, by which Module::to moves a tensor, takes no other backend's memory: pytorch/pytorch#196975.
+  const torch::NoGradGuard no_grad;
+  const auto move = [&](const at::Tensor& tensor) {
+    const bool learns = tensor.requires_grad();
+    tensor.unsafeGetTensorImpl()->shallow_copy_from(tensor.detach().to(device).getIntrusivePtr());
+    tensor.set_requires_grad(learns);
+  };
+  for (const auto& parameter : module.parameters()) move(parameter);
+  for (const auto& buffer : module.buffers()) move(buffer);
+}
+
 void to_float_dtype(torch::nn::Module& module, c10::ScalarType dtype) {
   if (dtype != at::kFloat && dtype != at::kDouble) {
     throw UsageError("weights are kept in float32 or float64, not ", dtype, "; for 16-bit training use --precision");

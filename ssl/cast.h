@@ -1,5 +1,6 @@
 #pragma once
 
+#include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
 namespace torch::nn {
@@ -7,6 +8,10 @@ class Module;
 }
 
 namespace unlabel::ssl {
+
+/// Moves all parameters and buffers to `device`, in place: torch::nn::Module::to, which in LibTorch 2.11 cannot take devices that come from
+/// outside of LibTorch (PrivateUse1). Call it before anything was differentiated and before the optimiser takes the parameters.
+void move_to(torch::nn::Module& module, c10::Device device);
 
 /// Converts the parameters and buffers that hold floating point numbers, and only those, in place:
 /// torch::nn::Module::to(dtype) would turn `num_batches_tracked` into a float as well. Strides are kept. Call it before

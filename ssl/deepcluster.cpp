@@ -1,9 +1,11 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/presets.h>
 #include <unlabel/augment/random.h>
+#include <unlabel/data/device_copy.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/clusterings.h>
 #include <unlabel/ssl/deepcluster.h>
+#include <unlabel/ssl/eval_mode.h>
 #include <unlabel/ssl/kmeans.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/pca.h>
@@ -65,7 +67,7 @@ Loss DeepCluster::loss(const Views& views, const Step&) {
   const auto scores = top_layer_->forward(at::relu(features));
 
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  if (device_clusters_.device() != scores.device()) device_clusters_ = clusters_.to(scores.device());
+  if (device_clusters_.device() != scores.device()) device_clusters_ = data::to_device(clusters_, scores.device());
   const auto wide = scores.to(at::promote_types(scores.scalar_type(), at::kFloat));
   const auto targets = device_clusters_.index_select(0, views.indices.to(scores.device()));
   Loss loss;
@@ -99,13 +101,12 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
   // Once, and never twice: of ImageNet they take 21 GB.
   auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
-  backbone_->eval();
+  const EvalMode eval_mode(*backbone_);
   epoch.read(augment::evaluation_view(*epoch.views), samples, scene_.at_once(), [&](const Views& views) {
     const auto part = backbone_->forward(views.crops[0]);
     all.narrow(0, row, part.size(0)).copy_(part);
     row += part.size(0);
   });
-  backbone_->train();
   UNLABEL_INVARIANT(row == most);
   return all.narrow(0, 0, count);
 }
@@ -147,7 +148,7 @@ void DeepCluster::take_clusters(const at::Tensor& clusters) {
 void DeepCluster::reset_top_layer(std::int64_t epoch) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(clustering_seed(scene_.seed, epoch));
   const auto weight = torch::empty(top_layer_->weight.sizes(), torch::kFloat).normal_(0, 0.01, generator);
-  top_layer_->weight.copy_(weight);
+  top_layer_->weight.copy_(data::to_device(weight, top_layer_->weight.device()));
   group_->broadcast(top_layer_->weight);
   top_layer_->bias.zero_();
 }
@@ -167,7 +168,9 @@ std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) 
     const auto& list = members[c];
     const auto size = static_cast<std::int64_t>(list.size());
     augment::Random random({scene_.seed, static_cast<std::uint64_t>(epoch.epoch), c, 0xDC});
-    const data::Permutation without(list.size(), scene_.seed + c, static_cast<std::uint64_t>(epoch.epoch));
+    // A seed for each cluster: seed + c would give cluster c the order that a run with the next seed has for cluster c - 1.
+    const data::Permutation without(list.size(), clustering_seed(scene_.seed, static_cast<std::int64_t>(c)),
+                                    static_cast<std::uint64_t>(epoch.epoch));
     for (std::int64_t i = 0; i < each; ++i)
       drawn.push_back(
           list[size <= each ? random.below(static_cast<std::uint32_t>(size)) : without(static_cast<std::uint64_t>(i))]);
@@ -197,6 +200,8 @@ std::vector<ParameterGroup> DeepCluster::parameter_groups() {
 }
 
 std::vector<std::pair<std::string, at::Tensor>> DeepCluster::data_state() { return {{"clusters", clusters_}}; }
+
+std::int64_t DeepCluster::data_state_bytes() const { return static_cast<std::int64_t>(clusters_.nbytes()); }
 
 void DeepCluster::load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
   if (state.size() != 1 || state[0].first != "clusters" || !are_whole_numbers(state[0].second, -1, options_.clusters) ||

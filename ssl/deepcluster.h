@@ -53,6 +53,7 @@ struct DeepCluster : Method {
   std::optional<std::vector<std::int64_t>> order(const Epoch& epoch) override;
   std::vector<ParameterGroup> parameter_groups() override;
   std::vector<std::pair<std::string, at::Tensor>> data_state() override;
+  std::int64_t data_state_bytes() const override;
   void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) override;
   std::vector<CollapseSign> collapse_signs() const override;
   Encoder& encoder() override { return *backbone_; }

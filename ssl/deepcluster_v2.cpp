@@ -1,8 +1,10 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/device_copy.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/clusterings.h>
 #include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/encode_by_size.h>
+#include <unlabel/ssl/gather.h>
 #include <unlabel/ssl/kmeans.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/unit_rows.h>
@@ -34,21 +36,7 @@ namespace {
 constexpr std::int64_t kNoCluster = -100;
 constexpr std::int64_t kNobody = -1;
 
-/// Rows by place in the epoch's global order, from every rank's part (steps * local rows each), on the CPU. Every rank gets them.
-at::Tensor in_global_order(const at::Tensor& local, std::int64_t steps, const Group& group) {
-  const auto rows = local.size(0) / steps;
-  auto sizes = local.sizes().vec();
-  sizes[0] = local.size(0) * group.world_size();
-  auto all = torch::empty(sizes, local.options().device(at::kCPU));
-  const auto by_step = all.view({steps, group.world_size(), rows, -1});
-  for (std::int64_t step = 0; step < steps; ++step) {
-    const auto part = group.all_gather(local.narrow(0, step * rows, rows).to(group.device()).contiguous());
-    by_step[step].copy_(part.view({group.world_size(), rows, -1}));
-  }
-  return all;
-}
-
-/// This rank's part of that.
+/// This rank's part of what gather_steps gives.
 at::Tensor own_part(const at::Tensor& all, std::int64_t steps, const Group& group) {
   const auto rows = all.size(0) / steps / group.world_size();
   auto sizes = all.sizes().vec();
@@ -213,12 +201,19 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
 /// K embeddings of the bank, drawn by their places in the epoch's global order.
 at::Tensor DeepClusterV2::first_centroids(const at::Tensor& points, const KmeansOptions& options) const {
   const data::Permutation order(static_cast<std::uint64_t>(steps_ * scene_.global_batch), options.seed, 0);
-  auto rows = torch::zeros({options.clusters, points.size(1)}, points.options());
+  std::vector<std::int64_t> from, to;  // of this rank's rows
   for (std::int64_t k = 0; k < options.clusters; ++k) {
     const auto place = static_cast<std::int64_t>(order(static_cast<std::uint64_t>(k)));
     const auto step = place / scene_.global_batch, within = place % scene_.global_batch;
-    if (within / local_batch_ == group_->rank()) rows[k].copy_(points[step * local_batch_ + within % local_batch_]);
+    if (within / local_batch_ != group_->rank()) continue;
+    from.push_back(step * local_batch_ + within % local_batch_);
+    to.push_back(k);
   }
+  auto rows = torch::zeros({options.clusters, points.size(1)}, points.options());
+  const auto places = [&](const std::vector<std::int64_t>& list) {
+    return data::to_device(torch::tensor(list, torch::kInt64), points.device());
+  };
+  rows.index_copy_(0, places(to), points.index_select(0, places(from)));
   group_->all_reduce_sum(rows);
   return rows;
 }
@@ -252,11 +247,15 @@ void DeepClusterV2::after_step(const Step& step) {
 
 std::vector<std::pair<std::string, at::Tensor>> DeepClusterV2::data_state() {
   std::vector<at::Tensor> banks;
-  for (std::int64_t crop = 0; crop < bank_.size(0); ++crop)
-    banks.push_back(in_global_order(bank_[crop], steps_, *group_));
-  return {{"bank", at::stack(banks)},
-          {"bank_samples", in_global_order(bank_samples_, steps_, *group_)},
-          {"clusters", clusters_.cpu()}};
+  for (std::int64_t crop = 0; crop < bank_.size(0); ++crop) banks.push_back(gather_steps(bank_[crop], steps_, *group_));
+  const auto samples = gather_steps(bank_samples_, steps_, *group_);
+  if (group_->rank() != 0) return {};
+  return {{"bank", at::stack(banks)}, {"bank_samples", samples}, {"clusters", clusters_.cpu()}};
+}
+
+std::int64_t DeepClusterV2::data_state_bytes() const {
+  const auto banks = bank_.nbytes() + bank_samples_.nbytes();  // this rank's part
+  return static_cast<std::int64_t>(banks) * group_->world_size() + static_cast<std::int64_t>(clusters_.nbytes());
 }
 
 void DeepClusterV2::load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {

@@ -36,7 +36,8 @@ OptionTable table(DeepClusterV2Options& options);
 ///
 /// - A bank has a row for each place in an epoch, N/B whole batches of them; samples whose embedding is in no row (those that the last
 ///   epoch dropped) have no cluster, and count for nothing. The mean is over the samples of the world that have one.
-/// - Before the first epoch, one pass in training mode without gradient, crop by crop, fills the banks.
+/// - Before the first epoch, one pass in training mode without gradient, crop by crop, fills the banks, with views of its own (as the
+///   released code's, whose loader draws anew for each pass).
 /// - Samples of a step that was left out as not finite have no cluster in the next epoch.
 /// - `before_update` drops the prototypes' gradient until `freeze_prototypes_iterations` (in the published runs to the end).
 /// - A cluster that is empty keeps its centroid. The first centroids are K embeddings drawn from all ranks'; with `as_released` from
@@ -61,6 +62,7 @@ struct DeepClusterV2 : Method {
   void before_update(const Step& step) override;
   void after_step(const Step& step) override;
   std::vector<std::pair<std::string, at::Tensor>> data_state() override;
+  std::int64_t data_state_bytes() const override;
   void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) override;
   std::vector<CollapseSign> collapse_signs() const override;
   Encoder& encoder() override { return *backbone_; }

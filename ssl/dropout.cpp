@@ -1,4 +1,5 @@
 #include <unlabel/augment/random.h>
+#include <unlabel/data/device_copy.h>
 #include <unlabel/ssl/dropout.h>
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -18,7 +19,12 @@ at::Tensor DropoutImpl::forward(const at::Tensor& x) {
   // The whole world's mask, of which this rank takes its rows: so that the number of ranks does not matter.
   const auto rows = x.size(0);
   const auto mask = torch::empty({rows * key.world_size, x.size(1)}, torch::kFloat).bernoulli_(1 - p, generator);
-  return x * mask.narrow(0, rows * key.rank, rows).to(x.options(), /*non_blocking=*/true).div_(1 - p);
+  const auto own = mask.narrow(0, rows * key.rank, rows);
+  return x * data::to_device(own, x.device()).to(x.options()).div_(1 - p);
+}
+
+std::uint64_t round_outside_of_steps(std::int64_t epoch, std::int64_t n) {
+  return ~(static_cast<std::uint64_t>(epoch) << 32 | static_cast<std::uint64_t>(n));
 }
 
 void set_dropout_key(torch::nn::Module& root, DropoutKey key) {

@@ -28,6 +28,10 @@ struct DropoutImpl : torch::nn::Module {
 };
 TORCH_MODULE(Dropout);
 
+/// The round of the n-th forward pass (from 0) outside of training's steps in an epoch: no other pass of a run has it, and no micro-step,
+/// whose rounds count from 0. `n` is below 2^32.
+std::uint64_t round_outside_of_steps(std::int64_t epoch, std::int64_t n);
+
 /// Sets the key of every Dropout in `root`; each is a layer of its own, in the order of its modules.
 void set_dropout_key(torch::nn::Module& root, DropoutKey key);
 

@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
+#include <algorithm>
+
 namespace unlabel::ssl {
 
 namespace {
@@ -34,6 +36,27 @@ struct Gather : torch::autograd::Function<Gather> {
 
 at::Tensor gather_with_gradient(const at::Tensor& rows, const std::shared_ptr<const Group>& group) {
   return group->world_size() == 1 ? rows : Gather::apply(rows, group);
+}
+
+at::Tensor gather_steps(const at::Tensor& local, std::int64_t steps, const Group& group, std::int64_t bytes) {
+  const torch::NoGradGuard no_grad;
+  UNLABEL_INVARIANT(steps > 0 && local.size(0) % steps == 0);
+  const std::int64_t rows = local.size(0) / steps, world = group.world_size();
+  const auto step_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(local.nbytes()) / steps * world);
+  const auto at_once = std::clamp<std::int64_t>(bytes / step_bytes, 1, steps);
+  at::Tensor all, by_step;
+  if (group.rank() == 0) {
+    auto sizes = local.sizes().vec();
+    sizes[0] *= world;
+    all = torch::empty(sizes, local.options().device(at::kCPU));
+    by_step = all.view({steps, world, rows, -1});
+  }
+  for (std::int64_t step = 0; step < steps; step += at_once) {
+    const auto count = std::min(at_once, steps - step);
+    const auto part = group.all_gather(local.narrow(0, step * rows, count * rows).to(group.device()).contiguous());
+    if (all.defined()) by_step.narrow(0, step, count).copy_(part.view({world, count, rows, -1}).transpose(0, 1));
+  }
+  return all;
 }
 
 }  // namespace unlabel::ssl

@@ -2,6 +2,7 @@
 
 #include <unlabel/ssl/group.h>
 
+#include <cstdint>
 #include <memory>
 
 namespace unlabel::ssl {
@@ -13,5 +14,11 @@ namespace unlabel::ssl {
 /// the mean loss over the world. The order of collectives in backward is that of the graph, as for BatchNorm. In a group of one
 /// it returns `rows` itself. Has no second derivatives.
 at::Tensor gather_with_gradient(const at::Tensor& rows, const std::shared_ptr<const Group>& group);
+
+/// What the ranks keep of an epoch, step by step, as one: this rank's `local` has as many rows for each of `steps` steps, and the outcome,
+/// on the CPU of rank 0 and undefined on the others, has all ranks' rows of the first step in rank order, then those of the second, and
+/// so on. As few all_gathers as their results fit into `bytes` each (or one step's rows, when these are more). Every rank must call it.
+at::Tensor gather_steps(const at::Tensor& local, std::int64_t steps, const Group& group,
+                        std::int64_t bytes = std::int64_t{1} << 28);
 
 }  // namespace unlabel::ssl

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/random.h>
+#include <unlabel/data/device_copy.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/kmeans.h>
 
@@ -43,11 +44,18 @@ struct Shares {
 /// Rows of the world's points, by their place in rank order, on every rank.
 at::Tensor take_rows(const at::Tensor& points, const std::vector<std::int64_t>& places, const Shares& shares,
                      const Group& group) {
-  auto rows = torch::zeros({static_cast<std::int64_t>(places.size()), points.size(1)}, points.options());
+  std::vector<std::int64_t> from, to;  // of this rank's rows
   for (std::size_t i = 0; i < places.size(); ++i) {
     const auto own = places[i] - shares.begin;
-    if (own >= 0 && own < points.size(0)) rows[static_cast<std::int64_t>(i)].copy_(points[own]);
+    if (own < 0 || own >= points.size(0)) continue;
+    from.push_back(own);
+    to.push_back(static_cast<std::int64_t>(i));
   }
+  auto rows = torch::zeros({static_cast<std::int64_t>(places.size()), points.size(1)}, points.options());
+  const auto on_device = [&](const std::vector<std::int64_t>& list) {
+    return data::to_device(torch::tensor(list, torch::kInt64), points.device());
+  };
+  rows.index_copy_(0, on_device(to), points.index_select(0, on_device(from)));
   group.all_reduce_sum(rows);
   return rows;
 }
@@ -85,7 +93,7 @@ struct Assigned {
   at::Tensor clusters;  ///< n, int64
   at::Tensor sums;      ///< K x d, float64, of the world
   at::Tensor counts;    ///< K, float64, of the world
-  double objective = 0;
+  at::Tensor distance;  ///< float64 scalar: the sum over all points of the world
 };
 
 /// Runs work(begin, end) for parts of [0, count) on LibTorch's threads. (at::parallel_for is a plain loop in a source compiled without
@@ -197,8 +205,7 @@ void add_rows(at::Tensor& sums, const at::Tensor& clusters, const at::Tensor& po
   });
 }
 
-Assigned assign(const Points& points, const at::Tensor& centroids, bool spherical, std::int64_t total,
-                const Group& group) {
+Assigned assign(const Points& points, const at::Tensor& centroids, bool spherical, const Group& group) {
   const auto n = points.all.size(0), k = centroids.size(0), d = centroids.size(1);
   const auto wide = points.squares.options();
   Assigned result;
@@ -208,7 +215,7 @@ Assigned assign(const Points& points, const at::Tensor& centroids, bool spherica
   const auto less = spherical ? torch::zeros({k}, centroids.options()) : centroids.square().sum(1) / 2;
   find_nearest(points, centroids, less, result.clusters, scores);
   const auto far = points.squares.sub(scores, spherical ? 1 : 2);
-  // One tensor for one exchange: sums, counts, and the objective.
+  // One tensor for one exchange: sums, counts, and distances.
   auto all = torch::zeros({k, d + 2}, wide);
   if (points.all.is_cpu()) {
     add_rows(all, result.clusters, points.all, far);
@@ -225,7 +232,7 @@ Assigned assign(const Points& points, const at::Tensor& centroids, bool spherica
   group.all_reduce_sum(all);
   result.sums = all.narrow(1, 0, d);
   result.counts = all.select(1, d).contiguous();
-  result.objective = all.select(1, d + 1).sum().item<double>() / static_cast<double>(total);
+  result.distance = all.select(1, d + 1).sum();
   return result;
 }
 
@@ -278,9 +285,10 @@ KmeansResult kmeans(const at::Tensor& points, const KmeansOptions& options, cons
   const Points own(x, options.spherical);
 
   KmeansResult result;
+  std::vector<at::Tensor> distances;  // read at the end: until then a device need not be waited for, but to split
   for (int iteration = 0;; ++iteration) {
-    auto now = assign(own, centroids, options.spherical, shares.total, group);
-    result.objective.push_back(now.objective);
+    auto now = assign(own, centroids, options.spherical, group);
+    distances.push_back(now.distance);
     const auto empty = now.counts == 0;
     if (iteration == options.iterations) {
       result.assignments = now.clusters;
@@ -288,13 +296,16 @@ KmeansResult kmeans(const at::Tensor& points, const KmeansOptions& options, cons
       break;
     }
     auto updated = now.sums.div_(now.counts.clamp_min(1).unsqueeze(1));
-    if (empty.any().item<bool>()) updated.index_put_({empty}, centroids.index({empty}).to(torch::kFloat64));
+    updated = at::where(empty.unsqueeze(1), centroids.to(torch::kFloat64), updated);
     if (options.empty == "split" && shares.total > k)
       result.split += split_empty(updated, now.counts, shares.total, options.seed, iteration);
     if (options.spherical) updated.div_(updated.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12));
     centroids = updated.to(centroids.scalar_type());
   }
   result.centroids = centroids;
+  const auto sums = at::stack(distances).cpu();
+  for (std::int64_t i = 0; i < sums.size(0); ++i)
+    result.objective.push_back(sums[i].item<double>() / static_cast<double>(shares.total));
   return result;
 }
 

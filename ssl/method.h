@@ -60,8 +60,8 @@ struct Epoch {
   std::int64_t epoch = 0;
   const data::Dataset* dataset = nullptr;
   const augment::MultiCrop* views = nullptr;  ///< those of training
-  /// Makes views of this rank's samples, drawn for this epoch, in their order and in batches of at most `batch`, on the device of
-  /// training and in the run's precision. Every rank must call it, with as many samples; `visit` may make collectives.
+  /// Makes views of this rank's samples, drawn for this pass (others than those that the epoch trains on), in their order and in batches
+  /// of at most `batch`, on the device of training and in the run's precision. Every rank must call it, with as many samples; `visit` may make collectives.
   std::function<void(const augment::MultiCrop& views, const std::vector<std::int64_t>& samples, std::int64_t batch,
                      const std::function<void(const Views&)>& visit)>
       read;
@@ -120,9 +120,10 @@ struct Method : torch::nn::Module {
   virtual std::optional<std::vector<std::int64_t>> order(const Epoch&) { return std::nullopt; }
 
   /// What grows with the data (memory banks, assignments): whole, in global order, on the CPU; each rank may keep but its part. It is
-  /// neither moved nor copied in each step, as buffers are. Empty tensors have their size from the start. Every rank must call it; only
-  /// rank 0's answer counts.
+  /// neither moved nor copied in each step, as buffers are. Every rank must call it; only rank 0's answer counts.
   virtual std::vector<std::pair<std::string, at::Tensor>> data_state() { return {}; }
+  /// The size of that, in bytes, from the start on: how much room a checkpoint needs. Nothing is gathered for it.
+  virtual std::int64_t data_state_bytes() const { return 0; }
   /// Takes back what data_state() gave, on any number of ranks. Throws MismatchError when it does not fit.
   virtual void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>&) {}
 

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/device_copy.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/ema.h>
 #include <unlabel/ssl/info_nce.h>
@@ -62,7 +63,7 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
         group_->world_size() > 1 ? "each rank" : "the network",
         scene.micro_batch > 0 ? " takes at once (--micro-batch)" : concat(" takes of a batch of ", scene.global_batch),
         ": give a divisor of ", mine);
-  norm_ranks_ = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
+  const auto norm_ranks = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
   const auto head = [&](const Encoder& network) {
     return Projector(ProjectorOptions{.in = network.feature_dim(),
                                       .hidden = options_.hidden_dim,
@@ -75,6 +76,7 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
   key_projector_ = register_module("key_projector", head(*key_backbone_));
   freeze(*key_backbone_);
   freeze(*key_projector_);
+  fix_batch_norm_group(*key_backbone_, norm_ranks);
   queue_ = register_module("queue", std::make_shared<Queue>(1, options_.queue_length, options_.projection_dim, group_));
   queue_->fill_with_random_directions();
 }
@@ -84,17 +86,16 @@ void Moco::check_views(const augment::MultiCrop& views) const { require_two_view
 at::Tensor Moco::keys(const at::Tensor& images, const Step& step) {
   const torch::NoGradGuard no_grad;
   const auto mine = images.size(0), all = mine * group_->world_size();
-  const auto order = shuffled(all, seed_, step);
-  const auto on_device = order.to(images.device(), /*non_blocking=*/true);
+  const auto order = data::to_device(shuffled(all, seed_, step), images.device());
   // What this rank computes: its share of the shuffled order.
-  const auto share = on_device.narrow(0, group_->rank() * mine, mine);
+  const auto share = order.narrow(0, group_->rank() * mine, mine);
   const auto inputs = group_->all_gather(images.contiguous()).index_select(0, share);
   std::vector<at::Tensor> made;
   for (const auto& group : inputs.split(std::min(norm_group_, mine)))
     made.push_back(key_projector_->forward(key_backbone_->forward(group.contiguous(images.suggest_memory_format()))));
   const auto shuffled_keys = group_->all_gather(unit_rows(at::cat(made)).contiguous());
   auto keys = at::empty_like(shuffled_keys);
-  keys.index_copy_(0, on_device, shuffled_keys);
+  keys.index_copy_(0, order, shuffled_keys);
   return keys;
 }
 
@@ -112,7 +113,7 @@ Loss Moco::loss(const Views& views, const Step& step) {
       at::cat({(q * k).sum(1, /*keepdim=*/true), q.matmul(queue_->all().select(0, 0).clone().t())}, 1);
   const auto contrast =
       info_nce(similarity, torch::zeros({samples}, views.crops[0].options().dtype(at::kLong)), options_.temperature);
-  queue_->push(k.unsqueeze(0));
+  queue_->push_gathered(all_keys.unsqueeze(0));
 
   Loss loss;
   loss.value = contrast.loss;
@@ -121,10 +122,9 @@ Loss Moco::loss(const Views& views, const Step& step) {
   return loss;
 }
 
-// The encoder may have been given weights after the networks were made. Batches of the key network are its own affair.
+// The encoder may have been given weights after the networks were made.
 void Moco::before_step(const Step& step) {
   if (step.iteration == 0) move_key_network(0);
-  set_batch_norm_group(*key_backbone_, norm_ranks_);
 }
 
 void Moco::after_step(const Step&) { move_key_network(options_.momentum); }

@@ -64,7 +64,7 @@ struct Moco : Method {
   MocoOptions options_;
   std::uint64_t seed_;
   std::int64_t norm_group_;  ///< images that the key network normalises together
-  std::shared_ptr<const Group> group_, norm_ranks_;
+  std::shared_ptr<const Group> group_;
   std::shared_ptr<Encoder> backbone_, key_backbone_;
   Projector projector_{nullptr}, key_projector_{nullptr};
   std::shared_ptr<Queue> queue_;

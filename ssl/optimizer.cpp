@@ -89,6 +89,8 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
     const double weight_decay = group.weight_decay.value_or(o.weight_decay);
     const double momentum = group.momentum.value_or(o.momentum);
     need(weight_decay >= 0, "weight_decay", weight_decay, "at least 0");
+    need(group.lr_scale >= 0, "lr_scale (of a group)", group.lr_scale, "at least 0");
+    if (group.lr) need(*group.lr >= 0, "lr (of a group)", *group.lr, "at least 0");
     need(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
     Bundle usual{{}, group.lr_scale, weight_decay, group.adapt, group.lr, momentum};
     Bundle excluded{{}, group.lr_scale, 0, false, group.lr, momentum};

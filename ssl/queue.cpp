@@ -15,9 +15,11 @@ Queue::Queue(std::int64_t crops, std::int64_t length, std::int64_t dim, std::sha
   filled_ = register_buffer("filled", torch::zeros({}, torch::kInt64));
 }
 
-bool Queue::full() const {
-  was_full_ = was_full_ || filled_.item<std::int64_t>() >= length_;
-  return was_full_;
+bool Queue::full(bool step_start) const {
+  if (was_full_) return true;
+  const bool full = filled_.item<std::int64_t>() >= length_;
+  was_full_ = full && step_start;
+  return full;
 }
 
 void Queue::fill_with_random_directions() {
@@ -35,8 +37,12 @@ at::Tensor Queue::local() const {
 void Queue::push(const at::Tensor& embeddings) {
   const torch::NoGradGuard no_grad;
   // Ranks are joined along dimension 0, so the rows go there: n x crops x dim.
-  const at::Tensor rows = embeddings.detach().transpose(0, 1).nan_to_num(0.0, 0.0, 0.0).contiguous();
-  const at::Tensor all = group_->all_gather(rows).transpose(0, 1);
+  push_gathered(group_->all_gather(embeddings.detach().transpose(0, 1).contiguous()).transpose(0, 1));
+}
+
+void Queue::push_gathered(const at::Tensor& embeddings) {
+  const torch::NoGradGuard no_grad;
+  const at::Tensor all = embeddings.detach().nan_to_num(0.0, 0.0, 0.0);
   const std::int64_t pushed = std::min(all.size(1), length_), kept = length_ - pushed;
   embeddings_.narrow(1, pushed, kept).copy_(embeddings_.narrow(1, 0, kept).clone());
   embeddings_.narrow(1, 0, pushed).copy_(all.narrow(1, 0, pushed));

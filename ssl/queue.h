@@ -21,8 +21,9 @@ struct Queue : torch::nn::Module {
 
   std::int64_t length() const { return length_; }
 
-  /// True when every row holds an embedding; until then it should not be used. Waits for the device, but not once it has been full.
-  bool full() const;
+  /// True when every row holds an embedding; until then it should not be used. Waits for the device, but not once it has been full at the
+  /// start of a step. `step_start`: nothing was pushed yet in this step, so that a step that is left out cannot take the answer back.
+  bool full(bool step_start) const;
   /// The rows pushed so far, at most length(), as a tensor on the device: an int64 scalar.
   const at::Tensor& filled() const { return filled_; }
 
@@ -39,6 +40,8 @@ struct Queue : torch::nn::Module {
   /// Puts the embeddings of all ranks (this rank's: crops x n x dim) in front and drops as many at the end. One
   /// all_gather. NaN and infinities become 0, so that a batch that had to be skipped does not spoil those after it.
   void push(const at::Tensor& embeddings);
+  /// The same of what has been gathered already: all ranks' embeddings in rank order, crops x (n * world) x dim.
+  void push_gathered(const at::Tensor& embeddings);
 
  private:
   std::int64_t length_;

@@ -5,14 +5,11 @@
 #include <unlabel/ssl/unit_rows.h>
 
 #include <c10/core/GradMode.h>
-#include <torch/nn/functional/normalization.h>
 #include <torch/types.h>
 
 #include <cmath>
 
 namespace unlabel::ssl {
-
-namespace F = torch::nn::functional;
 
 OptionTable table(SwavOptions& options) {
   OptionTable t;
@@ -62,7 +59,7 @@ at::Tensor relative_entropy(const at::Tensor& p) {
 
 Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t global_batch,
            std::shared_ptr<const Group> group)
-    : options_(options), group_(std::move(group)) {
+    : options_(options), global_batch_(global_batch), group_(std::move(group)) {
   check(options_);
   if (global_batch < 1) throw UsageError("the batch is ", global_batch, ": it must be at least 1");
   backbone_ = register_module("backbone", std::move(encoder));
@@ -90,12 +87,19 @@ at::Tensor Swav::score(const at::Tensor& embeddings) {
       .view({embeddings.size(0), embeddings.size(1), options_.prototypes});
 }
 
+/// Whether enough steps have pushed to it, without a look at the device: some may have been left out.
+bool Swav::queue_may_be_full(const Step& step) const {
+  const auto pushing = step.iteration - options_.queue_start_epoch * step.steps_per_epoch;  // the first step counts 0
+  return (pushing + (step.micro_step > 0 ? 1 : 0)) * global_batch_ >= queue_->length();
+}
+
 at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step) {
   const torch::NoGradGuard no_grad;
   const std::int64_t samples = scores.size(1);
   at::Tensor all = scores;
   if (queue_ && step.epoch >= options_.queue_start_epoch) {
-    if (queue_->full()) all = at::cat({queue_->local().matmul(prototypes_->weight.t()), scores}, 1);
+    if (queue_may_be_full(step) && queue_->full(/*step_start=*/step.micro_step == 0))
+      all = at::cat({queue_->local().matmul(prototypes_->weight.t()), scores}, 1);
     queue_->push(embeddings);
   }
   const SinkhornOptions options{options_.epsilon, options_.sinkhorn_iterations};
@@ -161,7 +165,7 @@ void Swav::before_step(const Step&) {
   assignments_.reset();  // those of a step that was not finished
   const torch::NoGradGuard no_grad;
   auto& weight = prototypes_->weight;
-  weight.copy_(F::normalize(weight, F::NormalizeFuncOptions().dim(1)));
+  weight.copy_(unit_rows(weight));
 }
 
 void Swav::before_micro_steps(const std::function<Views(int)>& micro_batch, const Step& step) {

@@ -83,9 +83,11 @@ struct Swav : Method {
  private:
   at::Tensor embed(const std::vector<at::Tensor>& crops);
   at::Tensor score(const at::Tensor& embeddings);
+  bool queue_may_be_full(const Step& step) const;
   at::Tensor assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
 
   SwavOptions options_;
+  std::int64_t global_batch_;
   std::shared_ptr<const Group> group_;
   std::shared_ptr<Encoder> backbone_;
   Projector projection_head_{nullptr};

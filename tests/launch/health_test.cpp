@@ -5,6 +5,7 @@
 #include <unlabel/launch/step_guard.h>
 #include <unlabel/launch/step_journal.h>
 #include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/spread.h>
 #include <unlabel/ssl/swav.h>
 #include <unlabel/ssl/weights.h>
 
@@ -129,6 +130,25 @@ TEST(StepGuard, ANonFiniteLossOnOneRankIsLeftOutOnAll) {
 TEST(StepGuard, DeferredAndAtOnceAreTheSame) {
   expect_equal(train({false, "larc", true, false}, 1), train({true, "larc", true, false}, 1), "one rank");
   expect_equal(train({false, "adamw", false, false}, 1), train({true, "adamw", false, false}, 1), "nothing wrong");
+}
+
+TEST(StepExchange, TakesEigenvaluesWhenItIsRead) {
+  torch::manual_seed(0);
+  const auto spread = ssl::measure_spread(torch::randn({32, 5}));
+  StepNews news;
+  news.loss = torch::full({}, 0.5, torch::kFloat64);
+  news.diagnostics.emplace_back("feature_spread", spread.deviation);
+  for (const bool watched : {true, false}) {
+    news.gram = watched ? spread.gram : at::Tensor();
+    StepExchange exchange(*ssl::single_process(), news);
+    exchange.settle(torch::tensor(true));
+    const auto health = exchange.read();
+    EXPECT_TRUE(health.finite);
+    ASSERT_EQ(health.diagnostics.size(), watched ? 2u : 1u);
+    if (!watched) continue;
+    EXPECT_EQ(health.diagnostics[1].first, "effective_rank");
+    EXPECT_EQ(health.diagnostics[1].second, ssl::effective_rank(spread.gram));
+  }
 }
 
 TEST(NonFiniteBudget, CountsInAWindow) {

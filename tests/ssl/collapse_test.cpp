@@ -5,6 +5,7 @@
 #include <torch/nn/functional/normalization.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,7 +13,7 @@ namespace unlabel::ssl {
 namespace {
 
 double deviation(const at::Tensor& z) { return measure_spread(z).deviation.item<double>(); }
-double rank(const at::Tensor& z) { return measure_spread(z).effective_rank.item<double>(); }
+double rank(const at::Tensor& z) { return effective_rank(measure_spread(z).gram); }
 
 TEST(Spread, CountsTheDirectionsInUse) {
   // Two of four directions, equally: singular values sqrt(5), sqrt(5), 0, 0.
@@ -48,6 +49,16 @@ TEST(Spread, TakesOnlyDirections) {
   EXPECT_LE(rank(z), 48 + 1e-6);
 }
 
+TEST(Spread, IsTheExponentialOfTheEntropyOfSingularValues) {
+  torch::manual_seed(2);
+  for (const std::int64_t n : {20, 200}) {
+    const auto z = torch::randn({n, 64}, torch::kDouble).matmul(torch::diag(torch::arange(64, torch::kDouble)));
+    const auto s = std::get<1>(at::linalg_svd(torch::nn::functional::normalize(z), /*full_matrices=*/false));
+    EXPECT_NEAR(rank(z), at::special_entr(s / s.sum()).sum().exp().item<double>(), 1e-4) << n;
+    EXPECT_EQ(measure_spread(z).gram.size(0), std::min<std::int64_t>(n, 64));
+  }
+}
+
 TEST(Spread, IsFiniteForWhatIsNot) {
   const double inf = std::numeric_limits<double>::infinity();
   for (const auto& z : {torch::full({8, 4}, std::nan("")), torch::full({8, 4}, inf), torch::zeros({8, 4})}) {
@@ -56,6 +67,7 @@ TEST(Spread, IsFiniteForWhatIsNot) {
   }
   const auto z = torch::randn({8, 4}).requires_grad_();
   EXPECT_FALSE(measure_spread(z).deviation.requires_grad());
+  EXPECT_FALSE(measure_spread(z).gram.requires_grad());
 }
 
 std::vector<CollapseSign> signs() {

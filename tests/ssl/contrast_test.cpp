@@ -281,6 +281,44 @@ TEST(Gather, SendsGradientsBackToTheirRank) {
   EXPECT_TRUE(gather_with_gradient(alone, single_process()).is_same(alone));
 }
 
+TEST(Gather, JoinsStepsInGlobalOrderWhateverGoesAtOnce) {
+  constexpr std::int64_t kSteps = 5, kRows = 2, kRanks = 3, kDim = 4;
+  const auto whole = torch::arange(kSteps * kRanks * kRows * kDim, torch::kFloat).view({-1, kDim});
+  testing::run_ranks(kRanks, [&](std::shared_ptr<const Group> group) {
+    const auto local = whole.view({kSteps, kRanks, kRows, kDim}).select(1, group->rank()).reshape({-1, kDim});
+    const auto step_bytes = kRanks * kRows * kDim * static_cast<std::int64_t>(sizeof(float));
+    for (const auto bytes : {std::int64_t{1}, step_bytes, 2 * step_bytes, 3 * step_bytes + 1, 100 * step_bytes}) {
+      const auto all = gather_steps(local, kSteps, *group, bytes);
+      EXPECT_EQ(all.defined(), group->rank() == 0) << "nobody else has room for it";
+      EXPECT_TRUE(!all.defined() || all.equal(whole)) << bytes;
+      const auto numbers = gather_steps(local.select(1, 1).to(torch::kInt64), kSteps, *group, bytes);
+      EXPECT_TRUE(!numbers.defined() || numbers.equal(whole.select(1, 1).to(torch::kInt64))) << bytes;
+    }
+  });
+}
+
+TEST(Contrast, MocoGathersImagesOnceAndKeysOnce) {
+  const auto group = std::make_shared<testing::CountingGroup>();
+  const auto method = moco(group);
+  method->before_step(step_at(0));
+  group->gathers = 0;
+  method->loss(testing::chirps(kSizes, kBatch, 0), step_at(0));
+  EXPECT_EQ(group->gathers, 2);
+}
+
+TEST(Contrast, MocosKeysAreNormalisedByTheirOwnGroupsWhateverTheRunSays) {
+  testing::run_ranks(2, [](std::shared_ptr<const Group> group) {
+    const auto method = moco(group);  // groups of 4 of 8 images: each rank's own
+    set_batch_norm_group(*method, group);
+    int own = 0, shared = 0;
+    for (const auto& item : method->named_modules())
+      if (const auto* layer = item.value()->as<BatchNormImpl>())
+        ++(item.key().starts_with("key_backbone") && layer->group->world_size() == 1 ? own : shared);
+    EXPECT_EQ(own, 1);
+    EXPECT_EQ(shared, 1);
+  });
+}
+
 TEST(Contrast, RefusesWhatCannotBe) {
   const auto refused = [](auto change) {
     auto options = moco_options();

@@ -10,6 +10,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 
 namespace unlabel::ssl {
 namespace {
@@ -136,6 +137,19 @@ TEST(Dropout, EachLayerHasItsOwnMask) {
   for (const auto& module : encoder->modules(false))
     if (auto* layer = module->as<DropoutImpl>()) layers.push_back(layer->key.layer);
   EXPECT_EQ(layers, (std::vector<std::uint64_t>{0, 1}));
+}
+
+TEST(Dropout, NoTwoPassesOutsideOfStepsShareARound) {
+  std::set<std::uint64_t> rounds;
+  std::size_t passes = 0;
+  for (const std::int64_t epoch : {0, 1, 2, 799})  // passes of more batches than an epoch has steps
+    for (const std::int64_t n : {std::int64_t{0}, std::int64_t{1}, std::int64_t{5000}, std::int64_t{0xFFFFFFFF}}) {
+      const auto round = round_outside_of_steps(epoch, n);
+      EXPECT_GT(round, std::uint64_t{1} << 63) << "steps count from 0";
+      rounds.insert(round);
+      ++passes;
+    }
+  EXPECT_EQ(rounds.size(), passes);
 }
 
 }  // namespace

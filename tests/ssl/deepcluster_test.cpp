@@ -197,6 +197,39 @@ TEST(DeepCluster, DrawsAsOftenFromEachCluster) {
   EXPECT_GT(released.at(0), 14);  // large clusters stay large
 }
 
+TEST(DeepCluster, DrawsIndependentlyForEachClusterAndSeed) {
+  // Two clusters of 14 samples, of which 11 are drawn without replacement, and one of 2.
+  const auto clusters = (torch::arange(kSamples) >= 14).to(torch::kInt64) + (torch::arange(kSamples) >= 28);
+  const auto places = [&](std::uint64_t seed, std::int64_t cluster, std::int64_t number) {
+    DeepCluster method(std::make_shared<TinyEncoder>(), golden_options(),
+                       MethodScene{.images = kSamples, .global_batch = kBatch, .seed = seed});
+    method.load_data_state({{"clusters", clusters}});
+    std::set<std::int64_t> drawn;
+    for (const auto sample : *method.order({number, nullptr, nullptr, {}}))
+      if (clusters[sample].item<std::int64_t>() == cluster) drawn.insert(sample - 14 * cluster);
+    return drawn;
+  };
+  std::size_t most = 0;
+  for (std::int64_t number = 0; number < 4; ++number) {
+    auto either = places(kSeed, 1, number);
+    either.merge(places(kSeed + 1, 0, number));
+    most = std::max(most, either.size());
+  }
+  EXPECT_GT(most, 11u) << "a cluster's draw is that of the cluster before it under the next seed";
+}
+
+TEST(DeepCluster, APassThatFailsLeavesTheNetworkInTraining) {
+  const Training run;
+  auto epoch = run.epoch(0);
+  epoch.read = [&](const auto&, const auto&, std::int64_t, const auto&) {
+    EXPECT_FALSE(run.method->encoder().is_training());
+    throw Error("no data");
+  };
+  EXPECT_THROW(run.method->before_epoch(epoch), Error);
+  for (const auto& module : run.method->modules()) EXPECT_TRUE(module->is_training());
+  EXPECT_EQ(run.method->data_state_bytes(), kSamples * 8);
+}
+
 TEST(DeepCluster, TellsWhatTheClusteringFound) {
   const Training run;
   std::map<std::string, double> news;

@@ -203,6 +203,14 @@ TEST(Optimizer, RefusesWhatCannotBe) {
   EXPECT_EQ(refused([](auto&) {}), "(accepted)");
   auto group = start(torch::kFloat);
   EXPECT_THROW(Optimizer({group, group}, OptimizerOptions()), Error);
+  for (const double wrong : {-0.1, std::nan("")}) {
+    auto backwards = start(torch::kFloat);
+    backwards.lr = wrong;
+    EXPECT_THROW(Optimizer({backwards}, OptimizerOptions()), UsageError) << "a group's own rate, " << wrong;
+    auto scaled = start(torch::kFloat);
+    scaled.lr_scale = wrong;
+    EXPECT_THROW(Optimizer({scaled}, OptimizerOptions()), UsageError) << "a group's scale, " << wrong;
+  }
 }
 
 }  // namespace

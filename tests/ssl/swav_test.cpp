@@ -417,11 +417,11 @@ TEST(Swav, RefusesWhatCannotBe) {
 TEST(Queue, KeepsTheNewestFirstInGlobalOrder) {
   const auto rows = torch::arange(24, torch::kFloat).view({2, 6, 2});  // crops x batch x dim
   Queue one(2, 12, 2, single_process());
-  EXPECT_FALSE(one.full());
+  EXPECT_FALSE(one.full(/*step_start=*/true));
   one.push(rows);
-  EXPECT_FALSE(one.full());
+  EXPECT_FALSE(one.full(/*step_start=*/true));
   one.push(rows + 100);
-  EXPECT_TRUE(one.full());
+  EXPECT_TRUE(one.full(/*step_start=*/true));
   one.push(rows + 200);
   EXPECT_TRUE(torch::equal(one.local(), torch::cat({rows + 200, rows + 100}, 1)));
   Queue broken(2, 6, 2, single_process());
@@ -432,7 +432,30 @@ TEST(Queue, KeepsTheNewestFirstInGlobalOrder) {
     for (const int t : {0, 100, 200}) queue.push(rows.narrow(1, 2 * group->rank(), 2) + t);
     EXPECT_TRUE(torch::equal(queue.named_buffers()["embeddings"], one.local()));
     EXPECT_TRUE(torch::equal(queue.local(), one.local().narrow(1, 4 * group->rank(), 4)));
-    EXPECT_TRUE(queue.full());
+    EXPECT_TRUE(queue.full(/*step_start=*/true));
+  });
+}
+
+TEST(Queue, AStepThatIsTakenBackTakesItsFillingBack) {
+  const torch::NoGradGuard no_grad;
+  Queue queue(1, 4, 2, single_process());
+  const auto before = queue.filled().clone();
+  queue.push(torch::ones({1, 4, 2}));
+  EXPECT_TRUE(queue.full(/*step_start=*/false)) << "a later micro-step of the same step may use it";
+  queue.named_buffers()["filled"].copy_(before);  // the step is left out
+  EXPECT_FALSE(queue.full(/*step_start=*/true));
+  queue.push(torch::ones({1, 4, 2}));
+  EXPECT_TRUE(queue.full(/*step_start=*/true));
+}
+
+TEST(Queue, TakesWhatIsGatheredAlready) {
+  const auto rows = torch::randn({2, 6, 3});
+  testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {
+    Queue one(2, 12, 3, group), two(2, 12, 3, group);
+    one.push(rows.narrow(1, 3 * group->rank(), 3));
+    two.push_gathered(rows);
+    EXPECT_TRUE(torch::equal(one.all(), two.all()));
+    EXPECT_TRUE(torch::equal(one.filled(), two.filled()));
   });
 }
 

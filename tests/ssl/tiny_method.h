@@ -44,6 +44,15 @@ struct NoEncoder : Encoder {
   std::int64_t dim_;
 };
 
+/// One rank that counts what it asks of others.
+struct CountingGroup : Group {
+  at::Tensor all_gather(const at::Tensor& tensor) const override {
+    ++gathers;
+    return tensor;
+  }
+  mutable int gathers = 0;
+};
+
 /// The chirp of the golden scripts, for any batch.
 inline at::Tensor chirp(std::int64_t batch, int step, int view, int size) {
   const auto i = torch::arange(batch * 3 * size * size, torch::kDouble);
