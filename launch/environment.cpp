@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <thread>
 
 namespace unlabel::launch {
 
@@ -62,17 +61,39 @@ Environment read_environment(const GetVariable& variable) {
   return environment;
 }
 
-Environment read_environment() {
-  return read_environment([](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
-    if (!value) return std::nullopt;
-    return value;
-  });
+std::optional<std::string> environment_variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  if (!value) return std::nullopt;
+  return value;
 }
 
-int default_threads(const Environment& environment) {
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  return std::clamp(cores / environment.local_world_size, 1, 16);
+Environment read_environment() { return read_environment(environment_variable); }
+
+namespace {
+
+int share_of(int processors, const Environment& environment) {
+  return std::max(1, processors / environment.local_world_size);
+}
+
+}  // namespace
+
+int default_threads(const Environment& environment, const data::Processors& usable, bool processors_compute) {
+  return std::min(share_of(processors_compute ? usable.cores : usable.threads, environment), 16);
+}
+
+int arithmetic_threads(const Environment& environment, const data::Processors& usable, int library,
+                       const GetVariable& variable) {
+  if (variable("OMP_NUM_THREADS") || variable("MKL_NUM_THREADS")) return library;
+  return std::min(library, share_of(usable.cores, environment));
+}
+
+std::string idle_cores_note(const Environment& environment, const data::Processors& usable, int threads,
+                            const GetVariable& variable) {
+  const int share = share_of(usable.cores, environment);
+  if (environment.source != "torchrun" || threads > 1 || share < 2 || variable("OMP_NUM_THREADS") != "1") return "";
+  return concat("each rank computes on 1 of its ", share,
+                " cores: torchrun sets OMP_NUM_THREADS to 1 where it is not set; OMP_NUM_THREADS=", share,
+                " before the command uses them");
 }
 
 }  // namespace unlabel::launch

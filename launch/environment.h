@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/data/processors.h>
+
 #include <functional>
 #include <optional>
 #include <string>
@@ -23,6 +25,9 @@ struct Environment {
 /// Reads a variable; nullopt when it is unset.
 using GetVariable = std::function<std::optional<std::string>(const std::string&)>;
 
+/// A variable of this process.
+std::optional<std::string> environment_variable(const std::string& name);
+
 /// The place that a launcher's variables give: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them (with
 /// TORCHELASTIC_USE_AGENT_STORE) or as anyone may set them by hand. None of them set: a single process.
 /// Throws UsageError, naming what is missing or wrong, when they are set in part or contradict each other.
@@ -31,7 +36,17 @@ Environment read_environment(const GetVariable& variable);
 /// From the process's own environment.
 Environment read_environment();
 
-/// Loader threads for a rank: its share of the cores of this machine, at least 1 and at most 16.
-int default_threads(const Environment& environment);
+/// Loader threads for a rank, 1 to 16: its share of the hardware threads that may be used here, or of the cores where the processors
+/// compute too, for two threads of one core that both compute are hardly faster than one.
+int default_threads(const Environment& environment, const data::Processors& usable, bool processors_compute);
+
+/// Threads that a rank computes on: what its library would take (`library`) by itself or by OMP_NUM_THREADS; without that variable
+/// (nor MKL_NUM_THREADS) no more than its share of the cores, for ranks or containers that take more stand in each other's way.
+int arithmetic_threads(const Environment& environment, const data::Processors& usable, int library,
+                       const GetVariable& variable);
+
+/// A line for ranks that leave most of their cores idle, since torchrun sets OMP_NUM_THREADS to 1 where nobody has; else empty.
+std::string idle_cores_note(const Environment& environment, const data::Processors& usable, int threads,
+                            const GetVariable& variable);
 
 }  // namespace unlabel::launch

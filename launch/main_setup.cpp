@@ -2,6 +2,7 @@
 #include <unlabel/launch/main_setup.h>
 #include <unlabel/launch/process_group.h>
 
+#include <ATen/Parallel.h>
 #include <c10/util/Logging.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
@@ -20,6 +21,12 @@ void quiet_libraries() {
 }
 
 std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", LibTorch ", TORCH_VERSION); }
+
+void use_share_of_cores(const Environment& environment) {
+  const int library = at::get_num_threads();
+  const int threads = arithmetic_threads(environment, data::usable_processors(), library, environment_variable);
+  if (threads != library) at::set_num_threads(threads);
+}
 
 std::string version_text() {
   return concat("unlabel ", UNLABEL_VERSION, " (LibTorch ", TORCH_VERSION, "; backends: ", built_backends(),

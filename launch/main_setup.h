@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/launch/environment.h>
+
 #include <exception>
 #include <string>
 
@@ -11,6 +13,9 @@ void quiet_libraries();
 
 /// "unlabel 0.1.0, LibTorch 2.11.0": what decides the figures that a program computes.
 std::string program_version();
+
+/// Sets how many threads LibTorch computes on, for the whole process: arithmetic_threads. For programs, not for libraries.
+void use_share_of_cores(const Environment& environment);
 
 /// "unlabel 0.1.0 (LibTorch 2.11.0; backends: gloo, nccl; GPUs: 0)".
 std::string version_text();

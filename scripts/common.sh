@@ -13,16 +13,32 @@ usage() {
   sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/$(basename "$0")"
 }
 
+# Processors that may be used here: the affinity mask, at most what the quotas of control groups (v2, v1) grant, rounded up.
+cores() {
+  local cores groups=${CGROUP_ROOT:-/sys/fs/cgroup} quota period
+  cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) # nproc would take these for the number of processors
+  if ! read -r quota period 2>/dev/null <"$groups/cpu.max"; then
+    quota=$(cat "$groups/cpu/cpu.cfs_quota_us" 2>/dev/null || echo max)
+    period=$(cat "$groups/cpu/cpu.cfs_period_us" 2>/dev/null || echo max)
+  fi
+  if [[ $quota =~ ^[0-9]+$ && $period =~ ^[1-9][0-9]*$ ]]; then
+    quota=$(((quota + period - 1) / period))
+    ((quota < 1)) && quota=1
+    ((quota < cores)) && cores=$quota
+  fi
+  echo "$cores"
+}
+
 # How many compilers at once: one a core, and 3 GiB of memory for each (a file that includes torch takes 2).
 job_count() {
   if [[ -n ${CMAKE_BUILD_PARALLEL_LEVEL:-} ]]; then
     echo "$CMAKE_BUILD_PARALLEL_LEVEL"
     return
   fi
-  local cores kib limit
-  cores=$(nproc)
+  local cores kib limit groups=${CGROUP_ROOT:-/sys/fs/cgroup}
+  cores=$(cores)
   kib=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)
-  limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
+  limit=$(cat "$groups/memory.max" 2>/dev/null || cat "$groups/memory/memory.limit_in_bytes" 2>/dev/null || echo max)
   [[ $limit =~ ^[0-9]+$ ]] && ((limit / 1024 < kib)) && kib=$((limit / 1024))
   local by_memory=$((kib / (3 * 1024 * 1024)))
   ((by_memory < 1)) && by_memory=1

@@ -66,5 +66,48 @@ TEST(Environment, RefusesWhatIsPartialOrContradictory) {
             std::string::npos);
 }
 
+GetVariable variables(std::map<std::string, std::string> values) {
+  return [values = std::move(values)](const std::string& name) -> std::optional<std::string> {
+    const auto found = values.find(name);
+    if (found == values.end()) return std::nullopt;
+    return found->second;
+  };
+}
+
+Environment ranks_here(int local_world_size, const std::string& source = "environment") {
+  Environment environment;
+  environment.world_size = environment.local_world_size = local_world_size;
+  environment.source = source;
+  return environment;
+}
+
+TEST(Environment, SharesTheCoresOfAMachineAmongItsRanks) {
+  const data::Processors machine{.threads = 64, .cores = 32};
+  EXPECT_EQ(default_threads(ranks_here(1), machine, false), 16);
+  EXPECT_EQ(default_threads(ranks_here(8), machine, false), 8);
+  EXPECT_EQ(default_threads(ranks_here(8), machine, true), 4);
+  EXPECT_EQ(default_threads(ranks_here(100), machine, true), 1);
+  // The library would take a thread a core, on every rank.
+  EXPECT_EQ(arithmetic_threads(ranks_here(1), machine, 32, variables({})), 32);
+  EXPECT_EQ(arithmetic_threads(ranks_here(4), machine, 32, variables({})), 8);
+  EXPECT_EQ(arithmetic_threads(ranks_here(100), machine, 32, variables({})), 1);
+  EXPECT_EQ(arithmetic_threads(ranks_here(1), machine, 64, variables({})), 32) << "not two threads of one core";
+  EXPECT_EQ(arithmetic_threads(ranks_here(1), {.threads = 2, .cores = 2}, 32, variables({})), 2) << "a quota";
+  EXPECT_EQ(arithmetic_threads(ranks_here(1), machine, 1, variables({})), 1);
+  // What is asked for stays.
+  EXPECT_EQ(arithmetic_threads(ranks_here(4), machine, 20, variables({{"OMP_NUM_THREADS", "20"}})), 20);
+  EXPECT_EQ(arithmetic_threads(ranks_here(4), machine, 20, variables({{"MKL_NUM_THREADS", "20"}})), 20);
+}
+
+TEST(Environment, TellsOfCoresThatTorchrunLeavesIdle) {
+  const data::Processors machine{.threads = 64, .cores = 32};
+  const auto one = variables({{"OMP_NUM_THREADS", "1"}});
+  EXPECT_NE(idle_cores_note(ranks_here(4, "torchrun"), machine, 1, one).find("OMP_NUM_THREADS=8"), std::string::npos);
+  EXPECT_EQ(idle_cores_note(ranks_here(32, "torchrun"), machine, 1, one), "");
+  EXPECT_EQ(idle_cores_note(ranks_here(4), machine, 1, one), "") << "set by hand";
+  EXPECT_EQ(idle_cores_note(ranks_here(4, "torchrun"), machine, 1, variables({})), "");
+  EXPECT_EQ(idle_cores_note(ranks_here(4, "torchrun"), machine, 8, variables({{"OMP_NUM_THREADS", "8"}})), "");
+}
+
 }  // namespace
 }  // namespace unlabel::launch
