@@ -10,6 +10,18 @@ printf '#!/bin/sh\necho "built $*"\n' >"$work/scripts/build"
 cat >"$work/build/release/unlabel" <<'END'
 #!/bin/bash
 set -e
+if [[ "$*" == *" --out runs/timing-"* ]]; then
+  echo "$*" >>timings
+  summary="{\"images_per_second\": ${RATE:-400}, \"steps_per_epoch\": 468, \"epochs\": 3, \"batch_size\": 128, \"precision\": \"float32\"}"
+  for ((i = 1; i < $#; ++i)); do
+    if [[ ${!i} == --json ]]; then
+      i=$((i + 1))
+      echo "$summary" >"${!i}"
+    fi
+  done
+  [[ "$*" != *--wrong* ]] || { echo "unlabel: no option --wrong" >&2 && exit 2; }
+  exit
+fi
 echo "$*" >>calls
 if [[ $1 == pretrain && ! -e runs/quickstart/encoder.safetensors ]]; then
   sleep 1.1
@@ -72,3 +84,29 @@ rm -r runs calls
 if scripts/quickstart --fail >out 2>&1; then fail "training failed, and it went on"; fi
 [[ $(wc -l <calls) == 1 && ! -e runs/quickstart/table.txt ]] || fail "measured what was not trained"
 grep -q -- '--epochs 3' calls || fail "the default epochs are gone"
+
+# How long it will take, from a few steps with the options that are asked for, in a run that is gone afterwards.
+told() { # RATE, options: what is said of the time
+  rm -rf runs timings
+  RATE=$1 scripts/quickstart "${@:2}" 2>&1 | grep -E '^(training will take|shorter)' || true
+}
+[[ $(told 400 --seed 4) == "training will take about 7 min here (400 images a second in float32), measuring some minutes more" ]] ||
+  fail "does not say how long it takes: $(told 400)"
+grep -qE -- '^pretrain swav --data idx:.* --recipe fashion_mnist --out runs/timing-[^ ]+ --epochs 3 --seed 4 --max-steps 16 ' timings ||
+  fail "did not time what is asked for: $(cat timings)"
+! compgen -G 'runs/timing-*' >/dev/null || fail "left the timed run"
+told 100 >time
+grep -q '^training will take about 30 min here' time || fail "wrong time: $(cat time)"
+grep -q 'scripts/quickstart --epochs 2, which takes about 20 min ' time || fail "names nothing shorter: $(cat time)"
+told 10 >time
+grep -q '^training will take about 5.0 hours here' time || fail "wrong time: $(cat time)"
+grep -q 'scripts/quickstart --max-steps 93, which takes about 20 min ' time || fail "names nothing shorter: $(cat time)"
+told 10 --max-steps 47 >time
+grep -q '^training will take about 10 min here' time || fail "--max-steps does not count: $(cat time)"
+if grep -q shorter time; then fail "names something shorter than 10 minutes"; fi
+grep -q -- '--max-steps 16 ' timings && ! grep -q -- '--max-steps 47' timings || fail "times with two numbers of steps: $(cat timings)"
+grep -q -- '--max-steps 47' calls || fail "forgot --max-steps: $(cat calls)"
+rm -rf runs calls
+code=0 && scripts/quickstart --wrong 1 >out 2>&1 || code=$?
+[[ $code == 2 && ! -e runs/quickstart && ! -e calls ]] || fail "an option that is not known ended with $code: $(cat out)"
+grep -q 'no option --wrong' out || fail "does not say why it ended: $(cat out)"
