@@ -109,7 +109,8 @@ OptionTable table(FeatureOptions& o) {
   OptionTable t;
   t.add("batch_size", o.batch_size, "images encoded at once on each rank");
   t.add("threads", o.threads, "decoding threads on each rank");
-  t.add("precision", o.precision, "float32, bf16 or fp16");
+  t.add("precision", o.precision,
+        "float32, bf16, fp16, or auto: bf16 where the device multiplies it by itself, else float32");
   t.add("device", o.device, "cpu, cuda or cuda:N");
   t.add("broken", o.broken, "an image that cannot be read: fail, or skip");
   return t;

@@ -32,12 +32,13 @@ struct Features {
 
 /// How features are computed.
 struct FeatureOptions {
-  std::int64_t batch_size = 256;      ///< images at once on each rank; does not change the result
-  int threads = 2;                    ///< decoding threads on each rank; 0: decode in turn
-  std::string precision = "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic (autocast)
-  std::string device = "cpu";         ///< cpu, cuda or cuda:N; the encoder must be there
-  std::string broken = "fail";        ///< an image that cannot be read: fail, or skip (left out and counted)
-  augment::DecodeOptions decode;      ///< how files become pixels; not in the table
+  std::int64_t batch_size = 256;  ///< images at once on each rank; does not change the result
+  int threads = 2;                ///< decoding threads on each rank; 0: decode in turn
+  std::string precision =
+      "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic (autocast); programs resolve "auto"
+  std::string device = "cpu";     ///< cpu, cuda or cuda:N; the encoder must be there
+  std::string broken = "fail";    ///< an image that cannot be read: fail, or skip (left out and counted)
+  augment::DecodeOptions decode;  ///< how files become pixels; not in the table
 };
 
 OptionTable table(FeatureOptions& options);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace unlabel::eval {
@@ -28,6 +29,9 @@ class OnlineKnn {
   /// Throws UsageError when either set is unlabelled or empty, or the view is not one.
   OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr<const data::Dataset> test,
             augment::MultiCrop view, OnlineKnnOptions options = {});
+
+  /// Of the encoder's arithmetic: float32, bf16 or fp16.
+  void use_precision(const std::string& precision) { options_.features.precision = precision; }
 
   /// Every rank must call it. The same result on all of them.
   KnnResult operator()(ssl::Encoder& encoder, const ssl::Group& group) const;

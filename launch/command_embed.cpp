@@ -4,6 +4,7 @@
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
+#include <unlabel/launch/main_setup.h>
 
 namespace unlabel::launch {
 
@@ -30,10 +31,12 @@ int command_embed(const std::vector<std::string>& arguments) {
   require_folder_of("--out", out);
   const auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
+  use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);
   const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  settle_feature_precision(options, device, *group, warnings);
   const auto features = subject_features(subject, dataset, options, device, *group);
 
   std::vector<std::string> written;

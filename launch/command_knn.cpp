@@ -3,6 +3,7 @@
 #include <unlabel/eval/report.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
+#include <unlabel/launch/main_setup.h>
 
 namespace unlabel::launch {
 
@@ -24,11 +25,13 @@ int command_knn(const std::vector<std::string>& arguments) {
   line.apply(fields);
   const auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
+  use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   knn.device = device.str();
   const auto subject = make_subject(options, encoder_given(line), device);
   const auto train = open_split(options, data::Split::kTrain), test = open_split(options, data::Split::kTest);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  settle_feature_precision(options, device, *group, warnings);
 
   auto train_features = subject_features(subject, train, options, device, *group);
   auto test_features = subject_features(subject, test, options, device, *group);

@@ -3,6 +3,7 @@
 #include <unlabel/eval/report.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
+#include <unlabel/launch/main_setup.h>
 
 #include <cstdio>
 
@@ -40,10 +41,12 @@ int command_linear(const std::vector<std::string>& arguments) {
                      " goes with --protocol features only: swav trains on every image; mend or remove the broken ones");
   const auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
+  use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   const auto subject = make_subject(options, encoder_given(line), device);
   const auto train = open_split(options, data::Split::kTrain), test = open_split(options, data::Split::kTest);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  settle_feature_precision(options, device, *group, warnings);
   const bool lead = environment.rank == 0;
 
   nlohmann::json json;

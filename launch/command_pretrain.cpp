@@ -4,6 +4,8 @@
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/explain.h>
+#include <unlabel/launch/main_setup.h>
+#include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/launch/process_group.h>
 #include <unlabel/launch/shared_data.h>
@@ -25,6 +27,15 @@ void refuse_what_cannot_run(const ResolvedOptions& resolved, int world_size) {
                                        {options.encoder, resolved.dataset->size(), options.batch_size,
                                         options.micro_batch, options.seed, ssl::single_process()});
   ssl::require_views(*method, make_views(options));
+}
+
+/// What --precision auto comes to on this rank's device.
+void show_native_precision(ResolvedOptions& resolved, at::Device device) {
+  if (resolved.options.precision != "auto") return;
+  const auto native = native_precision(facts_of(device));
+  resolved.options.precision = native.precision;
+  std::erase_if(resolved.choices, [](const auto& choice) { return choice.setting == "precision"; });
+  resolved.choices.push_back({"precision", native.precision, "auto: " + native.reason});
 }
 
 /// The names of `method`'s recipes, or of all methods', in lines of a screen's width.
@@ -82,9 +93,11 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
   require_folder_of("--json", json);
   const auto environment = read_environment();
+  use_share_of_cores(environment);
   if (only_explain) {
     if (environment.rank != 0) return 0;
-    const auto resolved = resolve_options(line, Purpose::kLook);
+    auto resolved = resolve_options(line, Purpose::kLook);
+    show_native_precision(resolved, choose_device(resolved.options.device, environment));
     refuse_what_cannot_run(resolved, environment.world_size);
     const auto explained = explain(resolved, line);
     print_line(json, explanation_text(explained));

@@ -3,12 +3,14 @@
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/evaluation.h>
+#include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
 #include <torch/types.h>
 
+#include <cstdio>
 #include <filesystem>
 
 namespace unlabel::launch {
@@ -100,6 +102,7 @@ augment::MultiCrop Subject::view() const {
 
 Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::Device device) {
   require_folder_of("--json", options.json);
+  require_precision(options.features.precision);
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
     throw UsageError("what is to be measured? --checkpoint RUN|FILE, or --untrained, or --pixels");
@@ -180,6 +183,14 @@ eval::Features subject_features(const Subject& subject, std::shared_ptr<const da
   features.decode = subject.decode;
   return subject.encoder ? eval::extract_features(*subject.encoder, std::move(dataset), subject.view(), features, group)
                          : eval::pixel_features(std::move(dataset), subject.view(), features, group);
+}
+
+void settle_feature_precision(EvaluationOptions& options, at::Device device, const ssl::Group& group,
+                              Warnings& warnings) {
+  const auto note = settle_precision(group, device, options.features.precision);
+  if (group.rank() != 0) return;
+  if (!note.empty()) std::fprintf(stderr, "%s\n", note.c_str());
+  if (const auto slow = slow_precision_warning(options.features.precision, device); !slow.empty()) warnings.add(slow);
 }
 
 }  // namespace unlabel::launch

@@ -74,4 +74,9 @@ std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options
 eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
                                 const EvaluationOptions& options, at::Device device, const ssl::Group& group);
 
+/// Settles --features.precision auto (settle_precision) once ranks have met, and says on rank 0 what it comes to, or warns of a given
+/// one that is slow here. Every rank must call it.
+void settle_feature_precision(EvaluationOptions& options, at::Device device, const ssl::Group& group,
+                              Warnings& warnings);
+
 }  // namespace unlabel::launch

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <optional>
@@ -8,7 +9,53 @@
 #include <utility>
 #include <vector>
 
+namespace unlabel::ssl {
+class Group;
+}
+
 namespace unlabel::launch {
+
+/// What decides whether a device multiplies bf16 by itself.
+struct DeviceFacts {
+  bool gpu = false;
+  bool gpu_bf16 = false;      ///< of a GPU: its compute capability is 8 or more
+  std::string cpuinfo;        ///< of processors: /proc/cpuinfo
+  bool library_bf16 = false;  ///< of processors: LibTorch's own check, which asks oneDNN
+  std::string isa_limit;  ///< of processors: ONEDNN_MAX_CPU_ISA, the instruction sets that oneDNN may use; empty: all
+};
+DeviceFacts facts_of(c10::Device device);
+
+/// What `--precision auto` comes to.
+struct PrecisionChoice {
+  std::string precision;  ///< bf16 or float32
+  std::string reason;
+};
+
+/// bf16 on a device that multiplies it by itself (a GPU of compute capability 8; a processor with AVX512_BF16, AMX or Arm's bf16 that
+/// LibTorch uses), else float32: without such instructions bf16 takes up to ten times as long as float32 on a processor.
+PrecisionChoice native_precision(const DeviceFacts& facts);
+
+/// Throws UsageError for a name that is neither "auto" nor a Precision's.
+void require_precision(const std::string& name);
+
+/// A rank's precision: what it was given (`open` false), or what its own device would take.
+struct PrecisionVote {
+  bool open = false;  ///< it was given "auto"
+  PrecisionChoice choice;
+};
+
+/// What ranks with "auto" take: the precision that is given on another rank; else bf16 when all ranks would take it; else float32.
+PrecisionChoice agreed_precision(const std::vector<PrecisionVote>& by_rank);
+
+/// Where `precision` is "auto", sets it to agreed_precision, the same on all ranks. Returns a line that says so with the reason; empty
+/// when it was not "auto". Every rank must call it.
+std::string settle_precision(const ssl::Group& group, c10::Device device, std::string& precision);
+
+/// How many times as long as in float32 a convolution takes in bf16 or fp16, forward and backward: timed here, some tenths of a second.
+double slowdown_of(const std::string& precision, c10::Device device);
+
+/// A warning with the factor where bf16 or fp16 is not native to the device and takes longer than float32; else empty.
+std::string slow_precision_warning(const std::string& precision, c10::Device device);
 
 /// How numbers are held in training: float32; bf16 and fp16 (autocast: weights stay float32); float64 (everything, for exact tests).
 class Precision {

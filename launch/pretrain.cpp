@@ -90,7 +90,6 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.test_images = options.knn.test_images;
   online.knn.protocol = options.knn.protocol;
   online.knn.device = online.features.device = device.str();
-  online.features.precision = options.precision == "float64" ? "float32" : options.precision;
   online.features.decode = options.decode;
   online.features.broken = "skip";  // training goes on without broken images, and so does this
   auto test = open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout);
@@ -118,7 +117,8 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader) {
 data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment, at::Device device) {
   data::LoaderOptions loading;
   loading.seed = options.seed;
-  loading.threads = options.threads >= 0 ? options.threads : default_threads(environment);
+  loading.threads = options.threads >= 0 ? options.threads
+                                         : default_threads(environment, data::usable_processors(), /*processors_compute=*/device.is_cpu());
   loading.decode = options.decode;
   loading.allocate = data::pinned_memory(device);
   return loading;
@@ -156,12 +156,9 @@ class Run {
 
   const ResolvedOptions& resolved_;
   const Environment& environment_;
-  const PretrainOptions& options_ = resolved_.options;
+  PretrainOptions options_ = resolved_.options;  ///< once ranks have met, with the precision that they agree on
 
   const at::Device device_ = choose_device(options_.device, environment_);
-  const Precision precision_{options_.precision};
-  const bool channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.precision == "float32" &&
-                                                          options_.encoder.width < kNarrowestChannelsLast);
   const std::shared_ptr<const data::Dataset> dataset_ = resolved_.dataset;
   const data::Sampler sampler_{dataset_->size(), options_.batch_size, options_.seed, environment_.rank,
                                environment_.world_size};
@@ -177,6 +174,10 @@ class Run {
       resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
   const std::unique_ptr<eval::OnlineKnn> online_knn_ = make_online_knn(options_, dataset_, device_, *group_);
   const bool lead_ = group_->rank() == 0;
+  const std::string precision_note_ = settle_precision(*group_, device_, options_.precision);
+  const Precision precision_{options_.precision};
+  const bool channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.precision == "float32" &&
+                                                          options_.encoder.width < kNarrowestChannelsLast);
   const std::string checkpoints_ = options_.out + "/checkpoints";
   const std::string file_list_ = options_.out + "/data_files.gz";
   const std::uint64_t fingerprint_ = dataset_->fingerprint();  ///< of a million files it takes a moment
@@ -329,7 +330,15 @@ void Run::announce() {
   progress_.say(dataset_->description());
   for (const auto& [setting, value, reason] : resolved_.choices)
     if (iteration_ == 0) progress_.say(concat("  --", with_dashes(setting), " ", value, ": ", reason));
+  if (!precision_note_.empty()) progress_.say(precision_note_);
   for (const auto& line : resolved_.warnings) progress_.warn(line);
+  if (const auto slow = lead_ ? slow_precision_warning(options_.precision, device_) : ""; !slow.empty())
+    progress_.warn(slow);
+  if (device_.is_cpu())
+    if (const auto note =
+            idle_cores_note(environment_, data::usable_processors(), at::get_num_threads(), environment_variable);
+        !note.empty())
+      progress_.say("note: " + note);
   if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)
     progress_.warn(concat("a ", options_.encoder.arch, " of width ", options_.encoder.width,
                           " takes long on a CPU; --encoder.width 16 is about ten times faster"));
@@ -351,7 +360,8 @@ void Run::announce() {
     if (const auto detail = init_report_->detail(); !detail.empty()) progress_.say(detail);
   }
   if (iteration_ > 0) {
-    progress_.say(concat("going on from step ", iteration_, " in ", options_.out));
+    progress_.say(
+        concat("going on from step ", iteration_, " in ", options_.out, ", in ", options_.precision, " as it began"));
     if (device_.is_cpu() && resumed_.arithmetic_threads != at::get_num_threads())
       progress_.warn(concat("the run before computed on ", resumed_.arithmetic_threads,
                             " thread(s) and this one does on ", at::get_num_threads(),
@@ -574,6 +584,7 @@ double Run::logged_loss() const {
 }
 
 PretrainResult Run::go() {
+  if (online_knn_) online_knn_->use_precision(options_.precision == "float64" ? "float32" : options_.precision);
   if (resumed_.health.is_object()) journal_.load_state(resumed_.health);
   announce();
   const bool had_finished = iteration_ >= last_;
@@ -601,8 +612,10 @@ PretrainResult Run::go() {
   });
   result.summary = {{"method", options_.method},
                     {"steps", iteration_},
+                    {"steps_per_epoch", steps_per_epoch_},
                     {"epochs", options_.epochs},
                     {"batch_size", options_.batch_size},
+                    {"precision", options_.precision},
                     {"images_per_second", throughput_.overall()},
                     {"data_wait", throughput_.overall_data_wait()},
                     {"seconds", throughput_.seconds()},

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/plan_builder.h>
 #include <unlabel/ssl/recipe.h>
@@ -23,7 +24,8 @@ OptionTable table(PretrainOptions& o) {
   t.add("max_steps", o.max_steps, "end after so many steps; the schedules still span the epochs");
   t.add("batch_size", o.batch_size, "images a step, over all ranks");
   t.add("micro_batch", o.micro_batch, "images that a rank takes at once; gradients accumulate; 0: its whole share");
-  t.add("precision", o.precision, "float32, bf16, fp16 or float64");
+  t.add("precision", o.precision,
+        "float32, bf16, fp16, float64, or auto: bf16 where the device multiplies it by itself, else float32");
   t.add("channels_last", o.channels_last, "memory layout; faster on most hardware");
   t.add("seed", o.seed, "of weights, order and views");
   t.add("threads", o.threads, "loader threads a rank; -1: from the number of cores; 0: none");
@@ -111,6 +113,7 @@ void refuse_other_methods(const CommandLine& line, const std::string& method) {
 
 /// Throws UsageError for values that no run can have, whatever its data.
 void require_valid(const PretrainOptions& options, bool goes_on) {
+  require_precision(options.precision);
   const auto positive = [](const char* name, std::int64_t value) {
     if (value < 1) throw UsageError("--", name, " must be at least 1, not ", value);
   };
@@ -202,6 +205,9 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     line.apply(fields);
     require_valid(options, goes_on);
   }
+  // A run that goes on keeps the precision that it began with, on whatever machine.
+  if (options.precision == "auto" && goes_on && saved->value("precision", nlohmann::json()).is_string())
+    options.precision = saved->at("precision").get<std::string>();
   if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
     throw UsageError("--epochs ", options.epochs, " is more than can be counted");
   resolved.warnings = resolved.dataset->notes();

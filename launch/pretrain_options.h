@@ -54,7 +54,7 @@ struct PretrainOptions {
   std::optional<std::int64_t> max_steps;  ///< end after so many iterations
   std::int64_t batch_size = 256;          ///< images an iteration, over all ranks
   std::int64_t micro_batch = 0;  ///< images a rank takes at once; fewer than its share: gradients accumulate; 0: all
-  std::string precision = "float32";  ///< float32, bf16, fp16 (with loss scaling) or float64
+  std::string precision = "float32";  ///< float32, bf16, fp16 (with loss scaling), float64, or auto (native_precision)
   bool channels_last = true;          ///< memory layout of images and convolutions: faster on most hardware
   std::uint64_t seed = 0;             ///< of weights, order and views
   int threads = -1;                   ///< loader threads; -1: one a core of this rank's share

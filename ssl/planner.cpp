@@ -189,6 +189,7 @@ std::pair<std::int64_t, std::string> PlanBuilder::clusters() const {
 }
 
 Plan PlanBuilder::take() {
+  choose<std::string>("precision", "auto", "bf16 where the device multiplies it by itself, else float32");
   plan_.warnings = plan_warnings(plan_.recipe, input_.images, input_.median_short_side);
   return std::move(plan_);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs each published recipe for a few steps at its full shapes with a small batch: does it work, what memory and time does a step take?
 
-usage: full_shapes.py --unlabel build/release/unlabel [--batch 4] [--steps 3] [--precision bf16] [--only PATTERN]
+usage: full_shapes.py --unlabel build/release/unlabel [--batch 4] [--steps 3] [--precision auto] [--only PATTERN]
                       [--published-clusters]
 Recipes that differ in nothing that shapes a step (lengths of runs, rates, batches) are run once. Images are coloured noise. Clusterings get 8
 clusters, since the paper's 3,000 and 10,000 need as many images; with --published-clusters they get those, images and many minutes. Prototypes and
@@ -22,7 +22,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--unlabel", required=True)
 parser.add_argument("--batch", type=int, default=4)
 parser.add_argument("--steps", type=int, default=3)
-parser.add_argument("--precision", default="bf16")
+parser.add_argument("--precision", default="auto")
 parser.add_argument("--only", default="", help="a regular expression")
 parser.add_argument("--published-clusters", action="store_true")
 options = parser.parse_args()

@@ -4,7 +4,8 @@
 usage: pretrain_speed.py --data DIR/train --unlabel build/release/unlabel --bare build/release/bin/unlabel_bare_step --peers PYTHON
                          [--rounds 5] [--steps 60] [--only PATTERN]
 Every contender (or those whose names match) runs once a round, in turn, so that a busy neighbour meets all of them; what counts are ratios of medians.
-PYTHON is that of an environment with torch, torchvision and lightly. Two views of 32 px, ResNet-18 of width 16, batch 256.
+PYTHON is that of an environment with torch, torchvision and lightly. Two views of 32 px, ResNet-18 of width 16, batch 256. Where the device does
+not multiply bf16 by itself (`--precision auto` is float32), contenders in bf16 are left out.
 """
 import argparse
 import json
@@ -67,7 +68,9 @@ contenders = {
     "unlabel, float32": ours("float32"),
     "unlabel, bf16": ours("bf16"),
 }
-contenders = {name: run for name, run in contenders.items() if re.search(options.only, name)}
+explained = json.loads(output(options.unlabel, "pretrain", "swav", "--data", options.data, "--precision", "auto", "--explain", "--json", "-"))
+native = next(item["here"] for item in explained["settings"] if item["setting"] == "precision")
+contenders = {name: run for name, run in contenders.items() if re.search(options.only, name) and (native == "bf16" or "bf16" not in name)}
 rates = {name: [] for name in contenders}
 for round_number in range(options.rounds):
     for name, run in contenders.items():

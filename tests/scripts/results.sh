@@ -41,7 +41,8 @@ case $1 in
     ;;
   pretrain)
     if [[ $arguments == *--explain* ]]; then
-      echo "{\"settings\": [{\"setting\": \"planned\", \"here\": $(cat "$here/plan"), \"why\": \"for a test\"}]}"
+      echo "{\"settings\": [{\"setting\": \"precision\", \"here\": \"$(cat "$here/precision")\", \"why\": \"auto\"},
+        {\"setting\": \"planned\", \"here\": $(cat "$here/plan"), \"why\": \"for a test\"}]}"
       exit
     fi
     name=$2
@@ -73,6 +74,7 @@ esac >"$out/encoder.safetensors"
 END_OF_PROGRAM
 chmod +x unlabel
 echo 1 >plan
+echo bf16 >precision
 
 results() { # options
   "$source/scripts/results" --data data --program ./unlabel --out out --page page.md "$@"
@@ -190,6 +192,14 @@ echo 2 >plan
 expect 0 --list --only swav
 grep -q '^10 done, 6 left$' log || fail "results of another plan are taken, or lightly's are not: $(cat log)"
 echo 1 >plan
+
+# So is another precision, of a processor without bf16, of lightly's too; it is given by name.
+echo float32 >precision
+expect 0 --list --only cifar10/swav
+grep -q '^0 done, 3 left' log || fail "results of another precision are taken: $(cat log)"
+code=0 && stop_while_held TERM ^cifar10/swav || code=$?
+grep -q -- '--precision float32 ' out/cifar10/swav-*/log || fail "the precision is not given by name"
+echo bf16 >precision
 
 # Rates that are all too large.
 touch diverging

@@ -267,6 +267,16 @@ TEST(Planner, ChangesRatesForFewSteps) {
   EXPECT_EQ(small("deepcluster")["deepcluster"]["top_layer_lr"], 0.25);
 }
 
+TEST(Planner, LeavesThePrecisionToTheDevice) {
+  for (const char* method : {"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"}) {
+    EXPECT_EQ(plan(10000, 32, {{"method", method}}).recipe["precision"], "auto") << method;
+    EXPECT_EQ(plan(10000, 32, {{"method", method}, {"precision", "bf16"}}).recipe["precision"], "bf16") << method;
+  }
+  // So do the recipes for processors; the published ones say what the authors had.
+  for (const auto& name : recipe_names())
+    EXPECT_EQ(find_recipe(name).at("precision") == "auto", name == "cifar10_small" || name == "fashion_mnist") << name;
+}
+
 TEST(Planner, FindsNoFaultWithRecipes) {
   for (const auto& name : recipe_names()) {
     const bool imagenet = name != "cifar10_small" && name != "fashion_mnist";
