@@ -5,12 +5,14 @@
 #include <unlabel/augment/decode_tiff.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_header.h>
+#include <unlabel/augment/levels.h>
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 namespace unlabel::augment {
 
@@ -22,14 +24,23 @@ using Bytes = std::span<const std::uint8_t>;
 std::pair<ImageFormat, cv::Size> identify(Bytes bytes) {
   if (bytes.empty()) throw Error("not an image: the file is empty");
   const ImageFormat format = image_format(bytes);
-  if (format == ImageFormat::kUnknown)
-    throw RefusedImage("not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
+  if (format == ImageFormat::kUnknown) {
+    const std::string_view other = other_format(bytes);
+    if (other.empty()) throw RefusedImage("not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
+    throw RefusedImage("not an image that can be read: it is ", other,
+                       "; convert it to JPEG, PNG, WebP, BMP, TIFF or PNM");
+  }
   const cv::Size size = header_size(bytes, format);
   if (size.width < 1 || size.height < 1) throw Error("broken image: its header gives no size");
   return {format, size};
 }
 
-/// Turns an image upright by its EXIF orientation, 1 to 8.
+/// The orientation that decode() turns an image upright by.
+int applied_orientation(Bytes bytes, ImageFormat format, const DecodeOptions& options) {
+  return format == ImageFormat::kTiff || options.exif_orientation ? orientation(bytes, format) : 1;
+}
+
+/// Turns an image upright by its orientation, 1 to 8, as EXIF and TIFF number them.
 cv::Mat upright(const cv::Mat& image, int orientation) {
   cv::Mat turned = image;
   if (orientation >= 5) cv::transpose(image, turned);
@@ -54,7 +65,11 @@ cv::Mat decode_with_opencv(Bytes bytes) {
     image.release();
   }
   if (image.empty() || image.type() != CV_8UC3) throw Error("broken image: it cannot be decoded");
-  cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
+  // BGR to RGB, by a loop of our own: OpenCV's cvtColor starts threads.
+  for (int y = 0; y < image.rows; ++y) {
+    std::uint8_t* row = image.ptr(y);
+    for (int x = 0; x < image.cols; ++x) std::swap(row[3 * x], row[3 * x + 2]);
+  }
   return image;
 }
 
@@ -62,10 +77,46 @@ cv::Mat decode_with_opencv(Bytes bytes) {
 
 OptionTable table(DecodeOptions& o) {
   OptionTable t;
-  t.add("exif_orientation", o.exif_orientation, "turn a JPEG upright by its EXIF orientation");
+  t.add("exif_orientation", o.exif_orientation, "turn JPEG, PNG and WebP upright by their EXIF orientation");
   t.add("max_pixels", o.max_pixels, "refuse images with more pixels than this, by their header");
   t.add("strict", o.strict, "also refuse a JPEG that decodes with warnings only");
+  t.add("range", o.range, "samples of more than 8 bits that become black and white: 0,4095 for 12 bits in 16");
+  // That low < high is known at once, not at the first image.
+  auto& field = t.fields().back();
+  field.type = "two numbers, low < high";
+  field.accepts = [two_numbers = std::move(field.accepts)](const nlohmann::json& value) {
+    return two_numbers(value) && (value.is_null() || value[0].get<double>() < value[1].get<double>());
+  };
   return t;
+}
+
+DecodeReport& DecodeReport::operator+=(const DecodeReport& other) {
+  warnings += other.warnings;
+  deep_images += other.deep_images;
+  lowest = std::min(lowest, other.lowest);
+  highest = std::max(highest, other.highest);
+  return *this;
+}
+
+std::string range_warning(const DecodeReport& report) {
+  constexpr int kLevels = 65536;
+  if (report.deep_images == 0) return {};
+  const int used = report.highest - report.lowest + 1;
+  if (used > kLevels / 4) return {};
+  // As powers of two, so that images of one kind get one text.
+  const auto part = kLevels / static_cast<int>(std::bit_ceil(static_cast<unsigned>(used)));
+  const auto most = std::bit_ceil(static_cast<unsigned>(report.highest) + 1) - 1;
+  return concat(
+      "16-bit images use 1/", part, " of their levels or less (the highest sample is at most ", most,
+      "), of which 8 bits keep ", std::max(1, 256 / part),
+      "; give the samples that are black and white, for 12 bits in 16 --decode.range 0,4095 (in Python range=(0, "
+      "4095))");
+}
+
+void check_pixels(cv::Size size, std::int64_t max_pixels) {
+  if (std::int64_t{size.width} * size.height > max_pixels)
+    throw RefusedImage("image too large: ", size.width, " x ", size.height, " pixels, more than max_pixels, ",
+                       max_pixels);
 }
 
 namespace {
@@ -75,8 +126,7 @@ std::pair<ImageFormat, cv::Size> admit(Bytes bytes, const DecodeOptions& options
   const auto [format, size] = identify(bytes);
   if (static_cast<std::int64_t>(bytes.size()) > kMaxFileSize)
     throw RefusedImage("image too large: a file of ", bytes.size(), " bytes");
-  if (std::int64_t{size.width} * size.height > options.max_pixels)
-    throw RefusedImage("image too large: ", size.width, " x ", size.height, " pixels, more than ", options.max_pixels);
+  check_pixels(size, options.max_pixels);
   if (std::max(size.width, size.height) > kMaxSide)
     throw RefusedImage("image too large: ", size.width, " x ", size.height, " pixels, a side longer than ", kMaxSide);
   if (format == ImageFormat::kWebp && is_animated_webp(bytes))
@@ -96,42 +146,56 @@ auto as_errors(cv::Size size, const Function& function) {
   }
 }
 
+cv::Mat decode_as_stored(Bytes bytes, ImageFormat format, cv::Size size, const DecodeOptions& options,
+                         DecodeReport* report) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return decode_jpeg(bytes, options, report);
+    case ImageFormat::kPng:
+      return decode_png(bytes, options, report);
+    case ImageFormat::kBmp:
+      return decode_bmp(bytes, size);
+    case ImageFormat::kPnm:
+      return decode_pnm(bytes, size, options, report);
+    case ImageFormat::kTiff:
+      return decode_tiff(bytes, size, options, report);
+    default:
+      return decode_with_opencv(bytes);
+  }
+}
+
 }  // namespace
 
-cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
+cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options, DecodeReport* report) {
   const auto [format, size] = admit(bytes, options);
   return as_errors(size, [&, format = format, size = size] {
-    if (format == ImageFormat::kJpeg) {
-      const cv::Mat image = decode_jpeg(bytes, options);
-      return options.exif_orientation ? upright(image, exif_orientation(bytes)) : image;
-    }
-    if (format == ImageFormat::kPng) return decode_png(bytes, options.max_pixels);
-    if (format == ImageFormat::kBmp) return decode_bmp(bytes, size);
-    if (format == ImageFormat::kPnm) return decode_pnm(bytes, size);
-    if (format == ImageFormat::kTiff) return decode_tiff(bytes, size);
-    return decode_with_opencv(bytes);
+    return upright(decode_as_stored(bytes, format, size, options, report), applied_orientation(bytes, format, options));
   });
 }
 
-cv::Mat decode(const Source& source, const DecodeOptions& options) {
-  if (source.pixels.empty()) return decode(std::span(source.bytes), options);
+cv::Mat decode(const Source& source, const DecodeOptions& options, DecodeReport* report) {
+  if (source.pixels.empty()) return decode(std::span(source.bytes), options, report);
   if (source.pixels.type() == CV_8UC3) return source.pixels;
-  if (source.pixels.type() != CV_8UC1) throw UsageError("pixels must be CV_8UC3 or CV_8UC1");
-  cv::Mat rgb;
-  cv::cvtColor(source.pixels, rgb, cv::COLOR_GRAY2RGB);
-  return rgb;
+  return to_rgb8(source.pixels, options.range, report);
 }
 
-void decode_planes(const Source& source, const DecodeOptions& options, PlanarImage& out) {
-  if (!source.pixels.empty()) return out.assign(source.pixels);
-  const Bytes bytes(source.bytes);
-  if (image_format(bytes) == ImageFormat::kJpeg && !(options.exif_orientation && exif_orientation(bytes) != 1)) {
-    const cv::Size size = admit(bytes, options).second;
-    if (as_errors(size, [&] { return decode_jpeg_planes(bytes, options, out); })) return;
+DecodeReport decode_planes(const Source& source, const DecodeOptions& options, PlanarImage& out) {
+  DecodeReport report;
+  const cv::Mat& pixels = source.pixels;
+  if (pixels.empty()) {
+    const Bytes bytes(source.bytes);
+    if (image_format(bytes) == ImageFormat::kJpeg && applied_orientation(bytes, ImageFormat::kJpeg, options) == 1) {
+      const cv::Size size = admit(bytes, options).second;
+      if (as_errors(size, [&] { return decode_jpeg_planes(bytes, options, out, report); })) return report;
+    }
   }
-  out.assign(decode(bytes, options));
+  out.assign(!pixels.empty() && pixels.type() == CV_8UC1 ? pixels : decode(source, options, &report));
+  return report;
 }
 
-cv::Size image_size(std::span<const std::uint8_t> bytes) { return identify(bytes).second; }
+cv::Size image_size(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
+  const auto [format, size] = identify(bytes);
+  return applied_orientation(bytes, format, options) >= 5 ? cv::Size(size.height, size.width) : size;
+}
 
 }  // namespace unlabel::augment

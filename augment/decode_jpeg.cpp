@@ -190,7 +190,7 @@ void open(JpegReader& reader, std::span<const std::uint8_t> bytes, std::int64_t 
   if (!reader.read_header()) throw Error("cannot decode JPEG: ", reader.message());
   const int width = reader.width(), height = reader.height();
   const std::int64_t pixels = std::int64_t{width} * height;
-  if (pixels > max_pixels) throw Error("image too large: ", width, " x ", height, " pixels, more than ", max_pixels);
+  check_pixels({width, height}, max_pixels);
   // Huffman codes spend a bit or more on every 8 x 8 block, so a file much shorter than that cannot be whole: refuse it
   // before allocating its pixels.
   if (!reader.arithmetic() && pixels / 512 > static_cast<std::int64_t>(bytes.size()))
@@ -199,14 +199,14 @@ void open(JpegReader& reader, std::span<const std::uint8_t> bytes, std::int64_t 
     throw Error("cannot decode JPEG: ", reader.components(), " components");
 }
 
-void check_end(const JpegReader& reader, bool whole, const DecodeOptions& options) {
+void check_end(const JpegReader& reader, bool whole, const DecodeOptions& options, DecodeReport* report) {
   if (!whole || (options.strict && reader.warnings() > 0)) throw Error("cannot decode JPEG: ", reader.message());
-  if (options.warnings && reader.warnings() > 0) *options.warnings += reader.warnings();
+  if (report) report->warnings += reader.warnings();
 }
 
 }  // namespace
 
-cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeOptions& options) {
+cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeOptions& options, DecodeReport* report) {
   JpegReader reader(bytes);
   open(reader, bytes, options.max_pixels);
   const int width = reader.width(), height = reader.height();
@@ -219,16 +219,17 @@ cv::Mat decode_jpeg(std::span<const std::uint8_t> bytes, const DecodeOptions& op
   } else {
     ok = reader.read_pixels(JCS_RGB, rgb.data, rgb.step);
   }
-  check_end(reader, ok, options);
+  check_end(reader, ok, options, report);
   return rgb;
 }
 
-bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, const DecodeOptions& options, PlanarImage& out) {
+bool decode_jpeg_planes(std::span<const std::uint8_t> bytes, const DecodeOptions& options, PlanarImage& out,
+                        DecodeReport& report) {
   JpegReader reader(bytes);
   open(reader, bytes, options.max_pixels);
   if (!reader.has_planes()) return false;
   reader.describe_planes(out);
-  check_end(reader, reader.read_planes(out), options);
+  check_end(reader, reader.read_planes(out), options, &report);
   return true;
 }
 

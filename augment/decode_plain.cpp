@@ -1,5 +1,6 @@
 #include <unlabel/augment/decode_plain.h>
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/levels.h>
 
 #include <algorithm>
 #include <array>
@@ -73,6 +74,47 @@ class PnmText {
   std::size_t at_;
 };
 
+/// The palette's indices of a run-length coded bitmap, in the order of the file. As Pillow reads them: a run ends with its row, what is
+/// skipped has index 0, and the end of the bitmap may come early. Only data that end before it are truncated.
+std::vector<Byte> run_length_indices(Bytes data, cv::Size size, int bits) {
+  const std::size_t width = static_cast<std::size_t>(size.width), total = width * static_cast<std::size_t>(size.height);
+  std::vector<Byte> indices(total);
+  std::size_t at = 0, column = 0, next = 0;
+  const auto take = [&] {
+    if (next == data.size()) fail("BMP", "the file is truncated");
+    return data[next++];
+  };
+  const auto nibble = [](Byte byte, std::size_t i) { return static_cast<Byte>(i % 2 == 0 ? byte >> 4 : byte & 15); };
+  while (at < total) {
+    const std::size_t count = take();
+    const Byte value = take();
+    if (count > 0) {  // a run of one index, or of two in turn
+      const std::size_t fits = std::min({count, width - std::min(column, width), total - at});
+      for (std::size_t i = 0; i < fits; ++i) indices[at++] = bits == 8 ? value : nibble(value, i);
+      column += fits;
+    } else if (value == 0) {  // the end of the row
+      at = (at + width - 1) / width * width;
+      column = 0;
+    } else if (value == 1) {  // the end of the bitmap
+      break;
+    } else if (value == 2) {  // a step to the right and to later rows
+      const std::size_t right = take();
+      at = std::min(total, at + right + take() * width);
+      column = at % width;
+    } else {  // that many indices as they are, up to a whole number of 16 bits
+      const std::size_t written = std::min<std::size_t>(value, total - at);
+      const std::size_t begin = next, used = (value * static_cast<std::size_t>(bits) + 7) / 8;
+      if ((written * static_cast<std::size_t>(bits) + 7) / 8 > data.size() - begin)
+        fail("BMP", "the file is truncated");
+      for (std::size_t i = 0; i < written; ++i)
+        indices[at++] = bits == 8 ? data[begin + i] : nibble(data[begin + i / 2], i);
+      column += value;
+      next = std::min(data.size(), begin + used + used % 2);
+    }
+  }
+  return indices;
+}
+
 }  // namespace
 
 cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
@@ -85,10 +127,13 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
     fail("BMP", "an unknown number of bits a pixel");
   const bool bit_fields = (compression == 3 || compression == 6) && bits >= 16 && bits != 24;
-  if (compression != 0 && !bit_fields) fail("BMP", "compressed bitmaps are not supported");
+  const bool run_length = (compression == 1 && bits == 8) || (compression == 2 && bits == 4);
+  if (compression != 0 && !bit_fields && !run_length)
+    throw RefusedImage("cannot decode BMP: compression ", compression, " of ", bits, " bits a pixel is not supported");
 
   const std::size_t row_bytes = (static_cast<std::size_t>(size.width) * bits + 31) / 32 * 4;
-  if (pixels_at > bytes.size() || (bytes.size() - pixels_at) / row_bytes < static_cast<std::size_t>(size.height))
+  if (pixels_at > bytes.size() ||
+      (!run_length && (bytes.size() - pixels_at) / row_bytes < static_cast<std::size_t>(size.height)))
     fail("BMP", "the file is truncated");
 
   std::array<std::uint32_t, 3> masks = bits == 16 ? std::array<std::uint32_t, 3>{0x7C00, 0x03E0, 0x001F}
@@ -106,6 +151,14 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   }
 
   cv::Mat rgb(size, CV_8UC3);
+  if (run_length) {
+    const auto indices = run_length_indices(bytes.subspan(pixels_at), size, bits);
+    for (int y = 0; y < size.height; ++y) {
+      const Byte* row = indices.data() + static_cast<std::size_t>(top_down ? y : size.height - 1 - y) * size.width;
+      std::transform(row, row + size.width, rgb.ptr<cv::Vec3b>(y), [&](Byte index) { return palette[index]; });
+    }
+    return rgb;
+  }
   for (int y = 0; y < size.height; ++y) {
     const Byte* row = bytes.data() + pixels_at + row_bytes * (top_down ? y : size.height - 1 - y);
     auto* out = rgb.ptr<cv::Vec3b>(y);
@@ -125,7 +178,7 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   return rgb;
 }
 
-cv::Mat decode_pnm(Bytes bytes, cv::Size size) {
+cv::Mat decode_pnm(Bytes bytes, cv::Size size, const DecodeOptions& options, DecodeReport* report) {
   const char kind = static_cast<char>(bytes[1]);
   const bool text = kind <= '3', bitmap = kind == '1' || kind == '4';
   const int channels = kind == '3' || kind == '6' ? 3 : 1;
@@ -141,6 +194,8 @@ cv::Mat decode_pnm(Bytes bytes, cv::Size size) {
   if ((text ? header.rest() : data.size()) / row_bytes < static_cast<std::size_t>(size.height))
     fail("PNM", "the file is truncated");
 
+  LevelMap levels(options.range);
+  const bool deep = most > 255 && (levels.ranged() || (most == 65535 && channels == 1));
   cv::Mat rgb(size, CV_8UC3);
   for (int y = 0; y < size.height; ++y) {
     const Byte* row = text ? nullptr : data.data() + row_bytes * y;
@@ -154,7 +209,9 @@ cv::Mat decode_pnm(Bytes bytes, cv::Size size) {
       } else {
         value = value_bytes == 2 ? static_cast<std::uint32_t>(row[2 * i]) << 8 | row[2 * i + 1] : row[i];
       }
-      const auto pixel = static_cast<Byte>((std::min(value, most) * 255 + most / 2) / most);
+      value = std::min(value, most);
+      const auto pixel =
+          deep ? levels(static_cast<std::uint16_t>(value)) : static_cast<Byte>((value * 255 + most / 2) / most);
       if (channels == 3) {
         out[i] = pixel;
       } else {
@@ -162,6 +219,7 @@ cv::Mat decode_pnm(Bytes bytes, cv::Size size) {
       }
     }
   }
+  if (deep) levels.add_to(report);
   return rgb;
 }
 

@@ -1,8 +1,10 @@
 #include <unlabel/augment/decode_png.h>
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/levels.h>
 
 #include <png.h>
 
+#include <bit>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -43,22 +45,24 @@ class PngReader {
     return true;
   }
 
-  /// After read_header: prepares for 8-bit RGB. `rows` are the image's row pointers.
+  /// After read_header: reads RGB of 8 bits, or of 16 where the file has 16. `rows` are the image's row pointers.
   bool read_pixels(Byte** rows) {
     if (setjmp(jump_)) return false;
     png_set_expand(png_);
-    png_set_scale_16(png_);
+    if (deep() && std::endian::native == std::endian::little) png_set_swap(png_);
     png_set_strip_alpha(png_);
     const int color = png_get_color_type(png_, info_);
     if (color == PNG_COLOR_TYPE_GRAY || color == PNG_COLOR_TYPE_GRAY_ALPHA) png_set_gray_to_rgb(png_);
     png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
-    if (png_get_rowbytes(png_, info_) != std::size_t{3} * width()) return fail("an unexpected row length");
+    if (png_get_rowbytes(png_, info_) != std::size_t{3} * (deep() ? 2 : 1) * width())
+      return fail("an unexpected row length");
     png_read_image(png_, rows);
     png_read_end(png_, nullptr);
     return true;
   }
 
+  bool deep() const { return png_get_bit_depth(png_, info_) == 16; }
   int width() const { return static_cast<int>(png_get_image_width(png_, info_)); }
   int height() const { return static_cast<int>(png_get_image_height(png_, info_)); }
   const char* message() const { return message_; }
@@ -91,21 +95,21 @@ class PngReader {
 
 }  // namespace
 
-cv::Mat decode_png(std::span<const std::uint8_t> bytes, std::int64_t max_pixels) {
+cv::Mat decode_png(std::span<const std::uint8_t> bytes, const DecodeOptions& options, DecodeReport* report) {
   PngReader reader(bytes);
   if (!reader.read_header()) throw Error("cannot decode PNG: ", reader.message());
   const int width = reader.width(), height = reader.height();
-  const std::int64_t pixels = std::int64_t{width} * height;
-  if (pixels > max_pixels) throw Error("image too large: ", width, " x ", height, " pixels, more than ", max_pixels);
+  check_pixels({width, height}, options.max_pixels);
   // Deflate packs at most 1032 to 1, and a pixel is a bit or more: refuse what cannot be whole before allocating its
   // pixels.
-  if (pixels / 8 / 1032 > static_cast<std::int64_t>(bytes.size()))
+  if (std::int64_t{width} * height / 8 / 1032 > static_cast<std::int64_t>(bytes.size()))
     throw Error("cannot decode PNG: the file is truncated");
-  cv::Mat rgb(height, width, CV_8UC3);
+  const bool deep = reader.deep();  // read_pixels changes what libpng says of it
+  cv::Mat image(height, width, deep ? CV_16UC3 : CV_8UC3);
   std::vector<Byte*> rows(height);
-  for (int y = 0; y < height; ++y) rows[y] = rgb.ptr(y);
+  for (int y = 0; y < height; ++y) rows[y] = image.ptr(y);
   if (!reader.read_pixels(rows.data())) throw Error("cannot decode PNG: ", reader.message());
-  return rgb;
+  return deep ? to_rgb8(image, options.range, report) : image;
 }
 
 }  // namespace unlabel::augment

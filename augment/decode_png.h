@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/augment/decode.h>
+
 #include <opencv2/core/mat.hpp>
 
 #include <cstdint>
@@ -8,8 +10,8 @@
 namespace unlabel::augment {
 
 /// Decodes a PNG through libpng to CV_8UC3 in RGB order: grey is repeated, palettes are looked up, alpha is dropped, 16
-/// bits are scaled to 8. (OpenCV's reader prints libpng's messages.) Throws Error for what libpng refuses, for a
+/// bits become levels by DecodeOptions::range. (OpenCV's reader prints libpng's messages.) Throws Error for what libpng refuses, for a
 /// truncated file, and for more pixels than `max_pixels`.
-cv::Mat decode_png(std::span<const std::uint8_t> bytes, std::int64_t max_pixels);
+cv::Mat decode_png(std::span<const std::uint8_t> bytes, const DecodeOptions& options, DecodeReport* report);
 
 }  // namespace unlabel::augment

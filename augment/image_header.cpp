@@ -1,5 +1,7 @@
 #include <unlabel/augment/image_header.h>
 
+#include <algorithm>
+#include <array>
 #include <cctype>
 #include <optional>
 #include <string_view>
@@ -19,16 +21,16 @@ bool starts_with(Bytes bytes, std::string_view magic, std::size_t at = 0) {
 
 enum class Order { kLittle, kBig };
 
-/// An unsigned number of `count` bytes, or nothing where the data ends before.
-std::optional<std::uint32_t> number(Bytes bytes, std::size_t at, int count, Order order) {
+/// An unsigned number of `count` bytes, 1 to 8, or nothing where the data ends before.
+std::optional<std::uint64_t> number(Bytes bytes, std::size_t at, int count, Order order) {
   if (at > bytes.size() || bytes.size() - at < static_cast<std::size_t>(count)) return std::nullopt;
-  std::uint32_t value = 0;
+  std::uint64_t value = 0;
   for (int i = 0; i < count; ++i) value = value << 8 | bytes[at + (order == Order::kBig ? i : count - 1 - i)];
   return value;
 }
 
-cv::Size size_of(std::optional<std::uint32_t> width, std::optional<std::uint32_t> height) {
-  constexpr std::uint32_t kMost = 0x7FFFFFFF;
+cv::Size size_of(std::optional<std::uint64_t> width, std::optional<std::uint64_t> height) {
+  constexpr std::uint64_t kMost = 0x7FFFFFFF;
   if (!width || !height || *width > kMost || *height > kMost) return {};
   return {static_cast<int>(*width), static_cast<int>(*height)};
 }
@@ -90,37 +92,84 @@ cv::Size bmp_size(Bytes bytes) {
   const auto header = number(bytes, 14, 4, Order::kLittle);
   if (header == 12u) return size_of(number(bytes, 18, 2, Order::kLittle), number(bytes, 20, 2, Order::kLittle));
   auto height = number(bytes, 22, 4, Order::kLittle);
-  if (height && *height > 0x7FFFFFFF) height = ~*height + 1;  // negative: rows from the top
+  if (height && *height > 0x7FFFFFFF) height = 0x100000000 - *height;  // negative: rows from the top
   return size_of(number(bytes, 18, 4, Order::kLittle), height);
 }
 
-/// The value of a SHORT or LONG tag in the directory at `at`.
-std::optional<std::uint32_t> tiff_tag(Bytes tiff, std::uint32_t at, std::uint16_t tag, Order order) {
-  const auto count = number(tiff, at, 2, order);
-  for (std::uint32_t i = 0; count && i < *count; ++i) {
-    const std::size_t entry = std::size_t{at} + 2 + std::size_t{12} * i;
-    const auto found = number(tiff, entry, 2, order);
-    if (!found) return std::nullopt;
-    if (*found != tag) continue;
-    const auto type = number(tiff, entry + 2, 2, order);
-    if (type == 3u) return number(tiff, entry + 8, 2, order);
-    if (type == 4u) return number(tiff, entry + 8, 4, order);
+/// The directory of a TIFF's first image, of the classic kind or of a BigTIFF, whose counts and offsets have eight bytes.
+struct TiffDirectory {
+  Bytes tiff;
+  Order order;
+  bool big;
+  std::size_t at;
+
+  /// The value of a SHORT, LONG or LONG8 tag that is there once.
+  std::optional<std::uint64_t> value(std::uint16_t tag) const {
+    const std::size_t entry_bytes = big ? 20 : 12, first = at + (big ? 8 : 2);
+    const auto count = number(tiff, at, big ? 8 : 2, order);
+    for (std::uint64_t i = 0; count && i < *count; ++i) {
+      const std::size_t entry = first + entry_bytes * i;  // ends at the end of the file: no count makes it overflow
+      const auto found = number(tiff, entry, 2, order);
+      if (!found) return std::nullopt;
+      if (*found != tag) continue;
+      const auto type = number(tiff, entry + 2, 2, order);
+      const std::size_t value_at = entry + (big ? 12 : 8);
+      if (type == 3u) return number(tiff, value_at, 2, order);
+      if (type == 4u) return number(tiff, value_at, 4, order);
+      if (type == 16u && big) return number(tiff, value_at, 8, order);
+      return std::nullopt;
+    }
     return std::nullopt;
   }
-  return std::nullopt;
-}
+};
 
-std::optional<Order> tiff_order(Bytes tiff) {
-  if (starts_with(tiff, std::string_view("II*\0", 4))) return Order::kLittle;
-  if (starts_with(tiff, std::string_view("MM\0*", 4))) return Order::kBig;
-  return std::nullopt;
+std::optional<TiffDirectory> tiff_directory(Bytes tiff) {
+  using std::string_view;
+  const bool little = starts_with(tiff, "II"), big_tiff = starts_with(tiff, string_view(little ? "+\0" : "\0+", 2), 2);
+  if (!little && !starts_with(tiff, "MM")) return std::nullopt;
+  if (!big_tiff && !starts_with(tiff, string_view(little ? "*\0" : "\0*", 2), 2)) return std::nullopt;
+  const Order order = little ? Order::kLittle : Order::kBig;
+  const auto at = big_tiff ? number(tiff, 8, 8, order) : number(tiff, 4, 4, order);
+  if (!at || *at > tiff.size()) return std::nullopt;
+  return TiffDirectory{tiff, order, big_tiff, static_cast<std::size_t>(*at)};
 }
 
 cv::Size tiff_size(Bytes bytes) {
-  const auto order = tiff_order(bytes);
-  const auto directory = order ? number(bytes, 4, 4, *order) : std::nullopt;
-  if (!directory) return {};
-  return size_of(tiff_tag(bytes, *directory, 256, *order), tiff_tag(bytes, *directory, 257, *order));
+  const auto directory = tiff_directory(bytes);
+  return directory ? size_of(directory->value(256), directory->value(257)) : cv::Size();
+}
+
+/// The orientation in the TIFF directory that EXIF data are.
+int tiff_orientation(Bytes tiff) {
+  const auto directory = tiff_directory(tiff);
+  const auto value = directory ? directory->value(0x0112) : std::nullopt;
+  return value && *value >= 1 && *value <= 8 ? static_cast<int>(*value) : 1;
+}
+
+/// EXIF data behind the six bytes that JPEG has before them, and some writers of other formats too.
+Bytes without_exif_mark(Bytes exif) {
+  return starts_with(exif, std::string_view("Exif\0\0", 6)) ? exif.subspan(6) : exif;
+}
+
+/// The first chunk of a PNG or a RIFF file of that name, or nothing. `at`: where its chunks begin; `size_first`: whether a chunk's size stands
+/// before its name; `extra`: its bytes behind the data; `even`: whether it is filled up to an even size.
+struct ChunkLayout {
+  std::size_t at;
+  Order order;
+  bool size_first;
+  std::size_t extra;
+  bool even;
+};
+constexpr ChunkLayout kPngChunks{8, Order::kBig, true, 4, false}, kRiffChunks{12, Order::kLittle, false, 0, true};
+
+Bytes find_chunk(Bytes file, const ChunkLayout& layout, std::string_view name) {
+  for (std::size_t at = layout.at; at < file.size();) {
+    const auto size = number(file, at + (layout.size_first ? 0 : 4), 4, layout.order);
+    if (!size || file.size() - at < 8 || *size > file.size() - at - 8) return {};
+    if (starts_with(file, name, at + (layout.size_first ? 4 : 0))) return file.subspan(at + 8, *size);
+    at += 8 + *size + layout.extra + (layout.even ? *size % 2 : 0);
+  }
+  return {};
 }
 
 cv::Size pnm_size(Bytes bytes) {
@@ -149,11 +198,74 @@ ImageFormat image_format(Bytes bytes) {
   if (starts_with(bytes, "\x89PNG\r\n\x1a\n")) return ImageFormat::kPng;
   if (starts_with(bytes, "RIFF") && starts_with(bytes, "WEBP", 8)) return ImageFormat::kWebp;
   if (starts_with(bytes, "BM")) return ImageFormat::kBmp;
-  if (tiff_order(bytes)) return ImageFormat::kTiff;
+  for (const auto magic : {std::string_view("II*\0", 4), std::string_view("MM\0*", 4), std::string_view("II+\0", 4),
+                           std::string_view("MM\0+", 4)})
+    if (starts_with(bytes, magic)) return ImageFormat::kTiff;
   if (bytes.size() > 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' &&
       (std::isspace(bytes[2]) || bytes[2] == '#'))
     return ImageFormat::kPnm;
   return ImageFormat::kUnknown;
+}
+
+std::string_view other_format(Bytes bytes) {
+  using namespace std::string_view_literals;
+  struct Kind {
+    std::size_t at;
+    std::string_view magic;
+    std::string_view name;
+  };
+  static constexpr auto kKinds = std::to_array<Kind>({
+      {0, "GIF8", "a GIF"},
+      {4, "ftypavif", "an AVIF"},
+      {4, "ftypavis", "an AVIF sequence"},
+      {4, "ftyphei", "a HEIC"},
+      {4, "ftyphev", "a HEIC sequence"},
+      {4, "ftypmif1", "a HEIF (HEIC or AVIF)"},
+      {4, "ftypmsf1", "a HEIF sequence"},
+      {4, "ftypcrx ", "a raw photograph (CR3)"},
+      {4, "ftyp", "a video"},
+      {0, "\0\0\0\x0cjP  "sv, "a JPEG 2000"},
+      {0, "\xff\x4f\xff\x51", "a JPEG 2000 code stream"},
+      {0, "\0\0\0\x0cJXL "sv, "a JPEG XL"},
+      {0, "\xff\x0a", "a JPEG XL code stream"},
+      {0, "II\xbc", "a JPEG XR"},
+      {0, "8BPS", "a Photoshop document (PSD)"},
+      {0, "PF\n", "a PFM"},
+      {0, "Pf\n", "a PFM"},
+      {0, "PF ", "a PFM"},
+      {0, "Pf ", "a PFM"},
+      {0, "P7\n", "a PAM"},
+      {0, "\0\0\1\0"sv, "an icon (ICO)"},
+      {0, "\0\0\2\0"sv, "a cursor (CUR)"},
+      {0, "icns", "an icon (ICNS)"},
+      {0, "qoif", "a QOI"},
+      {0, "DDS ", "a DDS texture"},
+      {0, "\x76\x2f\x31\x01", "an OpenEXR"},
+      {0, "#?RADIANCE", "a Radiance HDR"},
+      {0, "#?RGBE", "a Radiance HDR"},
+      {0, "SIMPLE  =", "a FITS"},
+      {0, "FUJIFILMCCD-RAW", "a raw photograph (RAF)"},
+      {0, "IIRO", "a raw photograph (ORF)"},
+      {0, "IIU\0"sv, "a raw photograph (RW2)"},
+      {0, "gimp xcf", "a GIMP document (XCF)"},
+      {128, "DICM", "a DICOM file"},
+      {0, "%PDF", "a PDF"},
+      {0, "%!PS", "a PostScript file"},
+      {0, "<svg", "an SVG"},
+      {0, "<?xml", "an XML file (an SVG?)"},
+      {0, "<!DOCTYPE html", "an HTML page"},
+      {0, "<!doctype html", "an HTML page"},
+      {0, "<html", "an HTML page"},
+      {0, "version https://git-lfs", "a pointer of Git LFS, not the file itself (git lfs pull)"},
+      {0, "\x89HDF\r\n", "an HDF5 file"},
+      {0, "\x93NUMPY", "a NumPy file (npy)"},
+      {0, "PK\3\4", "a zip archive"},
+      {0, "\x1f\x8b", "a gzip file"},
+      {257, "ustar", "a tar archive"},
+  });
+  const auto found =
+      std::ranges::find_if(kKinds, [&](const Kind& kind) { return starts_with(bytes, kind.magic, kind.at); });
+  return found == kKinds.end() ? std::string_view() : found->name;
 }
 
 cv::Size header_size(Bytes bytes, ImageFormat format) {
@@ -180,18 +292,26 @@ cv::Size header_size(Bytes bytes, ImageFormat format) {
 
 bool is_animated_webp(Bytes webp) { return starts_with(webp, "VP8X", 12) && webp.size() > 20 && (webp[20] & 2) != 0; }
 
-int exif_orientation(Bytes jpeg) {
-  int orientation = 1;
-  for_each_segment(jpeg, [&](std::uint8_t marker, Bytes payload) {
-    if (marker != 0xE1 || !starts_with(payload, std::string_view("Exif\0\0", 6))) return false;
-    const Bytes tiff = payload.subspan(6);
-    const auto order = tiff_order(tiff);
-    const auto directory = order ? number(tiff, 4, 4, *order) : std::nullopt;
-    const auto value = directory ? tiff_tag(tiff, *directory, 0x0112, *order) : std::nullopt;
-    if (value && *value >= 1 && *value <= 8) orientation = static_cast<int>(*value);
-    return true;
-  });
-  return orientation;
+int orientation(Bytes bytes, ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kJpeg: {
+      int found = 1;
+      for_each_segment(bytes, [&](std::uint8_t marker, Bytes payload) {
+        if (marker != 0xE1 || !starts_with(payload, std::string_view("Exif\0\0", 6))) return false;
+        found = tiff_orientation(without_exif_mark(payload));
+        return true;
+      });
+      return found;
+    }
+    case ImageFormat::kPng:
+      return tiff_orientation(without_exif_mark(find_chunk(bytes, kPngChunks, "eXIf")));
+    case ImageFormat::kWebp:
+      return tiff_orientation(without_exif_mark(find_chunk(bytes, kRiffChunks, "EXIF")));
+    case ImageFormat::kTiff:
+      return tiff_orientation(bytes);
+    default:
+      return 1;
+  }
 }
 
 }  // namespace unlabel::augment

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace unlabel::augment {
 
@@ -13,14 +14,19 @@ enum class ImageFormat { kUnknown, kJpeg, kPng, kWebp, kBmp, kTiff, kPnm };
 /// By the first bytes.
 ImageFormat image_format(std::span<const std::uint8_t> bytes);
 
+/// What a file of ImageFormat::kUnknown is by its first bytes, as it may stand in a sentence ("a GIF", "an HTML page"); empty where nobody
+/// knows.
+std::string_view other_format(std::span<const std::uint8_t> bytes);
+
 /// Width and height as the header says, read without any library; they may be hostile (0 x 0 where there is no header).
-/// For JPEG that is the first frame header, before any EXIF turn.
+/// For JPEG that is the first frame header. Before any turn by the orientation.
 cv::Size header_size(std::span<const std::uint8_t> bytes, ImageFormat format);
 
 /// Whether a WebP says that it is an animation.
 bool is_animated_webp(std::span<const std::uint8_t> webp);
 
-/// The EXIF orientation of a JPEG, 1 to 8; 1 where it has none. Never throws: what is malformed counts as absent.
-int exif_orientation(std::span<const std::uint8_t> jpeg);
+/// The orientation, 1 to 8, that a JPEG, PNG or WebP has in its EXIF data (APP1, eXIf, EXIF) and a TIFF as a tag of its first image; 1 where
+/// there is none. Never throws: what is malformed counts as absent.
+int orientation(std::span<const std::uint8_t> bytes, ImageFormat format);
 
 }  // namespace unlabel::augment

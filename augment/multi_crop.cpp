@@ -19,10 +19,10 @@ constexpr int kMaxDepth = 16;
 }
 
 /// In memory of the thread, until it asks for the next.
-const PlanarImage& planes_of(const Source& source, const DecodeOptions& options) {
+const PlanarImage& planes_of(const Source& source, const DecodeOptions& options, DecodeReport& report) {
   thread_local PlanarImage image;
   release_if_huge(image.bytes);
-  decode_planes(source, options, image);
+  report = decode_planes(source, options, image);
   return image;
 }
 
@@ -79,8 +79,8 @@ nlohmann::json MultiCrop::to_json() const {
   return {{"views", views}, {"exact", exact_}};
 }
 
-void MultiCrop::operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
-                           const DecodeOptions& options) const {
+DecodeReport MultiCrop::operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
+                                   const DecodeOptions& options) const {
   if (out.size() != pipeline_of_view_.size())
     throw UsageError("expected ", pipeline_of_view_.size(), " outputs, one a view, not ", out.size());
   thread_local std::vector<Drawn> drawn;
@@ -92,23 +92,27 @@ void MultiCrop::operator()(const Source& source, const ViewKey& key, std::span<f
       make(pipeline(view), out[view]);
     }
   };
+  DecodeReport report;
   if (fused()) {
-    const auto& image = planes_of(source, options);
+    const auto& image = planes_of(source, options, report);
     each_view(image.size, [&](const Pipeline& pipeline, float* to) { apply_fused(pipeline, image, drawn, to); });
   } else {
-    const cv::Mat image = decode(source, options);
+    const cv::Mat image = decode(source, options, &report);
     each_view(image.size(), [&](const Pipeline& pipeline, float* to) { pipeline.apply(image, drawn, to); });
   }
+  return report;
 }
 
-void MultiCrop::replay(const Source& source, int view, std::span<const Drawn> drawn, float* out,
-                       const DecodeOptions& options) const {
+DecodeReport MultiCrop::replay(const Source& source, int view, std::span<const Drawn> drawn, float* out,
+                               const DecodeOptions& options) const {
   if (view < 0 || view >= views()) throw UsageError("there is no view ", view, " of ", views());
+  DecodeReport report;
   if (fused()) {
-    apply_fused(pipeline(view), planes_of(source, options), drawn, out);
+    apply_fused(pipeline(view), planes_of(source, options, report), drawn, out);
   } else {
-    pipeline(view).apply(decode(source, options), drawn, out);
+    pipeline(view).apply(decode(source, options, &report), drawn, out);
   }
+  return report;
 }
 
 }  // namespace unlabel::augment

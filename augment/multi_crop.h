@@ -40,14 +40,14 @@ class MultiCrop {
   OutputShape shape(int view) const { return pipeline(view).output_shape(); }
 
   /// Decodes `source` and writes every view as float32 CHW: `out[v]` has room for `shape(v).size()` floats. `key.view`
-  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Throws Error when the image cannot be decoded;
+  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns what was noticed while it decoded. Throws Error when the image cannot be decoded;
   /// `out` is then undefined.
-  void operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
-                  const DecodeOptions& decode = {}) const;
+  DecodeReport operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
+                          const DecodeOptions& decode = {}) const;
 
   /// One view with given parameters, as Pipeline::drawn_to_json has kept them: the same floats again.
-  void replay(const Source& source, int view, std::span<const Drawn> drawn, float* out,
-              const DecodeOptions& decode = {}) const;
+  DecodeReport replay(const Source& source, int view, std::span<const Drawn> drawn, float* out,
+                      const DecodeOptions& decode = {}) const;
 
  private:
   std::vector<Group> groups_;

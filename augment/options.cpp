@@ -156,8 +156,8 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
     if (text == "yes" || text == "on") parsed = true;
     if (text == "no" || text == "off") parsed = false;
   }
-  const bool array = parsed && parsed->is_array();
-  if (field->kind == Kind::kList && !array) parsed = try_parse_json("[" + text + "]");
+  const bool array = parsed && parsed->is_array(), null = parsed && parsed->is_null();
+  if (field->kind == Kind::kList && !array && !null) parsed = try_parse_json("[" + text + "]");
   if (field->kind == Kind::kTextList && !array) {
     parsed = nlohmann::json::array();
     std::istringstream items(text);

@@ -43,17 +43,22 @@ void make_views(const PlanarImage& planes, const std::vector<std::uint8_t>& byte
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const Source source{{data, data + size}, {}};
-  const int orientation = exif_orientation(source.bytes);
-  if (orientation < 1 || orientation > 8) std::abort();
+  const int turned = orientation(source.bytes, image_format(source.bytes));
+  if (turned < 1 || turned > 8) std::abort();
   for (const bool strict : {false, true})
     for (const bool turn : {false, true}) {
-      const DecodeOptions options{.exif_orientation = turn, .max_pixels = 1 << 20, .strict = strict};
+      DecodeOptions options{.exif_orientation = turn, .max_pixels = 1 << 20, .strict = strict};
+      if (turn) options.range = {{-100, 5000}};
       cv::Mat image;
       PlanarImage planes;
       const bool decoded = succeeds([&] { image = decode(source, options); });
       if (decoded && (image.empty() || image.type() != CV_8UC3 || image.total() > 1 << 20)) std::abort();
       if (succeeds([&] { decode_planes(source, options, planes); }) != decoded) std::abort();
       if (decoded && planes.size != image.size()) std::abort();
+      // Of others the header that counts is the library's to choose: a JPEG may have two frames, a WebP two sizes.
+      const auto format = image_format(source.bytes);
+      const bool one_header = format != ImageFormat::kJpeg && format != ImageFormat::kWebp;
+      if (decoded && one_header && image_size(source.bytes, options) != image.size()) std::abort();
       if (decoded && !turn && !strict) make_views(planes, source.bytes);
     }
   return 0;
