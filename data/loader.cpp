@@ -168,7 +168,9 @@ struct Loader::Impl {
   }
 
   /// Fills one row; touches nothing of the batch but that row. Returns what took the sample's place, if something did.
-  std::optional<Replacement> fill(HostBatch& batch, std::size_t row, Scratch& scratch) const {
+  /// Adds to `report` what was noticed of the image that was taken.
+  std::optional<Replacement> fill(HostBatch& batch, std::size_t row, Scratch& scratch,
+                                  augment::DecodeReport& report) const {
     const auto index = batch.indices[row];
     const augment::ViewKey key{options_.seed, static_cast<std::uint64_t>(batch.epoch),
                                static_cast<std::uint64_t>(index), 0};
@@ -181,7 +183,7 @@ struct Loader::Impl {
       const auto used = (index + attempt) % dataset_->size();
       try {
         dataset_->read(used, scratch.source);
-        crops_(scratch.source, key, scratch.out, options_.decode);
+        report += crops_(scratch.source, key, scratch.out, options_.decode);
         batch.labels[row] = dataset_->label(used);
         if (attempt == 0) return std::nullopt;
         return Replacement{index, used, dataset_->name(index), std::move(reason)};
@@ -201,14 +203,16 @@ struct Loader::Impl {
     lock.unlock();
     std::optional<Replacement> replacement;
     std::exception_ptr error;
+    augment::DecodeReport report;
     if (!failed) {
       try {
-        replacement = fill(growing.batch, row, scratch);
+        replacement = fill(growing.batch, row, scratch, report);
       } catch (...) {
         error = std::current_exception();
       }
     }
     lock.lock();
+    decoded_ += report;
     if (replacement) growing.replacements.emplace_back(row, std::move(*replacement));
     if (error) growing.fail(row, std::move(error));
     ++growing.done;
@@ -274,6 +278,7 @@ struct Loader::Impl {
   std::deque<std::shared_ptr<Growing>> growing_;  ///< in the order of their steps; at most `prefetch`
   std::function<std::vector<std::int64_t>(std::int64_t)> indices_;
   std::int64_t epoch_ = 0, next_step_ = 0, end_step_ = 0;
+  augment::DecodeReport decoded_;
   bool stop_ = false;
 
   std::vector<std::thread> workers_;
@@ -316,5 +321,10 @@ void Loader::start(std::vector<std::int64_t> indices, std::int64_t batch_size, s
 
 std::optional<HostBatch> Loader::next() { return impl_->next(); }
 double Loader::seconds_waited() const { return impl_->seconds_waited_; }
+
+augment::DecodeReport Loader::decoded() const {
+  const std::lock_guard lock(impl_->mutex_);
+  return impl_->decoded_;
+}
 
 }  // namespace unlabel::data

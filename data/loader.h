@@ -81,6 +81,9 @@ class Loader {
   /// Seconds that next() has taken since construction: waiting, or with 0 threads, decoding.
   double seconds_waited() const;
 
+  /// What was noticed about the images that have been decoded since construction.
+  augment::DecodeReport decoded() const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -152,6 +152,7 @@ class Run {
   bool stops() const { return journal_.stop() || stopped_between_epochs_; }
   bool any_rank(bool here) const;
   void save();
+  void judge_range(bool at_end);
   double logged_loss() const;
 
   const ResolvedOptions& resolved_;
@@ -169,6 +170,7 @@ class Run {
   const ssl::Schedule schedule_{options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_};
   const augment::MultiCrop views_ = make_views(options_);
   data::Loader loader_{dataset_, views_, loader_options(options_, environment_, device_)};
+  bool range_judged_ = false;
 
   const std::shared_ptr<const ssl::Group> group_ =
       resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
@@ -509,6 +511,7 @@ void Run::train_epoch(std::int64_t epoch) {
     auto made = make_step(std::move(*batch), {iteration_, epoch, total_, steps_per_epoch_, 0, micro_steps});
     ++iteration_;
     throughput_.step(loader_.seconds_waited());
+    judge_range(/*at_end=*/iteration_ == last_);
     made.line["images_per_second"] = throughput_.recent();
     made.line["data_wait"] = throughput_.recent_data_wait();
     made.epoch_news = std::exchange(news, {});
@@ -528,6 +531,16 @@ void Run::train_epoch(std::int64_t epoch) {
       if (const auto failure = writer_->failure(); !failure.empty())
         progress_.warn(concat(failure, "; training goes on without this checkpoint"));
   }
+}
+
+/// Says once that images of 16 bits lose most of their levels: early, while there is time to start anew, but not by a few dark ones.
+void Run::judge_range(bool at_end) {
+  constexpr std::int64_t kEnough = 100;
+  if (range_judged_) return;
+  const auto decoded = loader_.decoded();
+  if (decoded.deep_images < kEnough && !at_end) return;
+  range_judged_ = true;
+  if (const auto warning = augment::range_warning(decoded); !warning.empty()) progress_.warn(warning);
 }
 
 bool Run::saving_minutes_are_over() const {

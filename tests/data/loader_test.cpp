@@ -405,6 +405,33 @@ TEST(Loader, CountsTheTimeItMakesTheCallerWait) {
   }
 }
 
+TEST(Loader, TellsWhatSixteenBitImagesUse) {
+  struct Deep : FakeDataset {
+    using FakeDataset::FakeDataset;
+    void read(std::int64_t index, augment::Source& out) const override {
+      out.bytes.clear();
+      out.pixels = cv::Mat(20, 24, CV_16UC1, cv::Scalar(10.0 + static_cast<double>(index)));
+      out.pixels.at<std::uint16_t>(3, 4) = 4000;
+    }
+  };
+  for (const int threads : {0, 2}) {
+    auto options = with_threads(threads);
+    Loader loader(std::make_shared<Deep>(6), crops(), options);
+    EXPECT_EQ(loader.decoded().deep_images, 0);
+    loader.start({0, 1, 2, 3, 4, 5}, 3);
+    while (loader.next()) {
+    }
+    EXPECT_EQ(loader.decoded().deep_images, 6);
+    EXPECT_EQ(loader.decoded().lowest, 10);
+    EXPECT_EQ(loader.decoded().highest, 4000);
+    options.decode.range = {0, 4095};
+    Loader ranged(std::make_shared<Deep>(6), crops(), options);
+    ranged.start({0, 1, 2}, 3);
+    EXPECT_TRUE(ranged.next());
+    EXPECT_EQ(ranged.decoded().deep_images, 0);
+  }
+}
+
 TEST(Loader, RefusesWrongUse) {
   const auto dataset = std::make_shared<FakeDataset>(10);
   EXPECT_THROWS_WITH(Loader(nullptr, crops()), UsageError, "empty");
