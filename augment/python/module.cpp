@@ -7,6 +7,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/filter.h>
 #include <unlabel/augment/geometry.h>
+#include <unlabel/augment/image_files.h>
 #include <unlabel/augment/mix.h>
 #include <unlabel/augment/planar.h>
 #include <unlabel/augment/presets.h>
@@ -22,13 +23,15 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
+#include <opencv2/core.hpp>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -64,6 +67,7 @@ namespace {
 
 using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
+using WritableBytes = nb::ndarray<std::uint8_t, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Key = Given<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>>;  // seed, epoch, sample
 using ImageArgument = Given<Array>;
@@ -117,33 +121,57 @@ cv::Size size_of(const Size& size, const cv::Mat* image = nullptr) {
   return checked(height, width);
 }
 
-/// The array's memory as an image, without a copy: 8 bits or floats, grey or RGB.
-cv::Mat image_of(const Array& array) {
-  const bool floats = array.dtype() == nb::dtype<float>();
-  if (!floats && array.dtype() != nb::dtype<std::uint8_t>())
-    throw nb::type_error("an image is an array of uint8, or of float32 in [0, 1]");
-  const bool gray = array.ndim() == 2 || (array.ndim() == 3 && array.shape(2) == 1);
-  if (!gray && !(array.ndim() == 3 && array.shape(2) == 3))
-    throw UsageError("an image is an array [height, width, 3] in RGB order, or [height, width]");
+template <class... Parts>
+[[noreturn]] void throw_type_error(const Parts&... parts) {
+  throw nb::type_error(concat(parts...).c_str());
+}
+
+/// OpenCV's depth of the array's numbers, or -1.
+int depth_of(const Array& array) {
+  static const std::pair<nb::dlpack::dtype, int> kDepths[] = {
+      {nb::dtype<std::uint8_t>(), CV_8U},  {nb::dtype<std::int8_t>(), CV_8S},   {nb::dtype<std::uint16_t>(), CV_16U},
+      {nb::dtype<std::int16_t>(), CV_16S}, {nb::dtype<std::int32_t>(), CV_32S}, {nb::dtype<float>(), CV_32F},
+      {nb::dtype<double>(), CV_64F}};
+  for (const auto& [dtype, depth] : kDepths)
+    if (array.dtype() == dtype) return depth;
+  return -1;
+}
+
+/// The array's memory as an image, without a copy. `given` is what it was made from, for messages.
+cv::Mat image_of(const Array& array, const nb::object& given) {
+  const int depth = depth_of(array);
+  if (depth < 0) throw_type_error("an image has numbers of uint8, uint16 or float32; this is ", shown(given));
+  const auto channels = array.ndim() == 2 ? 1 : array.ndim() == 3 ? array.shape(2) : 0;
+  if (channels != 1 && channels != 3 && channels != 4)
+    throw UsageError(
+        "an image is an array [height, width, 3] in RGB order, [height, width, 4] with alpha, or [height, width]; this "
+        "is ",
+        shown(given));
   if (array.shape(0) < 1 || array.shape(1) < 1 || array.shape(0) > kMaxSide || array.shape(1) > kMaxSide)
-    throw UsageError("an image has 1 to ", kMaxSide, " pixels a side");
+    throw UsageError("an image has 1 to ", kMaxSide, " pixels a side; this is ", shown(given));
   return cv::Mat(static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1)),
-                 CV_MAKETYPE(floats ? CV_32F : CV_8U, gray ? 1 : 3), const_cast<void*>(array.data()));
+                 CV_MAKETYPE(depth, static_cast<int>(channels)), const_cast<void*>(array.data()));
 }
 
 struct Pixels {
   Array array;  ///< the memory that they lie in
   cv::Mat image;
+  bool channel_axis;  ///< whether it is [height, width, channels]
 };
 
+/// The argument of a free function.
 Pixels pixels_of(const ImageArgument& given) {
   Pixels pixels;
   if (!nb::try_cast(given.object, pixels.array))
-    throw nb::type_error(
-        concat("an image is an array of uint8, or of float32 in [0, 1] (np.asarray makes one of a PIL image), not ",
-               shown(given.object))
-            .c_str());
-  pixels.image = image_of(pixels.array);
+    throw_type_error("an image is an array of uint8, or of float32 in [0, 1], or a PIL image, not ",
+                     shown(given.object));
+  pixels.image = image_of(pixels.array, given.object);
+  pixels.channel_axis = pixels.array.ndim() == 3;
+  if (pixels.image.depth() != CV_8U && pixels.image.depth() != CV_32F)
+    throw_type_error("an image is an array of uint8, or of float32 in [0, 1]; this is ", shown(given.object));
+  if (pixels.image.channels() == 4)
+    throw UsageError("an image has 3 channels (RGB) or one; this is ", shown(given.object),
+                     ": leave alpha out, image[..., :3]");
   return pixels;
 }
 
@@ -151,21 +179,54 @@ Pixels pixels_of(const ImageArgument& given) {
 Floats batch_of(const Given<Floats>& given) {
   Floats images;
   if (!nb::try_cast(given.object, images, /*convert=*/false))
-    throw nb::type_error(concat("images are an array of float32 [images, channels, height, width], contiguous, which "
-                                "may be written to, not ",
-                                shown(given.object))
-                             .c_str());
+    throw_type_error(
+        "images are an array of float32 [images, channels, height, width], contiguous, which may be written to, not ",
+        shown(given.object));
   if (images.ndim() != 4) throw UsageError("images are [images, channels, height, width], not ", shown(given.object));
   return images;
 }
 
-/// An array that owns what was made.
-nb::ndarray<nb::numpy> array_of(cv::Mat image) {
+/// A value for an option: None, a truth value, a number, text, or a list of such; NumPy's too.
+nlohmann::json json_from(nb::handle value, int depth = 0) {
+  constexpr int kMaxDepth = 4;
+  if (value.is_none()) return nullptr;
+  if (nb::hasattr(value, "tolist")) return json_from(value.attr("tolist")(), depth);
+  if (PyBool_Check(value.ptr())) return value.ptr() == Py_True;
+  std::int64_t whole;
+  if (PyLong_Check(value.ptr()) && nb::try_cast(value, whole)) return whole;
+  if (PyFloat_Check(value.ptr())) return nb::cast<double>(value);
+  if (PyUnicode_Check(value.ptr())) return nb::cast<std::string>(value);
+  if (depth < kMaxDepth && (PyList_Check(value.ptr()) || PyTuple_Check(value.ptr()))) {
+    auto list = nlohmann::json::array();
+    for (const nb::handle item : value) list.push_back(json_from(item, depth + 1));
+    return list;
+  }
+  return shown(nb::borrow(value));  // the option says what it takes
+}
+
+nb::object object_from(const nlohmann::json& json) {
+  if (json.is_boolean()) return nb::bool_(json.get<bool>());
+  if (json.is_number_integer()) return nb::int_(json.get<std::int64_t>());
+  if (json.is_number()) return nb::float_(json.get<double>());
+  if (!json.is_array()) return nb::none();
+  nb::list items;
+  for (const auto& item : json) items.append(object_from(item));
+  return nb::tuple(items);
+}
+
+/// Tells by Python's warnings that 16-bit images lost most of their levels.
+void warn_of(const DecodeReport& report) {
+  const std::string text = range_warning(report);
+  if (!text.empty() && PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 2) != 0) throw nb::python_error();
+}
+
+/// An array that owns what was made. Of one channel it is [height, width], or with `channel_axis` [height, width, 1].
+nb::ndarray<nb::numpy> array_of(cv::Mat image, bool channel_axis = false) {
   auto* const kept = new cv::Mat(image.isContinuous() ? std::move(image) : image.clone());
   const nb::capsule owner(kept, [](void* mat) noexcept { delete static_cast<cv::Mat*>(mat); });
   const std::size_t shape[] = {static_cast<std::size_t>(kept->rows), static_cast<std::size_t>(kept->cols),
                                static_cast<std::size_t>(kept->channels())};
-  return {kept->data, kept->channels() == 1 ? 2u : 3u,
+  return {kept->data, kept->channels() == 1 && !channel_axis ? 2u : 3u,
           shape,      owner,
           nullptr,    kept->depth() == CV_32F ? nb::dtype<float>() : nb::dtype<std::uint8_t>()};
 }
@@ -201,7 +262,7 @@ struct Image {
   Array array;
 };
 
-Image image_from(nb::handle image) {
+Image image_from(nb::handle image, const DecodeOptions& options) {
   Image made;
   auto& bytes = made.source.bytes;
   if (PyBytes_Check(image.ptr()) || PyByteArray_Check(image.ptr()) ||
@@ -226,9 +287,17 @@ Image image_from(nb::handle image) {
       throw nb::python_error();
     }
   } else {
-    if (!nb::try_cast(image, made.array) || made.array.dtype() != nb::dtype<std::uint8_t>())
-      throw UsageError("an image is bytes, a path, or an array of uint8, [height, width, 3] in RGB order");
-    made.source.pixels = image_of(made.array);
+    const nb::object given = nb::borrow(image);
+    if (!nb::try_cast(image, made.array))
+      throw_type_error("an image is bytes, a path, an open file, an array, a tensor or a PIL image, not ",
+                       shown(given));
+    made.source.pixels = image_of(made.array, given);
+    const int depth = made.source.pixels.depth();
+    if (depth != CV_8U && depth != CV_16U && !options.range)
+      throw UsageError(
+          "signed and floating-point pixels have no levels of their own: give DecodeOptions(range=(low, high)), (0, 1) "
+          "for fractions of white; this is ",
+          shown(given));
   }
   return made;
 }
@@ -240,21 +309,73 @@ auto unlocked(const Act& act) {
   return act();
 }
 
-std::int64_t views_into(const MultiCrop& crops, nb::handle image, const Key& key, const std::vector<Floats>& out,
-                        DecodeOptions decode) {
-  if (static_cast<int>(out.size()) != crops.views())
-    throw UsageError("expected ", crops.views(), " arrays, one a view, not ", out.size());
+/// The arrays that views are written into.
+struct Outputs {
+  std::vector<Floats> arrays;
   std::vector<float*> places;
-  for (int v = 0; v < crops.views(); ++v) {
-    if (out[v].size() != crops.shape(v).size())
-      throw UsageError("view ", v, " has ", crops.shape(v).size(), " numbers, its array ", out[v].size());
-    places.push_back(out[v].data());
+};
+
+/// The array for a view: exactly of its shape, so that nothing lands in an order that its owner does not expect.
+Floats output_of(const MultiCrop& crops, int view, nb::handle given) {
+  const auto shape = crops.shape(view);
+  Floats array;
+  const bool fits = nb::try_cast(given, array, /*convert=*/false) && array.ndim() == 3 &&
+                    array.shape(0) == static_cast<std::size_t>(shape.channels) &&
+                    array.shape(1) == static_cast<std::size_t>(shape.height) &&
+                    array.shape(2) == static_cast<std::size_t>(shape.width);
+  if (fits) return array;
+  const auto text = concat("view ", view, " goes into an array of float32 (", shape.channels, ", ", shape.height, ", ",
+                           shape.width, "), contiguous, which may be written to, not ", shown(nb::borrow(given)));
+  if (array.is_valid()) throw UsageError(text);
+  throw_type_error(text);
+}
+
+Outputs outputs_of(const MultiCrop& crops, nb::handle given, const Image& image) {
+  nb::object listed;
+  try {
+    listed = nb::steal(PySequence_List(given.ptr()));
+  } catch (const nb::python_error&) {
   }
-  std::atomic<std::int64_t> warnings = 0;
-  decode.warnings = &warnings;
-  const Image from = image_from(image);
-  unlocked([&, at = key_of(key)] { crops(from.source, at, places, decode); });
-  return warnings;
+  if (!listed.is_valid()) {
+    PyErr_Clear();
+    throw_type_error("`out` is a list of arrays, one a view, not ", shown(nb::borrow(given)));
+  }
+  const nb::list items(listed);
+  if (static_cast<int>(items.size()) != crops.views())
+    throw UsageError("expected ", crops.views(), " arrays, one a view, not ", items.size());
+  Outputs out;
+  struct Piece {
+    const std::uint8_t *begin, *end;
+    int view;  // -1: the image
+  };
+  std::vector<Piece> pieces;
+  for (int v = 0; v < crops.views(); ++v) {
+    out.arrays.push_back(output_of(crops, v, items[v]));
+    out.places.push_back(out.arrays.back().data());
+    const auto* begin = reinterpret_cast<const std::uint8_t*>(out.places.back());
+    pieces.push_back({begin, begin + out.arrays.back().nbytes(), v});
+  }
+  if (const cv::Mat& pixels = image.source.pixels; !pixels.empty())
+    pieces.push_back({pixels.datastart, pixels.dataend, -1});
+  // Each lies in one piece, so in the order of their addresses only neighbors can share a byte.
+  std::ranges::sort(pieces, {}, &Piece::begin);
+  for (std::size_t i = 1; i < pieces.size(); ++i) {
+    const auto& [begin, end, view] = pieces[i - 1];
+    if (pieces[i].begin >= end) continue;
+    const auto name = [](int v) { return v < 0 ? std::string("the image") : concat("the array of view ", v); };
+    const auto pair = std::minmax(view, pieces[i].view);
+    throw UsageError(name(pair.first), " shares memory with ", name(pair.second), "; it must not");
+  }
+  return out;
+}
+
+std::int64_t views_into(const MultiCrop& crops, nb::handle image, const Key& key, nb::handle out,
+                        const DecodeOptions& decode) {
+  const Image from = image_from(image, decode);
+  const Outputs to = outputs_of(crops, out, from);
+  const auto report = unlocked([&, at = key_of(key)] { return crops(from.source, at, to.places, decode); });
+  warn_of(report);
+  return report.warnings;
 }
 
 nlohmann::json json_of(const std::string& text, const char* what) {
@@ -270,7 +391,7 @@ template <class Function>
 nb::ndarray<nb::numpy> apply(const Pixels& in, const Function& function) {
   cv::Mat out;
   unlocked([&] { function(in.image, out); });
-  return array_of(std::move(out));
+  return array_of(std::move(out), in.channel_axis);
 }
 
 template <class Function>
@@ -281,17 +402,22 @@ nb::ndarray<nb::numpy> apply(const ImageArgument& image, const Function& functio
 /// Which numbers an operation takes.
 enum class Levels { kAny, kFloats, kBytes };
 
-/// The same for one that takes colours: the library's own message would speak of OpenCV's types.
+/// The same for one that takes colors: of a grey image what it makes of equal colors, as torchvision has it of mode L.
 template <class Function>
 nb::ndarray<nb::numpy> apply_to_rgb(const ImageArgument& image, const char* name, const Function& function,
                                     Levels levels = Levels::kAny) {
   const auto pixels = pixels_of(image);
   const cv::Mat& in = pixels.image;
-  if (in.channels() != 3) throw UsageError(name, " takes colours, [height, width, 3]; this image is grey");
   if (levels == Levels::kFloats && in.depth() != CV_32F)
     throw UsageError(name, " takes float32, not uint8: divide by 255");
   if (levels == Levels::kBytes && in.depth() != CV_8U) throw UsageError(name, " takes uint8, not float32");
-  return apply(pixels, function);
+  if (in.channels() == 3) return apply(pixels, function);
+  return apply(pixels, [&](const cv::Mat& gray, cv::Mat& out) {
+    cv::Mat rgb;
+    cv::merge(std::vector<cv::Mat>(3, gray), rgb);
+    function(rgb, out);
+    if (out.channels() == 3) cv::extractChannel(out, out, 0);
+  });
 }
 
 Interpolation interpolation_of(const std::string& name) {
@@ -312,7 +438,7 @@ Border border_of(const std::string& name) {
   throw UsageError("border is reflect or zero, not '", name, "'");
 }
 
-/// Adds a colour operation with one amount.
+/// Adds a color operation with one amount.
 void def_adjust(nb::module_& m, const char* name, void (*function)(const cv::Mat&, double, cv::Mat&),
                 const char* amount, const char* help, Levels levels = Levels::kAny) {
   m.def(
@@ -338,25 +464,51 @@ NB_MODULE(_core, m) {
     }
   });
 
-  nb::class_<DecodeOptions>(m, "DecodeOptions", "How encoded images become pixels.")
+  // Its options are those of the library's table.
+  const auto set_option = [](DecodeOptions& options, const std::string& name, nb::handle value) {
+    auto fields = table(options);
+    const auto* field = fields.find(name);
+    if (!field) {
+      std::vector<std::string> names;
+      for (const auto& known : fields.fields()) names.push_back(known.name);
+      throw nb::type_error(
+          concat("DecodeOptions has no '", name, "'", did_you_mean(name, names), ", but ", joined(names, ", "))
+              .c_str());
+    }
+    field->set(json_from(value));
+  };
+  auto decode_options = nb::class_<DecodeOptions>(m, "DecodeOptions", "How encoded images become pixels.");
+  decode_options
       .def(
           "__init__",
-          [](DecodeOptions* made, bool exif_orientation, std::int64_t max_pixels, bool strict) {
-            new (made) DecodeOptions;
-            made->exif_orientation = exif_orientation;
-            made->max_pixels = max_pixels;
-            made->strict = strict;
+          [set_option](DecodeOptions* made, const nb::args& positional, const nb::kwargs& options) {
+            if (positional.size() > 0) throw nb::type_error("DecodeOptions takes its options by name: strict=True");
+            DecodeOptions values;
+            for (const auto& [name, value] : options) set_option(values, nb::cast<std::string>(name), value);
+            new (made) DecodeOptions(values);
           },
-          nb::kw_only(), "exif_orientation"_a = DecodeOptions().exif_orientation,
-          "max_pixels"_a = DecodeOptions().max_pixels, "strict"_a = DecodeOptions().strict)
-      .def_rw("exif_orientation", &DecodeOptions::exif_orientation,
-              "turn a JPEG upright by its EXIF orientation (default: no, as PIL)")
-      .def_rw("max_pixels", &DecodeOptions::max_pixels, "refuse images with more pixels than this, by their header")
-      .def_rw("strict", &DecodeOptions::strict, "also refuse a JPEG that decodes with warnings only")
+          nb::sig("def __init__(self, *, exif_orientation: bool = False, max_pixels: int = 178956970, strict: bool = "
+                  "False, range: tuple[float, float] | None = None) -> None"))
+      .def("__repr__",
+           [](DecodeOptions options) {
+             std::vector<std::string> values;
+             const auto fields = table(options);
+             for (const auto& field : fields.fields())
+               values.push_back(concat(field.name, "=", nb::repr(object_from(field.get())).c_str()));
+             return concat("DecodeOptions(", joined(values, ", "), ")");
+           })
       .def("__getstate__", [](DecodeOptions options) { return table(options).to_json().dump(); })
       .def("__setstate__", [](DecodeOptions& options, const std::string& state) {
         table(*new (&options) DecodeOptions).from_json(json_of(state, "the state"), "DecodeOptions");
       });
+  DecodeOptions defaults;
+  const auto fields_of_defaults = table(defaults);
+  for (const auto& field : fields_of_defaults.fields())
+    decode_options.def_prop_rw(
+        field.name.c_str(),
+        [name = field.name](DecodeOptions options) { return object_from(table(options).find(name)->get()); },
+        [name = field.name, set_option](DecodeOptions& options, nb::handle value) { set_option(options, name, value); },
+        nb::for_setter(nb::arg("value").none()), field.help.c_str());
 
   nb::class_<MultiCrop>(m, "Views")
       .def_static(
@@ -386,8 +538,7 @@ NB_MODULE(_core, m) {
             return std::tuple(shape.channels, shape.height, shape.width);
           },
           "view"_a, "Channels, height, width.")
-      .def("into", &views_into, "image"_a, "key"_a, "out"_a.noconvert(),
-           nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
+      .def("into", &views_into, "image"_a, "key"_a, "out"_a, nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
            "Writes every view of an image (bytes of a file, a path, or an array) into `out`, float32 arrays in CHW "
            "order.\n"
            "`key` is (seed, epoch, sample). Returns the number of libjpeg's warnings. The interpreter's lock is "
@@ -402,22 +553,20 @@ NB_MODULE(_core, m) {
           "size"_a, "key"_a, "view"_a, "What is drawn for a view of an image of (height, width), as JSON.")
       .def(
           "replay",
-          [](const MultiCrop& crops, nb::handle image, int view, const std::string& drawn, Floats out,
+          [](const MultiCrop& crops, nb::handle image, int view, const std::string& drawn, nb::handle out,
              const DecodeOptions& decode) {
             if (view < 0 || view >= crops.views()) throw UsageError("there is no view ", view, " of ", crops.views());
-            if (out.size() != crops.shape(view).size())
-              throw UsageError("view ", view, " has ", crops.shape(view).size(), " numbers, the array ", out.size());
+            const auto to = output_of(crops, view, out);
             const auto parameters = crops.pipeline(view).drawn_from_json(json_of(drawn, "what was drawn"));
-            const Image from = image_from(image);
-            unlocked([&] { crops.replay(from.source, view, parameters, out.data(), decode); });
+            const Image from = image_from(image, decode);
+            warn_of(unlocked([&] { return crops.replay(from.source, view, parameters, to.data(), decode); }));
           },
-          "image"_a, "view"_a, "drawn"_a, "out"_a.noconvert(),
-          nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
+          "image"_a, "view"_a, "drawn"_a, "out"_a, nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
           "Writes one view with parameters that `drawn` gave into `out`: the same floats again.")
       .def(
           "sheet",
           [](const MultiCrop& crops, nb::handle image, const Key& key, const DecodeOptions& decode) {
-            const Image from = image_from(image);
+            const Image from = image_from(image, decode);
             return array_of(unlocked([&, at = key_of(key)] { return contact_sheet(from.source, crops, at, decode); }));
           },
           "image"_a, "key"_a, nb::arg("decode").sig("DecodeOptions()") = DecodeOptions(),
@@ -428,15 +577,67 @@ NB_MODULE(_core, m) {
   m.def(
       "decode",
       [](nb::handle data, const DecodeOptions& options) {
-        const Image from = image_from(data);
-        if (!from.source.pixels.empty()) throw UsageError("decode takes the bytes of a file, or its path");
-        return array_of(unlocked([&] { return decode(from.source, options); }));
+        const Image from = image_from(data, options);
+        DecodeReport report;
+        auto image = array_of(unlocked([&] { return decode(from.source, options, &report); }));
+        warn_of(report);
+        return image;
       },
       "data"_a, nb::arg("options").sig("DecodeOptions()") = DecodeOptions(),
-      "An encoded image (bytes of a file, or its path) as uint8 RGB, [height, width, 3].");
+      "An image (bytes of a file, its path, or an array) as uint8 RGB, [height, width, 3].");
 
-  // Functions by themselves. An image is [height, width, 3] or [height, width], uint8 or float32 in [0, 1]; the result
-  // is of the same type unless it is said.
+  // What belongs to a data set by its name, for Folder. Names are bytes: they need not be UTF-8.
+  m.def(
+      "image_extensions",
+      [] {
+        std::vector<std::string> extensions;
+        for (const auto extension : image_extensions()) extensions.push_back(concat(".", extension));
+        return extensions;
+      },
+      "The extensions of images that are decoded, in lower case, with the dot.");
+  m.def(
+      "is_image_name",
+      [](const nb::bytes& name) {
+        return is_image_name({name.c_str(), name.size()});
+      },
+      "name"_a, "Whether the name of a file ends with one of them, in any case.");
+  m.def(
+      "is_system_folder",
+      [](const nb::bytes& name) {
+        return is_system_folder({name.c_str(), name.size()});
+      },
+      "name"_a, "Whether systems make a folder of that name, for thumbnails, deleted files and the like.");
+  m.def(
+      "folder_layout",
+      [](const nb::bytes& directory, const nb::list& folders, bool images_beside, const nb::callable& holds_images,
+         const nb::callable& folders_in) {
+        const auto text = [](nb::handle bytes) {
+          const auto owner = nb::cast<nb::bytes>(bytes);
+          return std::string(owner.c_str(), owner.size());
+        };
+        const auto texts = [&](nb::handle list) {
+          std::vector<std::string> items;
+          for (const nb::handle item : list) items.push_back(text(item));
+          return items;
+        };
+        const auto bytes = [](const std::string& name) { return nb::bytes(name.data(), name.size()); };
+        const auto layout =
+            folder_layout(text(directory), texts(folders), images_beside,
+                          {[&](const std::string& name) { return nb::cast<bool>(holds_images(bytes(name))); },
+                           [&](const std::string& name) { return texts(folders_in(bytes(name))); }});
+        const auto list = [&](const std::vector<std::string>& names) {
+          nb::list items;
+          for (const auto& name : names) items.append(bytes(name));
+          return items;
+        };
+        return nb::make_tuple(bytes(layout.train), list(layout.left_out), list(layout.tests), list(layout.notes),
+                              bytes(layout.refusal));
+      },
+      "directory"_a, "folders"_a, "images_beside"_a, "holds_images"_a, "folders_in"_a,
+      "Where the splits of a folder are: (train, left_out, tests, notes, refusal), as the program has it.");
+
+  // Functions by themselves. An image is [height, width, 3], [height, width, 1] or [height, width], uint8 or float32 in [0, 1]; the result
+  // is of the same type and has the same axes unless it is said.
   m.def(
       "resize",
       [](const ImageArgument& image, const Size& size, const std::string& interpolation) {
@@ -521,13 +722,25 @@ NB_MODULE(_core, m) {
   m.def(
       "grayscale",
       [](const ImageArgument& image) {
-        return apply_to_rgb(image, "grayscale", [](const cv::Mat& in, cv::Mat& out) { grayscale(in, out); });
+        const auto pixels = pixels_of(image);
+        if (pixels.image.channels() == 3)
+          return apply(pixels, [](const cv::Mat& in, cv::Mat& out) { grayscale(in, out); });
+        return apply(pixels, [](const cv::Mat& in, cv::Mat& out) { cv::merge(std::vector<cv::Mat>(3, in), out); });
       },
       "image"_a, ".299 R + .587 G + .114 B, still three channels.");
   m.def(
       "to_gray",
       [](const ImageArgument& image) {
-        return apply_to_rgb(image, "to_gray", [](const cv::Mat& in, cv::Mat& out) { to_gray(in, out); });
+        const auto pixels = pixels_of(image);
+        cv::Mat gray;
+        unlocked([&] {
+          if (pixels.image.channels() == 3) {
+            to_gray(pixels.image, gray);
+          } else {
+            gray = pixels.image.clone();
+          }
+        });
+        return array_of(std::move(gray));
       },
       "image"_a, ".299 R + .587 G + .114 B as one channel, [height, width].");
   m.def(
@@ -712,8 +925,17 @@ NB_MODULE(_core, m) {
       "the one before.");
   m.def(
       "random_shift_into",
-      [](const Bytes& images, int pad, const Key& key, nb::ndarray<std::uint8_t, nb::c_contig, nb::device::cpu> out) {
-        if (images.ndim() != 4) throw UsageError("random_shift takes arrays [images, channels, height, width]");
+      [](const Given<Bytes>& given, int pad, const Key& key, const Given<WritableBytes>& given_out) {
+        Bytes images;
+        WritableBytes out;
+        if (!nb::try_cast(given.object, images, /*convert=*/false))
+          throw_type_error("random_shift takes an array of uint8 [images, channels, height, width], contiguous, not ",
+                           shown(given.object));
+        if (!nb::try_cast(given_out.object, out, /*convert=*/false))
+          throw_type_error("random_shift: `out` is an array of uint8, contiguous, which may be written to, not ",
+                           shown(given_out.object));
+        if (images.ndim() != 4)
+          throw UsageError("random_shift takes arrays [images, channels, height, width], not ", shown(given.object));
         if (out.ndim() != 4) throw UsageError("random_shift: `out` has another shape than the images");
         for (std::size_t i = 0; i < 4; ++i) {
           if (i > 0 && images.shape(i) > 1 << 30) throw UsageError("random_shift: an axis of ", images.shape(i));
@@ -728,6 +950,6 @@ NB_MODULE(_core, m) {
         const auto at = key_of(key);
         unlocked([&] { random_shift(images.data(), batch, pad, {at.seed, at.epoch, at.sample, 0}, out.data()); });
       },
-      "images"_a.noconvert(), "pad"_a, "key"_a, "out"_a.noconvert(),
+      "images"_a, "pad"_a, "key"_a, "out"_a,
       "`random_shift` into an array that is there, of the images' shape and apart from them.");
 }

@@ -30,4 +30,32 @@ if __name__ == "__main__":  # processes that are spawned read this file again
 
     crops = views(np.zeros((40, 40, 3), np.uint8), key=(0, 0, 0))
     assert torch.from_dlpack(crops[0]).data_ptr() == torch.from_numpy(crops[0]).data_ptr() == crops[0].ctypes.data
+
+    # Images as torchvision gives them.
+    import torchvision.io
+    from torchvision import tv_tensors
+
+    path = ua.Folder(root, views).paths[0]
+    encoded, pixels = torchvision.io.read_file(path), ua.decode(path)
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+    assert np.array_equal(views(encoded, (1, 2, 3))[0], views(path, (1, 2, 3))[0])
+    expected = views(pixels, (1, 2, 3))[0]
+    for like in (tensor, tv_tensors.Image(tensor), tensor.contiguous(), torch.from_numpy(pixels)):
+        assert np.array_equal(views(like, (1, 2, 3))[0], expected)
+    assert ua.decode(torchvision.io.decode_image(encoded)).shape == pixels.shape
+    assert ua.decode(tensor[:, :, :3]).shape == (tensor.shape[1], 3, 3), "of a tensor the first axis has the channels"
+    assert np.array_equal(ua.resize(tensor, 20), ua.resize(pixels, 20))
+    floats = tensor / 255
+    assert np.array_equal(ua.decode(floats, {"range": (0, 1)}), pixels)
+    for wrong, part in ((floats.bfloat16(), "bfloat16"), (floats.requires_grad_(), "detach()"), (tensor.unsqueeze(0), "(1, 3,")):
+        for act in (lambda: views(wrong, (0, 0, 0)), lambda: ua.resize(wrong, 20)):
+            try:
+                act()
+            except (TypeError, ValueError) as error:
+                assert part in str(error) and "\n" not in str(error), error
+            else:
+                raise AssertionError(f"{wrong.dtype} was taken")
+    out = [torch.empty(shape) for shape in views.shapes]
+    views.into(pixels, (1, 2, 3), out)
+    assert np.array_equal(out[0].numpy(), expected)
     print("DataLoader: the same views from 0, 1 and 2 workers, forked and spawned")

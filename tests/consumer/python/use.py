@@ -8,10 +8,11 @@ import random
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import unlabel_augment as ua
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 work = pathlib.Path(sys.argv[1])
 
@@ -167,7 +168,7 @@ assert "did you mean 'swav'" in refused(ValueError, lambda: ua.MultiCrop("swaw")
 for given in ({"views": []}, '{"views": []}'):
     assert "MultiCrop.from_json" in refused(TypeError, lambda: ua.MultiCrop(given))
 assert ua.MultiCrop("swav").to_json() in repr(ua.MultiCrop("swav")) and "os" not in dir(ua)
-assert "np.asarray" in refused(TypeError, lambda: ua.resize(object(), 8))
+assert "a PIL image" in refused(TypeError, lambda: ua.resize(object(), 8))
 assert "fraction of white" in refused(ValueError, lambda: ua.solarize(pixels, 128))
 assert "did you mean 'global_size'" in refused(ValueError, lambda: ua.MultiCrop("swav", globl_size=3))
 assert "truncated" in refused(ua.ImageError, lambda: views(photo.read_bytes()[:-500]))
@@ -176,14 +177,12 @@ refused(IsADirectoryError, lambda: views(work))
 refused(ValueError, lambda: views("a\0b"))
 (work / "empty.jpg").touch()
 assert "empty" in refused(ua.ImageError, lambda: views(work / "empty.jpg"))
-refused(ValueError, lambda: ua.decode(pixels))
+assert np.array_equal(ua.decode(pixels), pixels)
 assert "jitter" in refused(ValueError, lambda: ua.MultiCrop("swav", jitter=float("nan")))
 assert "object" in refused(TypeError, lambda: ua.MultiCrop("swav", jitter=object()))
 for adjust in (ua.adjust_brightness, ua.adjust_contrast, ua.adjust_saturation):
     for factor in (-0.5, float("nan"), float("inf"), 1e300):
         assert "finite and >= 0" in refused(ValueError, lambda: adjust(pixels, factor))
-for adjust in (ua.adjust_brightness, ua.adjust_contrast, ua.adjust_saturation, ua.adjust_hue, ua.solarize):
-    assert "this image is grey" in refused(ValueError, lambda: adjust(pixels[..., 0], 0.5))
 for adjust in (ua.byol_adjust_brightness, ua.byol_adjust_contrast, ua.byol_adjust_saturation, ua.byol_adjust_hue):
     refused(ValueError, lambda: adjust(levels, float("nan")))
     assert "divide by 255" in refused(ValueError, lambda: adjust(pixels, 0.5))
@@ -201,13 +200,125 @@ for shape in ((32, 9, 400), (16, 18, 20, 20), (31, 9, 20, 20)):
     assert "another shape" in refused(ValueError, lambda: ua.random_shift(frames, 4, (0, 0, 0), out=np.empty(shape, np.uint8)))
 refused(ValueError, lambda: views(np.zeros((4, 4, 7), np.uint8)))
 refused(ValueError, lambda: views.into(photo, (0, 0, 0), out[:3]))
-refused(ValueError, lambda: views.into(photo, (0, 0, 0), [np.zeros(3, np.float32)] * 8))
-refused(ValueError, lambda: views(np.zeros((4, 4, 3), np.float64)))
+refused(ValueError, lambda: views.into(photo, (0, 0, 0), [np.zeros(3, np.float32) for _ in range(8)]))
+assert "give DecodeOptions(range=(low, high))" in refused(ValueError, lambda: views(np.zeros((4, 4, 3), np.float64)))
 assert "at byte 11" in refused(ValueError, lambda: ua.MultiCrop.from_json('{"views": x'))
 refused(TypeError, lambda: ua.resize(np.zeros((4, 4, 3), np.float64), (2, 2)))
 refused(TypeError, lambda: views.into(photo, (0, 0, 0), [array.astype(np.float64) for array in out]))
 refused(TypeError, lambda: ua.random_shift(frames.astype(np.float32), 4, (0, 0, 0)))
 assert np.array_equal(views(pixels[:, ::-1], (1, 2, 3))[0], views(pixels[:, ::-1].copy(), (1, 2, 3))[0])
+
+# What images come as.
+encoded = photo.read_bytes()
+with open(photo, "rb") as opened:
+    opened.read(10)  # it is read from its beginning
+    for like in (opened, io.BytesIO(encoded), np.frombuffer(encoded, np.uint8), {"bytes": encoded, "path": None}, {"bytes": None, "path": str(photo)}):
+        assert np.array_equal(views(like, (1, 2, 3))[0], crops[0]) and np.array_equal(ua.decode(like), pixels)
+with open(photo, "r", encoding="latin-1") as opened:
+    assert "binary mode" in refused(TypeError, lambda: views(opened, (0, 0, 0)))
+assert '"path" of a file' in refused(ValueError, lambda: views({"image": encoded}, (0, 0, 0)))
+by_pixels = views(pixels, (1, 2, 3))
+rgba = np.dstack([pixels, pixels[..., :1]])
+for like in (pixels.transpose(2, 0, 1), rgba, rgba.transpose(2, 0, 1), Image.fromarray(rgba), pixels.astype(np.uint16) * 257,
+             pixels.astype(">u2") * 256):
+    assert all(np.array_equal(a, b) for a, b in zip(views(like, (1, 2, 3)), by_pixels)), like
+strip = pixels[:3, :, :].copy()  # 3 rows of 120 pixels: the last axis is that of channels
+assert np.array_equal(ua.decode(strip), strip) and ua.decode(strip.transpose(0, 2, 1)).shape == (3, 120, 3) and ua.decode(pixels[:, :3]).shape == (96, 3, 3)
+# Of more than 8 bits: the same from a file, an array and a PIL image, by the upper bits or by a range.
+deep = generator.integers(0, 4096, (40, 50), np.uint16)
+Image.fromarray(deep).save(work / "deep.png")
+Image.fromarray(deep).save(work / "deep.tif")
+assert Image.open(work / "deep.png").mode == "I;16"
+twelve_bits = ua.DecodeOptions(range=(0, 4095))
+levels_of = {None: deep >> 8, twelve_bits: np.floor(deep * 255 / 4095 + 0.5).astype(np.uint8)}
+for how, expected in levels_of.items():
+    for like in (work / "deep.png", work / "deep.tif", deep, Image.open(work / "deep.png"), Image.fromarray(deep.astype(np.int32), "I")):
+        made, said = told(lambda: ua.decode(like, how))
+        assert np.array_equal(made, np.repeat(expected[..., None], 3, 2)) and ("range" in " ".join(said)) == (how is None), (like, said)
+_, said = told(lambda: views(work / "deep.png", (0, 0, 0)))
+assert "16-bit images use 1/16 of their levels" in said[0] and not told(lambda: views(work / "deep.png", (0, 0, 0), twelve_bits))[1]
+fractions = ua.DecodeOptions(range=(0, 1))
+for like in (pixels / np.float64(255), pixels / np.float32(255)):
+    assert np.array_equal(ua.decode(like, fractions), pixels)
+assert np.array_equal(ua.decode(deep.astype(np.int16) - 1024, {"range": (-1024, 3071)}), np.repeat(levels_of[twelve_bits][..., None], 3, 2))
+assert "this is an array of int64 (4, 4, 3)" in refused(TypeError, lambda: views(np.zeros((4, 4, 3), np.int64), (0, 0, 0)))
+assert "float32 (2, 40, 50)" in refused(ValueError, lambda: views(np.zeros((2, 40, 50), np.float32), (0, 0, 0), fractions))
+# Orientation, as PIL's: a TIFF always, others when asked for.
+exif = Image.Exif()
+exif[0x0112] = 6
+for kind, always in (("tiff", True), ("png", False), ("webp", False), ("jpeg", False)):
+    stored = io.BytesIO()
+    Image.fromarray(pixels).save(stored, kind, exif=exif, lossless=True)
+    image = Image.open(stored)
+    assert np.array_equal(ua.decode(stored), np.asarray(image.convert("RGB"))), kind
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(stored)).convert("RGB"))
+    assert upright.shape == (120, 96, 3) and np.array_equal(ua.decode(stored, {"exif_orientation": True}), upright), kind
+    assert (ua.decode(stored).shape == (120, 96, 3)) == always, kind
+
+# PIL images and grey ones in free functions, and the axes that came in.
+image = Image.fromarray(pixels)
+assert np.array_equal(ua.resize(image, (50, 33)), ua.resize(pixels, (50, 33))) and np.array_equal(ua.resize(pixels.transpose(2, 0, 1), 33), ua.resize(pixels, 33))
+assert np.array_equal(ua.random_resized_crop(image, 32, (1, 2, 3)), ua.random_resized_crop(pixels, 32, (1, 2, 3)))
+grey = pixels[..., 0].copy()
+of_mode_l = Image.fromarray(grey)
+for made, by_pillow in ((ua.adjust_brightness(grey, 1.7), ImageEnhance.Brightness(of_mode_l).enhance(1.7)),
+                        (ua.adjust_contrast(grey, 0.4), ImageEnhance.Contrast(of_mode_l).enhance(0.4)),
+                        (ua.adjust_saturation(grey, 0.3), of_mode_l), (ua.adjust_hue(grey, 0.2), of_mode_l),
+                        (ua.solarize(grey), ImageOps.solarize(of_mode_l, 128)), (ua.posterize(grey, 3), ImageOps.posterize(of_mode_l, 3)),
+                        (ua.equalize(grey), ImageOps.equalize(of_mode_l)), (ua.autocontrast(grey), ImageOps.autocontrast(of_mode_l)),
+                        (ua.adjust_sharpness(of_mode_l, 2.5), ImageEnhance.Sharpness(of_mode_l).enhance(2.5)),
+                        (ua.to_gray(grey), of_mode_l)):
+    assert np.array_equal(made, np.asarray(by_pillow)), by_pillow
+assert np.array_equal(ua.grayscale(grey), np.repeat(grey[..., None], 3, 2))
+for made in (ua.gaussian_blur(grey[..., None], 1), ua.resize(grey[..., None], 20), ua.adjust_brightness(grey[..., None], 0.5), ua.rotate(grey[..., None], 9)):
+    assert made.ndim == 3 and made.shape[2] == 1
+assert ua.gaussian_blur(grey, 1).ndim == 2
+
+# Outputs are exactly the views' arrays.
+flat_out = np.empty(sum(a.size for a in out), np.float32)
+for wrong in ([np.empty((64, 64, 3), np.float32), *out[1:]], [out[0][:, ::-1], *out[1:]], [out[0].reshape(-1), *out[1:]],
+              [out[0].astype(np.float64), *out[1:]], [np.broadcast_to(np.float32(0), (3, 64, 64)), *out[1:]]):
+    assert "view 0 goes into an array of float32 (3, 64, 64), contiguous, which may be written to, not " in refused(
+        (TypeError, ValueError), lambda: views.into(photo, (0, 0, 0), wrong))
+assert "the array of view 0 shares memory with the array of view 1" in refused(ValueError, lambda: views.into(photo, (0, 0, 0), [out[0], out[0], *out[2:]]))
+shifted_by_one = [flat_out[i:i + 3 * 64 * 64].reshape(3, 64, 64) for i in (0, 3 * 64 * 64 - 1)]
+assert "shares memory" in refused(ValueError, lambda: views.into(photo, (0, 0, 0), [*shifted_by_one, *out[2:]]))
+touching = [flat_out[i:i + 3 * 64 * 64].reshape(3, 64, 64) for i in (0, 3 * 64 * 64)]
+assert views.into(photo, (1, 2, 3), [*touching, *out[2:]]) == 0 and np.array_equal(touching[1], crops[1])
+own_memory = np.empty((3, 64, 64), np.float32)
+assert "the image shares memory" in refused(ValueError, lambda: views.into(own_memory.view(np.uint8).reshape(64, -1, 3), (0, 0, 0), [own_memory, *out[1:]]))
+assert "`out` is a list of arrays" in refused(TypeError, lambda: views.into(photo, (0, 0, 0), 5))
+
+# Wrong arguments are told in a line that names them, whatever the function.
+for part, act in (("missing a required argument: 'size'", lambda: ua.resize(pixels)),
+                  ("'sice'", lambda: ua.resize(pixels, 8, sice=3)),
+                  ("too many positional arguments", lambda: ua.horizontal_flip(pixels, 1)),
+                  ("angle must be a number, not 'x'", lambda: ua.rotate(pixels, "x")),
+                  ("interpolation must be text, not 3", lambda: ua.rotate(pixels, 1, 3)),
+                  ("bits must be a whole number, not 2.5", lambda: ua.posterize(pixels, 2.5)),
+                  ("pad is out of range: 1099511627776", lambda: ua.pad_shift(pixels, 1 << 40, 0, 0)),
+                  ("scale must be tuple[float, float], not 'ab'", lambda: ua.random_resized_crop_box((9, 9), (0, 0, 0), scale="ab")),
+                  ("mean must be", lambda: ua.normalize(pixels, ["a"], [1])),
+                  ("random_shift takes an array of uint8", lambda: ua.random_shift([[1]], 4, (0, 0, 0))),
+                  ("array of uint8, contiguous", lambda: ua.random_shift(frames, 4, (0, 0, 0), out=frames.astype(np.float32))),
+                  ("decode is DecodeOptions", lambda: views(photo, (0, 0, 0), decode=3)),
+                  ("DecodeOptions has no 'strickt' (did you mean 'strict'?)", lambda: ua.DecodeOptions(strickt=True)),
+                  ("by name", lambda: ua.DecodeOptions(True)),
+                  ("view must be a whole number", lambda: views.drawn((9, 9), (0, 0, 0), "x")),
+                  ("not <object object", lambda: views(object(), (0, 0, 0))),
+                  ("preset_names", lambda: ua.preset_names(3))):
+    text = refused(TypeError, act)
+    assert part in text and "\n" not in text and "Invoked with" not in text, text
+for part, act in (("'max_pixels' takes integer, not \"x\"", lambda: ua.DecodeOptions(max_pixels="x")),
+                  ("'strict' takes yes/no, not 1", lambda: setattr(ua.DecodeOptions(), "strict", 1)),
+                  ("'range' takes two numbers, low < high, not [5,5]", lambda: ua.DecodeOptions(range=(5, 5))),
+                  ("'range' takes two numbers, low < high, not", lambda: ua.DecodeOptions(range=(0, float("nan")))),
+                  ("no view 8 of 8", lambda: views.replay(photo, 8, []))):
+    text = refused(ValueError, act)
+    assert part in text and "\n" not in text, text
+assert "178956970" in repr(ua.DecodeOptions()) and pickle.loads(pickle.dumps(twelve_bits)).range == (0, 4095)
+assert "more than max_pixels, 100" in refused(ua.ImageError, lambda: views(photo, (0, 0, 0), {"max_pixels": 100}))
+assert list(inspect.signature(ua.resize).parameters) == ["image", "size", "interpolation"] and pickle.loads(pickle.dumps(ua.resize)) is ua.resize
 
 # A loader: every image once an epoch, the same whatever the threads, another order in another epoch.
 def epoch(threads, number=0, **more):
@@ -279,7 +390,7 @@ refused(ValueError, lambda: ua.Folder(work / "none", views))
 refused(FileNotFoundError, lambda: ua.Folder(work / "nowhere", views))
 # As the program lists a folder (data/image_folder.h).
 listed = work / "listed"
-for name in ("a-b/1.jpg", "a/UP.JPG", "a/deep/2.PbM", "a/.hidden.jpg", ".cache/3.jpg", "a/notes.txt", "empty/none.txt"):
+for name in ("a-b/1.jpg", "a/UP.JPG", "a/deep/2.PbM", "a/.hidden.jpg", ".cache/3.jpg", "a/notes.txt", "@eaDir/1.jpg"):
     (listed / name).parent.mkdir(parents=True, exist_ok=True)
     (listed / name).write_bytes(b"")
 (listed / "a" / "gone.png").symlink_to("nowhere")
@@ -290,8 +401,55 @@ found = ua.Folder(listed, views)
 assert [os.path.relpath(path, listed) for path in found.paths] == ["a-b/1.jpg", "a/UP.JPG", "a/deep/2.PbM", "a/gone.png", "a/loop.png"]
 assert found.classes == ["a", "a-b"] and found.labels.tolist() == [1, 0, 0, 0, 0]
 (listed / "top.jpeg").write_bytes(b"")
-found = ua.Folder(listed, views)
+found = ua.Folder(listed, views, classes=[])
 assert len(found) == 6 and found.classes == [] and set(found.labels.tolist()) == {-1} and found.paths[5] == str(listed / "top.jpeg")
+
+
+# Classes and labels as torchvision's ImageFolder has them.
+def laid_out(name, *files):
+    for file in files:
+        (work / name / file).parent.mkdir(parents=True, exist_ok=True)
+        (work / name / file).write_bytes(whole)
+    return work / name
+
+
+def told(act):
+    """What is made, and the warnings meanwhile."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = act()
+    return made, [str(warning.message) for warning in caught]
+
+
+gap = laid_out("gap", "a/1.jpg", "c/1.jfif")
+(gap / "b" / ".hidden").mkdir(parents=True)
+for kind in (lambda **more: ua.Folder(gap, views, **more), lambda **more: ua.Loader(gap, views, 1, **more)):
+    assert "folders without images, b:" in refused(ValueError, kind)
+    for kept in (kind(allow_empty=True), kind(classes=["a", "b", "c"])):
+        assert kept.classes == ["a", "b", "c"] and kept.labels.tolist() == [0, 2]
+    assert kind(classes=["c", "z", "a"]).labels.tolist() == [2, 0]
+    assert "not among the given classes: c" in refused(ValueError, lambda: kind(classes=["a", "b"]))
+    assert "not 'ab'" in refused(TypeError, lambda: kind(classes="ab"))
+beside, said = told(lambda: ua.Folder(laid_out("beside", "a/1.jpg", "c/1.jpg", "cover.jpg"), views))
+assert beside.classes == ["a", "c"] and beside.labels.tolist() == [0, 1] and "left out: cover.jpg" in said[0], said
+one_class, said = told(lambda: ua.Folder(laid_out("one_class", "a/1.jpg", "a/2.jpg"), views))
+assert one_class.classes == ["a"] and one_class.labels.tolist() == [0, 0] and not said
+flat, said = told(lambda: ua.Folder(laid_out("flat", "1.jpg", "2.jpe"), views))
+assert flat.classes == [] and flat.labels.tolist() == [-1, -1] and not said
+# Folders of splits are not taken for classes.
+splits = laid_out("splits", "train/a/1.jpg", "train/b/1.jpg", "Validation/a/1.jpg")
+assert "train, Validation:" in refused(ValueError, lambda: ua.Folder(splits, views))
+assert ua.Folder(splits, views, split="train").classes == ["a", "b"]
+held_out = ua.Loader(splits, views, 1, split="test", classes=["a", "b"])
+assert held_out.paths == [str(splits / "Validation" / "a" / "1.jpg")] and held_out.classes == ["a", "b"]
+assert ua.Folder(splits, views, split="all").classes == ["Validation", "train"]
+refused(ValueError, lambda: ua.Folder(splits, views, split="valid"))
+partly = laid_out("partly", "alps/1.jpg", "beach/1.jpg", "test/1.jpg")
+assert "test:" in refused(ValueError, lambda: ua.Folder(partly, views))
+without_test, said = told(lambda: ua.Folder(partly, views, split="train"))
+assert without_test.classes == ["alps", "beach"] and "test/" in said[0], said
+assert ua.Folder(partly, views, classes=["alps", "beach", "test"]).labels.tolist() == [0, 1, 2]
+
 before = folder[5][0][0]
 folder.set_epoch(1)
 assert folder.epoch == 1 and not np.array_equal(before, folder[5][0][0])
