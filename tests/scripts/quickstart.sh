@@ -95,15 +95,15 @@ told() { # RATE, options: what is said of the time
 grep -qE -- '^pretrain swav --data idx:.* --recipe fashion_mnist --out runs/timing-[^ ]+ --epochs 3 --seed 4 --max-steps 16 ' timings ||
   fail "did not time what is asked for: $(cat timings)"
 ! compgen -G 'runs/timing-*' >/dev/null || fail "left the timed run"
-told 100 >time
-grep -q '^training will take about 30 min here' time || fail "wrong time: $(cat time)"
-grep -q 'scripts/quickstart --epochs 2, which takes about 20 min ' time || fail "names nothing shorter: $(cat time)"
-told 10 >time
-grep -q '^training will take about 5.0 hours here' time || fail "wrong time: $(cat time)"
-grep -q 'scripts/quickstart --max-steps 93, which takes about 20 min ' time || fail "names nothing shorter: $(cat time)"
-told 10 --max-steps 47 >time
-grep -q '^training will take about 10 min here' time || fail "--max-steps does not count: $(cat time)"
-if grep -q shorter time; then fail "names something shorter than 10 minutes"; fi
+told 100 >told_time
+grep -q '^training will take about 30 min here' told_time || fail "wrong time: $(cat told_time)"
+grep -q 'scripts/quickstart --epochs 2, which takes about 20 min ' told_time || fail "names nothing shorter: $(cat told_time)"
+told 10 >told_time
+grep -q '^training will take about 5.0 hours here' told_time || fail "wrong time: $(cat told_time)"
+grep -q 'scripts/quickstart --max-steps 93, which takes about 20 min ' told_time || fail "names nothing shorter: $(cat told_time)"
+told 10 --max-steps 47 >told_time
+grep -q '^training will take about 10 min here' told_time || fail "--max-steps does not count: $(cat told_time)"
+if grep -q shorter told_time; then fail "names something shorter than 10 minutes"; fi
 grep -q -- '--max-steps 16 ' timings && ! grep -q -- '--max-steps 47' timings || fail "times with two numbers of steps: $(cat timings)"
 grep -q -- '--max-steps 47' calls || fail "forgot --max-steps: $(cat calls)"
 rm -rf runs calls
