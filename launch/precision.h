@@ -19,7 +19,7 @@ namespace unlabel::launch {
 struct DeviceFacts {
   bool gpu = false;
   bool gpu_bf16 = false;      ///< of a GPU: its compute capability is 8 or more
-  std::string cpuinfo;        ///< of processors: /proc/cpuinfo
+  std::string cpuinfo{};      ///< of processors: /proc/cpuinfo
   bool library_bf16 = false;  ///< of processors: LibTorch's own check, which asks oneDNN
   std::string isa_limit;  ///< of processors: ONEDNN_MAX_CPU_ISA, the instruction sets that oneDNN may use; empty: all
 };
