@@ -29,15 +29,17 @@ enum class Verdict { kOk, kRefused, kBroken };
 struct Outcome {
   Verdict verdict = Verdict::kOk;
   std::string reason;
+  augment::DecodeReport decoded{};
 };
 
 /// What reading and decoding came to: training replaces whatever it cannot decode. A mistake in the options is
-/// thrown on.
+/// thrown on. `action` is given where to put what was noticed while it decoded.
 template <class Action>
 Outcome outcome_of(const Action& action) {
   try {
-    action();
-    return {};
+    Outcome outcome;
+    action(&outcome.decoded);
+    return outcome;
   } catch (const UsageError&) {
     throw;
   } catch (const Error& error) {
@@ -93,12 +95,16 @@ CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, c
   CheckReport report;
   report.files = static_cast<std::int64_t>(count);
   std::vector<std::pair<std::size_t, Outcome>> bad;
-  std::mutex mutex;  // guards bad
+  augment::DecodeReport decoded;
+  std::mutex mutex;  // guards both
   parallel_for(count, static_cast<std::size_t>(thread_count), [&] {
     return [&, scratch = augment::Source()](std::size_t i) mutable {
       auto outcome = judge(i, scratch);
-      if (outcome.verdict == Verdict::kOk) return;
+      const bool ok = outcome.verdict == Verdict::kOk;
+      if (ok && outcome.decoded.deep_images == 0) return;
       const std::lock_guard lock(mutex);
+      decoded += outcome.decoded;
+      if (ok) return;
       bad.emplace_back(i, std::move(outcome));
     };
   });
@@ -108,6 +114,7 @@ CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, c
   for (auto& [i, outcome] : bad)
     (outcome.verdict == Verdict::kBroken ? report.broken : report.refused)
         .push_back({name(i), std::move(outcome.reason)});
+  if (auto warning = augment::range_warning(decoded); !warning.empty()) report.notes.push_back(std::move(warning));
   return report;
 }
 
@@ -141,9 +148,9 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
       [&](std::size_t i, augment::Source& scratch) -> Outcome {
         const auto& [path, item] = *all[i];
         if (item.belongs == Belongs::kYes || (item.belongs == Belongs::kLeftOut && augment::is_image_name(path))) {
-          auto outcome = outcome_of([&] {
+          auto outcome = outcome_of([&](augment::DecodeReport* decoded) {
             read_file(walk.root_fd.get(), path.c_str(), path, kMaxFileBytes, scratch.bytes);
-            augment::decode(scratch.bytes, options.decode);
+            augment::decode(scratch.bytes, options.decode, decoded);
           });
           if (outcome.verdict == Verdict::kOk && item.test) ++test;
           if (outcome.verdict != Verdict::kOk || item.belongs == Belongs::kYes) return outcome;
@@ -152,7 +159,7 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
       },
       [&](std::size_t i) { return all[i]->first; });
   report.test = test;
-  report.notes = std::move(notes);
+  report.notes.insert(report.notes.begin(), std::make_move_iterator(notes.begin()), std::make_move_iterator(notes.end()));
   return report;
 }
 
@@ -161,9 +168,9 @@ CheckReport check_samples(const Dataset& dataset, const CheckOptions& options) {
   return check_all(
       static_cast<std::size_t>(dataset.size()), options.threads,
       [&](std::size_t i, augment::Source& scratch) {
-        return outcome_of([&] {
+        return outcome_of([&](augment::DecodeReport* decoded) {
           dataset.read(static_cast<std::int64_t>(i), scratch);
-          augment::decode(scratch, options.decode);
+          augment::decode(scratch, options.decode, decoded);
         });
       },
       [&](std::size_t i) { return dataset.name(static_cast<std::int64_t>(i)); });
@@ -173,6 +180,8 @@ void append(CheckReport& report, CheckReport more) {
   report.files += more.files;
   report.ok += more.ok;
   report.test += more.test;
+  report.notes.insert(report.notes.end(), std::make_move_iterator(more.notes.begin()),
+                      std::make_move_iterator(more.notes.end()));
   for (auto [to, from] : {std::pair(&report.refused, &more.refused), std::pair(&report.broken, &more.broken)})
     to->insert(to->end(), std::make_move_iterator(from->begin()), std::make_move_iterator(from->end()));
 }

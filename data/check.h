@@ -27,7 +27,7 @@ struct CheckReport {
   std::vector<CheckedFile>
       refused;  ///< what neither split takes, and why: by its name, hidden, in a folder that is left out
   std::vector<CheckedFile> broken;  ///< what is taken, or left out as another split, and cannot be decoded
-  std::vector<std::string> notes;   ///< of both splits (Dataset::notes)
+  std::vector<std::string> notes;   ///< of both splits (Dataset::notes), and what was noticed while decoding
 };
 
 /// Looks at every regular file in a folder and below, hidden ones too, and tells whether open_dataset takes it, and why not; what it takes is

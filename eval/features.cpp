@@ -54,6 +54,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   const auto end = std::min(rows, begin + each);
   auto values = torch::zeros({each, dim});
   auto usable = torch::zeros({each}, torch::kUInt8);
+  Features features;
 
   ssl::together(group, [&] {
     data::LoaderOptions loading;
@@ -77,9 +78,9 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
       }
       row += count;
     }
+    features.decoded = loader.decoded();
   });
 
-  Features features;
   features.values = gather_rows(values, rows, group, device);
   usable = gather_rows(usable, rows, group, device);
   std::vector<std::int64_t> labels;

@@ -25,6 +25,7 @@ struct Features {
   at::Tensor indices;                    ///< n, int64: each row's position in the data set
   std::vector<std::string> class_names;  ///< by label; empty: no labels, or labels without names
   std::int64_t skipped = 0;              ///< broken images that were left out (FeatureOptions::broken = "skip")
+  augment::DecodeReport decoded{};       ///< what was noticed about the images that this rank decoded
 
   std::int64_t size() const { return values.defined() ? values.size(0) : 0; }
   std::int64_t dim() const { return values.size(1); }

@@ -53,7 +53,7 @@ TEST(Check, TellsWhatIsBrokenAndWhatIsNotTaken) {
     EXPECT_NE(broken.at("dog/text.png").find("not an image"), std::string::npos);
     EXPECT_NE(broken.at("dog/empty.png").find("empty"), std::string::npos);
     EXPECT_NE(broken.at("dead.png").find("No such file"), std::string::npos);
-    EXPECT_NE(broken.at("large.png").find("40 x 30 pixels, more than 1000"), std::string::npos);
+    EXPECT_NE(broken.at("large.png").find("40 x 30 pixels, more than max_pixels, 1000"), std::string::npos);
     ASSERT_EQ(refused.size(), 4u);
     EXPECT_EQ(refused.at("notes.txt"), "not an image, by its name");
     EXPECT_EQ(refused.at("empty.txt"), "not an image, by its name");
@@ -63,6 +63,27 @@ TEST(Check, TellsWhatIsBrokenAndWhatIsNotTaken) {
   }
   EXPECT_THROWS_WITH(check_data(folder / "nowhere"), UsageError, "there is no folder");
   EXPECT_THROWS_WITH(check_data(folder.path(), {.threads = 0}), UsageError, "at least 1");
+}
+
+TEST(Check, TellsWhenSixteenBitImagesUseASmallPartOfTheirLevels) {
+  const TempFolder folder;
+  const auto write = [&](const std::string& name, std::uint8_t high) {
+    const std::string bytes{static_cast<char>(high), 'x', 0, 0};
+    folder.write(name, std::string_view("P5 2 1 65535\n" + bytes));
+  };
+  write("a/1.pgm", 9);
+  write("a/2.pgm", 15);
+  const auto said = [&](const CheckOptions& options) {
+    const auto report = check_data(folder.path(), options);
+    EXPECT_EQ(report.ok, report.files);
+    return report.notes;
+  };
+  const auto notes = said({.threads = 2});
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("16-bit images use 1/16 of their levels or less"), std::string::npos) << notes[0];
+  EXPECT_TRUE(said({.decode = {.range = {{0, 4095}}}}).empty());
+  write("a/3.pgm", 200);  // one of them uses most of them
+  EXPECT_TRUE(said({}).empty());
 }
 
 TEST(Check, AHugeFileIsBrokenUnread) {

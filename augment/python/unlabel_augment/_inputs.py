@@ -150,7 +150,7 @@ def function(core: Callable) -> Callable:
                 raise
         raise TypeError(_mistake(core.__name__, signature, args, named))
 
-    call.__module__ = __package__
+    call.__module__, call.__qualname__ = __package__, core.__name__  # where pickle finds it
     call.__signature__ = signature
     return call
 
