@@ -81,15 +81,18 @@ def _split_folder(root: str, split: str | None) -> tuple[str, list[str]]:
                                                                  holds_images, folders_in)
     train, left_out, tests = os.fsdecode(train), [os.fsdecode(name) for name in left_out], [os.fsdecode(name) for name in tests]
     if split is None:
-        if train or left_out or refusal:
-            raise ValueError(f"{root} has folders that are named as splits, {_listed(([train] if train else []) + tests)}: take one by split='train' or "
-                             "split='test', or every folder for a class by split='all'")
+        names = ([train] if train else []) + tests
+        if not names and refusal:
+            raise ValueError(os.fsdecode(refusal))
+        if names:
+            raise ValueError(f"{root} has folders that are named as splits, {_listed(names)}: take one by split='train' or split='test', or every "
+                             "folder for a class by split='all'")
         return root, []
     if split == "train":
         if refusal:
             raise ValueError(os.fsdecode(refusal))
         for note in notes:
-            warnings.warn(os.fsdecode(note), stacklevel=4)
+            warnings.warn(os.fsdecode(note), stacklevel=3)
         return (os.path.join(root, train), []) if train else (root, left_out)
     filled = [name for name in tests if holds_images(os.fsencode(name))]
     # Of several the first with class folders, as ImageNet's test/ has no labels, and its val/ has.
@@ -168,7 +171,7 @@ class Folder:
         beside = [path for path in images if os.sep not in path]
         if beside:
             warnings.warn(f"{self.root}: {len(beside)} images beside the class folders belong to no class and are left out: {_listed(beside)}; "
-                          "classes=[] takes all images, without labels", stacklevel=4)
+                          "classes=[] takes all images, without labels", stacklevel=3)
         return classes, [path for path in images if os.sep in path]
 
     def __getstate__(self) -> dict:
