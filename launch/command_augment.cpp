@@ -117,6 +117,7 @@ struct Look {
   MultiCrop crops;
   Source source;
   cv::Size size;
+  Warnings warnings{};
 };
 
 /// What preview and replay begin with: parse, read, open. False: the help was printed.
@@ -140,7 +141,9 @@ bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable mo
   look.crops = views_of(line, look.options);
   look.source = read_source(look.photo);
   try {
-    look.size = augment::decode(look.source, look.options.decode).size();
+    augment::DecodeReport report;
+    look.size = augment::decode(look.source, look.options.decode, &report).size();
+    if (const auto warning = augment::range_warning(report); !warning.empty()) look.warnings.add(warning);
   } catch (const Error& error) {
     throw Error(look.photo, ": ", error.what());
   }
@@ -168,7 +171,7 @@ int preview(const std::vector<std::string>& arguments) {
   print_line(o.json, printable(concat(look.crops.views(), " views: ", look.out)));
   write_result(o.json,
                {{"photo", look.photo}, {"multi_crop", look.crops.to_json()}, {"key", key_json(o)}, {"drawn", drawn}},
-               /*warnings=*/{});
+               look.warnings.sentences());
   return 0;
 }
 
@@ -210,7 +213,7 @@ int replay(const std::vector<std::string>& arguments) {
                 {"view", view},
                 {"key", key_json(look.options)},
                 {"drawn", pipeline.drawn_to_json(drawn)}},
-               /*warnings=*/{});
+               look.warnings.sentences());
   return 0;
 }
 

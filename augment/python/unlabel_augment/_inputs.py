@@ -156,9 +156,10 @@ def function(core: Callable) -> Callable:
 
 
 def _signature(core: Callable) -> inspect.Signature:
-    """The signature that nanobind wrote: `def name(image: ..., size: int = \\0) -> ...`, where \\0 is the first of its defaults."""
+    """The signature that nanobind wrote: `def name(image: ndarray[order='C'], size: int = \\0) -> ...`, where \\0 is the first of its defaults."""
     text, _, defaults = (*core.__nb_signature__[0], None)[:3]
-    arguments = ast.parse(re.sub(r"\\(\d+)", r"\1", text.splitlines()[-1]) + ": ...").body[0].args
+    text = re.sub(r"\[[^\[\]]*=[^\[\]]*\]|\[\]", "", text.splitlines()[-1])  # what is said of arrays is no Python
+    arguments = ast.parse(re.sub(r"\\(\d+)", r"\1", text) + ": ...").body[0].args
     names = arguments.posonlyargs + arguments.args
     without_default = len(names) - len(arguments.defaults)
     parameters = []
