@@ -90,19 +90,22 @@ class PlanBuilder {
   void large_crops();
   /// For small images.
   void no_blur();
-  /// SwAV's crops: local ones keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large.
-  void multi_crop();
+  /// SwAV's crops: local ones keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large. `with_locals`:
+  /// whether there are any, and why not.
+  void multi_crop(bool with_locals = true, const std::string& why_not = "");
   /// SimCLR's two views. `scale` (of their area) and `jitter` (its strength beside SimCLR's) are the paper's; small images have their own.
   void two_views(std::vector<double> scale, double jitter);
   /// SwAV's rates: through the two published points of LARC, 0.6 at a batch of 256 and 4.8 at 4096, as a power of the batch (0.75;
   /// not the linear rule); batches from 1024 on warm up for 10 epochs from a sixteenth of it. It ends at a thousandth.
   void larc(std::int64_t batch, std::int64_t epochs);
+  /// SGD for short runs, by the rate of our recipes for small data: 0.8 for a batch of 256 in proportion, with momentum and a cosine to 0.
+  void sgd(std::int64_t batch, const std::string& reason);
   /// The linear rule: what was published for a batch of 256, in proportion to the batch; returns optimizer.lr.
   double proportional_lr(double published, std::int64_t batch);
   /// One cluster for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images; and why.
   std::pair<std::int64_t, std::string> clusters() const;
   /// The method's optimiser, or another one that is given, which needs its learning rate given too; returns its kind.
-  std::string optimizer(const std::string& kind);
+  std::string optimizer(const std::string& kind, const std::string& reason = "as published with the method");
 
   /// The plan with its warnings.
   Plan take();

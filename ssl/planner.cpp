@@ -106,24 +106,25 @@ void require_optimizer(const std::string& kind) {
                      "; there are sgd, lars, larc and adamw");
 }
 
-std::string PlanBuilder::optimizer(const std::string& kind) {
-  auto chosen = choose<std::string>("optimizer.kind", kind, "as published with the method");
+std::string PlanBuilder::optimizer(const std::string& kind, const std::string& reason) {
+  auto chosen = choose<std::string>("optimizer.kind", kind, reason);
   require_optimizer(chosen);
   if (chosen != kind && !find_setting<double>(input_.given, "optimizer.lr"))
     throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ", kind, " only");
   return chosen;
 }
 
-void PlanBuilder::multi_crop() {
+void PlanBuilder::multi_crop(bool with_locals, const std::string& why_not) {
   const auto global = global_size();
   choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
   choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
   const auto locals = choose<std::int64_t>("augment.local_count",
-                                           global < 24 ? 0
-                                           : small()   ? 4
-                                                       : 6,
-                                           global < 24 ? "crops smaller than these show too little"
-                                                       : "more views at a small price (the paper's multi-crop)");
+                                           global < 24 || !with_locals ? 0
+                                           : small()                   ? 4
+                                                                       : 6,
+                                           global < 24    ? "crops smaller than these show too little"
+                                           : !with_locals ? why_not
+                                                          : "more views at a small price (the paper's multi-crop)");
   if (locals > 0)
     choose<std::int64_t>(
         "augment.local_size",
@@ -177,6 +178,16 @@ void PlanBuilder::larc(std::int64_t batch, std::int64_t epochs) {
       "schedule.warmup_epochs", batch >= 1024 ? std::min(10.0, static_cast<double>(epochs) / 10) : 0.0,
       batch >= 1024 ? "large batches begin slowly, as published" : "published batches of 256 do without");
   if (warmup > 0) choose<double>("schedule.warmup_start_lr", lr / 16, "as published: 0.3 before 4.8");
+}
+
+void PlanBuilder::sgd(std::int64_t batch, const std::string& reason) {
+  optimizer("sgd", reason);
+  choose<double>("optimizer.lr", two_digits(0.8 * static_cast<double>(batch) / 256),
+                 "that of our recipes for small data, 0.4 for a batch of 128, in proportion");
+  choose<double>("optimizer.weight_decay", 5e-4, "that of our recipes for small data");
+  choose<std::string>("schedule.kind", "cosine", "the paper's");
+  choose<double>("schedule.final_lr", 0, "that of our recipes for small data");
+  choose<double>("schedule.warmup_epochs", 0, "short runs do without");
 }
 
 std::pair<std::int64_t, std::string> PlanBuilder::clusters() const {

@@ -537,8 +537,10 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
       << line("augment.global-size");
   EXPECT_TRUE(std::regex_match(line("swav.prototypes"), std::regex("--swav.prototypes +16 +3000 +few images.*")))
       << line("swav.prototypes");
-  EXPECT_TRUE(std::regex_match(line("swav.epsilon"), std::regex("--swav.epsilon +0.05 +0.05 +the paper's")))
+  EXPECT_TRUE(std::regex_match(line("swav.epsilon"), std::regex("--swav.epsilon +0.03 +0.05 +for 16 prototypes.*")))
       << line("swav.epsilon");
+  EXPECT_TRUE(std::regex_match(line("augment.global-count"), std::regex("--augment.global-count +2 +2 +the paper's.*")))
+      << line("augment.global-count");
   EXPECT_NE(outcome.out.find("paper (swav_800ep)"), std::string::npos);
   EXPECT_NE(outcome.out.find("warning: only 64 images"), std::string::npos);
   for (const auto& method : ssl::method_names()) {

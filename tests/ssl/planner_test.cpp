@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <tuple>
 
 namespace unlabel::ssl {
@@ -95,6 +97,47 @@ TEST(Planner, MakesPlansThatWork) {
       EXPECT_EQ(choice.reason.find('\n'), std::string::npos);
     }
   }
+}
+
+const Choice& choice_of(const Plan& plan, const std::string& setting) {
+  const auto found = std::find_if(plan.choices.begin(), plan.choices.end(),
+                                  [&](const auto& choice) { return choice.setting == setting; });
+  if (found == plan.choices.end()) throw std::out_of_range("nothing was planned for " + setting);
+  return *found;
+}
+
+// With the paper's epsilon, LARC and local crops such runs stay at ln K, or gain half a point (docs/results.md).
+TEST(Planner, SwavLearnsInFewUpdates) {
+  for (const auto& [images, side, batch, epochs] :
+       {std::tuple{2000, 32, 64, 10}, std::tuple{2240, 128, 128, 20}, std::tuple{20000, 32, 256, 4}}) {
+    SCOPED_TRACE(images);
+    const auto p = plan(images, side, {{"batch_size", batch}, {"epochs", epochs}});
+    EXPECT_EQ(p.recipe["swav"]["epsilon"], 0.03);
+    EXPECT_EQ(p.recipe["optimizer"]["kind"], "sgd");
+    EXPECT_NEAR(p.recipe["optimizer"]["lr"].get<double>(), 0.4 * batch / 128, 1e-9);
+    EXPECT_EQ(p.recipe["schedule"]["final_lr"], 0.0);
+    EXPECT_EQ(p.recipe["augment"]["local_count"], 0);
+    const auto updates = concat(images / batch * epochs, " updates");
+    EXPECT_NE(choice_of(p, "optimizer.kind").reason.find(updates), std::string::npos);
+    EXPECT_NE(choice_of(p, "augment.local_count").reason.find(updates), std::string::npos);
+  }
+  // What is given stays, with the rate that goes with it.
+  const auto larc = plan(2000, 32, {{"epochs", 10}, {"optimizer", {{"kind", "larc"}}}});
+  EXPECT_NEAR(larc.recipe["optimizer"]["lr"].get<double>(), 0.6 * std::pow(64.0 / 256, 0.75), 0.01);
+  EXPECT_EQ(larc.recipe["optimizer"]["weight_decay"], 1e-6);
+  EXPECT_EQ(plan(2000, 32, {{"epochs", 10}, {"augment", {{"local_count", 2}}}}).recipe["augment"]["local_size"], 16);
+}
+
+TEST(Planner, SwavsEpsilonFitsItsPrototypes) {
+  const auto epsilon = [](std::int64_t images, json given = json::object()) {
+    return plan(images, 120, std::move(given)).recipe["swav"]["epsilon"].get<double>();
+  };
+  EXPECT_EQ(epsilon(1200), 0.03);  // of long runs too
+  EXPECT_EQ(epsilon(20000), 0.03);
+  EXPECT_EQ(epsilon(1281167), 0.05);
+  EXPECT_EQ(epsilon(20000, {{"swav", {{"prototypes", 3000}}}}), 0.05);
+  EXPECT_EQ(epsilon(1281167, {{"swav", {{"prototypes", 64}}}}), 0.03);
+  EXPECT_EQ(epsilon(1281167, {{"swav", {{"prototypes", 64}, {"epsilon", 0.04}}}}), 0.04);
 }
 
 TEST(Planner, FollowsWhatIsGiven) {
