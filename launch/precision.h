@@ -21,7 +21,7 @@ struct DeviceFacts {
   bool gpu_bf16 = false;      ///< of a GPU: its compute capability is 8 or more
   std::string cpuinfo{};      ///< of processors: /proc/cpuinfo
   bool library_bf16 = false;  ///< of processors: LibTorch's own check, which asks oneDNN
-  std::string isa_limit;  ///< of processors: ONEDNN_MAX_CPU_ISA, the instruction sets that oneDNN may use; empty: all
+  std::string isa_limit{};  ///< of processors: ONEDNN_MAX_CPU_ISA, the instruction sets that oneDNN may use; empty: all
 };
 DeviceFacts facts_of(c10::Device device);
 

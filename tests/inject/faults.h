@@ -23,7 +23,7 @@ struct Fault {
   int skip = 0;                ///< so many calls pass first
   int count = -1;              ///< and so many fail then; -1: all
   int delay_milliseconds = 0;  ///< before
-  std::string flag;            ///< only while this file is there
+  std::string flag{};          ///< only while this file is there
 };
 
 inline std::string rules_of(const std::vector<Fault>& faults) {

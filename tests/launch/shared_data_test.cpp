@@ -68,8 +68,11 @@ TEST_F(OpenOnAllRanks, WhatTheFirstRankCannotOpenIsToldOnAll) {
 
 TEST_F(OpenOnAllRanks, FilesThatAreReadWholeAreOpenedByEachRank) {
   using namespace std::literals;
-  for (std::size_t rank = 0; rank < 3; ++rank)
-    places[rank].write("idx/train-images-idx3-ubyte", "\0\0\10\3\0\0\0\1\0\0\0\1\0\0\0\1"s + static_cast<char>(rank));
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    auto one_pixel = "\0\0\10\3\0\0\0\1\0\0\0\1\0\0\0\1"s;
+    one_pixel.push_back(static_cast<char>(rank));
+    places[rank].write("idx/train-images-idx3-ubyte", one_pixel);
+  }
   std::array<std::uint64_t, 3> fingerprints{};
   run_gloo_ranks(3, [&](const std::shared_ptr<const ssl::Group>& group) {
     const auto rank = static_cast<std::size_t>(group->rank());

@@ -204,8 +204,9 @@ TEST(DeepCluster, DrawsIndependentlyForEachClusterAndSeed) {
     DeepCluster method(std::make_shared<TinyEncoder>(), golden_options(),
                        MethodScene{.images = kSamples, .global_batch = kBatch, .seed = seed});
     method.load_data_state({{"clusters", clusters}});
+    const auto order = method.order({number, nullptr, nullptr, {}});
     std::set<std::int64_t> drawn;
-    for (const auto sample : *method.order({number, nullptr, nullptr, {}}))
+    for (const auto sample : *order)
       if (clusters[sample].item<std::int64_t>() == cluster) drawn.insert(sample - 14 * cluster);
     return drawn;
   };
