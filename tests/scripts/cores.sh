@@ -1,0 +1,38 @@
+#!/bin/bash
+# scripts/common.sh counts the processors that it may use, whatever OMP_NUM_THREADS says and control groups grant: cores.sh WORK_DIR
+set -euo pipefail
+source=$(cd "$(dirname "$0")/../.." && pwd)
+groups=$1
+rm -rf "$groups"
+mkdir -p "$groups/cpu" "$groups/memory"
+# shellcheck source=scripts/common.sh
+. "$source/scripts/common.sh"
+export CGROUP_ROOT=$groups
+unset CMAKE_BUILD_PARALLEL_LEVEL
+expect() { # WHAT, WANTED, GOT
+  [[ $2 == "$3" ]] || { echo "cores: $1: wanted $2, got $3" && exit 1; }
+}
+
+all=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+expect "without control groups" "$all" "$(cores)"
+expect "one OpenMP thread" "$all" "$(OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 cores)"
+expect "one processor by affinity" 1 "$(taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')" bash -c '. scripts/common.sh; cores')"
+
+echo "50000 100000" >"$groups/cpu.max"
+expect "half a processor" 1 "$(cores)"
+expect "compilers on half a processor" 1 "$(job_count)"
+echo "$((all * 100000 - 50000)) 100000" >"$groups/cpu.max"
+expect "half a processor less than all" "$all" "$(cores)"
+echo "$((all * 100000 * 4)) 100000" >"$groups/cpu.max"
+expect "more than there are" "$all" "$(cores)"
+echo "max 100000" >"$groups/cpu.max"
+expect "no quota" "$all" "$(cores)"
+
+rm "$groups/cpu.max" # version 1
+echo 100000 >"$groups/cpu/cpu.cfs_period_us"
+echo 100000 >"$groups/cpu/cpu.cfs_quota_us"
+expect "one processor by version 1" 1 "$(cores)"
+echo -1 >"$groups/cpu/cpu.cfs_quota_us"
+expect "no quota by version 1" "$all" "$(cores)"
+echo $((4 * 1024 * 1024 * 1024)) >"$groups/memory/memory.limit_in_bytes"
+expect "compilers in 4 GiB by version 1" 1 "$(job_count)"
