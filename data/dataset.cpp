@@ -185,6 +185,7 @@ std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   if (kind != "folder") return open_dataset(spec, Split::kTest);
   const auto [layout, test, choice] = splits_of(directory);
   if (!test.empty()) return open_test_folder(directory);
+  if (!layout.refusal.empty()) throw UsageError(layout.refusal);
   if (!layout.train.empty())
     throw UsageError(spec, " has ", layout.train, "/ but no test/ or val/ inside; name the folder of the test images");
   return open_image_folder(directory, "", {}, layout.notes);

@@ -193,6 +193,9 @@ TEST(OpenTestImages, NeverOpensTrainingImages) {
   folder.write("train/cat/1.jpg", "x");
   EXPECT_THROWS_WITH(open_test_images(folder.path()), UsageError, "has train/ but no test/");
   EXPECT_THROWS_WITH(open_test_images("folder:" + folder.path()), UsageError, "has train/ but no test/");
+  folder.write("Training/cat/1.jpg", "x");
+  EXPECT_THROWS_WITH(open_test_images(folder.path()), UsageError, "several folders of training images");
+  std::filesystem::remove_all(folder / "Training");
   folder.write("val/cat/2.jpg", "x");
   EXPECT_EQ(open_test_images(folder.path())->name(0), "cat/2.jpg");
   EXPECT_EQ(open_test_images(folder / "val")->name(0), "cat/2.jpg") << "the test images themselves";
