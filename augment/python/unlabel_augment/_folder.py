@@ -42,6 +42,12 @@ def _folders(path: str) -> tuple[list[str], list[str]]:
     return folders, images
 
 
+def _nested_training_folder(folders: Sequence[str]) -> str:
+    """The one for training among folders further down, when another one is for testing: then nothing beside it is taken (bottle/train, bottle/test)."""
+    train, _, tests, _, _ = _core.folder_layout(b"", [os.fsencode(name) for name in folders], False, lambda name: True, lambda name: [])
+    return os.fsdecode(train) if tests else ""
+
+
 def _walk(root: str, below: str = "", above: tuple = ()) -> Iterator[str]:
     """Paths of the images in `root`/`below` and the folders there, from `root` on. Links are followed, but not into a folder that they are inside of."""
     folders = [(below, above)]
@@ -53,6 +59,9 @@ def _walk(root: str, below: str = "", above: tuple = ()) -> Iterator[str]:
             continue
         above += ((status.st_dev, status.st_ino),)
         inner, images = _folders(here)
+        train = _nested_training_folder(inner) if below else ""
+        if train:
+            inner, images = [train], []
         folders += [(os.path.join(below, name), above) for name in inner]
         for name in images:
             yield os.path.join(below, name)
