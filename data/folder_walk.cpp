@@ -150,8 +150,9 @@ std::vector<std::string> FolderWalk::notes() const {
   constexpr const char* kLook = "; unlabel check lists them";
   std::vector<std::string> notes;
   if (foreign_.count > 0)
-    notes.push_back(concat(foreign_.text("file that looks like an image is", "files that look like images are"),
-                           " passed over, since such formats are not read", kLook));
+    notes.push_back(concat("passed over ", foreign_.count == 1 ? "is " : "are ",
+                           foreign_.text("file that looks like an image", "files that look like images"),
+                           ", of a format that is not read", kLook));
   const auto image = std::ranges::find_if(
       unnamed_, [&](const std::string& name) { return begins_like_image(root_fd.get(), name.c_str()); });
   if (image != unnamed_.end())

@@ -389,8 +389,9 @@ class Shards : public Dataset {
       notes_.push_back(concat(dotted.text("image", "images"),
                               " taken by the last extension of a name with several dots: their samples have no other"));
     if (passed_over.count > 0)
-      notes_.push_back(concat(passed_over.text("member that ends like an image is", "members that end like images are"),
-                              " passed over: another one of the sample is taken, or the format is not read"));
+      notes_.push_back(concat("passed over ", passed_over.count == 1 ? "is " : "are ",
+                              passed_over.text("member that ends like an image", "members that end like images"),
+                              ": another one of the sample is taken, or the format is not read"));
   }
 
   Archives archives_;

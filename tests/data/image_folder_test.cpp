@@ -74,8 +74,8 @@ TEST(ImageFolder, TellsOnceWhatLooksLikeAnImageAndIsPassedOver) {
   auto notes = open_image_folder(folder.path())->notes();
   ASSERT_EQ(notes.size(), 2u);
   EXPECT_EQ(notes[0],
-            "3 files that look like images are (a/3.AVIF ...) passed over, since such formats are not read; unlabel "
-            "check lists them");
+            "passed over are 3 files that look like images (a/3.AVIF ...), of a format that is not read; "
+            "unlabel check lists them");
   EXPECT_NE(notes[1].find("1 folder (a/@eaDir/) of thumbnails"), std::string::npos) << notes[1];
   folder.write_image("c/named.png");
   fs::rename(folder / "c/named.png", folder / "c/0a1b2c");
