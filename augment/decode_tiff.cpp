@@ -159,8 +159,8 @@ void with_sample_type(const Layout& layout, const With& with) {
   }
 }
 
-/// Reads grey or RGB of more than 8 bits as levels. Piece by piece (a row, or a tile), so that a small file that calls itself large costs no
-/// more than its 8 bits. False where libtiff fails.
+/// Reads grey or RGB of more than 8 bits as levels. Piece by piece (a row, or a tile), so that a small file that calls itself large costs
+/// no more than its 8 bits. False where libtiff fails.
 template <class Sample, class Level>
 bool read_levels(TIFF* tiff, const Layout& layout, const Level& level, cv::Mat& rgb) {
   const bool apart = layout.planes == PLANARCONFIG_SEPARATE;

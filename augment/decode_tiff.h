@@ -17,8 +17,8 @@ namespace unlabel::augment {
 ///   16 bits only.
 ///
 /// Rows and columns as they are stored: decode() turns them by the orientation tag. `size` is what header_size gives. Throws Error for what
-/// libtiff refuses or warns of running out of data, and RefusedImage for samples that have no place in 8-bit RGB (more than 4 of a pixel, or
-/// colors that the photometric tag does not name) and for CIELAB.
+/// libtiff refuses or warns of running out of data, and RefusedImage for samples that have no place in 8-bit RGB (more than 4 of a pixel,
+/// or colors that the photometric tag does not name) and for CIELAB.
 cv::Mat decode_tiff(std::span<const std::uint8_t> bytes, cv::Size size, const DecodeOptions& options,
                     DecodeReport* report);
 

@@ -151,8 +151,8 @@ Bytes without_exif_mark(Bytes exif) {
   return starts_with(exif, std::string_view("Exif\0\0", 6)) ? exif.subspan(6) : exif;
 }
 
-/// The first chunk of a PNG or a RIFF file of that name, or nothing. `at`: where its chunks begin; `size_first`: whether a chunk's size stands
-/// before its name; `extra`: its bytes behind the data; `even`: whether it is filled up to an even size.
+/// The first chunk of a PNG or a RIFF file of that name, or nothing. `at`: where its chunks begin; `size_first`: whether a chunk's size
+/// stands before its name; `extra`: its bytes behind the data; `even`: whether it is filled up to an even size.
 struct ChunkLayout {
   std::size_t at;
   Order order;

@@ -25,8 +25,8 @@ cv::Size header_size(std::span<const std::uint8_t> bytes, ImageFormat format);
 /// Whether a WebP says that it is an animation.
 bool is_animated_webp(std::span<const std::uint8_t> webp);
 
-/// The orientation, 1 to 8, that a JPEG, PNG or WebP has in its EXIF data (APP1, eXIf, EXIF) and a TIFF as a tag of its first image; 1 where
-/// there is none. Never throws: what is malformed counts as absent.
+/// The orientation, 1 to 8, that a JPEG, PNG or WebP has in its EXIF data (APP1, eXIf, EXIF) and a TIFF as a tag of its first image; 1
+/// where there is none. Never throws: what is malformed counts as absent.
 int orientation(std::span<const std::uint8_t> bytes, ImageFormat format);
 
 }  // namespace unlabel::augment

@@ -40,7 +40,7 @@ class MultiCrop {
   OutputShape shape(int view) const { return pipeline(view).output_shape(); }
 
   /// Decodes `source` and writes every view as float32 CHW: `out[v]` has room for `shape(v).size()` floats. `key.view`
-  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns what was noticed while it decoded. Throws Error when the image cannot be decoded;
+  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns what decoding noticed. Throws Error when it cannot be decoded;
   /// `out` is then undefined.
   DecodeReport operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
                           const DecodeOptions& decode = {}) const;

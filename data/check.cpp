@@ -159,7 +159,8 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
       },
       [&](std::size_t i) { return all[i]->first; });
   report.test = test;
-  report.notes.insert(report.notes.begin(), std::make_move_iterator(notes.begin()), std::make_move_iterator(notes.end()));
+  report.notes.insert(report.notes.begin(), std::make_move_iterator(notes.begin()),
+                      std::make_move_iterator(notes.end()));
   return report;
 }
 
