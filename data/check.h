@@ -30,10 +30,10 @@ struct CheckReport {
   std::vector<std::string> notes;   ///< of both splits (Dataset::notes), and what was noticed while decoding
 };
 
-/// Looks at every regular file in a folder and below, hidden ones too, and tells whether open_dataset takes it, and why not; what it takes
-/// is read and decoded, as in training. Of shards it decodes every image (a damaged archive counts as one broken file); of CIFAR-10 and IDX it
-/// opens the files (a spec as open_dataset takes it). Each list is in the order of the paths. Files above 1 GiB are broken, unread. Throws
-/// UsageError as open_dataset does, but not for a folder without images, and for fewer than one thread.
+/// Looks at every regular file in a folder and below, hidden ones too, and tells whether open_dataset takes it, and why not; what it
+/// takes is read and decoded, as in training. Of shards it decodes every image (a damaged archive counts as one broken file); of CIFAR-10
+/// and IDX it opens the files (a spec as open_dataset takes it). Each list is in the order of the paths. Files above 1 GiB are broken,
+/// unread. Throws UsageError as open_dataset does, but not for a folder without images, and for fewer than one thread.
 CheckReport check_data(const std::string& spec, const CheckOptions& options = {});
 
 }  // namespace unlabel::data
