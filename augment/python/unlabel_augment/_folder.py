@@ -48,8 +48,9 @@ def _nested_training_folder(folders: Sequence[str]) -> str:
     return os.fsdecode(train) if tests else ""
 
 
-def _walk(root: str, below: str = "", above: tuple = ()) -> Iterator[str]:
-    """Paths of the images in `root`/`below` and the folders there, from `root` on. Links are followed, but not into a folder that they are inside of."""
+def _walk(root: str, below: str = "", above: tuple = (), nested: list[str] | None = None) -> Iterator[str]:
+    """Paths of the images in `root`/`below` and the folders there, from `root` on. Links are followed, but not into a folder that they are inside of.
+    Appends to `nested` the folders of which only the one for training is taken."""
     folders = [(below, above)]
     while folders:
         below, above = folders.pop()
@@ -62,6 +63,8 @@ def _walk(root: str, below: str = "", above: tuple = ()) -> Iterator[str]:
         train = _nested_training_folder(inner) if below else ""
         if train:
             inner, images = [train], []
+            if nested is not None:
+                nested.append(os.path.join(below, train))
         folders += [(os.path.join(below, name), above) for name in inner]
         for name in images:
             yield os.path.join(below, name)
@@ -147,7 +150,10 @@ class Folder:
         self._epoch = multiprocessing.RawValue("q", 0)  # shared with workers that outlive an epoch (persistent_workers)
         self.root, left_out = _split_folder(os.fsdecode(folder), "all" if split is None and classes is not None and len(classes) else split)
         tops = [name for name in _folders(self.root)[0] if name not in left_out]
-        images = sorted((path for path in _walk(self.root) if path.partition(os.sep)[0] not in left_out), key=os.fsencode)
+        nested: list[str] = []
+        images = sorted((path for path in _walk(self.root, nested=nested) if path.partition(os.sep)[0] not in left_out), key=os.fsencode)
+        if nested:
+            warnings.warn(f"{self.root}: of folders with splits further down only the training images are taken: {_listed(nested)}", stacklevel=2)
         self.classes, images = self._classify(images, sorted(tops, key=os.fsencode), classes, allow_empty)
         numbers = {name: label for label, name in enumerate(self.classes)}
         self.paths: list[str] = [os.path.join(self.root, path) for path in images]
