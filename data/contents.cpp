@@ -23,8 +23,7 @@ struct Kind {
 
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all{
-      {"tar archive",
-       "tar archives", "shards:DIR reads them", {}, {".tar"}},
+      {"tar archive", "tar archives", "shards:DIR reads them", {}, {".tar"}},
       {"compressed archive",
        "compressed archives",
        "unpack them first",
