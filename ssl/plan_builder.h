@@ -86,8 +86,8 @@ class PlanBuilder {
   void zero_init_residual();
   std::int64_t batch_size();
   std::int64_t epochs();
-  /// For small images: global crops of a fifth of the area or more.
-  void large_crops();
+  /// For small images: global crops of `least` of the area or more.
+  void large_crops(double least = 0.2);
   /// For small images.
   void no_blur();
   /// SwAV's crops: local ones keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large. `with_locals`:

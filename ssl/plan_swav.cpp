@@ -20,7 +20,8 @@ constexpr std::int64_t kFewPrototypes = 500;
 //   stays at ln K, for hundreds of updates or for good. (The authors advise .03 where it stays there.)
 // - LARC moves a weight by a thousandth of its norm times the rate: made for tens of thousands of updates. A run of fewer than 5000 has SGD,
 //   by the rate of our recipes for CIFAR-10 and Fashion-MNIST, .4 for a batch of 128.
-// - Small images have no local crops, as in published recipes for CIFAR, and no run of few updates has.
+// - Small images have no local crops, as in published recipes for CIFAR, and global ones from .4 of the area, as in ours; no run of few
+//   updates has local crops.
 // - The prototypes are frozen for the first epoch, as in the published scripts (313 iterations of 4096, 5005 of 256, on ImageNet).
 // - A queue when there are more than twice as many prototypes as samples in a batch: 1.28 embeddings a prototype (3840 for
 //   3000), from epoch 15, or an eighth of the run.

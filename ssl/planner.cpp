@@ -131,7 +131,7 @@ void PlanBuilder::multi_crop(bool with_locals, const std::string& why_not) {
         std::min(global, small() ? round_to(global * 0.5, 4, 8) : round_to(global * 96.0 / 224, 8, 32)),
         small() ? "half of the global crops" : "the paper's ratio, 96 to 224");
   if (small()) {
-    large_crops();
+    large_crops(with_locals ? 0.2 : 0.4);
     if (locals > 0)
       choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
     no_blur();
@@ -139,9 +139,9 @@ void PlanBuilder::multi_crop(bool with_locals, const std::string& why_not) {
   }
 }
 
-void PlanBuilder::large_crops() {
-  choose<std::vector<double>>("augment.global_scale", {0.2, 1.0},
-                              "small images: crops of less than a fifth show too little");
+void PlanBuilder::large_crops(double least) {
+  choose<std::vector<double>>("augment.global_scale", {least, 1.0},
+                              concat("small images: crops of less than ", least, " of the area show too little"));
 }
 
 void PlanBuilder::no_blur() { choose<bool>("augment.blur", false, "small images are blurred enough"); }

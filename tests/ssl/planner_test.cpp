@@ -117,6 +117,9 @@ TEST(Planner, SwavLearnsInFewUpdates) {
     EXPECT_NEAR(p.recipe["optimizer"]["lr"].get<double>(), 0.4 * batch / 128, 1e-9);
     EXPECT_EQ(p.recipe["schedule"]["final_lr"], 0.0);
     EXPECT_EQ(p.recipe["augment"]["local_count"], 0);
+    if (side <= 64) {
+      EXPECT_EQ(p.recipe["augment"]["global_scale"], json({0.4, 1.0}));
+    }
     const auto updates = concat(images / batch * epochs, " updates");
     EXPECT_NE(choice_of(p, "optimizer.kind").reason.find(updates), std::string::npos);
     EXPECT_NE(choice_of(p, "augment.local_count").reason.find(updates), std::string::npos);
