@@ -18,9 +18,11 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -217,11 +219,24 @@ int replay(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-/// Milliseconds of a thread for each of `count` images from `first` on, which threads take one after the other.
-double measure(const std::vector<Source>& photos, const MultiCrop& crops, const DecodeOptions& decode, int threads,
-               std::uint64_t first, std::uint64_t count) {
+/// Milliseconds for an image: of a processor, whoever else has it, and of a thread by the clock on the wall.
+struct Milliseconds {
+  double cpu = 0, wall = 0;
+};
+
+/// What the calling thread has had of processors, in milliseconds.
+double thread_cpu_milliseconds() {
+  std::timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
+}
+
+/// For each of `count` images from `first` on, which threads take one after the other.
+Milliseconds measure(const std::vector<Source>& photos, const MultiCrop& crops, const DecodeOptions& decode,
+                     int threads, std::uint64_t first, std::uint64_t count) {
   std::atomic<std::uint64_t> next = 0;
   std::vector<std::exception_ptr> failures(threads);
+  std::vector<double> cpu(threads);
   const auto start = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> workers;
@@ -235,6 +250,7 @@ double measure(const std::vector<Source>& photos, const MultiCrop& crops, const 
           for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
           for (std::uint64_t i = next++; i < count; i = next++)
             crops(photos[(first + i) % photos.size()], {0, 0, first + i, 0}, places, decode);
+          cpu[t] = thread_cpu_milliseconds();  // the thread began with none
         } catch (...) {
           failures[t] = std::current_exception();
         }
@@ -243,7 +259,8 @@ double measure(const std::vector<Source>& photos, const MultiCrop& crops, const 
   for (const auto& failure : failures)
     if (failure) std::rethrow_exception(failure);
   const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-  return elapsed.count() * threads / static_cast<double>(count);
+  const auto images = static_cast<double>(count);
+  return {std::accumulate(cpu.begin(), cpu.end(), 0.0) / images, elapsed.count() * threads / images};
 }
 
 double median(std::vector<double> values) {
@@ -296,8 +313,9 @@ int bench(const std::vector<std::string>& arguments) {
   const CommandSpec spec{
       "unlabel augment bench FOLDER [options]",
       "How many images of a folder become views in a second, whole and by operation: what each adds "
-      "to those before it, which may be noise around 0. Medians of 15 rounds, in each of which all take the "
-      "same images.",
+      "to those before it, which may be noise around 0. Milliseconds are CPU time, which other processes on the "
+      "machine hardly change; the wall time of a thread stands beside it. Medians of 15 rounds, in each of which all "
+      "take the same images.",
       {"folder"},
       "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
   const auto line = parse_command_line(arguments, fields, spec);
@@ -336,7 +354,7 @@ int bench(const std::vector<std::string>& arguments) {
   struct Measured {
     std::string label;
     MultiCrop crops;
-    std::vector<double> milliseconds, added;  ///< round by round; and what it took more than the one before it
+    std::vector<double> cpu, wall, added;  ///< round by round; and what it took more than the one before it
   };
   std::vector<Measured> all;
   std::size_t longest = 0;
@@ -348,40 +366,44 @@ int bench(const std::vector<std::string>& arguments) {
     names.push_back(name);
     auto views = up_to(crops, i);
     if (!views) continue;  // measured with the next
-    all.push_back({joined(names, ", ") + (all.empty() ? ", to floats" : ""), std::move(*views), {}, {}});
+    all.push_back({joined(names, ", ") + (all.empty() ? ", to floats" : ""), std::move(*views), {}, {}, {}});
     names.clear();
   }
-  all.push_back({"all", crops, {}, {}});
+  all.push_back({"all", crops, {}, {}, {}});
   constexpr int kRounds = 15;
   const std::uint64_t few = std::max<std::uint64_t>(photos.size() / 10, threads);
-  const double about = measure(photos, crops, options.decode, threads, 0, few);  // warms caches, too
+  const double about = measure(photos, crops, options.decode, threads, 0, few).wall;  // warms caches, too
   const auto count =
       static_cast<std::uint64_t>(std::max<double>(std::ceil(1000 * seconds * threads / kRounds / about), threads));
   for (int round = 0; round < kRounds; ++round)
     for (std::size_t i = 0; i < all.size(); ++i) {
-      all[i].milliseconds.push_back(measure(photos, all[i].crops, options.decode, threads, round * count, count));
-      all[i].added.push_back(all[i].milliseconds.back() - (i == 0 ? 0 : all[i - 1].milliseconds.back()));
+      const auto taken = measure(photos, all[i].crops, options.decode, threads, round * count, count);
+      all[i].cpu.push_back(taken.cpu);
+      all[i].wall.push_back(taken.wall);
+      all[i].added.push_back(taken.cpu - (i == 0 ? 0 : all[i - 1].cpu.back()));
     }
-  const double milliseconds = median(all.back().milliseconds), rate = 1000 * threads / milliseconds;
+  const double cpu = median(all.back().cpu), wall = median(all.back().wall), rate = 1000 * threads / wall;
   all.pop_back();
-  nlohmann::json result = {
-      {"folder", folder},       {"images", photos.size()},   {"unreadable", unread},
-      {"threads", threads},     {"fused", crops.fused()},    {"instruction_set", augment::instruction_set()},
-      {"views", crops.views()}, {"images_per_second", rate}, {"milliseconds", milliseconds}};
+  nlohmann::json result = {{"folder", folder},        {"images", photos.size()},
+                           {"unreadable", unread},    {"threads", threads},
+                           {"fused", crops.fused()},  {"instruction_set", augment::instruction_set()},
+                           {"views", crops.views()},  {"images_per_second", rate},
+                           {"cpu_milliseconds", cpu}, {"wall_milliseconds", wall}};
   print_line(
       options.json,
       concat(photos.size(), " images", unread > 0 ? concat(" (", unread, " more files are none)") : "", ", ",
              crops.views(), crops.views() == 1 ? " view each, " : " views each, ", threads,
              threads == 1 ? " thread, " : " threads, ", crops.fused() ? augment::instruction_set() : "the exact way"));
   char text[128];
-  std::snprintf(text, sizeof text, "%.1f images a second, %.3f ms of a thread for one", rate, milliseconds);
+  std::snprintf(text, sizeof text, "%.1f images a second; for one %.3f ms of CPU time, %.3f ms of a thread's wall time",
+                rate, cpu, wall);
   print_line(options.json, text);
 
   result["steps"] = nlohmann::json::array();
-  for (const auto& [label, views, whole, added] : all) {
-    std::snprintf(text, sizeof text, "%10.3f ms  %s", median(added), label.c_str());
+  for (const auto& [label, views, all_cpu, all_wall, added] : all) {
+    std::snprintf(text, sizeof text, "%10.3f ms of CPU time  %s", median(added), label.c_str());
     print_line(options.json, text);
-    result["steps"].push_back({{"step", label}, {"milliseconds", median(added)}});
+    result["steps"].push_back({{"step", label}, {"cpu_milliseconds", median(added)}});
   }
   write_result(options.json, result, /*warnings=*/{});
   return 0;

@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 namespace unlabel::launch {
 namespace {
@@ -111,6 +113,22 @@ TEST(CiAugment, MeasuresAFolder) {
   EXPECT_EQ(result.at("threads"), 2);
   EXPECT_EQ(result.at("steps").size(), 5u) << "crop, flip, jitter, grey, blur";
   EXPECT_NE(outcome.out.find(" images a second"), std::string::npos) << outcome.out;
+}
+
+// More threads than processors wait for each other by turns, which costs wall time and no CPU time.
+TEST(CiAugment, MeasuresCpuTimeWhereProcessorsAreShared) {
+  const TemporaryFolder folder;
+  make_images(folder / "photos", 6, 40, 1);
+  const auto threads = 4 * std::max(1u, std::thread::hardware_concurrency());
+  const auto outcome = unlabel({"augment", "bench", folder / "photos", "--preset", "swav", "--threads",
+                                std::to_string(threads), "--seconds", "0.3", "--json", folder / "bench.json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto result = nlohmann::json::parse(std::ifstream(folder / "bench.json"));
+  const double cpu = result.at("cpu_milliseconds"), wall = result.at("wall_milliseconds");
+  EXPECT_GT(cpu, 0);
+  EXPECT_LT(cpu, 0.6 * wall) << "of " << threads << " threads";
+  EXPECT_NEAR(result.at("images_per_second").get<double>(), 1000 * threads / wall, 1e-6 * 1000 * threads / wall);
+  EXPECT_NE(outcome.out.find(" ms of CPU time, "), std::string::npos) << outcome.out;
 }
 
 TEST(CiAugment, MeasuresEveryPresetStepByStep) {
