@@ -1,7 +1,9 @@
+#include <unlabel/augment/channels.h>
 #include <unlabel/augment/contact_sheet.h>
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/overloaded.h>
 #include <unlabel/augment/presets.h>
+#include <unlabel/augment/resize.h>
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
@@ -40,11 +42,18 @@ void write_line(cv::Mat& sheet, const std::string& text, cv::Point at) {
 cv::Mat fitted(const cv::Mat& picture, int side) {
   const int longest = std::max(picture.rows, picture.cols);
   const int whole = side / longest;
-  const double factor = whole > 0 ? whole : static_cast<double>(side) / longest;
-  const auto scaled = [&](int length) { return std::max(1, static_cast<int>(std::lround(length * factor))); };
   cv::Mat out;
-  cv::resize(picture, out, {scaled(picture.cols), scaled(picture.rows)}, 0, 0,
-             factor < 1 ? cv::INTER_AREA : cv::INTER_NEAREST);
+  if (whole == 0) {
+    const auto scaled = [&](int length) {
+      return std::max(1, static_cast<int>(std::lround(static_cast<double>(length) * side / longest)));
+    };
+    resize(picture, {scaled(picture.cols), scaled(picture.rows)}, Interpolation::kBilinear, out);
+    return out;
+  }
+  out.create(picture.size() * whole, picture.type());
+  const std::size_t pixel = picture.elemSize();
+  for (int y = 0; y < out.rows; ++y)
+    for (int x = 0; x < out.cols; ++x) std::copy_n(picture.ptr(y / whole, x / whole), pixel, out.ptr(y, x));
   return out;
 }
 
@@ -148,9 +157,9 @@ cv::Mat contact_sheet(const Source& source, const MultiCrop& crops, const ViewKe
   const int side = 2 * kTile + kGap;
   const double factor = static_cast<double>(side) / std::max(image.rows, image.cols);
   cv::Mat original;
-  cv::resize(image, original,
-             {std::max(1, static_cast<int>(image.cols * factor)), std::max(1, static_cast<int>(image.rows * factor))},
-             0, 0, factor < 1 ? cv::INTER_AREA : cv::INTER_LINEAR);
+  resize(image,
+         {std::max(1, static_cast<int>(image.cols * factor)), std::max(1, static_cast<int>(image.rows * factor))},
+         Interpolation::kBilinear, original);
   for (int v = 0; v < crops.views(); ++v) {
     auto of_view = key;
     of_view.view = static_cast<std::uint32_t>(v);
@@ -179,7 +188,7 @@ cv::Mat contact_sheet(const Source& source, const MultiCrop& crops, const ViewKe
   for (int v = 0; v < crops.views(); ++v) {
     const cv::Point at(left + v % kColumns * (kTile + kGap), kGap + v / kColumns * row_height);
     cv::Mat picture = fitted(picture_of(crops.pipeline(v), views[v].data()), kTile);
-    if (picture.channels() == 1) cv::cvtColor(picture, picture, cv::COLOR_GRAY2RGB);
+    if (picture.channels() == 1) picture = gray_to_rgb(picture);
     const cv::Rect place(at.x, at.y, picture.cols, picture.rows);
     picture.copyTo(sheet(place));
     cv::rectangle(sheet, place, color_of(v), 2);

@@ -1,3 +1,4 @@
+#include <unlabel/augment/channels.h>
 #include <unlabel/augment/decode.h>
 #include <unlabel/augment/decode_jpeg.h>
 #include <unlabel/augment/decode_plain.h>
@@ -60,17 +61,13 @@ cv::Mat decode_with_opencv(Bytes bytes) {
   cv::Mat image;
   try {
     const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<std::uint8_t*>(bytes.data()));
-    image = cv::imdecode(buffer, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+    image = cv::imdecode(buffer, cv::IMREAD_UNCHANGED);  // IMREAD_COLOR would take alpha away by cv::cvtColor
   } catch (const cv::Exception&) {
     image.release();
   }
-  if (image.empty() || image.type() != CV_8UC3) throw Error("broken image: it cannot be decoded");
-  // BGR to RGB, by a loop of our own: OpenCV's cvtColor starts threads.
-  for (int y = 0; y < image.rows; ++y) {
-    std::uint8_t* row = image.ptr(y);
-    for (int x = 0; x < image.cols; ++x) std::swap(row[3 * x], row[3 * x + 2]);
-  }
-  return image;
+  if (image.empty() || (image.type() != CV_8UC3 && image.type() != CV_8UC4))
+    throw Error("broken image: it cannot be decoded");
+  return reversed_channels(image);
 }
 
 }  // namespace

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <opencv2/core/mat.hpp>
+
+namespace unlabel::augment {
+
+// The order and number of an image's channels. cv::cvtColor would do the same, but on large images it starts OpenCV's pool of threads,
+// and whoever calls this library decides how many threads there are.
+
+/// From BGR or BGRA to RGB, as a new image of CV_8UC3; of RGB it makes BGR. Alpha is left out. Throws UsageError for other types.
+cv::Mat reversed_channels(const cv::Mat& image);
+
+/// A CV_8UC1 image as CV_8UC3, three times the same. Throws UsageError for other types.
+cv::Mat gray_to_rgb(const cv::Mat& image);
+
+}  // namespace unlabel::augment
