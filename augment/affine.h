@@ -22,7 +22,8 @@ struct AffineChange {
   double shear_x = 0, shear_y = 0;  ///< degrees
 };
 
-/// The matrix of torchvision's F.affine, about `center` (torchvision: half of width and height unless it is given).
+/// The matrix of torchvision.transforms.functional.affine (v1), about `center` (torchvision: half of width and height unless it is given),
+/// to the last bit. That of torchvision.transforms.v2 is the same but for its roundings.
 AffineMatrix affine_matrix(const AffineChange& change, cv::Point2d center);
 
 /// The matrix of PIL's Image.rotate: about the middle of the image, counter-clockwise by degrees.

@@ -64,6 +64,14 @@ void look_up_by_histogram(const cv::Mat& image, const Function& make, cv::Mat& o
   look_up(image, tables, out);
 }
 
+/// Number `i` of `count` from `first` to `last` as torch.linspace has it in float32 where there is a fused multiply-add (AVX2, AVX-512):
+/// counted from the nearer end, rounded once.
+float linspace(float first, float last, int count, int i) {
+  const float step = (last - first) / static_cast<float>(count - 1);
+  return i < count / 2 ? std::fma(step, static_cast<float>(i), first)
+                       : std::fma(-step, static_cast<float>(count - 1 - i), last);
+}
+
 struct Operation {
   const char* name;
   double rand = 0, trivial = 0;  ///< the greatest magnitude, as auto_magnitude takes it
@@ -177,13 +185,12 @@ double auto_magnitude(AutoSpace space, const std::string& name, int bin, int bin
   if (bins < 2 || bin < 0 || bin >= bins)
     throw UsageError("there is no magnitude ", bin, " of ", bins, ": it is counted from 0, and there are at least 2");
   const auto& operation = find(name);
-  const double share = static_cast<double>(bin) / (bins - 1);
-  const double most = space == AutoSpace::kRand ? operation.rand : operation.trivial;
-  if (name == "Posterize") return 8 - std::nearbyint(most * share);
-  if (name == "Solarize") return most * (1 - share);
-  if (space == AutoSpace::kRand && name == "TranslateX") return most * image.width * share;
-  if (space == AutoSpace::kRand && name == "TranslateY") return most * image.height * share;
-  return most * share;
+  double most = space == AutoSpace::kRand ? operation.rand : operation.trivial;
+  if (name == "Posterize") return 8 - std::nearbyint(static_cast<float>(bin) / static_cast<float>((bins - 1) / most));
+  if (name == "Solarize") return linspace(static_cast<float>(most), 0, bins, bin);
+  if (space == AutoSpace::kRand && name == "TranslateX") most *= image.width;
+  if (space == AutoSpace::kRand && name == "TranslateY") most *= image.height;
+  return linspace(0, static_cast<float>(most), bins, bin);
 }
 
 bool auto_is_signed(const std::string& operation) { return find(operation).goes_both_ways; }
@@ -209,7 +216,7 @@ void apply_auto(const cv::Mat& image, const std::string& name, double magnitude,
     affine(image, affine_matrix(change, center), sampling, fill, out);
   };
   const cv::Point2d middle(image.cols * 0.5, image.rows * 0.5);
-  const double shear = std::atan(magnitude) * 180 / std::numbers::pi, pixels = std::trunc(magnitude);
+  const double shear = std::atan(magnitude) * (180 / std::numbers::pi), pixels = std::trunc(magnitude);
   if (name == "ShearX") return moved({.shear_x = shear}, {});
   if (name == "ShearY") return moved({.shear_y = shear}, {});
   if (name == "TranslateX") return moved({.translate = {pixels, 0}}, middle);

@@ -36,7 +36,9 @@ enum class AutoSpace {
 };
 
 /// The magnitude of the `bin`-th of `bins` of an operation, for an image of that size: pixels (Translate), degrees (Rotate), a tangent
-/// (Shear), a difference from 1 (Brightness, Color, Contrast, Sharpness), bits (Posterize), a level (Solarize), or 0.
+/// (Shear), a difference from 1 (Brightness, Color, Contrast, Sharpness), bits (Posterize), a level (Solarize), or 0. Bit-equal to
+/// torchvision.transforms (v1), whose magnitudes are float32 numbers of torch.linspace; v2 counts Solarize from 1 to 0 and multiplies by
+/// 255, which rounds otherwise.
 double auto_magnitude(AutoSpace space, const std::string& operation, int bin, int bins, cv::Size image);
 
 /// Whether the magnitude goes either way.
@@ -45,7 +47,7 @@ bool auto_is_signed(const std::string& operation);
 /// Throws UsageError when there is no such operation, or the magnitude is out of what it can take.
 void check_auto(const std::string& operation, double magnitude);
 
-/// Applies an operation with a magnitude, as above. `fill`: a fraction of white.
+/// Applies an operation with a magnitude, as above; Translate moves by whole pixels, cut towards 0. `fill`: a fraction of white.
 void apply_auto(const cv::Mat& image, const std::string& operation, double magnitude, Sampling sampling, double fill,
                 cv::Mat& out);
 

@@ -88,11 +88,11 @@ bool can_fuse(const Pipeline& pipeline) {
   for (std::size_t i = 0; i < pipeline.steps().size(); ++i) {
     if (ended || (i == 0) != std::holds_alternative<RandomResizedCrop>(pipeline.steps()[i])) return false;
     const bool known = std::visit(Overloaded{
-                                      [](const RandomResizedCrop&) { return true; },
+                                      [](const RandomResizedCrop& o) { return o.family == Family::kTorchvision; },
                                       [](const RandomHorizontalFlip&) { return true; },
                                       [&](const ColorJitter& o) {
                                         points += 4;
-                                        return !blurred && o.family == JitterFamily::kTorchvision;
+                                        return !blurred && o.family == Family::kTorchvision;
                                       },
                                       [&](const RandomGrayscale&) {
                                         ++points;

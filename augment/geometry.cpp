@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -48,6 +49,17 @@ cv::Rect random_resized_crop_box(cv::Size image, double min_scale, double max_sc
   return {(image.width - width) / 2, (image.height - height) / 2, width, height};
 }
 
+cv::Rect byol_crop_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
+                       Random& random) {
+  const double area = static_cast<double>(image.width) * image.height * random.uniform(min_scale, max_scale);
+  const double ratio = std::exp(random.uniform(std::log(min_ratio), std::log(max_ratio)));
+  const auto side = [](double exact, int most) { return std::max(1, round_even(std::min<double>(exact, most))); };
+  const int width = side(std::sqrt(area * ratio), image.width), height = side(std::sqrt(area / ratio), image.height);
+  const int x = static_cast<int>(random.below(image.width - width + 1));
+  const int y = static_cast<int>(random.below(image.height - height + 1));
+  return {x, y, width, height};
+}
+
 cv::Rect random_erasing_box(cv::Size image, double min_scale, double max_scale, double min_ratio, double max_ratio,
                             Random& random) {
   return random_box(image, {image.width - 1, image.height - 1}, min_scale, max_scale, min_ratio, max_ratio,
@@ -59,17 +71,21 @@ cv::Size short_side_size(cv::Size image, int short_side) {
   const bool upright = image.width <= image.height;
   const double short_in = upright ? image.width : image.height, long_in = upright ? image.height : image.width;
   const double long_side = std::floor(short_side * long_in / short_in);
-  if (long_side * short_side > 1 << 27)
+  if (long_side > std::numeric_limits<int>::max())
     throw Error("cannot resize ", image.width, " x ", image.height, " pixels to a short side of ", short_side,
                 ": the image is too long for its width");
   return upright ? cv::Size(short_side, static_cast<int>(long_side))
                  : cv::Size(static_cast<int>(long_side), short_side);
 }
 
-void center_crop(const cv::Mat& image, cv::Size size, cv::Mat& out) {
+cv::Rect center_crop_box(cv::Size image, cv::Size size) {
   // A negative offset means zeros before the image; torchvision pads the smaller half first.
   const auto offset = [](int in, int crop) { return crop > in ? -((crop - in) / 2) : round_even((in - crop) / 2.0); };
-  const cv::Rect wanted(offset(image.cols, size.width), offset(image.rows, size.height), size.width, size.height);
+  return {offset(image.width, size.width), offset(image.height, size.height), size.width, size.height};
+}
+
+void center_crop(const cv::Mat& image, cv::Size size, cv::Mat& out) {
+  const cv::Rect wanted = center_crop_box(image.size(), size);
   const cv::Rect there = wanted & cv::Rect(0, 0, image.cols, image.rows);
   out.create(size, image.type());
   if (there.size() != size) out.setTo(cv::Scalar::all(0));

@@ -10,7 +10,9 @@
 #include <unlabel/augment/resize.h>
 #include <unlabel/augment/scratch.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -19,6 +21,7 @@ namespace unlabel::augment {
 namespace {
 
 constexpr std::size_t kMaxSteps = 64;
+constexpr std::int64_t kMostPixels = std::int64_t{1} << 27;
 
 std::string place(std::size_t step) { return "pipeline step " + std::to_string(step + 1); }
 
@@ -39,7 +42,7 @@ Known after(const Step& step, Known known, const std::string& where) {
   const auto needs_bytes = [&] {
     needs_rgb();
     if (known.floats)
-      throw UsageError(where, ": works on whole levels: move it before the ColorJitter of BYOL's family");
+      throw UsageError(where, ": works on whole levels: move it before the first step of BYOL's family");
   };
   const auto before_normalize = [&] {
     if (known.normalized) throw UsageError(where, ": fills with a colour: move it before Normalize");
@@ -48,12 +51,21 @@ Known after(const Step& step, Known known, const std::string& where) {
                  [&](const Resize& o) {
                    if (o.size.width > 0 || known.size)
                      known.size = size_after(step, known.size.value_or(cv::Size(1, 1)));
+                   if (known.size && std::int64_t{known.size->width} * known.size->height > kMostPixels)
+                     throw UsageError(where, ": makes ", known.size->width, " x ", known.size->height,
+                                      " pixels, more than ", kMostPixels);
                  },
-                 [&](const RandomResizedCrop&) { known.size = size_after(step, {}); },
+                 [&](const RandomResizedCrop& o) {
+                   known.size = size_after(step, {});
+                   if (o.family == Family::kByol) {
+                     needs_rgb();
+                     known.floats = true;
+                   }
+                 },
                  [&](const CenterCrop&) { known.size = size_after(step, {}); },
                  [&](const ColorJitter& o) {
                    needs_rgb();
-                   known.floats = known.floats || o.family == JitterFamily::kByol;
+                   known.floats = known.floats || o.family == Family::kByol;
                  },
                  [&](const RandAugment&) { needs_bytes(); },
                  [&](const TrivialAugmentWide&) { needs_bytes(); },
@@ -146,7 +158,7 @@ class Work {
 };
 
 void apply_jitter(const ColorJitter& options, const DrawnJitter& drawn, Work& work) {
-  const bool byol = options.family == JitterFamily::kByol;
+  const bool byol = options.family == Family::kByol;
   if (byol) work.make_float();
   if (!drawn.apply) return;
   for (const int operation : drawn.order) {
@@ -171,6 +183,29 @@ void apply_jitter(const ColorJitter& options, const DrawnJitter& drawn, Work& wo
   }
 }
 
+/// BYOL's resize: levels become floats, and what overshoots is cut off.
+void sample(const RandomResizedCrop& options, cv::Size size, Work& work) {
+  const float white = work.is_float() ? 1 : 255;
+  work.make(size, CV_MAKETYPE(CV_32F, work.image().channels()), [&](const cv::Mat& in, cv::Mat& out) {
+    resize_sampled(in, size, options.interpolation, out);
+    for (int y = 0; y < out.rows; ++y)
+      for (int i = 0; i < out.cols * out.channels(); ++i) {
+        float& value = out.ptr<float>(y)[i];
+        value = std::clamp(value / white, 0.0f, 1.0f);
+      }
+  });
+}
+
+/// A Resize and the CenterCrop behind it: only what is kept is made, so that a long image makes no long one between them.
+void resize_and_crop(const Resize& resize, cv::Size resized, cv::Size crop, Work& work) {
+  const cv::Rect wanted = center_crop_box(resized, crop), there = wanted & cv::Rect({0, 0}, resized);
+  work.make(crop, work.image().type(), [&](const cv::Mat& in, cv::Mat& out) {
+    if (there.size() != crop) out.setTo(cv::Scalar::all(0));
+    cv::Mat target = out(there - wanted.tl());
+    resize_region(in, resized, there, resize.interpolation, target);
+  });
+}
+
 void apply_operations(const DrawnOperations& drawn, Sampling sampling, double fill, Work& work) {
   for (std::size_t i = 0; i < drawn.operations.size(); ++i)
     work.make(work.image().size(), work.image().type(), [&](const cv::Mat& in, cv::Mat& out) {
@@ -187,9 +222,13 @@ void apply_step(const Step& step, const Drawn& drawn, Work& work) {
           [&](const RandomResizedCrop& o) {
             const auto& box = std::get<DrawnBox>(drawn);
             work.narrow({box.x, box.y, box.width, box.height});
+            if (o.family == Family::kByol) return sample(o, size, work);
             work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
           },
           [&](const Resize& o) {
+            if (std::int64_t{size.width} * size.height > kMostPixels)
+              throw Error("cannot resize ", before.width, " x ", before.height, " pixels to ", size.width, " x ",
+                          size.height, ": the image is too long for its width");
             if (size != before)
               work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
           },
@@ -361,7 +400,13 @@ void Pipeline::apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* ou
       to_planes(work.image(), last->mean, last->std, out);
       return;
     }
-    apply_step(steps_[i], drawn[i], work);
+    const auto* resize = std::get_if<Resize>(&steps_[i]);
+    if (resize && i + 1 < steps_.size() && std::holds_alternative<CenterCrop>(steps_[i + 1])) {
+      const cv::Size resized = size_after(steps_[i], work.image().size());
+      resize_and_crop(*resize, resized, size_after(steps_[++i], resized), work);
+    } else {
+      apply_step(steps_[i], drawn[i], work);
+    }
   }
   to_planes(work.image(), {}, {}, out);
 }

@@ -14,6 +14,7 @@ struct Published {
   int global_count = 2;
   Range global_scale{0.08, 1};
   Interpolation interpolation = Interpolation::kBilinear;
+  Family family = Family::kTorchvision;  // of the crop
   std::vector<double> std{0.229, 0.224, 0.225};
 };
 
@@ -28,6 +29,13 @@ Interpolation interpolation(const PresetOptions& options, Interpolation otherwis
   if (*options.interpolation == "bilinear") return Interpolation::kBilinear;
   if (*options.interpolation == "bicubic") return Interpolation::kBicubic;
   throw UsageError("interpolation takes bilinear or bicubic, not '", *options.interpolation, "'");
+}
+
+Family crop_family(const PresetOptions& options, Family otherwise) {
+  if (!options.crop_family) return otherwise;
+  if (*options.crop_family == "torchvision") return Family::kTorchvision;
+  if (*options.crop_family == "byol") return Family::kByol;
+  throw UsageError("crop_family takes torchvision or byol, not '", *options.crop_family, "'");
 }
 
 Normalize normalization(const PresetOptions& options, const Published& published) {
@@ -45,6 +53,7 @@ std::vector<Step> crop(int size, Range scale, const PresetOptions& options, cons
   crop.size = {size};
   crop.scale = scale;
   crop.interpolation = interpolation(options, published.interpolation);
+  crop.family = crop_family(options, published.family);
   return {crop, RandomHorizontalFlip{}};
 }
 
@@ -89,11 +98,11 @@ MultiCrop simclr(const PresetOptions& options) {
 }
 
 MultiCrop::Group byol_view(int view, const PresetOptions& options) {
-  const Published published{.global_count = 1, .interpolation = Interpolation::kBicubic};
+  const Published published{.global_count = 1, .interpolation = Interpolation::kBicubic, .family = Family::kByol};
   const int size = global_size(options);
   auto steps = crop(size, range(options.global_scale, published.global_scale, "global_scale"), options, published);
   const double s = options.jitter;
-  if (s > 0) steps.push_back(ColorJitter{0.8, 0.4 * s, 0.4 * s, 0.2 * s, std::min(0.1 * s, 0.5), JitterFamily::kByol});
+  if (s > 0) steps.push_back(ColorJitter{0.8, 0.4 * s, 0.4 * s, 0.2 * s, std::min(0.1 * s, 0.5), Family::kByol});
   steps.push_back(RandomGrayscale{0.2});
   if (options.blur) steps.push_back(GaussianBlur{view == 1 ? 1.0 : 0.1, {0.1, 2}, 2 * (size / 20) + 1, Border::kZero});
   if (view == 2) steps.push_back(RandomSolarize{0.5, 0.2});
@@ -110,6 +119,7 @@ MultiCrop deepcluster(const PresetOptions& options) {
 }
 
 MultiCrop evaluation(const PresetOptions& options) {
+  if (options.crop_family) throw UsageError("preset eval has no random crops: leave out crop_family");
   const Published published{.global_count = 1};
   const int size = global_size(options);
   std::vector<Step> steps;
@@ -138,6 +148,9 @@ OptionTable table(PresetOptions& o) {
   t.add("jitter", o.jitter, "scales the strength of the colour jitter; 0: none");
   t.add("blur", o.blur, "Gaussian blur; off for small images");
   t.add("interpolation", o.interpolation, "bilinear or bicubic");
+  t.add("crop_family", o.crop_family,
+        "whose random crops: torchvision (ten draws, antialiased) or byol (as its released code: one draw, not "
+        "antialiased, in floats; preset byol's own)");
   t.add("exact", o.exact, "views as torchvision makes them of PIL images, bit by bit; slower");
   return t;
 }

@@ -23,6 +23,7 @@ struct PresetOptions {
   double jitter = 1;                                  ///< scales the strength of the colour jitter; 0: none
   bool blur = true;                                   ///< off for small images, as CIFAR's published recipes have it
   std::optional<std::string> interpolation{};         ///< bilinear or bicubic
+  std::optional<std::string> crop_family{};           ///< of the random crops: torchvision, or byol (RandomResizedCrop)
   bool exact = false;                                 ///< MultiCrop's `exact`
 };
 OptionTable table(PresetOptions& options);
@@ -37,12 +38,18 @@ const std::vector<std::string>& preset_names();
 /// Caron et al. 2020, arXiv:2006.09882, and its code.
 ///
 /// `simclr`: 2 x 224 (.08-1); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2), blur (p .5). SimCLR's policy in torchvision's
-/// operations: the authors' own code resizes by bicubic, has other blur taps and does not normalise.
+/// operations, as most others have it. The authors' own code (google-research/simclr, data_util.py) works on floats by TensorFlow's
+/// functions: crops are drawn by sample_distorted_bounding_box, none below a tenth of the image, and resized by TensorFlow 1's bicubic (a =
+/// -3/4, not antialiased); contrast turns about each channel's mean, saturation is scaled in HSV; the blur has height / 10 taps and zeros
+/// beyond the border; nothing is normalised.
 /// Chen et al. 2020, arXiv:2002.05709.
 ///
 /// `byol_view1`, `byol_view2`, and `byol` with both: 224 (.08-1) bicubic; flip, BYOL's own jitter .4/.4/.2/.1 (p .8), grey
-/// (p .2), blur of 23 taps (p 1; .1), solarize (p 0; .2). The number of taps is 2 floor(size / 20) + 1.
-/// Grill et al. 2020, arXiv:2006.07733, table 6.
+/// (p .2), blur of 23 taps (p 1; .1), solarize (p 0; .2). The number of taps is 2 floor(size / 20) + 1. The crop is that of the released
+/// code: one draw, of which what is higher or wider than the image is cut off, and a bicubic without antialiasing, in floats. The paper's
+/// text says no more than area, ratio and bicubic; with crop_family `torchvision` it is torchvision's crop, which has ten draws, an
+/// antialiased bicubic and 8 bits.
+/// Grill et al. 2020, arXiv:2006.07733, table 6, and deepmind-research/byol.
 ///
 /// `deepcluster`: 1 x 224 (.08-1); flip. Its networks begin with the Sobel filter (also a step, Sobel). Caron et al. 2018,
 /// arXiv:1807.05520.

@@ -58,28 +58,42 @@ struct Taps {
   const Weight* of(int out) const { return weights.data() + static_cast<std::ptrdiff_t>(out) * stride; }
 };
 
+/// One axis of a resize, of whose `out` outputs [begin, begin + count) are made.
+struct Axis {
+  int in = 0, out = 0;
+  int begin = 0, count = 0;
+  Interpolation interpolation = Interpolation::kBilinear;
+
+  double scale() const { return static_cast<double>(in) / out; }
+  double support() const { return (interpolation == Interpolation::kBilinear ? 1.0 : 2.0) * std::max(scale(), 1.0); }
+  double center(int o) const { return (o + 0.5) * scale(); }
+  /// The inputs of an output: a pass that would not change the size copies.
+  int first(int o) const { return in == out ? o : std::max(static_cast<int>(center(o) - support() + 0.5), 0); }
+  int end(int o) const { return in == out ? o + 1 : std::min(static_cast<int>(center(o) + support() + 0.5), in); }
+  /// Those of all outputs that are made.
+  cv::Range inputs() const { return {first(begin), end(begin + count - 1)}; }
+};
+
+/// The taps of the outputs that are made, of an image that begins with input `skipped`.
 template <class Pixel>
-void make_taps(int in, int out, Interpolation interpolation, Taps<typename Arithmetic<Pixel>::Weight>& taps) {
-  const auto filter = interpolation == Interpolation::kBilinear ? triangle : keys_cubic;
-  const double scale = static_cast<double>(in) / out;
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = (interpolation == Interpolation::kBilinear ? 1.0 : 2.0) * filter_scale;
-  taps.stride = static_cast<int>(std::ceil(support)) * 2 + 1;
-  taps.first.resize(out);
-  taps.count.resize(out);
-  taps.weights.resize(static_cast<std::size_t>(out) * taps.stride);
+void make_taps(const Axis& axis, int skipped, Taps<typename Arithmetic<Pixel>::Weight>& taps) {
+  const auto filter = axis.interpolation == Interpolation::kBilinear ? triangle : keys_cubic;
+  const double filter_scale = std::max(axis.scale(), 1.0);
+  taps.stride = static_cast<int>(std::ceil(axis.support())) * 2 + 1;
+  taps.first.resize(axis.count);
+  taps.count.resize(axis.count);
+  taps.weights.resize(static_cast<std::size_t>(axis.count) * taps.stride);
   static thread_local std::vector<double> w;
   w.resize(taps.stride);
-  for (int o = 0; o < out; ++o) {
-    const double center = (o + 0.5) * scale;
-    const int first = std::max(static_cast<int>(center - support + 0.5), 0);
-    const int count = std::min(static_cast<int>(center + support + 0.5), in) - first;
+  for (int o = 0; o < axis.count; ++o) {
+    const double center = axis.center(axis.begin + o);
+    const int first = axis.first(axis.begin + o), count = axis.end(axis.begin + o) - first;
     double sum = 0;
     for (int i = 0; i < count; ++i) sum += w[i] = filter((i + first - center + 0.5) * (1.0 / filter_scale));
     for (int i = 0; i < count; ++i)
       taps.weights[static_cast<std::size_t>(o) * taps.stride + i] =
           Arithmetic<Pixel>::weight(sum != 0 ? w[i] / sum : w[i]);
-    taps.first[o] = first;
+    taps.first[o] = first - skipped;
     taps.count[o] = count;
   }
 }
@@ -98,12 +112,12 @@ void resize_row(const Pixel* in, const Taps<typename Arithmetic<Pixel>::Weight>&
   }
 }
 
-/// Resizes every row to out.cols pixels. A pass that would not change the size copies: its weights are all 1.
+/// Resizes every row to out.cols pixels; `in` begins with column `skipped` of the axis.
 template <class Pixel>
-void resize_rows(const cv::Mat& in, Interpolation interpolation, cv::Mat& out) {
-  if (in.cols == out.cols) return in.copyTo(out);
+void resize_rows(const cv::Mat& in, const Axis& axis, int skipped, cv::Mat& out) {
+  if (axis.in == axis.out) return in.colRange(axis.begin - skipped, axis.begin - skipped + axis.count).copyTo(out);
   static thread_local Taps<typename Arithmetic<Pixel>::Weight> taps;
-  make_taps<Pixel>(in.cols, out.cols, interpolation, taps);
+  make_taps<Pixel>(axis, skipped, taps);
   const int channels = in.channels();
   const auto pass = channels == 1   ? resize_row<Pixel, 1>
                     : channels == 2 ? resize_row<Pixel, 2>
@@ -112,14 +126,14 @@ void resize_rows(const cv::Mat& in, Interpolation interpolation, cv::Mat& out) {
   for (int y = 0; y < in.rows; ++y) pass(in.ptr<Pixel>(y), taps, out.cols, out.ptr<Pixel>(y));
 }
 
-/// Resizes every column to out.rows pixels.
+/// Resizes every column to out.rows pixels; `in` begins with row `skipped` of the axis.
 template <class Pixel>
-void resize_columns(const cv::Mat& in, Interpolation interpolation, cv::Mat& out) {
+void resize_columns(const cv::Mat& in, const Axis& axis, int skipped, cv::Mat& out) {
   using A = Arithmetic<Pixel>;
-  if (in.rows == out.rows) return in.copyTo(out);
+  if (axis.in == axis.out) return in.rowRange(axis.begin - skipped, axis.begin - skipped + axis.count).copyTo(out);
   static thread_local Taps<typename A::Weight> taps;
   static thread_local std::vector<typename A::Sum> sums;
-  make_taps<Pixel>(in.rows, out.rows, interpolation, taps);
+  make_taps<Pixel>(axis, skipped, taps);
   const int length = in.cols * in.channels();
   sums.resize(length);
   for (int y = 0; y < out.rows; ++y) {
@@ -134,41 +148,142 @@ void resize_columns(const cv::Mat& in, Interpolation interpolation, cv::Mat& out
   }
 }
 
+/// The first pass makes what the second one needs of `between`, and no more.
 template <class Pixel>
-void resize_image(const cv::Mat& image, Interpolation interpolation, bool columns_first, cv::Mat& out) {
+void resize_image(const cv::Mat& image, const Axis& across, const Axis& down, bool columns_first, cv::Size between_size,
+                  cv::Mat& out) {
   static thread_local std::vector<Pixel> buffer;
-  const cv::Size size = columns_first ? cv::Size(image.cols, out.rows) : cv::Size(out.cols, image.rows);
-  buffer.resize(static_cast<std::size_t>(size.width) * size.height * image.channels());
-  cv::Mat between(size, image.type(), buffer.data());
+  buffer.resize(static_cast<std::size_t>(between_size.area()) * image.channels());
+  cv::Mat between(between_size, image.type(), buffer.data());
   if (columns_first) {
-    resize_columns<Pixel>(image, interpolation, between);
-    resize_rows<Pixel>(between, interpolation, out);
+    const cv::Range columns = across.inputs();
+    resize_columns<Pixel>(image.colRange(columns), down, 0, between);
+    resize_rows<Pixel>(between, across, columns.start, out);
   } else {
-    resize_rows<Pixel>(image, interpolation, between);
-    resize_columns<Pixel>(between, interpolation, out);
+    const cv::Range rows = down.inputs();
+    resize_rows<Pixel>(image.rowRange(rows), across, 0, between);
+    resize_columns<Pixel>(between, down, rows.start, out);
   }
   release_if_huge(buffer);
+}
+
+/// The inputs of a resize that is not antialiased, `count` for each output and from the first to the last.
+struct Samples {
+  int count = 0;
+  std::vector<int> places;
+  std::vector<float> weights;
+};
+
+/// Keys' cubic with a = -1/2 at a distance of 1024ths.
+float sampled_cubic(int distance) {
+  constexpr int kOne = 1024;
+  return distance < 2 * kOne ? static_cast<float>(keys_cubic(distance / static_cast<double>(kOne))) : 0.0f;
+}
+
+void find_samples(int in, int out, Interpolation interpolation, Samples& samples) {
+  const bool cubic = interpolation == Interpolation::kBicubic;
+  samples.count = cubic ? 4 : 2;
+  samples.places.resize(static_cast<std::size_t>(out) * samples.count);
+  samples.weights.resize(samples.places.size());
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  for (int o = 0; o < out; ++o) {
+    const float at = (static_cast<float>(o) + 0.5f) * scale - 0.5f;
+    const int before = static_cast<int>(std::floor(at));
+    const float behind = at - static_cast<float>(before);
+    const int in_1024ths = static_cast<int>(std::lrint(behind * 1024));
+    int* const places = samples.places.data() + static_cast<std::ptrdiff_t>(o) * samples.count;
+    float* const weights = samples.weights.data() + static_cast<std::ptrdiff_t>(o) * samples.count;
+    float sum = 0;
+    for (int i = 0; i < samples.count; ++i) {
+      const int place = cubic ? before - 1 + i : before + i;
+      places[i] = std::clamp(place, 0, in - 1);
+      if (!cubic) {
+        weights[i] = i == 0 ? 1 - behind : behind;
+      } else {
+        weights[i] = places[i] == place ? sampled_cubic(std::abs((i - 1) * 1024 - in_1024ths)) : 0;
+        sum += weights[i];
+      }
+    }
+    for (int i = 0; cubic && i < samples.count; ++i) weights[i] *= 1 / sum;
+  }
+}
+
+template <class Pixel>
+void sample_image(const cv::Mat& image, const Samples& across, const Samples& down, cv::Mat& out) {
+  const int channels = image.channels();
+  static thread_local std::vector<float> row;
+  row.resize(static_cast<std::size_t>(image.cols) * channels);
+  for (int y = 0; y < out.rows; ++y) {
+    std::fill(row.begin(), row.end(), 0.0f);
+    for (int i = 0; i < down.count; ++i) {
+      const auto k = static_cast<std::ptrdiff_t>(y) * down.count + i;
+      const Pixel* const in = image.ptr<Pixel>(down.places[k]);
+      for (std::size_t x = 0; x < row.size(); ++x) row[x] += down.weights[k] * static_cast<float>(in[x]);
+    }
+    float* result = out.ptr<float>(y);
+    for (int x = 0; x < out.cols; ++x)
+      for (int c = 0; c < channels; ++c) {
+        float sum = 0;
+        for (int i = 0; i < across.count; ++i) {
+          const auto k = static_cast<std::ptrdiff_t>(x) * across.count + i;
+          sum += across.weights[k] * row[static_cast<std::ptrdiff_t>(across.places[k]) * channels + c];
+        }
+        *result++ = sum;
+      }
+  }
+}
+
+void check_image(const cv::Mat& image, cv::Size size) {
+  if (image.empty() || image.channels() > 4 || (image.depth() != CV_8U && image.depth() != CV_32F))
+    throw UsageError("resize takes 8-bit or float images of 1 to 4 channels");
+  if (size.width < 1 || size.height < 1) throw UsageError("cannot resize to ", size.width, " x ", size.height);
+}
+
+[[noreturn]] void refuse_pixels(const cv::Mat& image, cv::Size size) {
+  throw Error("cannot resize ", image.cols, " x ", image.rows, " pixels to ", size.width, " x ", size.height,
+              ": the image is too long for its width");
 }
 
 }  // namespace
 
 void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out) {
-  if (image.empty() || image.channels() > 4 || (image.depth() != CV_8U && image.depth() != CV_32F))
-    throw UsageError("resize takes 8-bit or float images of 1 to 4 channels");
-  if (size.width < 1 || size.height < 1) throw UsageError("cannot resize to ", size.width, " x ", size.height);
+  resize_region(image, size, {{0, 0}, size}, interpolation, out);
+}
+
+void resize_region(const cv::Mat& image, cv::Size size, cv::Rect region, Interpolation interpolation, cv::Mat& out) {
+  check_image(image, size);
+  if (region.empty() || region.x < 0 || region.y < 0 || region.width > size.width - region.x ||
+      region.height > size.height - region.y)
+    throw UsageError("resize_region: ", region.width, " x ", region.height, " pixels at (", region.x, ", ", region.y,
+                     ") do not lie in ", size.width, " x ", size.height);
+  const Axis across{image.cols, size.width, region.x, region.width, interpolation},
+      down{image.rows, size.height, region.y, region.height, interpolation};
   // Pillow 13 takes first what shrinks the image more.
   const bool columns_first =
       image.rows > size.height && std::int64_t{image.rows} - size.height > 2 * (std::int64_t{image.cols} - size.width);
-  const std::int64_t between =
-      columns_first ? std::int64_t{image.cols} * size.height : std::int64_t{size.width} * image.rows;
-  if (std::max(between, std::int64_t{size.width} * size.height) > kMaxPixels)
-    throw Error("cannot resize ", image.cols, " x ", image.rows, " pixels to ", size.width, " x ", size.height,
-                ": the image is too long for its width");
-  out.create(size, image.type());
+  const cv::Size between =
+      columns_first ? cv::Size(across.inputs().size(), region.height) : cv::Size(region.width, down.inputs().size());
+  const auto pixels = [](cv::Size of) { return std::int64_t{of.width} * of.height; };
+  if (std::max(pixels(between), pixels(region.size())) > kMaxPixels) refuse_pixels(image, size);
+  out.create(region.size(), image.type());
   if (image.depth() == CV_8U) {
-    resize_image<std::uint8_t>(image, interpolation, columns_first, out);
+    resize_image<std::uint8_t>(image, across, down, columns_first, between, out);
   } else {
-    resize_image<float>(image, interpolation, columns_first, out);
+    resize_image<float>(image, across, down, columns_first, between, out);
+  }
+}
+
+void resize_sampled(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out) {
+  check_image(image, size);
+  if (std::int64_t{size.width} * size.height > kMaxPixels) refuse_pixels(image, size);
+  static thread_local Samples across, down;
+  find_samples(image.cols, size.width, interpolation, across);
+  find_samples(image.rows, size.height, interpolation, down);
+  out.create(size, CV_MAKETYPE(CV_32F, image.channels()));
+  if (image.depth() == CV_8U) {
+    sample_image<std::uint8_t>(image, across, down, out);
+  } else {
+    sample_image<float>(image, across, down, out);
   }
 }
 

@@ -19,6 +19,18 @@ enum class Interpolation { kBilinear, kBicubic };
 /// antialias=True; bicubic may overshoot [0, 1] there, as in torchvision. `image` may be a region of a larger one;
 /// pixels outside it are not read (torchvision's crop-then-resize). `out` is (re)allocated unless it already fits, and
 /// must not share memory with `image`.
+/// Throws Error when more than 2^27 pixels would be made.
 void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out);
+
+/// A region of what `resize` makes, bit by bit, of which nothing else is made: the region alone counts against the 2^27 pixels. Throws
+/// UsageError when it does not lie within `size`.
+void resize_region(const cv::Mat& image, cv::Size size, cv::Rect region, Interpolation interpolation, cv::Mat& out);
+
+/// Resizes as tf.image.resize of TensorFlow 2 does unless it is asked for antialiasing: however much the image shrinks, an output takes 2
+/// (bilinear) or 4 (bicubic: Keys' cubic with a = -1/2, its argument rounded to 1/1024) inputs along each axis, around (o + 1/2) in/out -
+/// 1/2. A cubic's inputs beyond the border are left out, and the weights of the others scaled to the sum 1. In floats, the columns first;
+/// what overshoots is not cut off. Of 8 bits or floats to floats, in the same unit, to 1e-6 of the values. `out` must not share memory
+/// with `image`.
+void resize_sampled(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out);
 
 }  // namespace unlabel::augment

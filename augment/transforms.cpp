@@ -113,11 +113,9 @@ void to_json(nlohmann::json& json, Sampling value) { json = value == Sampling::k
 void from_json(const nlohmann::json& json, Sampling& value) {
   value = json == "nearest" ? Sampling::kNearest : Sampling::kBilinear;
 }
-void to_json(nlohmann::json& json, JitterFamily value) {
-  json = value == JitterFamily::kTorchvision ? "torchvision" : "byol";
-}
-void from_json(const nlohmann::json& json, JitterFamily& value) {
-  value = json == "torchvision" ? JitterFamily::kTorchvision : JitterFamily::kByol;
+void to_json(nlohmann::json& json, Family value) { json = value == Family::kTorchvision ? "torchvision" : "byol"; }
+void from_json(const nlohmann::json& json, Family& value) {
+  value = json == "torchvision" ? Family::kTorchvision : Family::kByol;
 }
 
 OptionTable table(RandomResizedCrop& o) {
@@ -125,7 +123,8 @@ OptionTable table(RandomResizedCrop& o) {
   t.add("size", o.size, "side of the result in pixels");
   t.add("scale", o.scale, "area of the box, as a fraction of the image's");
   t.add("ratio", o.ratio, "width / height of the box");
-  t.add("interpolation", o.interpolation, "bilinear or bicubic, both antialiased");
+  t.add("interpolation", o.interpolation, "bilinear or bicubic, both antialiased unless family is byol");
+  t.add("family", o.family, "whose definitions: torchvision or byol");
   return t;
 }
 
@@ -481,8 +480,9 @@ Drawn draw(const Step& step, cv::Size image, Random& random) {
   const auto choose = [&](double p) -> Drawn { return DrawnChoice{random.bernoulli(p)}; };
   return std::visit(Overloaded{
                         [&](const RandomResizedCrop& o) -> Drawn {
-                          const cv::Rect box = random_resized_crop_box(image, o.scale.low, o.scale.high, o.ratio.low,
-                                                                       o.ratio.high, random);
+                          const auto draw_box = o.family == Family::kByol ? byol_crop_box : random_resized_crop_box;
+                          const cv::Rect box =
+                              draw_box(image, o.scale.low, o.scale.high, o.ratio.low, o.ratio.high, random);
                           return DrawnBox{box.x, box.y, box.width, box.height};
                         },
                         [&](const RandomHorizontalFlip& o) -> Drawn { return choose(o.p); },
@@ -492,7 +492,7 @@ Drawn draw(const Step& step, cv::Size image, Random& random) {
                           std::array<std::uint8_t, 4> order{0, 1, 2, 3};
                           random.shuffle(order);
                           std::copy(order.begin(), order.end(), drawn.order.begin());
-                          const bool added = o.family == JitterFamily::kByol;
+                          const bool added = o.family == Family::kByol;
                           const auto factor = [&](double x) { return random.uniform(std::max(0.0, 1 - x), 1 + x); };
                           drawn.brightness = added ? random.uniform(-o.brightness, o.brightness) : factor(o.brightness);
                           drawn.contrast = factor(o.contrast);
@@ -571,7 +571,7 @@ void check(const Step& step, const Drawn& drawn, cv::Size image) {
     if (order != std::array{0, 1, 2, 3})
       throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
     const double least =
-        std::get<ColorJitter>(step).family == JitterFamily::kTorchvision ? 0 : -1000;  // a factor, or a difference
+        std::get<ColorJitter>(step).family == Family::kTorchvision ? 0 : -1000;  // a factor, or a difference
     for (const double value : {jitter->brightness, jitter->contrast, jitter->saturation})
       if (!(value >= least && value <= 1000))
         throw UsageError("the amount ", value, " of a ColorJitter is out of range");

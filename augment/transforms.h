@@ -35,18 +35,22 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
-/// Which definition of brightness, contrast, saturation and hue a ColorJitter uses.
-enum class JitterFamily {
-  kTorchvision,  ///< color.h
-  kByol,         ///< color_byol.h; works on floats, so that all later steps do
+/// Whose definitions a RandomResizedCrop or a ColorJitter has.
+enum class Family {
+  kTorchvision,  ///< geometry.h, resize.h, color.h
+  kByol,         ///< of BYOL's released code; works on floats, so that all later steps do
 };
 
 /// A box of random area and ratio, resized.
+///
+/// - torchvision: random_resized_crop_box, antialiased by `resize`
+/// - byol: as BYOL's released code has it, byol_crop_box, by resize_sampled, cut to [0, 1]: floats, whatever the image was
 struct RandomResizedCrop {
   ImageSize size{224};
   Range scale{0.08, 1};           ///< of the image's area
   Range ratio{3.0 / 4, 4.0 / 3};  ///< width / height, log-uniform
   Interpolation interpolation = Interpolation::kBilinear;
+  Family family = Family::kTorchvision;
 };
 
 /// Resizes to [height, width], or the short side to an integer, keeping the ratio.
@@ -75,7 +79,7 @@ struct ColorJitter {
   double contrast = 0;
   double saturation = 0;
   double hue = 0;  ///< at most 0.5
-  JitterFamily family = JitterFamily::kTorchvision;
+  Family family = Family::kTorchvision;
 };
 
 /// Grey, still three channels.
@@ -289,8 +293,8 @@ void to_json(nlohmann::json& json, Border value);
 void from_json(const nlohmann::json& json, Border& value);
 void to_json(nlohmann::json& json, Sampling value);
 void from_json(const nlohmann::json& json, Sampling& value);
-void to_json(nlohmann::json& json, JitterFamily value);
-void from_json(const nlohmann::json& json, JitterFamily& value);
+void to_json(nlohmann::json& json, Family value);
+void from_json(const nlohmann::json& json, Family& value);
 }  // namespace unlabel::augment
 
 namespace unlabel::detail {
@@ -332,7 +336,7 @@ struct OptionType<augment::Sampling> {
 };
 
 template <>
-struct OptionType<augment::JitterFamily> {
+struct OptionType<augment::Family> {
   static std::string name() { return "'torchvision' or 'byol'"; }
   static bool accepts(const nlohmann::json& j) { return j == "torchvision" || j == "byol"; }
 };

@@ -52,6 +52,49 @@ cv::Rect box_of(const nlohmann::json& item) {
   return {b[0], b[1], b[2], b[3]};
 }
 
+/// The pipeline's output with those boxes, one row a plane.
+cv::Mat planes_of(const Pipeline& pipeline, const cv::Mat& in, const std::vector<Drawn>& drawn) {
+  const auto shape = pipeline.output_shape();
+  cv::Mat out(shape.channels, shape.height * shape.width, CV_32F);
+  pipeline.apply(in, drawn, out.ptr<float>());
+  return out;
+}
+
+/// In one go, as a pipeline does it; as bytes again.
+cv::Mat run_resize_crop(const cv::Mat& in, const nlohmann::json& item) {
+  const cv::Size size = size_of(item);
+  const Pipeline pipeline({Resize{{item["side"].get<int>()}, filter_of(item)}, CenterCrop{{size.height, size.width}}});
+  const cv::Mat planes = planes_of(pipeline, in, {NothingDrawn{}, NothingDrawn{}});
+  cv::Mat out(size, CV_8UC3);
+  for (int i = 0; i < size.area(); ++i)
+    for (int c = 0; c < 3; ++c) out.data[3 * i + c] = cv::saturate_cast<uchar>(255 * planes.at<float>(c, i));
+  return out;
+}
+
+cv::Mat run_byol_crop(const cv::Mat& in, const nlohmann::json& item) {
+  const cv::Size size = size_of(item);
+  const cv::Rect box = box_of(item);
+  RandomResizedCrop crop{.size = {size.height, size.width}, .interpolation = Interpolation::kBicubic};
+  crop.family = Family::kByol;
+  return planes_of(Pipeline({crop}), in, {DrawnBox{box.x, box.y, box.width, box.height}});
+}
+
+double magnitude_of(const nlohmann::json& item, int bin, cv::Size image) {
+  const auto space = item["space"] == "rand" ? AutoSpace::kRand : AutoSpace::kTrivialWide;
+  return auto_magnitude(space, item["operation"], bin, item["bins"], image);
+}
+
+cv::Mat run_magnitudes(const nlohmann::json& item) {
+  const int bins = item["bins"];
+  cv::Mat out(bins, 1, CV_32F);
+  for (int bin = 0; bin < bins; ++bin) {
+    const double magnitude = magnitude_of(item, bin, size_of(item));
+    out.at<float>(bin) = static_cast<float>(magnitude);
+    if (out.at<float>(bin) != magnitude) throw std::runtime_error("a magnitude is no float: " + item.dump());
+  }
+  return out;
+}
+
 cv::Mat run_view(const cv::Mat& in, const nlohmann::json& item) {
   const cv::Size size = size_of(item);
   const cv::Rect box = box_of(item);
@@ -66,9 +109,7 @@ cv::Mat run_view(const cv::Mat& in, const nlohmann::json& item) {
                                  DrawnChoice{item["gray"]},
                                  DrawnBlur{},
                                  NothingDrawn{}};
-  cv::Mat out(3, size.area(), CV_32F);
-  pipeline.apply(in, drawn, out.ptr<float>());
-  return out;
+  return planes_of(pipeline, in, drawn);
 }
 
 }  // namespace
@@ -84,6 +125,12 @@ cv::Mat run_case(const GoldenFile& file, const nlohmann::json& item) {
     resize(in(box_of(item)), size_of(item), filter_of(item), out);
   } else if (op == "resize_short") {
     resize(in, short_side_size(in.size(), item["side"]), Interpolation::kBilinear, out);
+  } else if (op == "resize_crop") {
+    return run_resize_crop(in, item);
+  } else if (op == "byol_crop") {
+    return run_byol_crop(in, item);
+  } else if (op == "magnitudes") {
+    return run_magnitudes(item);
   } else if (op == "resize_gray") {
     cv::Mat gray;
     to_gray(in, gray);
@@ -130,14 +177,17 @@ cv::Mat run_case(const GoldenFile& file, const nlohmann::json& item) {
       sobel(normalized, edges);
       return edges;
     }
-  } else if (op == "rotate" || op == "affine" || op == "auto") {
+  } else if (op == "rotate" || op == "affine" || op == "auto" || op == "policy") {
     const auto sampling = item["sampling"] == "nearest" ? Sampling::kNearest : Sampling::kBilinear;
     if (op == "rotate") {
       affine(in, rotation_matrix(value, in.size()), sampling, item["fill"], out);
     } else if (op == "affine") {
       const AffineChange change{item["angle"], cv::Point2d(item["translate"][0], item["translate"][1]), item["scale"],
-                                item["shear"], 0};
+                                item["shear"], item.value("shear_y", 0.0)};
       affine(in, affine_matrix(change, {in.cols * 0.5, in.rows * 0.5}), sampling, item["fill"], out);
+    } else if (op == "policy") {
+      const double magnitude = magnitude_of(item, item["bin"], in.size()) * item["sign"].get<int>();
+      apply_auto(in, item["operation"], magnitude, sampling, 0, out);
     } else {
       apply_auto(in, item["operation"], item["magnitude"], sampling, item["fill"], out);
     }

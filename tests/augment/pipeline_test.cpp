@@ -3,6 +3,7 @@
 #include <unlabel/augment/presets.h>
 
 #include "../refusal.h"
+#include "distances.h"
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <opencv2/core.hpp>
@@ -11,6 +12,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <set>
 #include <thread>
 
 namespace unlabel::augment {
@@ -203,24 +205,38 @@ TEST(Pipeline, ChecksWhatItReplays) {
       "(accepted)");
 }
 
+/// A Resize of which a CenterCrop does not take a part at once.
+Pipeline whole_resize() { return Pipeline({Resize{{256}}, RandomHorizontalFlip{}, CenterCrop{{224}}, Normalize{}}); }
+
 TEST(Pipeline, RefusesImagesThatAreTooLong) {
   // One pixel wide and very long: its short side at 256 would be gigabytes. An Error, so that a loader replaces the
   // image.
   const cv::Mat strip(1 << 20, 1, CV_8UC3, cv::Scalar::all(3));
-  const MultiCrop whole = preset("eval"), random = preset("swav");
-  std::vector<float> out(whole.shape(0).size());
-  EXPECT_THROW(whole.pipeline(0)(strip, {}, out.data()), Error);
-  EXPECT_NO_THROW(random.pipeline(0)(strip, {}, out.data()));
+  std::vector<float> out(std::size_t{3} * 224 * 224);
+  EXPECT_THROW(whole_resize()(strip, {}, out.data()), Error);
+  for (const char* name : {"eval", "swav", "byol"}) EXPECT_NO_THROW(preset(name).pipeline(0)(strip, {}, out.data()));
+}
+
+TEST(Pipeline, ResizesNoMoreThanWhatIsCropped) {
+  // The middle of the strip: what a crop of the whole resize has, which would be 196 million pixels.
+  cv::Mat strip = noise(3000, 1, 9);
+  const Pipeline pipeline({Resize{{256}}, CenterCrop{{224}}});
+  std::vector<float> view(pipeline.output_shape().size(), NAN), middle(view);
+  pipeline(strip, {}, view.data());
+  // 256 times as large, output 383888 is the first, and its input 1499.06.
+  pipeline(strip.rowRange(1490, 1510), {}, middle.data());
+  EXPECT_EQ(view, middle);
+  EXPECT_EQ(std::set<float>(view.begin(), view.begin() + 224).size(), 1u) << "a row of one pixel";
+  EXPECT_GT(std::set<float>(view.begin(), view.begin() + 224 * 224).size(), 1u);
 }
 
 TEST(Pipeline, KeepsNoHugeBuffers) {
   // One pixel high: its short side at 256 has 96 MB a buffer. Allocations of that size are mapped, and counted apart.
   const auto mapped = [] { return mallinfo2().hblkhd; };
   const cv::Mat strip(1, 500, CV_8UC3, cv::Scalar::all(3));
-  const MultiCrop whole = preset("eval");
-  std::vector<float> out(whole.shape(0).size());
+  std::vector<float> out(std::size_t{3} * 224 * 224);
   const auto before = mapped();
-  whole.pipeline(0)(strip, {}, out.data());
+  whole_resize()(strip, {}, out.data());
   EXPECT_LT(mapped(), before + (std::size_t{32} << 20));
 }
 
@@ -230,7 +246,8 @@ TEST(Presets, AreAsPublished) {
   EXPECT_EQ(swav.shape(1), (OutputShape{3, 224, 224}));
   EXPECT_EQ(swav.shape(2), (OutputShape{3, 96, 96}));
   EXPECT_EQ(swav.groups()[1].pipeline.to_json(), json::parse(R"([
-    {"op": "RandomResizedCrop", "size": 96, "scale": [0.05, 0.14], "ratio": [0.75, 1.3333333333333333], "interpolation": "bilinear"},
+    {"op": "RandomResizedCrop", "size": 96, "scale": [0.05, 0.14], "ratio": [0.75, 1.3333333333333333], "interpolation": "bilinear",
+     "family": "torchvision"},
     {"op": "RandomHorizontalFlip", "p": 0.5},
     {"op": "ColorJitter", "p": 0.8, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "family": "torchvision"},
     {"op": "RandomGrayscale", "p": 0.2},
@@ -239,13 +256,17 @@ TEST(Presets, AreAsPublished) {
   const MultiCrop byol = preset("byol");
   ASSERT_EQ(byol.views(), 2);
   EXPECT_EQ(byol.pipeline(1).to_json(), json::parse(R"([
-    {"op": "RandomResizedCrop", "size": 224, "scale": [0.08, 1.0], "ratio": [0.75, 1.3333333333333333], "interpolation": "bicubic"},
+    {"op": "RandomResizedCrop", "size": 224, "scale": [0.08, 1.0], "ratio": [0.75, 1.3333333333333333], "interpolation": "bicubic",
+     "family": "byol"},
     {"op": "RandomHorizontalFlip", "p": 0.5},
     {"op": "ColorJitter", "p": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "family": "byol"},
     {"op": "RandomGrayscale", "p": 0.2},
     {"op": "GaussianBlur", "p": 0.1, "sigma": [0.1, 2.0], "kernel_size": 23, "border": "zero"},
     {"op": "RandomSolarize", "p": 0.2, "threshold": 0.5},
     {"op": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}])"));
+  auto as_the_text = byol.pipeline(1).to_json();
+  as_the_text[0]["family"] = "torchvision";
+  EXPECT_EQ(preset("byol", {.crop_family = "torchvision"}).pipeline(1).to_json(), as_the_text);
   EXPECT_EQ(preset("deepcluster").shape(0), (OutputShape{3, 224, 224}));
   EXPECT_EQ(preset("eval").groups()[0].pipeline.to_json()[0]["size"], 256);
   EXPECT_EQ(preset("eval", {.global_size = 32}).groups()[0].pipeline.to_json()[0]["size"], json({32, 32}));
@@ -281,6 +302,31 @@ TEST(Presets, TakeOptions) {
   EXPECT_NE(refusal([] { preset("swav", {.interpolation = "nearest"}); }), "(accepted)");
   EXPECT_NE(refusal([] { preset("swav", {.global_scale = std::vector<double>{1}}); }), "(accepted)");
   EXPECT_NE(refusal([] { preset("swav", {.jitter = -1}); }), "(accepted)");
+  EXPECT_EQ(refusal([] { preset("byol", {.crop_family = "simclr"}); }),
+            "crop_family takes torchvision or byol, not 'simclr'");
+  EXPECT_EQ(refusal([] { preset("eval", {.crop_family = "byol"}); }),
+            "preset eval has no random crops: leave out crop_family");
+}
+
+TEST(Presets, CropAsByolsReleasedCode) {
+  // In floats, not in whole levels, and without antialiasing: what a small view takes of a large image is one pixel in many.
+  const MultiCrop released = preset("byol_view2", {.global_size = 8, .jitter = 0, .blur = false});
+  cv::Mat stripes(400, 400, CV_8UC3, cv::Scalar::all(0));
+  for (int x = 0; x < 400; x += 2) stripes.col(x).setTo(cv::Scalar::all(200));
+  EXPECT_FALSE(released.fused());
+  double farthest = 0;
+  bool between = false;
+  for (std::uint64_t sample = 0; sample < 20; ++sample) {
+    std::vector<float> view(released.shape(0).size());
+    released.pipeline(0)(stripes, {1, 0, sample, 0}, view.data());
+    to_levels(released.pipeline(0), view);
+    for (const float level : view) {
+      farthest = std::max<double>(farthest, std::abs(level - 100));
+      between = between || std::abs(level - std::round(level)) > 0.1;
+    }
+  }
+  EXPECT_GT(farthest, 90) << "antialiased, all is about 100";
+  EXPECT_TRUE(between);
 }
 
 TEST(Presets, MakeTheEvaluationViewOfSmallAndLargeImages) {

@@ -79,6 +79,44 @@ TEST(Resize, ReadsNothingOutsideItsRegion) {
   EXPECT_EQ(difference(out, cv::Mat(8, 7, CV_8UC3, cv::Scalar::all(9))).max, 0);
 }
 
+TEST(Resize, MakesARegionAsTheWholeHasIt) {
+  Random random({13, 0, 0, 0});
+  const auto below = [&](int count) { return static_cast<int>(random.below(static_cast<std::uint32_t>(count))); };
+  for (const int type : {CV_8UC3, CV_32FC1})
+    for (int i = 0; i < 200; ++i) {
+      const cv::Mat image = noise(1 + below(60), 1 + below(60), type, i);
+      cv::Size size(1 + below(80), 1 + below(80));
+      if (i % 5 == 0) size.width = image.cols;
+      if (i % 7 == 0) size.height = image.rows;
+      const cv::Rect region(below(size.width), below(size.height), 1, 1);
+      const cv::Rect part(region.tl(), cv::Size(1 + below(size.width - region.x), 1 + below(size.height - region.y)));
+      const auto how = i % 2 == 0 ? Interpolation::kBilinear : Interpolation::kBicubic;
+      cv::Mat whole, made;
+      resize(image, size, how, whole);
+      resize_region(image, size, part, how, made);
+      ASSERT_EQ(difference(made, whole(part)).max, 0) << image.size() << " to " << size << ", " << part;
+    }
+  cv::Mat out;
+  const cv::Mat image = noise(4, 4, CV_8UC3, 1);
+  for (const cv::Rect outside :
+       {cv::Rect(0, 0, 0, 3), cv::Rect(-1, 0, 3, 3), cv::Rect(6, 0, 3, 3), cv::Rect(0, 6, 3, 3)})
+    EXPECT_THROW(resize_region(image, {8, 8}, outside, Interpolation::kBilinear, out), UsageError);
+}
+
+TEST(Resize, SamplesWithoutAntialiasing) {
+  // A tenth of the size: 2 or 4 pixels about 10 o + 4.5, the middle of two.
+  cv::Mat ramp(1, 50, CV_8UC1), out;
+  for (int x = 0; x < 50; ++x) ramp.at<uchar>(x) = static_cast<uchar>(x % 2 == 0 ? 0 : 5 * x);
+  resize_sampled(ramp, {5, 1}, Interpolation::kBilinear, out);
+  ASSERT_EQ(out.type(), CV_32FC1);
+  for (int o = 0; o < 5; ++o) EXPECT_FLOAT_EQ(out.at<float>(o), 5.0f * (10 * o + 5) / 2);
+  resize_sampled(ramp, {5, 1}, Interpolation::kBicubic, out);
+  for (int o = 0; o < 5; ++o)  // -1/16, 9/16, 9/16, -1/16
+    EXPECT_FLOAT_EQ(out.at<float>(o), 5.0f * (9.0f * (10 * o + 5) - (10 * o + 3)) / 16);
+  resize_sampled(cv::Mat(3, 4, CV_32FC3, cv::Scalar(0.25, 0.5, 1)), {9, 2}, Interpolation::kBicubic, out);
+  EXPECT_LT(difference(out, cv::Mat(2, 9, CV_32FC3, cv::Scalar(0.25, 0.5, 1))).max, 1e-6);
+}
+
 TEST(Resize, RefusesWhatWouldFillTheMemory) {
   const cv::Mat thin(1, 1 << 20, CV_8UC3, cv::Scalar::all(1));
   cv::Mat out;
@@ -153,6 +191,31 @@ TEST(RandomResizedCropBox, FollowsItsDistribution) {
   EXPECT_NEAR(low_third / double(kDraws), 1.0 / 3, 0.012);
   EXPECT_NEAR(log_ratio_sum / kDraws, 0, 0.005);
   EXPECT_NEAR(log_ratio_squares / kDraws, std::pow(std::log(4.0 / 3), 2) / 3, 0.001);
+}
+
+TEST(ByolCropBox, CutsOffWhatIsLargerThanTheImage) {
+  Random random({12, 0, 0, 0});
+  constexpr int kDraws = 40000;
+  // The mean area and how many are as high as the image, of two million boxes by the released arithmetic in NumPy.
+  for (const auto& [width, height, mean_area, share] :
+       {std::tuple{500, 375, 0.5186, 0.2628}, {400, 100, 0.3482, 0.8144}}) {
+    const cv::Rect image(0, 0, width, height);
+    double area = 0, full_height = 0;
+    for (int i = 0; i < kDraws; ++i) {
+      const cv::Rect box = byol_crop_box(image.size(), 0.08, 1, 3.0 / 4, 4.0 / 3, random);
+      ASSERT_EQ(box & image, box);
+      area += static_cast<double>(box.area()) / image.area();
+      full_height += box.height == image.height;
+    }
+    EXPECT_NEAR(area / kDraws, mean_area, 0.005);
+    EXPECT_NEAR(full_height / kDraws, share, 0.01);
+  }
+  for (const cv::Size size : {cv::Size(1, 1), cv::Size(1, 3000), cv::Size(2, 1)})
+    for (int i = 0; i < 100; ++i) {
+      const cv::Rect box = byol_crop_box(size, 1e-6, 1, 1e-3, 1e3, random);
+      ASSERT_EQ(box & cv::Rect({0, 0}, size), box);
+      ASSERT_GT(box.area(), 0);
+    }
 }
 
 TEST(RandomResizedCropBox, FallsBackToTheCentre) {

@@ -6,7 +6,8 @@
                                                  (UNLABEL_AUGMENT_REFERENCE=DIR); never commit those
 
 A file holds arrays and, under __metadata__ "cases", a JSON list of {"op", "in", "out", parameters...}. Images are height x width x channels.
-Made with torch 2.11, torchvision 0.26, Pillow 13.0, SciPy 1.17 (the reference needs no SciPy).
+Made with torch 2.11, torchvision 0.26, Pillow 13.0, SciPy 1.17 (the reference needs no SciPy), on a processor with AVX2: without it
+torch.linspace rounds some magnitudes otherwise.
 """
 import argparse
 import colorsys
@@ -21,11 +22,12 @@ import torch
 import torchvision.transforms.functional as F
 from PIL import Image, ImageFilter
 from safetensors.numpy import save_file
-from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import RandAugment, RandomResizedCrop, TrivialAugmentWide
 from torchvision.transforms.autoaugment import _apply_op
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILTERS = {"bilinear": F.InterpolationMode.BILINEAR, "bicubic": F.InterpolationMode.BICUBIC}
+SAMPLINGS = {"nearest": F.InterpolationMode.NEAREST, "bilinear": F.InterpolationMode.BILINEAR}
 
 
 class Cases:
@@ -101,12 +103,60 @@ def torchvision_8bit(cases, name):
     cases.add("normalized_planes", "small", F.normalize(F.to_tensor(small), mean, std).numpy(), mean=mean, std=std)
 
 
+def resize_and_crop(cases):
+    """A short side and a crop of the middle, of images that become very long, too."""
+    for height, width, side, size in [(1, 3000, 256, (20, 24)), (3000, 1, 256, (24, 20)), (25, 35, 60, (40, 50)), (35, 25, 12, (9, 12)), (35, 25, 12, (9, 20)),
+                                      (25, 35, 25, (11, 8)), (90, 31, 16, (16, 16))]:
+        name = f"picture_{height}x{width}"
+        pil = Image.fromarray(cases.arrays[cases.image(name, picture(height, width, height + width))])
+        for filter in FILTERS:
+            cases.add("resize_crop", name, np.asarray(F.center_crop(F.resize(pil, side, FILTERS[filter]), size)), side=side, size=size, filter=filter)
+
+
+def space(policy, bins, height, width):
+    """{operation: (magnitudes, signed)} of torchvision.transforms (v1)."""
+    return RandAugment()._augmentation_space(bins, (height, width)) if policy == "rand" else TrivialAugmentWide()._augmentation_space(bins)
+
+
+def magnitudes(cases, all_bins, sizes):
+    for policy in ("rand", "wide"):
+        for bins in all_bins:
+            for height, width in sizes:
+                for operation, (values, _) in space(policy, bins, height, width).items():
+                    if values.ndim == 0 or (policy == "wide" or "Translate" not in operation) and (height, width) != sizes[0]:
+                        continue
+                    cases.add("magnitudes", "picture", values.numpy().astype(np.float32).reshape(-1, 1, 1), space=policy, operation=operation, bins=bins,
+                              size=(height, width))
+
+
+def policy(cases, name, policy, operation, bins, bin, sign, sampling):
+    """One operation as RandAugment or TrivialAugmentWide of torchvision.transforms (v1) applies it."""
+    pil = Image.fromarray(cases.arrays[name])
+    magnitude = float(space(policy, bins, pil.height, pil.width)[operation][0][bin]) * sign
+    result = _apply_op(pil, operation, magnitude, interpolation=SAMPLINGS[sampling], fill=[0, 0, 0])
+    cases.add("policy", name, np.asarray(result), space=policy, operation=operation, bins=bins, bin=bin, sign=sign, sampling=sampling)
+
+
+def policies(cases):
+    """Where a rounding decides: a pixel more or less, a level at its threshold, a place between two pixels."""
+    levels = cases.image("levels", np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2))
+    strip = cases.image("strip", picture(2, 331, 8))
+    large = cases.image("large", picture(60, 90, 9))
+    for bin in range(31):
+        policy(cases, levels, "rand", "Solarize", 31, bin, 1, "nearest")
+    for sign in (1, -1):
+        policy(cases, strip, "wide", "TranslateX", 31, 15, sign, "nearest")
+        policy(cases, strip, "rand", "TranslateX", 31, 11, sign, "nearest")
+        for operation in ("ShearX", "ShearY"):
+            policy(cases, large, "rand", operation, 31, 25, sign, "bilinear")
+            policy(cases, large, "wide", operation, 31, 30, sign, "bilinear")
+
+
 def affine_8bit(cases, name):
     """torchvision's geometry and the operations of its policies, on PIL images."""
     pil = Image.fromarray(cases.arrays[name])
     height, width = cases.arrays[name].shape[:2]
-    samplings = {"nearest": F.InterpolationMode.NEAREST, "bilinear": F.InterpolationMode.BILINEAR}
-    for sampling, mode in samplings.items():
+    for sampling, mode in SAMPLINGS.items():
         for angle in (0, 90, 180, 33.3, -7.25, 270):
             cases.add("rotate", name, np.asarray(F.rotate(pil, angle, mode, fill=[51, 51, 51])), value=angle, sampling=sampling, fill=0.2)
         for angle, translate, scale, shear in [(0, (3, -5), 1, 0), (21.5, (0, 0), 0.7, 0), (0, (0, 0), 1.9, 0), (-40, (4, 2), 1.3, 17), (10, (-6, 1), 1, -35)]:
@@ -117,7 +167,7 @@ def affine_8bit(cases, name):
                                   "Sharpness": (0.99, -0.7, 0), "Posterize": (8, 4, 2), "Solarize": (255, 127.5, 51, 0), "AutoContrast": (0,),
                                   "Equalize": (0,)}.items():
         for magnitude in magnitudes:
-            for sampling, mode in samplings.items():
+            for sampling, mode in SAMPLINGS.items():
                 result = _apply_op(pil, operation, magnitude, interpolation=mode, fill=[255, 255, 255])
                 cases.add("auto", name, np.asarray(result), operation=operation, magnitude=magnitude, sampling=sampling, fill=1)
     flat = cases.image(name + "_flat", np.full((5, 6, 3), 77, np.uint8))
@@ -181,6 +231,32 @@ def byol_float(cases, name):
         cases.add("blur", name, blurred.astype(np.float32), size=23, sigma=sigma, border="zero")
 
 
+def sampled_weights(size, out):
+    """Of tf.image.resize(..., BICUBIC) without antialiasing: [out, size]. Keys' cubic (a = -1/2) at 1024ths of a pixel around (o + 1/2) size / out - 1/2;
+    what lies outside does not count."""
+    a = -0.5
+    weights = np.zeros((out, size))
+    for o in range(out):
+        at = (np.float32(o) + np.float32(0.5)) * (np.float32(size) / np.float32(out)) - np.float32(0.5)
+        before = int(np.floor(at))
+        offset = np.rint((at - np.float32(before)) * np.float32(1024)) / 1024
+        for place in range(max(before - 1, 0), min(before + 3, size)):
+            t = abs(place - before - offset)
+            weights[o, place] = ((a + 2) * t - (a + 3)) * t * t + 1 if t < 1 else a * (((t - 5) * t + 8) * t - 4) if t < 2 else 0
+        weights[o] /= weights[o].sum()
+    return weights
+
+
+def byol_crop(cases, name):
+    """The crop of BYOL's released code (deepmind-research/byol/utils/dataset.py), in float64."""
+    height, width = cases.arrays[name].shape[:2]
+    for (x, y, w, h), size in [((3, 5, 17, 11), (18, 18)), ((0, 0, width, height), (7, 9)), ((0, 0, width, height), (40, 61)), ((width - 8, height - 6, 8, 6), (6, 8)),
+                               ((7, 2, 1, 1), (3, 6)), ((4, 0, 3, height), (5, 16))]:
+        levels = cases.arrays[name][y:y + h, x:x + w].astype(np.float64)
+        resized = np.einsum("oy,yxc,px->opc", sampled_weights(h, size[0]), levels, sampled_weights(w, size[1]))
+        cases.add("byol_crop", name, (resized / 255).clip(0, 1).astype(np.float32).transpose(2, 0, 1), box=(x, y, w, h), size=size)
+
+
 def view(pil, drawn, mean, std):
     """One view by torchvision's functions of PIL images, from drawn parameters."""
     x, y, w, h = drawn["box"]
@@ -226,11 +302,14 @@ def shipped():
         cases.add("hue", "colors", np.asarray(F.adjust_hue(pil, value)), value=value)
     cases.add("saturation", "colors", np.asarray(F.adjust_saturation(pil, 1.5)), value=1.5)
     views(cases, "picture", 6, (12, 12), random.Random(4))
+    resize_and_crop(cases)
     cases.save(os.path.join(HERE, "augment_8bit.safetensors"))
 
     cases = Cases()
     cases.image("picture", picture(33, 41, 7))
     affine_8bit(cases, "picture")
+    magnitudes(cases, (2, 10, 31), ((32, 32), (375, 500), (224, 331)))
+    policies(cases)
     cases.save(os.path.join(HERE, "augment_policies.safetensors"))
 
     cases = Cases()
@@ -238,6 +317,7 @@ def shipped():
     cases.image("picture", (picture(17, 23, 6) + rng.uniform(0, 1, (17, 23, 3))).astype(np.float32).clip(0, 255) / np.float32(255))
     torchvision_float(cases, "picture")
     byol_float(cases, "picture")
+    byol_crop(cases, cases.image("bytes", picture(25, 35, 10)))
     cases.save(os.path.join(HERE, "augment_float.safetensors"))
 
 
@@ -311,6 +391,33 @@ def pipelines(cases, pil, rng):
         add(f"SwAV with Pillow's boxes, {size}", *whole, blur=pillow_blur)
 
 
+def sweep(cases, rng):
+    """Every bin and sign of the policies' operations, and affine transforms at random, on pictures of odd sizes."""
+    sizes = [(24, 37), (61, 40), (33, 33), (50, 12), (1, 331), (8, 8)]
+    cases.image("picture", picture(24, 37, 20))
+    magnitudes(cases, range(2, 66), sizes)
+    magnitudes(cases, (31,), [(1, width) for width in range(1, 700)])
+    names = [cases.image(f"picture_{index}", picture(*size, 21 + index)) for index, size in enumerate(sizes)]
+    for of in ("rand", "wide"):
+        for operation, (values, signed) in space(of, 31, 1, 1).items():
+            moves = operation.startswith(("Shear", "Translate", "Rotate"))
+            for name in names:
+                for bin in range(31 if values.ndim else 0):
+                    for sign in (1, -1) if signed else (1,):
+                        for sampling in SAMPLINGS if moves else ("nearest",):
+                            policy(cases, name, of, operation, 31, bin, sign, sampling)
+    for _ in range(20000):
+        name = rng.choice(names)
+        height, width = cases.arrays[name].shape[:2]
+        angle = rng.choice([0, 90, -90, 180, rng.uniform(-180, 180), rng.uniform(-10, 10)])
+        translate = (rng.randint(-width, width), rng.randint(-height, height)) if rng.random() < 0.5 else (0, 0)
+        scale = rng.choice([1, 2, rng.uniform(0.3, 2.5)])
+        shear, shear_y = rng.choice([0, rng.uniform(-60, 60)]), rng.choice([0, 0, rng.uniform(-60, 60)])
+        sampling = rng.choice(list(SAMPLINGS))
+        result = F.affine(Image.fromarray(cases.arrays[name]), angle, list(translate), scale, [shear, shear_y], SAMPLINGS[sampling], fill=[0, 0, 0])
+        cases.add("affine", name, np.asarray(result), angle=angle, translate=translate, scale=scale, shear=shear, shear_y=shear_y, sampling=sampling, fill=0)
+
+
 def reference(folder, photos):
     if not PIL.__version__.startswith("13."):
         raise SystemExit(f"the reference is Pillow 13, not {PIL.__version__}")
@@ -334,6 +441,9 @@ def reference(folder, photos):
             views(cases, "photo", 2, (224, 224), rng)
         pipelines(cases, pil, rng)
         cases.save(os.path.join(folder, file + ".safetensors"))
+    cases = Cases()
+    sweep(cases, rng)
+    cases.save(os.path.join(folder, "policies.safetensors"))
     cases = Cases()
     every = np.arange(1 << 24, dtype=np.uint32).reshape(4096, 4096)
     colors = cases.image("every_color", np.stack([every >> 16, every >> 8 & 255, every & 255], -1).astype(np.uint8))

@@ -31,7 +31,7 @@ class MultiCrop:
     """Several views of an image, each by a pipeline of its own; the image is decoded once.
 
     `preset` is one of `preset_names()`; options are those of the library: global_size, global_count, global_scale, local_size, local_count, local_scale,
-    mean, std, jitter, blur, interpolation, exact.
+    mean, std, jitter, blur, interpolation, crop_family, exact.
     """
 
     def __init__(self, preset: str = "swav", **options: Any):
