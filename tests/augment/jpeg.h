@@ -11,9 +11,9 @@
 namespace unlabel::augment {
 
 /// Encodes a JPEG with libjpeg from interleaved bytes. `sampling`: how many samples the first component has for one of
-/// the others; libjpeg's default is 2 x 2 for YCbCr. `quality`: 1 to 100.
+/// the others; libjpeg's default is 2 x 2 for YCbCr.
 inline std::vector<std::uint8_t> encode_jpeg(const cv::Mat& image, J_COLOR_SPACE in, J_COLOR_SPACE stored,
-                                             bool progressive = false, cv::Size sampling = {}, int quality = 100) {
+                                             bool progressive = false, cv::Size sampling = {}) {
   jpeg_compress_struct info;
   jpeg_error_mgr errors;
   info.err = jpeg_std_error(&errors);
@@ -27,7 +27,7 @@ inline std::vector<std::uint8_t> encode_jpeg(const cv::Mat& image, J_COLOR_SPACE
   info.in_color_space = in;
   jpeg_set_defaults(&info);
   jpeg_set_colorspace(&info, stored);
-  jpeg_set_quality(&info, quality, TRUE);
+  jpeg_set_quality(&info, 100, TRUE);
   if (sampling.area() > 0) {
     for (int i = 0; i < info.num_components; ++i) info.comp_info[i].h_samp_factor = info.comp_info[i].v_samp_factor = 1;
     info.comp_info[0].h_samp_factor = sampling.width;
@@ -44,22 +44,6 @@ inline std::vector<std::uint8_t> encode_jpeg(const cv::Mat& image, J_COLOR_SPACE
   jpeg_destroy_compress(&info);
   std::free(out);
   return bytes;
-}
-
-/// How many samples a JPEG's first component has for one of the second; of grey 1 x 1.
-inline cv::Size sampling_of(const std::vector<std::uint8_t>& bytes) {
-  jpeg_decompress_struct info;
-  jpeg_error_mgr errors;
-  info.err = jpeg_std_error(&errors);
-  jpeg_create_decompress(&info);
-  jpeg_mem_src(&info, bytes.data(), bytes.size());
-  jpeg_read_header(&info, TRUE);
-  cv::Size sampling(1, 1);
-  if (info.num_components > 1)
-    sampling = {info.comp_info[0].h_samp_factor / info.comp_info[1].h_samp_factor,
-                info.comp_info[0].v_samp_factor / info.comp_info[1].v_samp_factor};
-  jpeg_destroy_decompress(&info);
-  return sampling;
 }
 
 /// Puts an EXIF segment with an orientation behind the JPEG's first two bytes.
