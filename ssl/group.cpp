@@ -1,9 +1,11 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/group.h>
+#include <unlabel/augment/exception_text.h>
+#include <unlabel/ssl/ranks.h>
 
 #include <torch/types.h>
 
 #include <exception>
+#include <future>
 
 namespace unlabel::ssl {
 
@@ -25,35 +27,55 @@ std::shared_ptr<const Group> single_process() {
 
 void together(const Group& ranks, const std::function<void()>& action) {
   const Group& group = ranks.host();
-  enum Outcome : char { kFine = 'f', kError = 'e', kUsage = 'u', kMismatch = 'm' };
+  enum Outcome : char { kFine = 'f', kError = 'e', kUsage = 'u', kMismatch = 'm', kIo = 'i' };
   std::string outcome(1, kFine);
   std::exception_ptr mine;
-  const auto failed = [&](Outcome kind, const char* message) {
-    outcome = static_cast<char>(kind) + std::string(message);
+  const auto failed = [&](Outcome kind, const std::exception& error) {
+    outcome = static_cast<char>(kind) + exception_text(error);
     mine = std::current_exception();
   };
   try {
     action();
   } catch (const MismatchError& error) {
-    failed(kMismatch, error.what());
+    failed(kMismatch, error);
   } catch (const UsageError& error) {
-    failed(kUsage, error.what());
+    failed(kUsage, error);
+  } catch (const IoError& error) {
+    failed(kIo, error);
   } catch (const std::exception& error) {
-    failed(kError, error.what());
+    failed(kError, error);
   }
   if (group.world_size() == 1) {
     if (mine) std::rethrow_exception(mine);
     return;
   }
-  auto any = torch::tensor({mine ? 1 : 0}, torch::TensorOptions(torch::kInt32).device(group.device()));
-  group.all_reduce_max(any);
-  if (any.item<int>() == 0) return;
+  if (!any_rank(group, mine != nullptr)) return;
   for (const auto& text : gather_texts(group, outcome)) {
     if (text[0] == kFine) continue;
     if (text[0] == kMismatch) throw MismatchError(text.substr(1));
     if (text[0] == kUsage) throw UsageError(text.substr(1));
+    if (text[0] == kIo) throw IoError(text.substr(1));
     throw Error(text.substr(1));
   }
+}
+
+void long_together(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action) {
+  if (group.world_size() == 1) {
+    action();
+    return;
+  }
+  auto done = std::async(std::launch::async, action);
+  // Ends when no rank is still at it. A rank that has done its part waits in the collective for those that pause.
+  while (any_rank(group, done.wait_for(pause) != std::future_status::ready)) {
+  }
+  together(group, [&] { done.get(); });
+}
+
+bool any_rank(const Group& ranks, bool here) {
+  const Group& group = ranks.host();
+  auto any = torch::tensor({here ? 1 : 0}, torch::TensorOptions(torch::kInt32).device(group.device()));
+  group.all_reduce_max(any);
+  return any.item<int>() > 0;
 }
 
 std::vector<std::string> gather_texts(const Group& ranks, const std::string& text) {

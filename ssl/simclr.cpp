@@ -25,6 +25,10 @@ Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, c
   require_positive("simclr.hidden_dim", options_.hidden_dim);
   require_positive("simclr.projection_dim", options_.projection_dim);
   require_positive("simclr.temperature", options_.temperature);
+  if (embeddings_ < 4)
+    throw UsageError(
+        "SimCLR tells an image from the others that the network takes at once, and there is only 1: give a larger ",
+        scene.micro_batch > 0 && scene.micro_batch < scene.global_batch ? "--micro-batch" : "--batch-size");
   backbone_ = register_module("backbone", std::move(encoder));
   projector_ = register_module("projector", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
                                                                        .hidden = options_.hidden_dim,

@@ -73,6 +73,10 @@ Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t g
   if (length > 0)
     queue_ = register_module(
         "queue", std::make_shared<Queue>(options_.crops_for_assign, length, options_.projection_dim, group_));
+  else if (global_batch < 2)
+    throw UsageError(
+        "SwAV spreads the images of a batch over its prototypes, which says nothing of 1 image: give a larger "
+        "--batch-size, or a --swav.queue-length");
 }
 
 /// crops x n x d, each of length 1, in float32 or more.

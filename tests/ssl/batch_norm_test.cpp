@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/cast.h>
+#include <unlabel/ssl/running_statistics.h>
 #include <unlabel/ssl/weights.h>
 
 #include "thread_group.h"
@@ -217,6 +218,44 @@ TEST(BatchNorm, GroupReachesEveryLayerAndClone) {
       }
     }
     EXPECT_EQ(layers, 2);
+  });
+}
+
+TEST(BatchNorm, RunningStatisticsOfSmallerGroupsAreMadeEqualByTheirMean) {
+  // Two steps of two forward passes each, on four ranks in pairs: as an update by the mean of both pairs' statistics.
+  const double momentum = BatchNormOptions{}.momentum;
+  const auto batch = [](int pair, int pass) {
+    return torch::linspace(-1 - pair, 2 + pass, 24, torch::kDouble).view({8, 3}).square() * (1 + 2 * pair);
+  };
+  auto mean = torch::full({3}, 0.25, torch::kDouble), variance = torch::ones({3}, torch::kDouble);
+  for (int pass = 0; pass < 4; ++pass) {
+    at::Tensor batch_mean = torch::zeros({3}, torch::kDouble), batch_variance = torch::zeros({3}, torch::kDouble);
+    for (const int pair : {0, 1}) {
+      batch_mean += batch(pair, pass).mean(0) / 2;
+      batch_variance += batch(pair, pass).var(0, /*unbiased=*/true) / 2;
+    }
+    mean = mean * (1 - momentum) + batch_mean * momentum;
+    variance = variance * (1 - momentum) + batch_variance * momentum;
+  }
+  testing::run_ranks(4, [&](std::shared_ptr<const Group> group) {
+    const int pair = group->rank() / 2;
+    torch::nn::Sequential net(make_layer(3), make_layer(3));
+    auto* first = net[0]->as<BatchNormImpl>();
+    auto* whole = net[1]->as<BatchNormImpl>();
+    first->group = group->subgroup(2);
+    whole->group = group;
+    for (int step = 0; step < 2; ++step) {
+      for (int pass = 2 * step; pass < 2 * step + 2; ++pass)
+        first->forward(batch(pair, pass).narrow(0, group->rank() % 2 * 4, 4).contiguous());
+      EXPECT_EQ(difference(whole->running_mean, torch::full({3}, 0.25)), 0);
+      average_running_statistics(*net, *group);
+    }
+    EXPECT_LT(difference(first->running_mean, mean), 1e-12);
+    EXPECT_LT(difference(first->running_var, variance), 1e-12);
+    EXPECT_EQ(difference(whole->running_mean, torch::full({3}, 0.25)), 0)
+        << "of the whole world they are equal already";
+    const auto all = group->all_gather(first->running_var.unsqueeze(0));
+    EXPECT_EQ(difference(all, all[0].expand_as(all)), 0) << "bit for bit on all ranks";
   });
 }
 

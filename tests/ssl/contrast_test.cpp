@@ -319,6 +319,21 @@ TEST(Contrast, MocosKeysAreNormalisedByTheirOwnGroupsWhateverTheRunSays) {
   });
 }
 
+TEST(Contrast, SimclrRefusesABatchWithoutNegatives) {
+  const auto refused = [](std::int64_t batch, std::int64_t micro_batch, std::shared_ptr<const Group> group) {
+    return refusal([&] {
+      Simclr(std::make_shared<TinyEncoder>(), {},
+             MethodScene{.global_batch = batch, .micro_batch = micro_batch, .group = std::move(group)});
+    });
+  };
+  EXPECT_NE(refused(1, 0, single_process()).find("give a larger --batch-size"), std::string::npos);
+  EXPECT_NE(refused(8, 1, single_process()).find("give a larger --micro-batch"), std::string::npos);
+  EXPECT_EQ(refused(2, 0, single_process()), "(accepted)");
+  testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {
+    EXPECT_EQ(refused(8, 1, group), "(accepted)") << "the other rank's image is a negative";
+  });
+}
+
 TEST(Contrast, RefusesWhatCannotBe) {
   const auto refused = [](auto change) {
     auto options = moco_options();

@@ -1,9 +1,11 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/parameter_groups.h>
 
 #include "../refusal.h"
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
+#include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -95,6 +97,27 @@ TEST(Optimizer, TakesSettingsOfGroups) {
     optimizer.step(2 * golden()["rates"][step].get<double>());
   }
   EXPECT_LT(distance(group, sgd["end"]), 1e-12);
+}
+
+TEST(ParameterGroups, MustHoldEachLearningParameterOnce) {
+  struct Net : torch::nn::Module {
+    Net() {
+      one = register_module("one", torch::nn::Linear(2, 3));
+      two = register_module("two", torch::nn::Linear(3, 2));
+      frozen = register_parameter("frozen", torch::ones({2}), /*requires_grad=*/false);
+    }
+    torch::nn::Linear one{nullptr}, two{nullptr};
+    at::Tensor frozen;
+  } net;
+  const ParameterGroup one{{net.one->weight, net.one->bias}, {"one.weight", "one.bias"}};
+  const ParameterGroup two{{net.two->weight, net.two->bias}, {"two.weight", "two.bias"}};
+  const auto refused = [&](std::vector<ParameterGroup> groups) {
+    return refusal<Error>([&] { check_parameter_groups(net, groups); });
+  };
+  EXPECT_EQ(refused({one, two}), "(accepted)");
+  EXPECT_NE(refused({one}).find("leaves out two.weight and 1 more, which would never learn"), std::string::npos);
+  EXPECT_NE(refused({one, two, one}).find("gives one.weight, which is in another group too"), std::string::npos);
+  EXPECT_NE(refused({one, two, {{net.frozen}, {"frozen"}}}).find("gives frozen"), std::string::npos);
 }
 
 TEST(Optimizer, GoesOnFromItsStateBitForBit) {

@@ -410,6 +410,13 @@ TEST(Swav, RefusesWhatCannotBe) {
   EXPECT_EQ(refused([](auto& o) { o.temperature = 0; }), "swav.temperature is 0: it must be above 0, such as 0.1");
   EXPECT_NE(refused([](auto& o) { o.epsilon = -1; }), "(accepted)");
   EXPECT_NE(refused([](auto& o) { o.queue_length = -1; }), "(accepted)");
+  const auto of_one = [](std::int64_t queue) {
+    SwavOptions options;
+    options.queue_length = queue;
+    return refusal([&] { Swav(std::make_shared<NoEncoder>(4), options, 1, single_process()); });
+  };
+  EXPECT_NE(of_one(0).find("give a larger --batch-size"), std::string::npos);
+  EXPECT_EQ(of_one(32), "(accepted)") << "the queue has others";
   Swav swav(std::make_shared<NoEncoder>(4), {}, 8, single_process());
   EXPECT_THROW(swav.loss({{torch::ones({8, 4})}, {}}, {}), UsageError);
 }
