@@ -1,11 +1,15 @@
 #!/bin/bash
-# scripts/results, with the program and lightly played by a stand-in: what it runs, goes on with, chooses and writes. results.sh WORK_DIR
+# scripts/results, with the program and lightly played by a stand-in: what it runs, goes on with, chooses and writes. The stand-in learns
+# nothing, but takes only the options that the program takes. results.sh WORK_DIR PROGRAM
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
-work=$1
+work=$1 program=$2
 rm -rf "$work"
 mkdir -p "$work"
 cd "$work"
+for command in pretrain knn linear; do
+  "$program" $command --help | sed -nE 's/^ +--([a-z0-9._-]+).*/\1/p' >options_$command
+done
 fail() {
   echo "results: $*" >&2
   exit 1
@@ -23,6 +27,15 @@ cat >unlabel <<'END_OF_PROGRAM'
 set -e
 here=${0%/*}
 arguments="$*"
+if [[ $1 == pretrain || $1 == knn || $1 == linear ]]; then
+  known=" $(tr '\n' ' ' <"$here/options_$1")"
+  for argument in "${@:2}"; do
+    if [[ $argument == --* && $known != *" ${argument#--} "* ]]; then
+      echo "no option $argument of $1" | tee -a "$here/unknown" >&2
+      exit 2
+    fi
+  done
+fi
 [[ "$arguments " =~ --seed\ ([0-9]+) ]] && seed=${BASH_REMATCH[1]}
 [[ "$arguments " =~ --(out|json)\ ([^ ]+) ]] && out=${BASH_REMATCH[2]}
 [[ "$arguments " =~ (--|optimizer\.)lr\ ([0-9.]+) ]] && rate=${BASH_REMATCH[2]}
@@ -205,3 +218,4 @@ echo bf16 >precision
 touch diverging
 expect 1 --epochs 3 --only ^cifar10/swav
 grep -q '^failed: cifar10/swav: every learning rate diverged' log || fail "does not say that no rate is left: $(cat log)"
+[[ ! -e unknown ]] || fail "gives options that the program does not take: $(sort -u unknown)"
