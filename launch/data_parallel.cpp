@@ -1,10 +1,14 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/data_parallel.h>
 #include <unlabel/launch/process_group.h>
+#include <unlabel/ssl/ranks.h>
 
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 #include <torch/types.h>
+
+#include <utility>
+#include <vector>
 
 namespace unlabel::launch {
 
@@ -26,12 +30,44 @@ struct DataParallel::Impl {
   std::shared_ptr<const ssl::Group> group;
   std::unique_ptr<FixedReducer> reducer;
   bool synchronize = true;
+
+  struct Watched {
+    std::string name;
+    at::Tensor parameter;
+    unsigned hook = 0;
+    bool reached = false;  ///< by the last backward pass
+  };
+  std::vector<std::unique_ptr<Watched>> watched;  ///< hooks point to them
+
+  void watch(const std::string& name, const at::Tensor& parameter) {
+    watched.push_back(std::make_unique<Watched>(Watched{name, parameter}));
+    auto* item = watched.back().get();
+    item->hook = parameter.register_hook([item](const at::Tensor&) { item->reached = true; });
+  }
+
+  void require_all_reached() {
+    std::string missing;
+    int count = 0;
+    for (auto& item : watched)
+      if (!std::exchange(item->reached, false) && count++ == 0) missing = item->name;
+    if (count > 0)
+      throw Error("the loss does not reach the parameter ", missing,
+                  count > 1 ? concat(" and ", count - 1, " more") : "",
+                  ", which got no gradient in this step; use it in each step, or freeze it (requires_grad)");
+  }
+
+  ~Impl() {
+    for (auto& item : watched) item->parameter.remove_hook(item->hook);
+  }
 };
 
 DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group,
                            const DataParallelOptions& options)
     : impl_(std::make_unique<Impl>()) {
   impl_->group = std::move(group);
+  if (!options.find_unused_parameters)
+    for (const auto& item : module.named_parameters())
+      if (item.value().requires_grad()) impl_->watch(item.key(), item.value());
   const auto process_group = process_group_of(*impl_->group);
   if (!process_group) return;
 
@@ -61,7 +97,7 @@ DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl:
         options.find_unused_parameters, /*gradient_as_bucket_view=*/false, std::move(names), first_cap,
         /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<std::int64_t>{});
   } catch (const c10::DistError& error) {
-    throw Error(
+    throw ssl::LostRankError(
         "the first exchange failed, most likely because another rank stopped; look at that rank's own message first (",
         error.what_without_backtrace(), ")");
   } catch (const c10::Error& error) {
@@ -80,19 +116,21 @@ void DataParallel::before_forward(bool synchronize) {
 void DataParallel::backward(const at::Tensor& loss) {
   if (!impl_->reducer) {
     loss.backward();
+    impl_->require_all_reached();
     return;
   }
   try {
     // Not preparing for backward leaves the Reducer's hooks idle, so that gradients only add up.
     if (impl_->synchronize) impl_->reducer->prepare_for_backward({loss});
     loss.backward();
+    impl_->require_all_reached();
   } catch (const c10::Error&) {
     throw;
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
     const std::string text = error.what();
-    throw Error(
+    throw ssl::LostRankError(
         "averaging gradients failed, most likely because another rank stopped; look at that rank's own message first (",
         text.substr(0, text.find('\n')), ")");
   }

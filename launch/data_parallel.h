@@ -10,7 +10,7 @@ namespace unlabel::launch {
 
 struct DataParallelOptions {
   double bucket_megabytes = 25;  ///< gradients are averaged in buckets of about this size (DistributedDataParallel: 25)
-  bool find_unused_parameters = false;  ///< for a loss that does not reach every parameter
+  bool find_unused_parameters = false;  ///< the loss need not reach every parameter
 };
 
 /// Data-parallel training of one module: what Python's DistributedDataParallel does, for LibTorch's C++ API, on the same engine
@@ -43,7 +43,7 @@ class DataParallel {
   /// but the last.
   void before_forward(bool synchronize = true);
 
-  /// Differentiates `loss`, a scalar. After a synchronised pass, `grad` is the average over ranks of everything accumulated since the
+  /// Differentiates `loss`, a scalar. Throws Error, naming it, when a parameter got no gradient (unless find_unused_parameters). After a synchronised pass, `grad` is the average over ranks of everything accumulated since the
   /// gradients were last cleared.
   void backward(const at::Tensor& loss);
 

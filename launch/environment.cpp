@@ -17,12 +17,57 @@ int parse_integer(const std::string& name, const std::string& text, int low, int
   return value;
 }
 
+constexpr int kMost = 1 << 24;
+
+/// Slurm's "2(x3),1": tasks of each node of a step. The number when all nodes have as many; else nullopt.
+std::optional<std::string> tasks_of_each_node(const std::optional<std::string>& text) {
+  if (!text || text->find(',') != std::string::npos) return std::nullopt;
+  return text->substr(0, text->find('('));
+}
+
+/// LOCAL_RANK and LOCAL_WORLD_SIZE, or what the launcher calls them. Those of a launcher count where it started this very rank: in a job's
+/// script its variables stand too, and ranks that are started there by hand inherit the same ones.
+void read_place_on_machine(const GetVariable& variable, Environment& environment) {
+  struct Launcher {
+    const char *rank, *local_rank, *local_world_size;
+  };
+  static constexpr Launcher kLaunchers[] = {
+      {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+      {"MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"},
+      {"PMI_RANK", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
+      {"PMI_RANK", "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"},
+      {"SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"}};
+  auto local_rank = variable("LOCAL_RANK"), local_world = variable("LOCAL_WORLD_SIZE");
+  std::string rank_name = "LOCAL_RANK", world_name = "LOCAL_WORLD_SIZE";
+  if (!local_rank)
+    for (const auto& launcher : kLaunchers) {
+      if (variable(launcher.rank) != std::to_string(environment.rank) || !variable(launcher.local_rank)) continue;
+      local_rank = variable(rank_name = launcher.local_rank);
+      if (!local_world) local_world = tasks_of_each_node(variable(world_name = launcher.local_world_size));
+      break;
+    }
+  if (environment.world_size == 1) {
+    if (!local_rank) local_rank = "0";
+    if (!local_world) local_world = "1";
+  }
+  if (local_rank) environment.local_rank = parse_integer(rank_name, *local_rank, 0, kMost);
+  if (local_world) environment.local_world_size = parse_integer(world_name, *local_world, 1, kMost);
+  if (environment.local_rank && environment.local_world_size &&
+      *environment.local_rank >= *environment.local_world_size)
+    throw UsageError(rank_name, " is ", *environment.local_rank, " but ", world_name, " is ",
+                     *environment.local_world_size, "; ranks of a machine count from 0");
+}
+
 }  // namespace
 
 Environment read_environment(const GetVariable& variable) {
   Environment environment;
   const auto world_size = variable("WORLD_SIZE"), rank = variable("RANK");
-  if (!world_size && !rank) return environment;
+  if (!world_size && !rank) {
+    environment.local_rank = 0;
+    environment.local_world_size = 1;
+    return environment;
+  }
 
   std::string missing;
   const auto require = [&](const char* name) {
@@ -30,7 +75,6 @@ Environment read_environment(const GetVariable& variable) {
     if (!value || value->empty()) missing += (missing.empty() ? "" : ", ") + std::string(name);
     return value.value_or("");
   };
-  constexpr int kMost = 1 << 24;
   const std::string rank_text = require("RANK"), world_text = require("WORLD_SIZE");
   const bool alone = world_text == "1";
   const std::string address = alone ? "" : require("MASTER_ADDR"), port = alone ? "" : require("MASTER_PORT");
@@ -43,10 +87,7 @@ Environment read_environment(const GetVariable& variable) {
   if (environment.rank >= environment.world_size)
     throw UsageError("RANK is ", environment.rank, " but WORLD_SIZE is ", environment.world_size,
                      "; ranks count from 0");
-  const auto local_rank = variable("LOCAL_RANK");
-  environment.local_rank = local_rank ? parse_integer("LOCAL_RANK", *local_rank, 0, kMost) : environment.rank;
-  if (const auto local_world = variable("LOCAL_WORLD_SIZE"))
-    environment.local_world_size = parse_integer("LOCAL_WORLD_SIZE", *local_world, 1, kMost);
+  read_place_on_machine(variable, environment);
   environment.source = "environment";
   if (!alone) {
     environment.master_address = address;
@@ -72,7 +113,7 @@ Environment read_environment() { return read_environment(environment_variable); 
 namespace {
 
 int share_of(int processors, const Environment& environment) {
-  return std::max(1, processors / environment.local_world_size);
+  return std::max(1, processors / environment.local_world_size.value_or(environment.world_size));
 }
 
 }  // namespace

@@ -12,9 +12,9 @@ namespace unlabel::launch {
 struct Environment {
   int rank = 0;  ///< in [0, world_size)
   int world_size = 1;
-  int local_rank = 0;          ///< on this machine; picks the GPU
-  int local_world_size = 1;    ///< ranks on this machine, as far as the launcher tells
-  std::string master_address;  ///< where rank 0's store listens
+  std::optional<int> local_rank;        ///< on this machine, picks the GPU; nullopt: the launcher does not tell
+  std::optional<int> local_world_size;  ///< ranks on this machine; nullopt: the launcher does not tell
+  std::string master_address;           ///< where rank 0's store listens
   int master_port = 0;
   bool agent_store =
       false;        ///< the launcher (torchrun) serves the store at that address, so that every rank is a client
@@ -30,11 +30,15 @@ std::optional<std::string> environment_variable(const std::string& name);
 
 /// The place that a launcher's variables give: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them (with
 /// TORCHELASTIC_USE_AGENT_STORE) or as anyone may set them by hand. None of them set: a single process.
+/// Without LOCAL_RANK and LOCAL_WORLD_SIZE the place on the machine is what Slurm (SLURM_LOCALID, SLURM_STEP_TASKS_PER_NODE), Open MPI,
+/// MPICH and Intel MPI, MVAPICH or PALS say, where RANK is their number of this process, and else unknown: global numbers say nothing of it.
 /// Throws UsageError, naming what is missing or wrong, when they are set in part or contradict each other.
 Environment read_environment(const GetVariable& variable);
 
 /// From the process's own environment.
 Environment read_environment();
+
+// While nobody knows how many ranks are on this machine, a share is as if all were.
 
 /// Loader threads for a rank, 1 to 16: its share of the hardware threads that may be used here, or of the cores where the processors
 /// compute too, for two threads of one core that both compute are hardly faster than one.

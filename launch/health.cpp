@@ -1,3 +1,6 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/health.h>
 #include <unlabel/ssl/spread.h>
 
@@ -9,7 +12,19 @@ namespace unlabel::launch {
 
 namespace {
 /// What stands in the word before the diagnostics.
-enum : std::int64_t { kLoss, kStop, kSave, kReplaced, kFirstDiagnostic };
+enum : std::int64_t { kLoss, kStop, kSave, kReplaced, kNames, kNamesSquared, kFirstDiagnostic };
+/// A word has room for so many, so that it has one length on all ranks whatever they have in it.
+constexpr std::int64_t kMostDiagnostics = 58;
+
+/// A hash of the diagnostics' names, whose square summed over hundreds of ranks is still exact in float64.
+double hash_of(const std::vector<std::string>& names) {
+  data::Fingerprint hash;
+  for (const auto& name : names) {
+    hash.add(name.size());
+    hash.add(name);
+  }
+  return static_cast<double>((hash.value() ^ hash.value() >> 22 ^ hash.value() >> 44) & 0x3fffff);
+}
 }  // namespace
 
 StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine) : gram_(mine.gram) {
@@ -17,13 +32,17 @@ StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine) : gram
   const double world = group.world_size();
   const auto options = mine.loss.options();
   const auto number = [&](double value) { return torch::full({}, value, options); };
-  std::vector<at::Tensor> words{mine.loss / world, number(mine.stop), number(mine.save),
-                                number(static_cast<double>(mine.replaced))};
-  for (const auto& [name, value] : mine.diagnostics) {
-    names_.push_back(name);
-    words.push_back(value.to(torch::kFloat64) / world);
-  }
-  word_ = torch::stack(words);
+  for (const auto& [name, value] : mine.diagnostics) names_.push_back(name);
+  const auto room = kMostDiagnostics - static_cast<std::int64_t>(names_.size());
+  if (room < 0)
+    throw Error("a step has ", names_.size(), " diagnostics, and at most ", kMostDiagnostics, " can be logged");
+  hash_ = hash_of(names_);
+  world_ = world;
+  std::vector<at::Tensor> words{mine.loss / world, number(mine.stop),
+                                number(mine.save), number(static_cast<double>(mine.replaced)),
+                                number(hash_),     number(hash_ * hash_)};
+  for (const auto& [name, value] : mine.diagnostics) words.push_back(value.to(torch::kFloat64) / world);
+  word_ = at::cat({torch::stack(words), torch::zeros({room}, options)});
   group.all_reduce_sum(word_);
 }
 
@@ -51,6 +70,10 @@ void StepExchange::settle(const at::Tensor& finite) {
 StepHealth StepExchange::read() const {
   if (ready_) ready_->synchronize();
   const auto value = [&](std::int64_t i) { return word_[i].item<double>(); };
+  // Numbers are all alike only where their mean is each one, and the mean of their squares each one's square.
+  if (value(kNames) != world_ * hash_ || value(kNamesSquared) != world_ * hash_ * hash_)
+    throw Error("ranks have different diagnostics in one step, and this one has ", joined(names_, ", "),
+                ": Loss::diagnostics must hold the same names on every rank in every step, in one order");
   StepHealth health;
   health.loss = value(kLoss);
   health.stop = value(kStop) > 0;
@@ -58,7 +81,7 @@ StepHealth StepExchange::read() const {
   health.replaced = static_cast<std::int64_t>(value(kReplaced));
   std::int64_t place = kFirstDiagnostic;
   for (const auto& name : names_) health.diagnostics.emplace_back(name, value(place++));
-  health.finite = value(place) > 0;
+  health.finite = value(kFirstDiagnostic + kMostDiagnostics) > 0;
   if (gram_.defined()) health.diagnostics.emplace_back("effective_rank", ssl::effective_rank(gram_));
   return health;
 }

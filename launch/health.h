@@ -46,10 +46,12 @@ class StepExchange {
   void settle(const at::Tensor& finite);
 
   /// Waits for what settle has begun: with work for the device queued behind it, this costs no time. Eigenvalues are taken here, by the host.
+  /// Throws Error, on all ranks, when their diagnostics have different names.
   StepHealth read() const;
 
  private:
   std::vector<std::string> names_;
+  double hash_ = 0, world_ = 1;
   at::Tensor word_, gram_;  ///< on the device; after settle on the host
   std::optional<c10::Event> ready_;
 };

@@ -23,6 +23,7 @@ void quiet_libraries() {
 std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", LibTorch ", TORCH_VERSION); }
 
 void use_share_of_cores(const Environment& environment) {
+  if (!environment.local_world_size) return;
   const int library = at::get_num_threads();
   const int threads = arithmetic_threads(environment, data::usable_processors(), library, environment_variable);
   if (threads != library) at::set_num_threads(threads);
@@ -31,12 +32,6 @@ void use_share_of_cores(const Environment& environment) {
 std::string version_text() {
   return concat("unlabel ", UNLABEL_VERSION, " (LibTorch ", TORCH_VERSION, "; backends: ", built_backends(),
                 "; GPUs: ", torch::cuda::is_available() ? torch::cuda::device_count() : 0, ")");
-}
-
-std::string one_line(const std::exception& error) {
-  const auto* from_torch = dynamic_cast<const c10::Error*>(&error);
-  const std::string text = from_torch ? from_torch->what_without_backtrace() : error.what();
-  return text.substr(0, text.find('\n'));
 }
 
 }  // namespace unlabel::launch

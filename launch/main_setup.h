@@ -2,7 +2,6 @@
 
 #include <unlabel/launch/environment.h>
 
-#include <exception>
 #include <string>
 
 namespace unlabel::launch {
@@ -14,13 +13,11 @@ void quiet_libraries();
 /// "unlabel 0.1.0, LibTorch 2.11.0": what decides the figures that a program computes.
 std::string program_version();
 
-/// Sets how many threads LibTorch computes on, for the whole process: arithmetic_threads. For programs, not for libraries.
+/// Sets how many threads LibTorch computes on, for the whole process: arithmetic_threads. For programs, not for libraries. Does nothing
+/// while nobody knows how many ranks are on this machine.
 void use_share_of_cores(const Environment& environment);
 
 /// "unlabel 0.1.0 (LibTorch 2.11.0; backends: gloo, nccl; GPUs: 0)".
 std::string version_text();
-
-/// An exception's message, without LibTorch's backtrace and cut to its first line.
-std::string one_line(const std::exception& error);
 
 }  // namespace unlabel::launch

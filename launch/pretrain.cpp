@@ -6,10 +6,12 @@
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/report.h>
 #include <unlabel/launch/agreement.h>
+#include <unlabel/launch/arithmetic.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/checkpoint_writer.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/data_parallel.h>
+#include <unlabel/launch/main_setup.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/launch/process_group.h>
@@ -26,6 +28,9 @@
 #include <unlabel/ssl/batch_norm.h>
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/dropout.h>
+#include <unlabel/ssl/parameter_groups.h>
+#include <unlabel/ssl/ranks.h>
+#include <unlabel/ssl/running_statistics.h>
 #include <unlabel/ssl/spread.h>
 #include <unlabel/ssl/weights.h>
 
@@ -35,6 +40,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -54,6 +60,11 @@ constexpr int kFolderAttempts = 10;  ///< a second apart
 
 /// Thrown by a pass over the data that a signal ended, on all ranks alike.
 struct StopRequested {};
+
+/// Thrown on all ranks alike when training cannot go on although its weights are sound: what was learned is to be saved first.
+struct AgreedEnd {
+  std::exception_ptr cause;  ///< null: the journal's failure()
+};
 
 /// Rows [first, first + size) of a batch, in the type and layout of training: made from float32 where the batch is.
 ssl::Views micro_batch(const data::DeviceBatch& batch, std::int64_t first, std::int64_t size, at::ScalarType type,
@@ -105,20 +116,32 @@ int norm_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
   return ranks;
 }
 
-/// A mistake in use was told before the run began: what fails now (too many open files) may work when it is started again.
-std::optional<data::HostBatch> next_batch(data::Loader& loader) {
+/// The next batch, when there is one on every rank; else AgreedEnd.
+std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group& group) {
+  std::optional<data::HostBatch> batch;
   try {
-    return loader.next();
-  } catch (const UsageError& error) {
-    throw Error(error.what());
+    ssl::together(group, [&] {
+      try {
+        batch = loader.next();
+      } catch (const UsageError& error) {
+        // A mistake in use was told before the run began: what fails now (too many open files) may work when it is started again.
+        throw Error(error.what());
+      }
+    });
+  } catch (const ssl::LostRankError&) {
+    throw;
+  } catch (const Error&) {
+    throw AgreedEnd{std::current_exception()};
   }
+  return batch;
 }
 
 data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment, at::Device device) {
   data::LoaderOptions loading;
   loading.seed = options.seed;
   loading.threads = options.threads >= 0 ? options.threads
-                                         : default_threads(environment, data::usable_processors(), /*processors_compute=*/device.is_cpu());
+                                         : default_threads(environment, data::usable_processors(),
+                                                           /*processors_compute=*/device.is_cpu());
   loading.decode = options.decode;
   loading.allocate = data::pinned_memory(device);
   return loading;
@@ -134,6 +157,7 @@ class Run {
   PretrainResult go();
 
  private:
+  std::shared_ptr<const ssl::Group> join();
   std::optional<std::int64_t> agree() const;
   std::shared_ptr<ssl::Method> make_method();
   std::unique_ptr<RunFolder> open_folder();
@@ -150,14 +174,17 @@ class Run {
   void measure_knn(std::int64_t epoch, nlohmann::json& line);
   bool saving_minutes_are_over() const;
   bool stops() const { return journal_.stop() || stopped_between_epochs_; }
-  bool any_rank(bool here) const;
   void save();
+  void save_before_the_end();
+  void wait_for_writer();
   void judge_range(bool at_end);
   double logged_loss() const;
 
   const ResolvedOptions& resolved_;
-  const Environment& environment_;
+  Environment environment_;
   PretrainOptions options_ = resolved_.options;  ///< once ranks have met, with the precision that they agree on
+  /// Ranks that wait for one of them hear in between that it goes on: they give up after --timeout.
+  const std::chrono::milliseconds pause_ = std::chrono::milliseconds(std::chrono::seconds(options_.timeout)) / 4;
 
   const at::Device device_ = choose_device(options_.device, environment_);
   const std::shared_ptr<const data::Dataset> dataset_ = resolved_.dataset;
@@ -169,11 +196,10 @@ class Run {
   const std::int64_t last_ = std::min(total_, options_.max_steps.value_or(total_));
   const ssl::Schedule schedule_{options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_};
   const augment::MultiCrop views_ = make_views(options_);
-  data::Loader loader_{dataset_, views_, loader_options(options_, environment_, device_)};
   bool range_judged_ = false;
 
-  const std::shared_ptr<const ssl::Group> group_ =
-      resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
+  const std::shared_ptr<const ssl::Group> group_ = join();
+  data::Loader loader_{dataset_, views_, loader_options(options_, environment_, device_)};
   const std::unique_ptr<eval::OnlineKnn> online_knn_ = make_online_knn(options_, dataset_, device_, *group_);
   const bool lead_ = group_->rank() == 0;
   const std::string precision_note_ = settle_precision(*group_, device_, options_.precision);
@@ -193,10 +219,18 @@ class Run {
   StepGuard guard_{*method_, optimizer_, /*deferred=*/!device_.is_cpu()};
 
   // The folder, the log and the writer are rank 0's alone.
-  TrainingState state_{*method_, optimizer_, scaler_, options_, *dataset_, fingerprint_, group_->world_size()};
+  TrainingState state_{*method_,
+                       optimizer_,
+                       scaler_,
+                       options_,
+                       *dataset_,
+                       fingerprint_,
+                       group_->world_size(),
+                       gather_arithmetic(*group_)};
   const std::unique_ptr<RunFolder> folder_ = open_folder();
   const TrainingState::Resumed resumed_ = resume();
   std::int64_t iteration_ = resumed_.iteration;  ///< updates made
+  std::int64_t saved_ = resumed_.iteration;      ///< those that a checkpoint is known to have
   const std::unique_ptr<RunLog> log_ = open_log();
   const std::unique_ptr<CheckpointWriter> writer_ = make_writer();
   Progress progress_{lead_, last_, iteration_, steps_per_epoch_};
@@ -206,9 +240,19 @@ class Run {
   data::BatchCopier copier_{device_};
   StopSignal stop_signal_;
   bool stopped_between_epochs_ = false;  ///< by a signal, in a pass over the data before an epoch
+  bool ending_ = false;                  ///< by an AgreedEnd
   Throughput throughput_{options_.batch_size};
   std::chrono::steady_clock::time_point saved_at_ = std::chrono::steady_clock::now();
 };
+
+std::shared_ptr<const ssl::Group> Run::join() {
+  auto group = resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
+  if (!environment_.local_world_size) {
+    environment_.local_world_size = ranks_on_this_machine(*group);
+    use_share_of_cores(environment_);
+  }
+  return group;
+}
 
 /// Not a MismatchError: a file system between machines may show what it did not when the run is started again.
 [[noreturn]] void refuse_different_checkpoints(const std::string& folder) {
@@ -233,11 +277,11 @@ std::optional<std::int64_t> Run::agree() const {
   if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
   auto settings = config_json(options_);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
-  agree_on(*group_, {same_program(),
-                     {"settings", settings, "start all ranks with the same command, recipe and data"},
-                     {"data",
-                      {{"images", dataset_->size()}, {"fingerprint", fingerprint_}},
-                      "give all machines the same files"}});
+  agree_on(
+      *group_,
+      {same_program(),
+       {"settings", settings, "start all ranks with the same command, recipe and data"},
+       {"data", {{"images", dataset_->size()}, {"fingerprint", fingerprint_}}, "give all machines the same files"}});
   return newest;
 }
 
@@ -265,12 +309,13 @@ std::shared_ptr<ssl::Method> Run::make_method() {
   if (channels_last_) ssl::to_channels_last(*method);
   ssl::set_batch_norm_group(*method, group_->subgroup(norm_ranks_));
   method->train();
+  ssl::check_parameter_groups(*method, method->parameter_groups());
   return method;
 }
 
 std::unique_ptr<RunFolder> Run::open_folder() {
   std::unique_ptr<RunFolder> folder;
-  ssl::together(*group_, [&] {
+  ssl::long_together(*group_, pause_, [&] {
     if (!lead_) return;
     const auto encoder = options_.out + "/encoder.safetensors";
     if (!newest_ && std::filesystem::exists(encoder) && !JsonLines::last(options_.out + "/metrics.jsonl").is_null())
@@ -288,7 +333,7 @@ std::unique_ptr<RunFolder> Run::open_folder() {
 
 TrainingState::Resumed Run::resume() {
   TrainingState::Resumed resumed;
-  ssl::together(*group_, [&] { resumed = state_.resume(checkpoints_, file_list_); });
+  ssl::long_together(*group_, pause_, [&] { resumed = state_.resume(checkpoints_, file_list_); });
   const auto starts = ssl::gather_texts(*group_, std::to_string(resumed.iteration));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
   ssl::together(*group_, [&] {
@@ -299,7 +344,7 @@ TrainingState::Resumed Run::resume() {
 
 std::unique_ptr<RunLog> Run::open_log() {
   std::unique_ptr<RunLog> log;
-  ssl::together(*group_, [&] {
+  ssl::long_together(*group_, pause_, [&] {
     if (!lead_) return;
     const std::string config = folder_->file("config.json");
     if (iteration_ < last_ || !std::filesystem::exists(config))
@@ -364,10 +409,11 @@ void Run::announce() {
   if (iteration_ > 0) {
     progress_.say(
         concat("going on from step ", iteration_, " in ", options_.out, ", in ", options_.precision, " as it began"));
-    if (device_.is_cpu() && resumed_.arithmetic_threads != at::get_num_threads())
-      progress_.warn(concat("the run before computed on ", resumed_.arithmetic_threads,
-                            " thread(s) and this one does on ", at::get_num_threads(),
-                            " (OMP_NUM_THREADS): from here on the last digits differ from an undisturbed run's"));
+    if (const auto changes = arithmetic_changes(resumed_.arithmetic, state_.arithmetic);
+        device_.is_cpu() && !changes.empty())
+      progress_.warn(concat(
+          changes,
+          " (OMP_NUM_THREADS, or another processor): from here on the last digits differ from an undisturbed run's"));
     if (resumed_.world_size != group_->world_size())
       progress_.warn(concat("the run before had ", resumed_.world_size, " rank(s) and this one has ",
                             group_->world_size(), ": from here on the last digits differ from an undisturbed run's",
@@ -375,6 +421,10 @@ void Run::announce() {
                                 ? ", and with --micro-batch so do the samples that are seen at once"
                                 : ""));
   }
+  if (const auto other = arithmetic_differences(state_.arithmetic); device_.is_cpu() && !other.empty())
+    progress_.warn(concat(
+        "ranks compute differently, ", other,
+        ": their weights may come to differ in the last digits; give all the same OMP_NUM_THREADS and processors"));
   progress_.say(concat(options_.method, ", ", options_.encoder.arch, " on ", environment_.world_size, " rank(s), ",
                        device_.str(), ", ", options_.precision, ": ", last_, " steps of ", options_.batch_size,
                        " images, ", steps_per_epoch_, " an epoch"));
@@ -422,6 +472,8 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
     const auto knn = (*online_knn_)(method_->encoder(), *group_);
     line["knn_accuracy"] = knn.accuracy;
     progress_.say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
+  } catch (const ssl::LostRankError&) {
+    throw;
   } catch (const Error& error) {  // on all ranks alike
     progress_.warn(concat("epoch ", epoch + 1, ": no kNN accuracy: ", error.what()));
   }
@@ -447,6 +499,7 @@ MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   exchange.settle(finite);
   const double lr = schedule_(step.iteration);
   guard_.update(finite, [&] {
+    ssl::average_running_statistics(*method_, *group_);
     method_->before_update(step);
     optimizer_.step(lr);
     auto after = step;
@@ -466,10 +519,9 @@ void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, cons
   // No epoch of training has this number, so that the views are others than those that it trains on.
   loader.start(samples, batch_size, ~epoch);
   for (;;) {
-    std::optional<data::HostBatch> batch;
-    ssl::together(*group_, [&] { batch = next_batch(loader); });
+    const auto batch = next_batch(loader, *group_);
     if (!batch) return;
-    if (any_rank(stop_signal_.requested())) throw StopRequested();
+    if (ssl::any_rank(*group_, stop_signal_.requested())) throw StopRequested();
     ssl::set_dropout_key(*method_, {options_.seed, ssl::round_outside_of_steps(epoch, passed++), 0, group_->rank(),
                                     group_->world_size()});
     const auto views_of_all = micro_batch(copier(*batch), 0, static_cast<std::int64_t>(batch->indices.size()),
@@ -497,6 +549,9 @@ void Run::train_epoch(std::int64_t epoch) {
       stopped_between_epochs_ = true;
       save();
       return;
+    } catch (const AgreedEnd&) {
+      guard_.take_back_buffers();
+      throw;
     }
   }
   data::Sampler order = sampler_;
@@ -504,8 +559,7 @@ void Run::train_epoch(std::int64_t epoch) {
   ssl::together(*group_, [&] { loader_.start(order, epoch, iteration_ - begin, end - begin); });
 
   while (iteration_ < end && !stops()) {
-    std::optional<data::HostBatch> batch;
-    ssl::together(*group_, [&] { batch = next_batch(loader_); });
+    auto batch = next_batch(loader_, *group_);
     UNLABEL_INVARIANT(batch);
     const int micro_steps = static_cast<int>(sampler_.local_batch() / micro_batch_);
     auto made = make_step(std::move(*batch), {iteration_, epoch, total_, steps_per_epoch_, 0, micro_steps});
@@ -522,10 +576,12 @@ void Run::train_epoch(std::int64_t epoch) {
     }
     journal_.add(std::move(made));
     if (iteration_ == end) journal_.settle();
+    if (!journal_.failure().empty()) throw AgreedEnd();
     const auto every = options_.checkpoint.every.steps;
     if (iteration_ == last_ || stops() || journal_.save_due() || (every > 0 && iteration_ % every == 0)) {
       journal_.settle();
       save();
+      if (!journal_.failure().empty()) throw AgreedEnd();
     }
     if (lead_)
       if (const auto failure = writer_->failure(); !failure.empty())
@@ -549,45 +605,52 @@ bool Run::saving_minutes_are_over() const {
   return minutes > 0 && since.count() > minutes;
 }
 
-/// Whether it holds on any rank.
-bool Run::any_rank(bool here) const {
-  const auto& host = group_->host();
-  auto any = torch::tensor({here ? 1 : 0}, torch::TensorOptions(torch::kInt32).device(host.device()));
-  host.all_reduce_max(any);
-  return any.item<int>() > 0;
+/// Until nothing is being written.
+void Run::wait_for_writer() {
+  while (ssl::any_rank(*group_, lead_ && !writer_->wait_for(pause_))) {
+  }
 }
 
 // Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
 void Run::save() {
   const auto grown = method_->data_state();
-  const bool needed = stops() || iteration_ == last_;
+  const bool needed = stops() || ending_ || iteration_ == last_;
+  if (needed) wait_for_writer();  // of the checkpoint before
   ssl::together(*group_, [&] {
-    // Statistics of batches may differ between groups of ranks.
     if (!state_.finite())
       throw MismatchError("weights are not finite after step ", iteration_, journal_.kept(),
                           ". Start anew with a lower --optimizer.lr");
     if (!lead_) return;
-    // The other ranks wait meanwhile, and give up after --timeout.
-    if (!needed && !writer_->wait_for(std::chrono::seconds(options_.timeout) / 4)) {
+    if (!needed && !writer_->wait_for(pause_)) {
       progress_.warn("the last checkpoint is still being written (a slow disk?); this one is left out");
       return;
     }
     writer_->start([&](CheckpointFiles& files) { pack(state_.take(iteration_, grown, journal_.state()), files); });
   });
-  // The others give up a wait after --timeout, so they hear in between that it goes on.
-  for (bool written = !needed; !written;) {
-    bool busy = false;
+  if (needed) {
+    wait_for_writer();
     ssl::together(*group_, [&] {
-      if (!lead_) return;
-      busy = !writer_->wait_for(std::chrono::seconds(options_.timeout) / 4);
-      if (busy || iteration_ == last_) return;
+      if (!lead_ || iteration_ == last_) return;
       if (const auto failure = writer_->failure(); !failure.empty()) throw Error(failure);
     });
-    written = !any_rank(busy);
   }
+  if (needed) saved_ = iteration_;  // others may have been left out
   journal_.saved();
   saved_at_ = std::chrono::steady_clock::now();
   throughput_.resume(loader_.seconds_waited());
+}
+
+/// Keeps what was learned when training cannot go on. That this fails is told, and does not hide why the run ends.
+void Run::save_before_the_end() {
+  ending_ = true;
+  try {
+    journal_.settle();
+    if (iteration_ == saved_) return;
+    save();
+    progress_.say(concat("saved at step ", iteration_, ", where training cannot go on"));
+  } catch (const Error& error) {
+    progress_.warn(concat("no checkpoint of step ", iteration_, ": ", error.what()));
+  }
 }
 
 double Run::logged_loss() const {
@@ -598,10 +661,21 @@ double Run::logged_loss() const {
 
 PretrainResult Run::go() {
   if (online_knn_) online_knn_->use_precision(options_.precision == "float64" ? "float32" : options_.precision);
-  if (resumed_.health.is_object()) journal_.load_state(resumed_.health);
+  if (iteration_ > 0) journal_.load_state(resumed_.health);
   announce();
   const bool had_finished = iteration_ >= last_;
-  for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !stops(); ++epoch) train_epoch(epoch);
+  try {
+    for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !stops(); ++epoch) train_epoch(epoch);
+  } catch (const AgreedEnd& end) {
+    save_before_the_end();
+    if (end.cause) std::rethrow_exception(end.cause);
+    throw MismatchError(journal_.failure());
+  }
+  if (iteration_ >= last_ && iteration_ > 0 && journal_.updates() == 0)
+    throw MismatchError("all ", iteration_, " updates were left out, because loss or gradients were not finite (",
+                        options_.out, "/nonfinite.jsonl): nothing was learned. Start anew with a lower --optimizer.lr",
+                        precision_.scales_loss() ? ", more steps, in which the loss scale is found," : "",
+                        " or --precision float32");
 
   PretrainResult result;
   if (iteration_ < last_) {
@@ -616,7 +690,7 @@ PretrainResult Run::go() {
     progress_.warn(concat("the run ends collapsed, or has learned nothing yet, by its ", joined(collapse, ", "),
                           "; what to try is among the warnings in ", options_.out, "/metrics.jsonl"));
   double loss = journal_.loss();
-  ssl::together(*group_, [&] {
+  ssl::long_together(*group_, pause_, [&] {
     if (!lead_) return;
     if (had_finished) loss = logged_loss();
     if (result.exit_code == 0)

@@ -1,14 +1,22 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/backends.h>
 #include <unlabel/launch/process_group.h>
+#include <unlabel/ssl/ranks.h>
 
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/cuda.h>
 #include <torch/types.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <fstream>
+
+C10_DECLARE_int(caffe2_log_level);
 
 namespace unlabel::launch {
 
@@ -45,8 +53,9 @@ void run(const char* what, const Collective& collective) {
     collective();
   } catch (const std::exception& error) {
     const std::string text = error.what();
-    throw Error(what, " failed, most likely because another rank stopped; look at that rank's own message first (",
-                text.substr(0, text.find('\n')), ")");
+    throw ssl::LostRankError(
+        what, " failed, most likely because another rank stopped; look at that rank's own message first (",
+        text.substr(0, text.find('\n')), ")");
   }
 }
 
@@ -95,7 +104,10 @@ class ProcessGroup : public ssl::Group {
       throw UsageError("groups of ", size, " ranks do not divide a world of ", world_size());
     if (size == 1) return ssl::single_process();
     const int index = rank() / size, first = first_ + index * size;
-    auto pointer = make_process_group(*joined_, concat("group/", joined_->groups++, "/", first), rank() % size, size);
+    Pointer pointer;
+    run("making a group of ranks", [&] {
+      pointer = make_process_group(*joined_, concat("group/", joined_->groups++, "/", first), rank() % size, size);
+    });
     return std::make_shared<ProcessGroup>(joined_, std::move(pointer), first);
   }
 
@@ -117,6 +129,22 @@ class ProcessGroup : public ssl::Group {
   std::shared_ptr<const ssl::Group> host_;  ///< beside NCCL, the same ranks over Gloo; null where there is no need
 };
 
+/// What c10d logs when a connection fails has stack frames in it, and the Error that is thrown says the same in a line. While it lives
+/// only fatal lines are logged, unless TORCH_CPP_LOG_LEVEL asks for others.
+class QuietAttempt {
+ public:
+  QuietAttempt() {
+    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatalOnly;
+  }
+  ~QuietAttempt() { FLAGS_caffe2_log_level = before_; }
+  QuietAttempt(const QuietAttempt&) = delete;
+  QuietAttempt& operator=(const QuietAttempt&) = delete;
+
+ private:
+  static constexpr int kFatalOnly = 3;
+  const int before_ = FLAGS_caffe2_log_level;
+};
+
 c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, std::chrono::milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(environment.master_port);
@@ -125,6 +153,7 @@ c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, std::
   options.waitWorkers = false;
   options.timeout = timeout;
   const std::string place = concat(environment.master_address, ":", environment.master_port);
+  const QuietAttempt quiet;
   try {
     return c10::make_intrusive<c10d::TCPStore>(environment.master_address, options);
   } catch (const std::exception& error) {
@@ -163,16 +192,21 @@ c10::Device choose_device(const std::string& wanted, const Environment& environm
     throw UsageError("no device '", wanted, "'; there are auto, cpu, cuda and cuda:N");
   if (gpus == 0) throw UsageError("--device ", wanted, ": this machine shows no usable GPU; use --device cpu");
   // A launcher that shows each rank one GPU (CUDA_VISIBLE_DEVICES) makes it number 0 for all of them.
-  int index = gpus == 1 ? 0 : environment.local_rank;
+  int index = gpus == 1 ? 0 : environment.local_rank.value_or(-1);
   if (wanted.starts_with("cuda:")) {
     const std::string number = wanted.substr(5);
     if (number.empty() || number.size() > 4 || number.find_first_not_of("0123456789") != std::string::npos)
       throw UsageError("no device '", wanted, "'; write cuda:0, cuda:1 ...");
     index = std::stoi(number);
   }
+  if (index < 0)
+    throw UsageError("which of the ", gpus, " GPUs is rank ", environment.rank,
+                     "'s? The launcher does not say: set LOCAL_RANK, the rank's number on its machine from 0, or give "
+                     "--device cuda:N");
   if (index >= gpus)
-    throw UsageError("GPU ", index, " is wanted (LOCAL_RANK ", environment.local_rank, ") but there are ", gpus,
-                     "; start at most ", gpus, " processes on this machine");
+    throw UsageError("GPU ", index, " is wanted (",
+                     environment.local_rank ? concat("LOCAL_RANK ", *environment.local_rank) : "--device",
+                     ") but there are ", gpus, "; start at most ", gpus, " processes on this machine");
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
@@ -224,6 +258,18 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
     host = std::make_shared<ProcessGroup>(on_host, world(on_host, "host"), 0);
   }
   return std::make_shared<ProcessGroup>(joined, world(joined, "world"), 0, std::move(host));
+}
+
+int ranks_on_this_machine(const ssl::Group& group) {
+  // Containers of one machine share its kernel, and its cores.
+  std::string machine;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), machine);
+  if (machine.empty()) {
+    char host[256] = "";
+    ::gethostname(host, sizeof host - 1);
+    machine = host;
+  }
+  return static_cast<int>(std::ranges::count(ssl::gather_texts(group, machine), machine));
 }
 
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group) {

@@ -15,8 +15,8 @@ class ProcessGroup;
 
 namespace unlabel::launch {
 
-/// The device that this rank computes on, from `--device`: "auto" (the GPU of LOCAL_RANK when there is one, else the CPU), "cpu",
-/// "cuda" or "cuda:N". Throws UsageError when there is no such device.
+/// The device that this rank computes on, from `--device`: "auto" (the GPU of Environment::local_rank when there is one, else the CPU),
+/// "cpu", "cuda" or "cuda:N". Throws UsageError when there is no such device, or several and no local rank that says which.
 c10::Device choose_device(const std::string& wanted, const Environment& environment);
 
 /// "nccl" for a GPU, "gloo" for the CPU, by `--backend auto`. Throws UsageError for one that is asked for and that this build lacks, or
@@ -35,6 +35,9 @@ struct ConnectOptions {
 /// Throws UsageError for what `--backend` cannot do and Error when a peer does not come in time or the port is taken.
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
                                           const ConnectOptions& options = {});
+
+/// How many of the group's ranks are on this machine: those that one kernel runs. Every rank must call it.
+int ranks_on_this_machine(const ssl::Group& group);
 
 /// The c10d group behind `group`, for DataParallel; null for a world of one.
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group);

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/exception_text.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
@@ -87,7 +88,7 @@ int program(int count, const char* const* values, std::vector<ssl::OwnMethod> me
   } catch (const UsageError& error) {
     return fail(error.what(), 2);
   } catch (const std::exception& error) {
-    return fail(one_line(error).c_str(), 1);
+    return fail(exception_text(error).c_str(), 1);
   }
 }
 

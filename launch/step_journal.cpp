@@ -28,13 +28,19 @@ StepJournal::StepJournal(Setting setting)
       collapse_(std::move(setting_.signs), judged_from(setting_.total_iterations)) {}
 
 nlohmann::json StepJournal::state() const {
-  return {{"nonfinite", nonfinite_.state()}, {"broken", broken_.state()}, {"collapse", collapse_.state()}};
+  return {{"nonfinite", nonfinite_.state()},
+          {"broken", broken_.state()},
+          {"collapse", collapse_.state()},
+          {"updates", updates_}};
 }
 
 void StepJournal::load_state(const nlohmann::json& state) {
+  updates_ = 1;  // unless it says otherwise: runs of before did not count them, and have made some
+  if (!state.is_object()) return;
   nonfinite_.load_state(state.at("nonfinite"));
   broken_.load_state(state.at("broken"));
   if (state.contains("collapse")) collapse_.load_state(state.at("collapse"));
+  updates_ = state.value("updates", updates_);
 }
 
 std::string StepJournal::kept() const {
@@ -54,6 +60,7 @@ void StepJournal::settle() {
   loss_ = health.loss;
   stop_ = stop_ || health.stop;
   save_due_ = save_due_ || health.save;
+  updates_ += health.finite;
   write_line(made, health);
   // A gradient that overflows under loss scaling is no fault while the scale is being found.
   const auto scale = std::ranges::find(health.diagnostics, "loss_scale", &std::pair<std::string, double>::first);
@@ -116,12 +123,14 @@ void StepJournal::take_replacements(const MadeStep& made) {
       setting_.progress.warn(concat(name, " cannot be read (", reason,
                                     "); another image takes its place. All such are in ", options.out,
                                     "/replaced.jsonl"));
-    if (!broken_.take(object.at("index").get<std::int64_t>()))
-      throw MismatchError("too many broken images: ", broken_.count(), " of ", setting_.images, ", and ",
-                          broken_.most(), " end a run (--health.broken-budget); the last is ", name, " (", reason,
-                          "), all are in ", options.out, "/replaced.jsonl. A larger --health.broken-budget goes on",
-                          kept(), ". Data in which they are mended or removed is another data set: start anew with it",
-                          kept().empty() ? "" : concat(", --init ", options.out, " to begin from what was learned"));
+    if (broken_.take(object.at("index").get<std::int64_t>())) continue;
+    failure_ = [this, name, reason, &options] {
+      return concat("too many broken images: ", broken_.count(), " of ", setting_.images, ", and ", broken_.most(),
+                    " end a run (--health.broken-budget); the last is ", name, " (", reason, "), all are in ",
+                    options.out, "/replaced.jsonl. A larger --health.broken-budget goes on", kept(),
+                    ". Data in which they are mended or removed is another data set: start anew with it",
+                    kept().empty() ? "" : concat(", --init ", options.out, " to begin from what was learned"));
+    };
   }
 }
 

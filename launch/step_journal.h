@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
@@ -50,7 +51,7 @@ class StepJournal {
   /// Settles the step before and keeps this one until it is settled.
   void add(MadeStep made);
 
-  /// Reads the news of the last step. Throws MismatchError when too many steps were not finite, or too many images are broken.
+  /// Reads the news of the last step. Throws MismatchError when too many steps were not finite.
   void settle();
 
   /// Whether embeddings of this iteration are wanted, for the collapse monitor.
@@ -60,6 +61,9 @@ class StepJournal {
   bool stop() const { return stop_; }    ///< some rank was asked to stop
   bool save_due() const { return save_due_; }
   void saved() { save_due_ = false; }
+  /// Why the run must end although its weights are sound: too many images are broken. Empty: it need not.
+  std::string failure() const { return failure_ ? failure_() : ""; }
+  std::int64_t updates() const { return updates_; }  ///< made since the run began: steps that were not left out
   std::int64_t replacements() const { return replacements_; }            ///< broken samples since the start
   std::vector<std::string> collapse() const { return collapse_.bad(); }  ///< the signs of it that are bad now
 
@@ -83,7 +87,8 @@ class StepJournal {
   std::optional<MadeStep> pending_;
   double loss_ = std::numeric_limits<double>::quiet_NaN();
   bool stop_ = false, save_due_ = false, log_failed_ = false;
-  std::int64_t replacements_ = 0;
+  std::int64_t replacements_ = 0, updates_ = 0;
+  std::function<std::string()> failure_;
 };
 
 }  // namespace unlabel::launch

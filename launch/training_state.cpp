@@ -3,7 +3,6 @@
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
-#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
 
@@ -67,7 +66,7 @@ Checkpoint TrainingState::take(std::int64_t iteration, const ssl::NamedTensors& 
       {"options", config_json(options)},
       {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(fingerprint)}}},
       {"health", std::move(health)},
-      {"arithmetic_threads", at::get_num_threads()},
+      {"arithmetic", arithmetic},
       {"world_size", world_size}};
   return checkpoint;
 }
@@ -109,7 +108,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   method.load_data_state(below(checkpoint.tensors, "data."));
   resumed.iteration = checkpoint.iteration;
   resumed.health = checkpoint.training.value("health", nlohmann::json());
-  resumed.arithmetic_threads = checkpoint.training.value("arithmetic_threads", at::get_num_threads());
+  resumed.arithmetic = checkpoint.training.value("arithmetic", nlohmann::json::array());
   resumed.world_size = checkpoint.training.value("world_size", world_size);
   return resumed;
 }

@@ -21,6 +21,7 @@ struct TrainingState {
   const data::Dataset& dataset;
   std::uint64_t fingerprint = 0;  ///< the data set's
   int world_size = 1;
+  nlohmann::json arithmetic{};  ///< of every rank (arithmetic.h)
 
   /// Size of a checkpoint's tensors, with the method's data_state(), which is not made for it.
   std::int64_t bytes() const;
@@ -33,7 +34,7 @@ struct TrainingState {
   struct Resumed {
     std::int64_t iteration = 0;        ///< 0: there was no checkpoint
     nlohmann::json health;             ///< as given to take; null when there was none
-    int arithmetic_threads = 0;        ///< of the run before: sums depend on their number
+    nlohmann::json arithmetic;         ///< of the run before, as far as it is known
     int world_size = 0;                ///< of the run before
     std::vector<std::string> skipped;  ///< why newer checkpoints were passed over
   };

@@ -3,6 +3,7 @@
 // usage: kmeans POINTS FIRST DIM ITERATIONS plane|sphere CENTROIDS
 // POINTS, FIRST and CENTROIDS, which it writes, are rows of DIM float32 without a header. Prints one JSON object. OMP_NUM_THREADS threads.
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/exception_text.h>
 #include <unlabel/launch/main_setup.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/kmeans.h>
@@ -59,7 +60,7 @@ int main(int count, char** values) {
                                  {"split", result.split}};
     std::puts(summary.dump().c_str());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "kmeans: %s\n", launch::one_line(error).c_str());
+    std::fprintf(stderr, "kmeans: %s\n", exception_text(error).c_str());
     return 1;
   }
 }

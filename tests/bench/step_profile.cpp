@@ -2,6 +2,7 @@
 //
 // usage: step_profile STEPS pretrain's arguments, with a fresh --out    makes 10 steps, then STEPS that are timed, and prints a table
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/exception_text.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/main_setup.h>
 
@@ -99,7 +100,7 @@ int main(int count, char** values) {
         "\n%.1f ms a step, %.1f images a second, %.1f %% of it in LibTorch's operations (start-up's included)\n",
         1e3 * whole / static_cast<double>(steps), summary.at("images_per_second").get<double>(), 100 * known / whole);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "step_profile: %s\n", launch::one_line(error).c_str());
+    std::fprintf(stderr, "step_profile: %s\n", exception_text(error).c_str());
     return 1;
   }
 }

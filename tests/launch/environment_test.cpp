@@ -48,6 +48,46 @@ TEST(Environment, ReadsTorchrunAndPlainVariables) {
   EXPECT_EQ(read(variables).attempt, 2);
 }
 
+TEST(Environment, TakesThePlaceOnTheMachineFromTheLauncherAndNeverFromGlobalNumbers) {
+  const std::map<std::string, std::string> ninth{
+      {"RANK", "9"}, {"WORLD_SIZE", "16"}, {"MASTER_ADDR", "node0"}, {"MASTER_PORT", "29500"}};
+  struct Case {
+    std::map<std::string, std::string> variables;
+    std::optional<int> local_rank, local_world_size;
+  };
+  for (const auto& [variables, local_rank, local_world_size] :
+       {Case{{}, std::nullopt, std::nullopt}, Case{{{"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "8"}}, 1, 8},
+        Case{{{"LOCAL_RANK", "1"}}, 1, std::nullopt},
+        Case{{{"SLURM_PROCID", "9"}, {"SLURM_LOCALID", "1"}, {"SLURM_STEP_TASKS_PER_NODE", "8(x2)"}}, 1, 8},
+        Case{{{"SLURM_PROCID", "9"}, {"SLURM_LOCALID", "3"}, {"SLURM_STEP_TASKS_PER_NODE", "6,10"}}, 3, std::nullopt},
+        // Started by hand in a job's script, whose variables are those of the script.
+        Case{{{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}, {"SLURM_STEP_TASKS_PER_NODE", "1"}},
+             std::nullopt,
+             std::nullopt},
+        Case{{{"OMPI_COMM_WORLD_RANK", "9"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "5"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "6"}},
+             5,
+             6},
+        Case{{{"PMI_RANK", "9"}, {"MPI_LOCALRANKID", "2"}, {"MPI_LOCALNRANKS", "4"}}, 2, 4},
+        Case{{{"MV2_COMM_WORLD_RANK", "9"}, {"MV2_COMM_WORLD_LOCAL_RANK", "2"}, {"MV2_COMM_WORLD_LOCAL_SIZE", "4"}},
+             2,
+             4},
+        // torchrun under Slurm: one task a node, eight ranks.
+        Case{{{"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "8"}, {"SLURM_PROCID", "1"}, {"SLURM_LOCALID", "0"}}, 1, 8}}) {
+    auto all = ninth;
+    all.insert(variables.begin(), variables.end());
+    const auto environment = read(all);
+    const auto about = variables.empty() ? "no launcher" : variables.begin()->first;
+    EXPECT_EQ(environment.local_rank, local_rank) << about;
+    EXPECT_EQ(environment.local_world_size, local_world_size) << about;
+  }
+  EXPECT_EQ(read({}).local_rank, 0);
+  EXPECT_EQ(read({}).local_world_size, 1);
+  EXPECT_EQ(read({{"RANK", "0"}, {"WORLD_SIZE", "1"}}).local_world_size, 1);
+  auto wrong = ninth;
+  wrong.insert({{"LOCAL_RANK", "8"}, {"LOCAL_WORLD_SIZE", "8"}});
+  EXPECT_NE(refusal(wrong).find("LOCAL_RANK is 8 but LOCAL_WORLD_SIZE is 8"), std::string::npos) << refusal(wrong);
+}
+
 TEST(Environment, RefusesWhatIsPartialOrContradictory) {
   EXPECT_NE(refusal({{"RANK", "0"}, {"WORLD_SIZE", "2"}}).find("MASTER_ADDR, MASTER_PORT missing"), std::string::npos);
   EXPECT_NE(refusal({{"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "1"}}).find("RANK missing"),
@@ -76,7 +116,8 @@ GetVariable variables(std::map<std::string, std::string> values) {
 
 Environment ranks_here(int local_world_size, const std::string& source = "environment") {
   Environment environment;
-  environment.world_size = environment.local_world_size = local_world_size;
+  environment.world_size = local_world_size;
+  environment.local_world_size = local_world_size;
   environment.source = source;
   return environment;
 }
@@ -87,6 +128,9 @@ TEST(Environment, SharesTheCoresOfAMachineAmongItsRanks) {
   EXPECT_EQ(default_threads(ranks_here(8), machine, false), 8);
   EXPECT_EQ(default_threads(ranks_here(8), machine, true), 4);
   EXPECT_EQ(default_threads(ranks_here(100), machine, true), 1);
+  Environment unknown;
+  unknown.world_size = 8;
+  EXPECT_EQ(default_threads(unknown, machine, false), 8) << "until it is counted, all ranks may be on this machine";
   // The library would take a thread a core, on every rank.
   EXPECT_EQ(arithmetic_threads(ranks_here(1), machine, 32, variables({})), 32);
   EXPECT_EQ(arithmetic_threads(ranks_here(4), machine, 32, variables({})), 8);

@@ -196,6 +196,36 @@ TEST(StepJournal, AnOverflowIsNoFaultWhileTheScaleIsFound) {
   EXPECT_THROW(step(resumed, 2, 0), MismatchError) << "the budget is counted over a resume";
 }
 
+TEST(StepExchange, RanksMustHaveTheSameDiagnostics) {
+  const std::vector<std::string> three{"a", "b", "c"};
+  struct Case {
+    std::vector<std::vector<std::string>> names;  ///< by rank
+    bool fine;
+  };
+  for (const auto& [names, fine] :
+       {Case{{{"a", "b"}, {"a", "b"}, {"a", "b"}}, true}, Case{{{"a", "b"}, {"a"}, {"a", "b"}}, false},
+        Case{{{"a", "b"}, {"a", "b"}, {"b", "a"}}, false}, Case{{{}, {}, three}, false}}) {
+    run_gloo_ranks(3, [&](std::shared_ptr<const ssl::Group> group) {
+      StepNews news;
+      news.loss = torch::full({}, 6, torch::kFloat64);
+      for (const auto& name : names[static_cast<std::size_t>(group->rank())])
+        news.diagnostics.emplace_back(name, torch::full({}, 3.0));
+      StepExchange exchange(*group, news);
+      exchange.settle(torch::tensor(true));
+      if (!fine) {
+        EXPECT_THROW(exchange.read(), Error) << "on every rank";
+        return;
+      }
+      const auto health = exchange.read();
+      EXPECT_DOUBLE_EQ(health.loss, 6);
+      ASSERT_EQ(health.diagnostics.size(), 2u);
+      EXPECT_EQ(health.diagnostics[1].first, "b");
+      EXPECT_DOUBLE_EQ(health.diagnostics[1].second, 3);
+      EXPECT_TRUE(health.finite);
+    });
+  }
+}
+
 TEST(BrokenImages, EndAtTheirShare) {
   BrokenImages broken(1000, 0.003);
   EXPECT_TRUE(broken.take(5));

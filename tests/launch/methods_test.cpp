@@ -12,57 +12,6 @@
 namespace unlabel::launch {
 namespace {
 
-/// Small settings of a method, on two views of 16 pixels and a batch of 16.
-Arguments method_run(const std::string& method, const std::string& data, const std::string& out) {
-  Arguments arguments{"pretrain", method, "--data", data, "--out", out};
-  const std::map<std::string, std::string> shared{{"--epochs", "6"},
-                                                  {"--batch-size", "16"},
-                                                  {"--encoder.arch", "resnet18"},
-                                                  {"--encoder.width", "4"},
-                                                  {"--encoder.stem", "small"},
-                                                  {"--optimizer.kind", "sgd"},
-                                                  {"--optimizer.lr", "0.001"},
-                                                  {"--augment.global-size", "16"},
-                                                  {"--augment.blur", "false"},
-                                                  {"--threads", "1"},
-                                                  {"--seed", "3"}};
-  const std::map<std::string, std::map<std::string, std::string>> own{
-      {"byol", {{"--byol.hidden-dim", "16"}, {"--byol.projection-dim", "8"}, {"--byol.base-momentum", "0.9"}}},
-      {"deepcluster",
-       {{"--deepcluster.clusters", "6"},
-        {"--deepcluster.pca-dim", "8"},
-        {"--deepcluster.top-layer-lr", "0.01"},
-        {"--augment.preset", "deepcluster"},
-        {"--encoder.sobel", "true"}}},
-      {"deepcluster_v2",
-       {{"--deepcluster-v2.hidden-dim", "16"},
-        {"--deepcluster-v2.projection-dim", "8"},
-        {"--deepcluster-v2.prototypes", "[6, 5, 4]"},
-        {"--deepcluster-v2.freeze-prototypes-iterations", "5"},
-        {"--augment.local-count", "2"},
-        {"--augment.local-size", "8"}}},
-      {"moco",
-       {{"--moco.hidden-dim", "16"},
-        {"--moco.projection-dim", "8"},
-        {"--moco.momentum", "0.9"},
-        {"--moco.queue-length", "40"},
-        {"--moco.norm-group", "4"}}},
-      {"simclr", {{"--simclr.hidden-dim", "16"}, {"--simclr.projection-dim", "8"}}},
-      {"swav",
-       {{"--swav.hidden-dim", "16"},
-        {"--swav.projection-dim", "8"},
-        {"--swav.prototypes", "12"},
-        {"--swav.freeze-prototypes-iterations", "5"},
-        {"--swav.queue-length", "32"},
-        {"--swav.queue-start-epoch", "0"},
-        {"--augment.local-count", "2"},
-        {"--augment.local-size", "8"}}}};
-  EXPECT_TRUE(own.contains(method)) << method << " has no small settings here";
-  for (const auto& [name, value] : shared) arguments.insert(arguments.end(), {name, value});
-  for (const auto& [name, value] : own.at(method)) arguments.insert(arguments.end(), {name, value});
-  return arguments;
-}
-
 class CiMethods : public testing::TestWithParam<std::string> {
  protected:
   static void SetUpTestSuite() {

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/data_parallel.h>
+#include <unlabel/ssl/ranks.h>
 
 #include "../refusal.h"
 #include "rank_threads.h"
@@ -9,7 +10,9 @@
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
 
+#include <chrono>
 #include <mutex>
+#include <thread>
 
 namespace unlabel::launch {
 namespace {
@@ -77,9 +80,54 @@ TEST(ProcessGroup, GathersTextsOfAnyLength) {
   });
 }
 
+TEST(ProcessGroup, CountsTheRanksOfThisMachine) {
+  run_gloo_ranks(3, [](std::shared_ptr<const ssl::Group> group) { EXPECT_EQ(ranks_on_this_machine(*group), 3); });
+  EXPECT_EQ(ranks_on_this_machine(*ssl::single_process()), 1);
+}
+
+TEST(ProcessGroup, WaitsForAnActionThatTakesLongerThanRanksWaitForEachOther) {
+  using namespace std::chrono_literals;
+  const int port = free_port();
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < 2; ++rank)
+    ranks.emplace_back([&, rank] {
+      const auto group = connect(local_environment(rank, 2, port), c10::kCPU, {"gloo", 3});
+      bool done = false;
+      ssl::long_together(*group, 200ms, [&] {
+        if (rank == 0) std::this_thread::sleep_for(4500ms);
+        done = true;
+      });
+      EXPECT_TRUE(done);
+      EXPECT_EQ(refusal<MismatchError>([&] {
+                  ssl::long_together(*group, 200ms, [&] {
+                    if (rank == 0) throw MismatchError("the lead failed");
+                  });
+                }),
+                "the lead failed");
+    });
+  for (auto& rank : ranks) rank.join();
+}
+
+TEST(ProcessGroup, ALostRankIsTold) {
+  run_gloo_ranks(2, [](std::shared_ptr<const ssl::Group> group) {
+    if (group->rank() == 1) return;  // and away
+    auto word = torch::ones({1});
+    EXPECT_NE(refusal<ssl::LostRankError>([&] { group->all_reduce_sum(word); }).find("another rank stopped"),
+              std::string::npos);
+  });
+}
+
 TEST(ProcessGroup, NamesTheRankThatDoesNotCome) {
   const auto message = refusal<Error>([] { connect(local_environment(0, 2, free_port()), c10::kCPU, {"gloo", 1}); });
   EXPECT_NE(message.find("rank 1 of 2 did not come within 1 s"), std::string::npos) << message;
+}
+
+TEST(ProcessGroup, SaysInOneLineThatRankZeroIsNotThere) {
+  testing::internal::CaptureStderr();
+  const auto message = refusal<Error>([] { connect(local_environment(1, 2, free_port()), c10::kCPU, {"gloo", 1}); });
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "without LibTorch's log and its frames";
+  EXPECT_NE(message.find("rank 1 cannot reach rank 0 at 127.0.0.1:"), std::string::npos) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos);
 }
 
 TEST(ProcessGroup, SaysThatThePortIsTaken) {
@@ -172,6 +220,38 @@ TEST(DataParallel, RanksAndMicroStepsEqualOneProcess) {
       for (std::size_t i = 0; i < expected.size(); ++i)
         EXPECT_LT((rank[i] - expected[i]).abs().max().item<double>(), 1e-12) << "world " << world << ", tensor " << i;
   }
+}
+
+TEST(DataParallel, NamesAParameterThatTheLossDoesNotReach) {
+  struct Forgetful : torch::nn::Module {
+    Forgetful() {
+      used = register_module("used", torch::nn::Linear(2, 2));
+      forgotten = register_module("forgotten", torch::nn::Linear(2, 2));
+    }
+    torch::nn::Linear used{nullptr}, forgotten{nullptr};
+  };
+  const auto step = [](Forgetful& net, DataParallel& parallel, bool both) {
+    parallel.before_forward();
+    auto y = net.used(torch::ones({3, 2}));
+    if (both) y = net.forgotten(y);
+    parallel.backward(y.sum());
+  };
+  Forgetful net;
+  DataParallel parallel(net, ssl::single_process());
+  step(net, parallel, true);
+  EXPECT_NE(refusal<Error>([&] {
+              step(net, parallel, false);
+            }).find("does not reach the parameter forgotten.weight and 1 more"),
+            std::string::npos)
+      << "also when it did in the step before";
+  step(net, parallel, true);
+  DataParallel allowed(net, ssl::single_process(), {.find_unused_parameters = true});
+  EXPECT_EQ(refusal<Error>([&] { step(net, allowed, false); }), "(accepted)");
+  run_gloo_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
+    Forgetful mine;
+    DataParallel over_ranks(mine, group);
+    EXPECT_NE(refusal<Error>([&] { step(mine, over_ranks, false); }).find("forgotten.weight"), std::string::npos);
+  });
 }
 
 TEST(DataParallel, SumsInTheSameOrderWheneverItBegins) {

@@ -90,6 +90,56 @@ Arguments with(Arguments arguments, const std::map<std::string, std::string>& va
   return arguments;
 }
 
+Arguments method_run(const std::string& method, const std::string& data, const std::string& out) {
+  Arguments arguments{"pretrain", method, "--data", data, "--out", out};
+  const std::map<std::string, std::string> shared{{"--epochs", "6"},
+                                                  {"--batch-size", "16"},
+                                                  {"--encoder.arch", "resnet18"},
+                                                  {"--encoder.width", "4"},
+                                                  {"--encoder.stem", "small"},
+                                                  {"--optimizer.kind", "sgd"},
+                                                  {"--optimizer.lr", "0.001"},
+                                                  {"--augment.global-size", "16"},
+                                                  {"--augment.blur", "false"},
+                                                  {"--threads", "1"},
+                                                  {"--seed", "3"}};
+  const std::map<std::string, std::map<std::string, std::string>> own{
+      {"byol", {{"--byol.hidden-dim", "16"}, {"--byol.projection-dim", "8"}, {"--byol.base-momentum", "0.9"}}},
+      {"deepcluster",
+       {{"--deepcluster.clusters", "6"},
+        {"--deepcluster.pca-dim", "8"},
+        {"--deepcluster.top-layer-lr", "0.01"},
+        {"--augment.preset", "deepcluster"},
+        {"--encoder.sobel", "true"}}},
+      {"deepcluster_v2",
+       {{"--deepcluster-v2.hidden-dim", "16"},
+        {"--deepcluster-v2.projection-dim", "8"},
+        {"--deepcluster-v2.prototypes", "[6, 5, 4]"},
+        {"--deepcluster-v2.freeze-prototypes-iterations", "5"},
+        {"--augment.local-count", "2"},
+        {"--augment.local-size", "8"}}},
+      {"moco",
+       {{"--moco.hidden-dim", "16"},
+        {"--moco.projection-dim", "8"},
+        {"--moco.momentum", "0.9"},
+        {"--moco.queue-length", "40"},
+        {"--moco.norm-group", "4"}}},
+      {"simclr", {{"--simclr.hidden-dim", "16"}, {"--simclr.projection-dim", "8"}}},
+      {"swav",
+       {{"--swav.hidden-dim", "16"},
+        {"--swav.projection-dim", "8"},
+        {"--swav.prototypes", "12"},
+        {"--swav.freeze-prototypes-iterations", "5"},
+        {"--swav.queue-length", "32"},
+        {"--swav.queue-start-epoch", "0"},
+        {"--augment.local-count", "2"},
+        {"--augment.local-size", "8"}}}};
+  EXPECT_TRUE(own.contains(method)) << method << " has no small settings here";
+  for (const auto& [name, value] : shared) arguments.insert(arguments.end(), {name, value});
+  for (const auto& [name, value] : own.at(method)) arguments.insert(arguments.end(), {name, value});
+  return arguments;
+}
+
 bool Outcome::one_line() const { return !err.empty() && err.back() == '\n' && err.find('\n') == err.size() - 1; }
 
 Program::Program(const std::vector<std::string>& command, const Variables& given) {
@@ -180,21 +230,29 @@ std::vector<std::unique_ptr<Program>> start_ranks(int world_size, const std::vec
   return start_ranks(std::vector<Arguments>(world_size, arguments));
 }
 
-std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& arguments) {
+std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& arguments,
+                                                  const std::vector<Variables>& variables) {
   const std::string port = std::to_string(free_port()), size = std::to_string(arguments.size());
   std::vector<std::unique_ptr<Program>> programs;
-  for (std::size_t rank = 0; rank < arguments.size(); ++rank)
-    programs.push_back(std::make_unique<Program>(command_of(arguments[rank]), Variables{{"RANK", std::to_string(rank)},
-                                                                                        {"WORLD_SIZE", size},
-                                                                                        {"LOCAL_WORLD_SIZE", size},
-                                                                                        {"MASTER_ADDR", "127.0.0.1"},
-                                                                                        {"MASTER_PORT", port}}));
+  for (std::size_t rank = 0; rank < arguments.size(); ++rank) {
+    Variables all{{"RANK", std::to_string(rank)},
+                  {"WORLD_SIZE", size},
+                  {"LOCAL_WORLD_SIZE", size},
+                  {"MASTER_ADDR", "127.0.0.1"},
+                  {"MASTER_PORT", port}};
+    if (!variables.empty())
+      for (const auto& [name, value] : variables[rank]) all[name] = value;
+    programs.push_back(std::make_unique<Program>(command_of(arguments[rank]), all));
+  }
   return programs;
 }
 
-std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments) {
+std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments,
+                                   const Variables& variables) {
   std::vector<Outcome> outcomes;
-  for (const auto& program : start_ranks(world_size, arguments)) outcomes.push_back(program->wait());
+  for (const auto& program :
+       start_ranks(std::vector<Arguments>(world_size, arguments), std::vector<Variables>(world_size, variables)))
+    outcomes.push_back(program->wait());
   return outcomes;
 }
 

@@ -20,6 +20,9 @@ Arguments operator+(Arguments a, const Arguments& b);
 /// full after two steps, and prototypes that are frozen for five.
 Arguments small_run(const std::string& data, const std::string& out);
 
+/// Small settings of a method of the library, on two views of 16 pixels and a batch of 16; six epochs.
+Arguments method_run(const std::string& method, const std::string& data, const std::string& out);
+
 /// The arguments with other values of these options.
 Arguments with(Arguments arguments, const std::map<std::string, std::string>& values);
 
@@ -59,10 +62,12 @@ class Program {
 Outcome unlabel(const std::vector<std::string>& arguments, const Variables& variables = {});
 /// The same on `world_size` processes that find each other by RANK and WORLD_SIZE, still running, by rank.
 std::vector<std::unique_ptr<Program>> start_ranks(int world_size, const std::vector<std::string>& arguments);
-/// The same with each rank's own arguments.
-std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& arguments);
+/// The same with each rank's own arguments, and variables beside them.
+std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& arguments,
+                                                  const std::vector<Variables>& variables = {});
 /// Their outcomes by rank, when all have ended.
-std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments);
+std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments,
+                                   const Variables& variables = {});
 
 /// A folder that is removed at the end.
 class TemporaryFolder {

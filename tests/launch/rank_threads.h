@@ -34,7 +34,7 @@ inline int free_port() {
 
 inline Environment local_environment(int rank, int world_size, int port) {
   Environment environment;
-  environment.rank = environment.local_rank = rank;
+  environment.rank = rank;
   environment.world_size = world_size;
   environment.master_address = "127.0.0.1";
   environment.master_port = port;
