@@ -18,8 +18,8 @@ constexpr std::int64_t kFewPrototypes = 500;
 // - Sinkhorn's epsilon is .03 for few prototypes. The scores of a sample are of two unit vectors in 128 dimensions, some .09 around 0, and
 //   the largest of 64 of them is far smaller than that of the paper's 3000: at the paper's .05 assignments are nearly uniform, and the loss
 //   stays at ln K, for hundreds of updates or for good. (The authors advise .03 where it stays there.)
-// - LARC moves a weight by a thousandth of its norm times the rate: made for tens of thousands of updates. A run of fewer than 5000 has SGD,
-//   by the rate of our recipes for CIFAR-10 and Fashion-MNIST, .4 for a batch of 128.
+// - LARC moves a weight by a thousandth of its norm times the rate, which is made for tens of thousands of updates. A run of fewer than
+//   5000 has SGD, by the rate of our recipes for CIFAR-10 and Fashion-MNIST, .4 for a batch of 128.
 // - Small images have no local crops, as in published recipes for CIFAR, and global ones from .4 of the area, as in ours; no run of few
 //   updates has local crops.
 // - The prototypes are frozen for the first epoch, as in the published scripts (313 iterations of 4096, 5005 of 256, on ImageNet).
