@@ -619,7 +619,8 @@ TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
   const std::string step = out("planned-before") + "/checkpoints/step-00000001";
   fs::create_directories(step);
   std::ofstream(step + "/manifest.json") << "{}";
-  std::ofstream(step + "/training.json") << R"({"options": {"swav": {"prototypes": 77}, "epochs": 5}})";
+  std::ofstream(step + "/training.json") << R"({"options": {"swav": {"prototypes": 77}, "epochs": 5},
+      "data": {"description": "64 images", "images": 64, "fingerprint": "0"}})";
   const auto resolve = [&](const Arguments& more) {
     PretrainOptions defaults;
     const CommandSpec spec{"", "", {"method"}, ""};
