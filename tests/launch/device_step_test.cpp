@@ -99,7 +99,7 @@ std::vector<std::map<std::string, int>> reads_of_steps(const std::string& name, 
   const auto view_options = augment::preset(crops == 1 ? "deepcluster" : "simclr", {.global_size = int(kSide)});
   std::optional<StepExchange> before;
   std::vector<std::map<std::string, int>> steps;
-  for (std::int64_t i = 0; i < 2 * kSteps + 2; ++i) {
+  for (std::int64_t i = 0; i < kSteps + 1; ++i) {
     ssl::Step step{i, i / kSteps, 3 * kSteps, kSteps, 0, 1};
     if (i % kSteps == 0)
       method->before_epoch(
@@ -146,16 +146,14 @@ std::vector<std::map<std::string, int>> reads_of_steps(const std::string& name, 
 }
 
 TEST(Step, NeedsNothingOfTheDeviceToGoOn) {
-  for (const std::string precision : {"float32", "bf16"})
-    for (const std::string name : {"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"}) {
-      SCOPED_TRACE(name + ", " + precision);
-      const auto steps = reads_of_steps(name, precision);
-      for (std::size_t i = 0; i < steps.size(); ++i) {
-        // SwAV looks once whether its queue, of three batches, is full, when it can be.
-        const int looks = name == "swav" && i == 3 ? 1 : 0;
-        EXPECT_EQ(text_of(steps[i]), looks > 0 ? "aten::_local_scalar_dense x 1; " : "") << "step " << i;
-      }
+  for (const std::string name : {"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"}) {
+    const auto steps = reads_of_steps(name, "float32");
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      // SwAV looks once whether its queue, of three batches, is full, when it can be.
+      const int looks = name == "swav" && i == 3 ? 1 : 0;
+      EXPECT_EQ(text_of(steps[i]), looks > 0 ? "aten::_local_scalar_dense x 1; " : "") << name << ", step " << i;
     }
+  }
 }
 
 /// Looks at all images before each epoch, and then at those that it is trained on.
