@@ -1,4 +1,5 @@
 #include <unlabel/augment/json_text.h>
+#include <unlabel/augment/system_error.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -86,10 +87,9 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 };
 
 [[noreturn]] void refuse_unreadable(const std::string& path, int error) {
-  const std::string reason = std::strerror(error);
   if (error == EISDIR) throw UsageError("cannot read ", path, ": it is a folder");
-  if (error == EIO || error == ESTALE || error == ETIMEDOUT) throw IoError("cannot read ", path, ": ", reason);
-  throw UsageError("cannot read ", path, ": ", reason, "; check the path and its permissions");
+  if (fault_kind(error) != FaultKind::kFile) throw_system_error(concat("cannot read ", path), error);
+  throw UsageError("cannot read ", path, ": ", reason_of(error), "; check the path and its permissions");
 }
 
 /// All of a file, or of what comes through a pipe; no more than `most` bytes are read.

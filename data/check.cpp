@@ -9,6 +9,7 @@
 #include <unlabel/data/idx.h>
 #include <unlabel/data/parallel_for.h>
 #include <unlabel/data/place.h>
+#include <unlabel/data/retry.h>
 #include <unlabel/data/shards.h>
 
 #include <algorithm>
@@ -33,14 +34,18 @@ struct Outcome {
 };
 
 /// What reading and decoding came to: training replaces whatever it cannot decode. A mistake in the options is
-/// thrown on. `action` is given where to put what was noticed while it decoded.
+/// thrown on, and so is trouble outside, which says nothing of the file. `action` is given where to put what was noticed while it decoded.
 template <class Action>
 Outcome outcome_of(const Action& action) {
   try {
-    Outcome outcome;
-    action(&outcome.decoded);
-    return outcome;
+    return retry([&] {
+      Outcome outcome;
+      action(&outcome.decoded);
+      return outcome;
+    });
   } catch (const UsageError&) {
+    throw;
+  } catch (const IoError&) {
     throw;
   } catch (const Error& error) {
     return {Verdict::kBroken, error.what()};
@@ -83,7 +88,7 @@ std::string refusal(const std::string& path, Belongs belongs, int root, std::vec
       break;
   }
   if (!begins_like_image(root, path.c_str())) return "not an image, by its name";
-  read_file(root, path.c_str(), path, std::numeric_limits<std::uint64_t>::max(), bytes, 64);
+  retry([&] { read_file(root, path.c_str(), path, std::numeric_limits<std::uint64_t>::max(), bytes, 64); });
   return concat("not an image by its name, but ", format_name(augment::image_format(bytes)),
                 " by its content: name it .jpg, .png ...");
 }

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/cifar10.h>
 #include <unlabel/data/files.h>
+#include <unlabel/data/retry.h>
 
 #include <fcntl.h>
 
@@ -33,7 +34,7 @@ std::string batches_folder(const std::string& directory) { return batches_folder
 
 std::vector<std::string> read_class_names(const std::string& path) {
   std::vector<std::uint8_t> bytes;
-  read_file(AT_FDCWD, path.c_str(), path, 1 << 16, bytes);
+  retry([&] { read_file(AT_FDCWD, path.c_str(), path, 1 << 16, bytes); });
   std::istringstream text(std::string(bytes.begin(), bytes.end()));
   std::vector<std::string> names;
   for (std::string line; std::getline(text, line);) {
@@ -56,7 +57,9 @@ class Cifar10 : public Dataset {
       if (!(split == Split::kTrain ? is_train_name(file) : is_test_name(file))) continue;
       const auto path = folder + "/" + file;
       try {
-        read_file(AT_FDCWD, path.c_str(), path, kMaxBatchBytes, bytes);
+        retry([&] { read_file(AT_FDCWD, path.c_str(), path, kMaxBatchBytes, bytes); });
+      } catch (const IoError&) {
+        throw;
       } catch (const Error& error) {
         throw UsageError(error.what(), "; fetch the file again");
       }

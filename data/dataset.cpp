@@ -6,6 +6,7 @@
 #include <unlabel/data/idx.h>
 #include <unlabel/data/image_folder.h>
 #include <unlabel/data/place.h>
+#include <unlabel/data/retry.h>
 #include <unlabel/data/shards.h>
 
 #include <nlohmann/json.hpp>
@@ -201,9 +202,11 @@ ImageSizes survey_sizes(const Dataset& dataset, int samples) {
     // i * size / count without overflow
     const auto index = dataset.size() / count * i + dataset.size() % count * i / count;
     try {
-      const auto size = size_of(dataset, index, source);
+      const auto size = retry([&] { return size_of(dataset, index, source); });
       short_sides.push_back(std::min(size.width, size.height));
     } catch (const UsageError&) {
+      throw;
+    } catch (const IoError&) {
       throw;
     } catch (const Error& error) {
       if (reason.empty()) reason = concat(dataset.name(index), ": ", error.what());

@@ -1,6 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_files.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/files.h>
+#include <unlabel/data/retry.h>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -11,13 +13,8 @@
 #include <cerrno>
 #include <fstream>
 #include <memory>
-#include <system_error>
 
 namespace unlabel::data {
-
-namespace {
-std::string reason(int error) { return std::generic_category().message(error); }
-}  // namespace
 
 void Fingerprint::add(std::string_view bytes) {
   for (const char byte : bytes) hash_ = (hash_ ^ static_cast<std::uint8_t>(byte)) * 0x100000001b3;
@@ -83,9 +80,10 @@ OpenFile open_file(int folder, const char* path, std::string_view name) {
   struct stat status {};
   if (file.fd.get() < 0 || fstat(file.fd.get(), &status) != 0) {
     const int error = errno;
-    if (error == EMFILE || error == ENFILE || error == ENOMEM)
-      throw UsageError("cannot open ", name, ": ", reason(error), "; raise the limit (ulimit -n) or use fewer threads");
-    throw Error("cannot open ", name, ": ", reason(error));
+    // A socket's errno is that of a missing device.
+    if (error == ENXIO && fstatat(folder, path, &status, 0) == 0 && S_ISSOCK(status.st_mode))
+      throw Error("cannot read ", name, ": not a regular file");
+    throw_system_error(concat("cannot open ", name), error);
   }
   if (!S_ISREG(status.st_mode)) throw Error("cannot read ", name, ": not a regular file");
   file.size = static_cast<std::uint64_t>(status.st_size);
@@ -102,7 +100,7 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
   for (std::size_t done = 0; done < out.size();) {
     const auto count = read(file.fd.get(), out.data() + done, out.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error("cannot read ", name, ": ", reason(errno));
+    if (count < 0) throw_system_error(concat("cannot read ", name), errno);
     if (count == 0) throw Error("cannot read ", name, ": it ends after ", done, " of ", out.size(), " bytes");
     done += static_cast<std::size_t>(count);
   }
@@ -122,16 +120,21 @@ std::string Examples::text(const char* one, const char* several) const {
 }
 
 std::optional<std::uint64_t> size_of(int folder, const char* path) {
-  struct stat status {};
-  if (fstatat(folder, path, &status, 0) == 0) return static_cast<std::uint64_t>(status.st_size);
-  if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES) return std::nullopt;
-  throw_unreadable_file(path, errno);
+  return retry([&]() -> std::optional<std::uint64_t> {
+    struct stat status {};
+    if (fstatat(folder, path, &status, 0) == 0) return static_cast<std::uint64_t>(status.st_size);
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES) return std::nullopt;
+    throw_system_error(concat("cannot read ", path), errno);
+  });
 }
 
-void throw_unreadable_file(std::string_view name, int error) {
-  const auto text = concat("cannot read ", name, ": ", reason(error));
-  if (error == EIO || error == ESTALE || error == ETIMEDOUT) throw IoError(text);
-  throw Error(text);
+bool exists(const std::string& path) {
+  return retry([&] {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0) return true;
+    if (fault_kind(errno) != FaultKind::kFile) throw_system_error(concat("cannot look for ", path), errno);
+    return false;
+  });
 }
 
 void throw_unreadable_folder(const std::string& path, int error) {
@@ -141,16 +144,15 @@ void throw_unreadable_folder(const std::string& path, int error) {
     case ENOTDIR:
       throw UsageError(path, " is not a folder; give the folder that holds the images");
     case EACCES:
-      throw UsageError("cannot read the folder ", path, ": ", reason(error), "; check its permissions");
-    case EMFILE:
-    case ENFILE:
-      throw UsageError("cannot read the folder ", path, ": ", reason(error), "; raise the limit (ulimit -n)");
+      throw UsageError("cannot read the folder ", path, ": ", reason_of(error), "; check its permissions");
     default:
-      throw UsageError("cannot read the folder ", path, ": ", reason(error));
+      if (fault_kind(error) != FaultKind::kFile) throw_system_error(concat("cannot read the folder ", path), error);
+      throw UsageError("cannot read the folder ", path, ": ", reason_of(error));
   }
 }
 
-FolderContents list_folder(const std::string& path) {
+namespace {
+FolderContents list_folder_once(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
   if (!folder) throw_unreadable_folder(path, errno);
   FolderContents contents;
@@ -166,7 +168,10 @@ FolderContents list_folder(const std::string& path) {
     }
     if (type == DT_LNK || type == DT_UNKNOWN) {
       struct stat status {};
-      if (fstatat(dirfd(folder.get()), entry->d_name, &status, 0) != 0) continue;
+      if (fstatat(dirfd(folder.get()), entry->d_name, &status, 0) != 0) {
+        if (fault_kind(errno) != FaultKind::kFile) throw_unreadable_folder(path + "/" + entry->d_name, errno);
+        continue;  // a link to nowhere
+      }
       type = S_ISDIR(status.st_mode) ? DT_DIR : DT_REG;
     }
     if (type == DT_DIR && augment::is_system_folder(name)) continue;
@@ -176,6 +181,11 @@ FolderContents list_folder(const std::string& path) {
   std::ranges::sort(contents.folders);
   std::ranges::sort(contents.files);
   return contents;
+}
+}  // namespace
+
+FolderContents list_folder(const std::string& path) {
+  return retry([&] { return list_folder_once(path); });
 }
 
 }  // namespace unlabel::data

@@ -56,8 +56,9 @@ class FileDescriptor {
 };
 
 /// A regular file opened for reading, and its size. `folder` and `path` are as openat takes them; `name` is what
-/// messages call it. Throws Error when the file cannot be opened or is no regular file (a pipe would wait for ever),
-/// and UsageError when the fault is the process's and not the file's: too many open files, no memory.
+/// messages call it. Throws as throw_system_error does when the file cannot be opened: Error, IoError when a disk or a network does not
+/// answer, and UsageError when the fault is the process's: too many open files, no memory. Error when it is no regular file (a pipe would
+/// wait for ever).
 struct OpenFile {
   FileDescriptor fd;
   std::uint64_t size = 0;
@@ -73,6 +74,10 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
 /// cannot be told.
 std::optional<std::uint64_t> size_of(int folder, const char* path);
 
+/// Whether there is something at `path`, links followed. Throws IoError, after retry(), when a disk or a network does not answer: that
+/// something cannot be seen now does not say that it is missing.
+bool exists(const std::string& path);
+
 /// What is in a folder, apart from hidden entries and systems' own folders, byte-sorted; links are followed.
 struct FolderContents {
   std::vector<std::string> folders;
@@ -80,7 +85,8 @@ struct FolderContents {
   bool images = false;             ///< whether there are any
 };
 
-/// Throws UsageError that names the folder when it is missing, no folder, or unreadable.
+/// Throws UsageError that names the folder when it is missing, no folder, or unreadable, and IoError, after retry(), when a disk or a
+/// network does not answer.
 FolderContents list_folder(const std::string& path);
 
 /// Counts things of one kind, and keeps the name that sorts first as an example.
@@ -94,10 +100,7 @@ struct Examples {
   std::string text(const char* one, const char* several) const;
 };
 
-/// Throws what an errno means for a file: IoError when it cannot be read this time, else Error.
-[[noreturn]] void throw_unreadable_file(std::string_view name, int error);
-
-/// Throws the UsageError for a folder that cannot be opened or read, by errno.
+/// Throws for a folder that cannot be opened or read, by errno: IoError for trouble outside, else UsageError.
 [[noreturn]] void throw_unreadable_folder(const std::string& path, int error);
 
 }  // namespace unlabel::data

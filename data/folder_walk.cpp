@@ -1,7 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_files.h>
 #include <unlabel/augment/image_header.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/folder_walk.h>
+#include <unlabel/data/retry.h>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 #include <limits>
 #include <memory>
 #include <string_view>
+#include <tuple>
 
 namespace unlabel::data {
 
@@ -30,8 +33,11 @@ std::string_view last_part(std::string_view prefix) {
 }  // namespace
 
 FolderWalk::FolderWalk(const std::string& folder, Options options) : root(folder), options_(std::move(options)) {
-  root_fd = FileDescriptor(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (root_fd.get() < 0) throw_unreadable_folder(root, errno);
+  root_fd = retry([&] {
+    FileDescriptor fd(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.get() < 0) throw_unreadable_folder(root, errno);
+    return fd;
+  });
   visit({"", Belongs::kYes});
 }
 
@@ -41,7 +47,17 @@ void FolderWalk::fail(const std::string& prefix, int error) const {
 
 void FolderWalk::visit(const Below& folder) {
   std::vector<Below> folders;
-  if (!list(folder, folders)) return;
+  // What a listing that was not finished has taken is dropped before it is tried again.
+  const auto entries_before = entries.size(), paths_before = paths.size();
+  const std::tuple seen_before(foreign_, others_, unnamed_, system_, nested_left_out_, nested_taken_);
+  const bool more = retry([&] {
+    folders.clear();
+    entries.resize(entries_before);
+    paths.resize(paths_before);
+    std::tie(foreign_, others_, unnamed_, system_, nested_left_out_, nested_taken_) = seen_before;
+    return list(folder, folders);
+  });
+  if (!more) return;
   for (const auto& below : folders) {
     visit(below);
     if (options_.first_only && !entries.empty()) return;
@@ -75,6 +91,8 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
     // A link, or a file system that does not tell, needs a look.
     const bool told = entry->d_type == DT_DIR || entry->d_type == DT_REG;
     const bool there = told || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
+    // A link to nowhere is none that its disk does not show now.
+    if (!there && fault_kind(errno) != FaultKind::kFile) fail(concat(prefix, name, "/"), errno);
     const bool is_folder = told ? entry->d_type == DT_DIR : there && S_ISDIR(status.st_mode);
     const bool is_file = told ? entry->d_type == DT_REG : there && S_ISREG(status.st_mode);
     if (is_folder) {
@@ -175,7 +193,9 @@ std::vector<std::string> FolderWalk::notes() const {
 bool begins_like_image(int folder, const char* path) {
   std::vector<std::uint8_t> bytes;
   try {
-    read_file(folder, path, path, std::numeric_limits<std::uint64_t>::max(), bytes, 64);
+    retry([&] { read_file(folder, path, path, std::numeric_limits<std::uint64_t>::max(), bytes, 64); });
+  } catch (const IoError&) {
+    throw;
   } catch (const Error&) {
     return false;
   }

@@ -1,12 +1,15 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/idx.h>
+#include <unlabel/data/retry.h>
 
 #include <fcntl.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -59,6 +62,8 @@ class GzipReader {
       file_ = gzdopen(file.fd.get(), "rb");
       if (!file_) throw UsageError("cannot read ", path, ": out of memory");
       file.fd.release();
+    } catch (const IoError&) {
+      throw;
     } catch (const Error& error) {
       throw UsageError(error.what());
     }
@@ -78,6 +83,7 @@ class GzipReader {
   void read(std::uint8_t* out, std::size_t size) {
     for (std::size_t done = 0; done < size;) {
       const auto count = gzread(file_, out + done, static_cast<unsigned>(std::min<std::size_t>(size - done, 1 << 20)));
+      if (count <= 0) throw_when_unreadable();
       if (count <= 0) throw UsageError(path_, why("ends before its header says so"), "; fetch the file again");
       done += static_cast<std::size_t>(count);
     }
@@ -89,10 +95,19 @@ class GzipReader {
     if (count > 0) throw UsageError(path_, " holds more than its header says; fetch the file again");
     int code = Z_OK;  // an end within the checksum returns 0, as the right one does
     gzerror(file_, &code);
+    if (count < 0 || code != Z_OK) throw_when_unreadable();
     if (count < 0 || code != Z_OK) throw UsageError(path_, why("is cut off"), "; fetch the file again");
   }
 
  private:
+  /// For the system's errors, as against those of the compressed bytes.
+  void throw_when_unreadable() {
+    const int error = errno;
+    int code = Z_OK;
+    gzerror(file_, &code);
+    if (code == Z_ERRNO) throw_system_error(concat("cannot read ", path_), error);
+  }
+
   std::string why(const char* otherwise) {
     int code = Z_OK;
     const char* text = gzerror(file_, &code);
@@ -161,14 +176,14 @@ class Idx : public Dataset {
                        "images...); put the one you mean into a folder of its own");
     }
     images_name_ = *find(contents, stems[0], "images", '3');
-    auto images = read_idx<3>(directory + "/" + images_name_);
+    auto images = retry([&] { return read_idx<3>(directory + "/" + images_name_); });
     height_ = static_cast<int>(images.shape[1]);
     width_ = static_cast<int>(images.shape[2]);
     pixels_ = std::move(images.bytes);
     size_ = images.shape[0];
     files_.emplace_back(images_name_, images.file_size);
     if (const auto labels_name = find(contents, stems[0], "labels", '1')) {
-      auto labels = read_idx<1>(directory + "/" + *labels_name);
+      auto labels = retry([&] { return read_idx<1>(directory + "/" + *labels_name); });
       if (labels.shape[0] != images.shape[0]) {
         throw UsageError(directory, ": ", images_name_, " holds ", images.shape[0], " images and ", *labels_name, " ",
                          labels.shape[0], " labels; they do not belong together");

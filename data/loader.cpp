@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/loader.h>
+#include <unlabel/data/retry.h>
 
 #include <algorithm>
 #include <chrono>
@@ -92,6 +93,8 @@ struct Growing {
   std::exception_ptr error;
   std::size_t error_row = 0;
   std::vector<std::pair<std::size_t, Replacement>> replacements;  ///< by row
+  /// From the first read that met trouble outside; no row waits beyond its patience.
+  std::optional<std::chrono::steady_clock::time_point> trouble_began;
 
   std::size_t rows() const { return batch.indices.size(); }
   bool finished() const { return done == rows(); }
@@ -167,10 +170,34 @@ struct Loader::Impl {
     growing_.push_back(std::move(growing));
   }
 
+  /// Waits for the next attempt to read a file of this batch; false when there is to be none.
+  bool wait_out(Growing& growing, int attempt) {
+    constexpr std::chrono::milliseconds kSlice{50};  // between two looks at give_up
+    std::unique_lock lock(mutex_);
+    const auto now = std::chrono::steady_clock::now(), again = now + retry_pause(attempt);
+    if (!growing.trouble_began) growing.trouble_began = now;
+    if (again > *growing.trouble_began + options_.patience) return false;
+    while (!stop_ && std::chrono::steady_clock::now() < again) {
+      if (options_.give_up && options_.give_up()) return false;
+      work_.wait_for(lock, kSlice, [&] { return stop_; });
+    }
+    return !stop_;
+  }
+
+  void read_patiently(Growing& growing, std::int64_t index, augment::Source& source) {
+    for (int attempt = 0;; ++attempt) {
+      try {
+        return dataset_->read(index, source);
+      } catch (const IoError&) {
+        if (!wait_out(growing, attempt)) throw;
+      }
+    }
+  }
+
   /// Fills one row; touches nothing of the batch but that row. Returns what took the sample's place, if something did.
   /// Adds to `report` what was noticed of the image that was taken.
-  std::optional<Replacement> fill(HostBatch& batch, std::size_t row, Scratch& scratch,
-                                  augment::DecodeReport& report) const {
+  std::optional<Replacement> fill(Growing& growing, std::size_t row, Scratch& scratch, augment::DecodeReport& report) {
+    auto& batch = growing.batch;
     const auto index = batch.indices[row];
     const augment::ViewKey key{options_.seed, static_cast<std::uint64_t>(batch.epoch),
                                static_cast<std::uint64_t>(index), 0};
@@ -182,12 +209,14 @@ struct Loader::Impl {
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
       const auto used = (index + attempt) % dataset_->size();
       try {
-        dataset_->read(used, scratch.source);
+        read_patiently(growing, used, scratch.source);
         report += crops_(scratch.source, key, scratch.out, options_.decode);
         batch.labels[row] = dataset_->label(used);
         if (attempt == 0) return std::nullopt;
         return Replacement{index, used, dataset_->name(index), std::move(reason)};
       } catch (const UsageError&) {
+        throw;
+      } catch (const IoError&) {
         throw;
       } catch (const Error& error) {
         if (attempt == 0) reason = error.what();
@@ -206,7 +235,7 @@ struct Loader::Impl {
     augment::DecodeReport report;
     if (!failed) {
       try {
-        replacement = fill(growing.batch, row, scratch, report);
+        replacement = fill(growing, row, scratch, report);
       } catch (...) {
         error = std::current_exception();
       }

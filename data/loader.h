@@ -4,6 +4,7 @@
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/sampler.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -36,12 +37,20 @@ struct HostBatch {
 /// Gives `bytes` bytes of the host's memory, aligned to 64; they go back when the last pointer is dropped, by whatever thread.
 using Allocate = std::function<std::shared_ptr<void>(std::size_t bytes)>;
 
+/// How long a rank waits for files that cannot be read for trouble outside: less than half of the time for which its peers wait for it.
+inline std::chrono::milliseconds patience_of(std::chrono::seconds peers_wait) {
+  return std::chrono::milliseconds(400) * peers_wait.count();
+}
+
 struct LoaderOptions {
   std::uint64_t seed = 0;         ///< of the views
   int threads = 2;                ///< decoding threads; 0: decode in next()
   int prefetch = 2;               ///< finished or growing batches ahead of the consumer; bounds the memory
   augment::DecodeOptions decode;  ///< how files become pixels
   Allocate allocate;  ///< memory of views; by default plain memory. For a device: pinned_memory (device_copy.h)
+  /// How long a batch is waited for while files of it cannot be read for trouble outside (IoError): less than half of what peers wait.
+  std::chrono::milliseconds patience{60'000};
+  std::function<bool()> give_up;  ///< asked meanwhile, on several threads: true ends that waiting
 };
 
 /// Reads, decodes and augments ahead of training. Batches come in order and are bit-equal whatever the number of
@@ -55,6 +64,9 @@ struct LoaderOptions {
 /// i + 1, i + 2, ... modulo N, under the key of i, so that every rank and every resume does the same; it is reported in
 /// the batch. When 100 in a row (or all of a smaller set) are broken, next() throws Error. UsageError and everything
 /// else that a worker throws is thrown by next() in place of the batch, at every call until the next start().
+///
+/// A sample that cannot be read this time (IoError: a disk or a network does not answer) is never replaced: it is read again after growing
+/// pauses, for LoaderOptions::patience in all of its batch, and then next() throws the IoError.
 ///
 /// One thread at a time may call a loader. OpenCV runs large images on threads of its own beside the loader's; a
 /// program that wants none calls cv::setNumThreads(1), which is global and hence not done here.

@@ -3,11 +3,13 @@
 #include <unlabel/augment/image_files.h>
 #include <unlabel/augment/image_header.h>
 #include <unlabel/augment/json_line.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/contents.h>
 #include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/parallel_for.h>
+#include <unlabel/data/retry.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
@@ -46,7 +48,7 @@ void read_at(int descriptor, const std::string& name, std::uint64_t offset, char
   while (size > 0) {
     const auto count = ::pread(descriptor, out, size, static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw_unreadable_file(name, errno);
+    if (count < 0) throw_system_error(concat("cannot read ", name), errno);
     if (count == 0) throw Error("cannot read ", name, ": the archive has changed, and become shorter");
     out += count;
     offset += static_cast<std::uint64_t>(count);
@@ -212,8 +214,8 @@ std::vector<std::string> read_class_names(const std::string& folder, const std::
   std::error_code error;
   for (const auto& place : {folder, directory}) {
     const std::string path = place + "/classes.txt";
-    if (!fs::is_regular_file(path, error)) continue;
-    std::istringstream text(read_text_file(path));
+    if (!exists(path) || !fs::is_regular_file(path, error)) continue;
+    std::istringstream text(retry([&] { return read_text_file(path); }));
     std::vector<std::string> names;
     for (std::string line; std::getline(text, line);) {
       if (line.ends_with('\r')) line.pop_back();  // an editor's; no class that was packed has one
@@ -242,12 +244,11 @@ class Shards : public Dataset {
     parallel_for(names.size(), threads, [&] {
       return [&](std::size_t i) {
         try {
-          found[i] = scan(folder_, names[i], static_cast<std::uint32_t>(i));
+          found[i] = retry([&] { return scan(folder_, names[i], static_cast<std::uint32_t>(i)); });
         } catch (const UsageError&) {
           throw;
-        } catch (const IoError& error) {
-          if (!damaged) throw;
-          reasons[i] = error.what();
+        } catch (const IoError&) {
+          throw;
         } catch (const Error& error) {
           if (!damaged) throw UsageError(error.what());
           reasons[i] = error.what();
@@ -366,8 +367,11 @@ class Shards : public Dataset {
 
   void open_folder(const std::string& directory) {
     folder_ = archives_.below.empty() ? directory : directory + "/" + archives_.below;
-    folder_fd_ = FileDescriptor(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (folder_fd_.get() < 0) throw_unreadable_folder(folder_, errno);
+    folder_fd_ = retry([&] {
+      FileDescriptor fd(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (fd.get() < 0) throw_unreadable_folder(folder_, errno);
+      return fd;
+    });
   }
 
   void name_classes(const std::string& directory) {
@@ -512,7 +516,7 @@ std::vector<std::string> write_shards(const Dataset& dataset, const std::string&
   augment::Source source;
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const auto index = options.shuffle ? static_cast<std::int64_t>(order(static_cast<std::uint64_t>(i))) : i;
-    dataset.read(index, source);
+    retry([&] { dataset.read(index, source); });
     if (!source.pixels.empty()) source.bytes = augment::encode_png(source.pixels);
     const std::string key = numbered("", i, 8, "");
     const std::string json = json_line(nlohmann::json{{"name", dataset.name(index)}});

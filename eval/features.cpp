@@ -60,6 +60,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
     data::LoaderOptions loading;
     loading.threads = options.threads;
     loading.decode = options.decode;
+    loading.patience = options.patience;
     data::Loader loader(dataset, view, loading);
     if (begin < end) loader.start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
     std::int64_t row = 0;

@@ -3,9 +3,11 @@
 #include <unlabel/augment/multi_crop.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/loader.h>
 
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -40,6 +42,8 @@ struct FeatureOptions {
   std::string device = "cpu";     ///< cpu, cuda or cuda:N; the encoder must be there
   std::string broken = "fail";    ///< an image that cannot be read: fail, or skip (left out and counted)
   augment::DecodeOptions decode;  ///< how files become pixels; not in the table
+  /// How long a batch waits for files that cannot be read for trouble outside (data::LoaderOptions); not in the table.
+  std::chrono::milliseconds patience = data::LoaderOptions().patience;
 };
 
 OptionTable table(FeatureOptions& options);

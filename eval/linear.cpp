@@ -104,6 +104,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   test_options.threads = options.threads;
   test_options.precision = options.precision;
   test_options.device = options.device;
+  test_options.patience = options.patience;
   // Frozen encoder, fixed view: the test features never change.
   const auto test_features = extract_features(encoder, test, test_view, test_options, group);
   if (!test_features.values.isfinite().all().item<bool>())
@@ -135,6 +136,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   loading.seed = options.seed;
   loading.threads = options.threads;
   loading.decode = options.decode;
+  loading.patience = options.patience;
   data::Loader loader(train, train_view, loading);
   const auto steps = (n + result.batch_size - 1) / result.batch_size;
   const ssl::Schedule rate(/*cosine to 0*/ {}, result.lr, /*steps_per_epoch=*/1, options.epochs);

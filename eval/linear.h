@@ -5,6 +5,7 @@
 #include <unlabel/eval/features.h>
 #include <unlabel/eval/logistic.h>  // the linear protocol `features`
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -25,6 +26,7 @@ struct LinearProbeOptions {
   std::string precision = "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic
   std::string device = "cpu";         ///< cpu, cuda or cuda:N; the encoder must be there
   augment::DecodeOptions decode;      ///< how files become pixels; not in the table
+  std::chrono::milliseconds patience = data::LoaderOptions().patience;  ///< as FeatureOptions has it; not in the table
 };
 
 OptionTable table(LinearProbeOptions& options);

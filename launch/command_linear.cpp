@@ -64,6 +64,7 @@ int command_linear(const std::vector<std::string>& arguments) {
     probe.threads = options.features.threads;
     probe.precision = options.features.precision;
     probe.decode = subject.decode;
+    probe.patience = data::patience_of(std::chrono::seconds(options.timeout));
     const auto view = subject.view();
     const auto result = eval::linear_probe(
         *subject.encoder, train, test, eval::linear_train_view(view), view, probe, *group, [&](const auto& epoch) {

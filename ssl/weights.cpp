@@ -239,6 +239,8 @@ TensorFile read_weights(const std::string& path) {
   }
   try {
     return read_safetensors(path);
+  } catch (const IoError&) {
+    throw;
   } catch (const Error& error) {
     throw UsageError(error.what());
   }

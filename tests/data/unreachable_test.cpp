@@ -1,0 +1,224 @@
+// Broken and unreachable are two things: a file that cannot be read this time, against one whose bytes are bad or that is gone.
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/json_text.h>
+#include <unlabel/augment/system_error.h>
+#include <unlabel/data/check.h>
+#include <unlabel/data/dataset.h>
+#include <unlabel/data/files.h>
+#include <unlabel/data/loader.h>
+#include <unlabel/data/retry.h>
+#include <unlabel/data/tar.h>
+
+#include "../inject/faults.h"
+#include "temp_folder.h"
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <thread>
+
+namespace unlabel::data {
+namespace {
+
+using inject::Faults;
+using Milliseconds = std::chrono::milliseconds;
+
+augment::MultiCrop one_view() {
+  return augment::MultiCrop::from_json(nlohmann::json::parse(
+      R"({"views": [{"count": 1, "pipeline": [{"op": "CenterCrop", "size": 8}, {"op": "Normalize"}]}]})"));
+}
+
+/// Four images in a folder; what batches of all of them say.
+struct Photos {
+  TempFolder folder;
+  Photos() {
+    for (int i = 0; i < 4; ++i) folder.write_image(std::to_string(i) + ".png", 12, 10, static_cast<std::uint64_t>(i));
+  }
+  HostBatch load(const LoaderOptions& options) const {
+    Loader loader(open_dataset(folder.path(), Split::kTrain), one_view(), options);
+    loader.start({0, 1, 2, 3}, 4);
+    auto batch = loader.next();
+    EXPECT_TRUE(batch);
+    return std::move(*batch);
+  }
+};
+
+TEST(Unreachable, IsToldFromAFaultOfTheFileAndOfTheProcess) {
+  for (const int error :
+       {EIO, ESTALE, ETIMEDOUT, EREMOTEIO, ENODEV, ENXIO, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, ENOTCONN, EUCLEAN})
+    EXPECT_THROW(throw_system_error("cannot read a", error), IoError) << reason_of(error);
+  for (const int error : {EMFILE, ENFILE, ENOMEM})
+    EXPECT_THROW(throw_system_error("cannot read a", error), UsageError) << reason_of(error);
+  for (const int error : {ENOENT, EACCES, EPERM, ENOTDIR, ELOOP, ENAMETOOLONG, EISDIR, ENOSPC}) {
+    EXPECT_EQ(fault_kind(error), FaultKind::kFile) << reason_of(error);
+    EXPECT_THROWS_WITH(throw_system_error("cannot read a", error), Error, "cannot read a: " + reason_of(error));
+  }
+}
+
+TEST(Unreachable, IsTriedAgainUntilPatienceIsOver) {
+  int calls = 0;
+  const auto third = [&] { return ++calls < 3 ? throw IoError("not yet") : 7; };
+  EXPECT_EQ(retry(third), 7);
+  EXPECT_EQ(calls, 3);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THROW(retry([] { throw IoError("never"); }, Milliseconds(200)), IoError);
+  EXPECT_LE(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  calls = 0;
+  EXPECT_THROW(retry([&] {
+                 ++calls;
+                 throw Error("broken");
+               }),
+               Error);
+  EXPECT_EQ(calls, 1) << "what is no trouble outside is not tried again";
+  EXPECT_LT(2 * patience_of(std::chrono::seconds(600)), std::chrono::seconds(600));
+}
+
+TEST(Unreachable, AnImageIsReadAgainAndNeverReplaced) {
+  const Photos photos;
+  const auto expected = photos.load({});
+  for (const char* call : {"open", "read"})
+    for (const int threads : {0, 2}) {
+      const Faults faults({{call, "2.png", EIO, 0, 3}, {call, "3.png", ESTALE, 0, 1}});
+      LoaderOptions options;
+      options.threads = threads;
+      const auto batch = photos.load(options);
+      EXPECT_TRUE(batch.replacements.empty()) << call;
+      EXPECT_EQ(faults.injected(0), 3) << call;
+      EXPECT_EQ(faults.injected(1), 1) << call;
+      const auto floats = batch.indices.size() * batch.shapes[0].size();
+      EXPECT_TRUE(std::equal(batch.views[0].get(), batch.views[0].get() + floats, expected.views[0].get()));
+    }
+}
+
+TEST(Unreachable, TroubleThatLastsEndsTheBatch) {
+  const Photos photos;
+  const Faults faults({{"open", ".png", ETIMEDOUT}});
+  LoaderOptions options;
+  options.patience = Milliseconds(400);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THROWS_WITH(photos.load(options), IoError, "timed out");
+  // Of the batch, and not of each of its images.
+  EXPECT_LE(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  EXPECT_GE(faults.injected(), 3);
+}
+
+TEST(Unreachable, AnImageThatIsGoneOrNotPermittedIsBroken) {
+  const Photos photos;
+  for (const int error : {ENOENT, EACCES}) {
+    const Faults faults({{"open", "2.png", error}});
+    const auto batch = photos.load({});
+    ASSERT_EQ(batch.replacements.size(), 1u);
+    EXPECT_EQ(batch.replacements[0].index, 2);
+    EXPECT_EQ(faults.injected(), 1) << "told at once";
+  }
+  const Faults faults({{"open", "2.png", EMFILE}});
+  EXPECT_THROWS_WITH(photos.load({}), UsageError, "ulimit -n");
+  EXPECT_EQ(faults.injected(), 1) << "told at once";
+}
+
+TEST(Unreachable, AWaitingLoaderEndsWhenItIsToldTo) {
+  const Photos photos;
+  const Faults faults({{"open", "2.png", EIO}});
+  LoaderOptions options;
+  options.patience = std::chrono::hours(1);
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    Loader loader(open_dataset(photos.folder.path(), Split::kTrain), one_view(), options);
+    loader.start({0, 1, 2, 3}, 4);
+    while (faults.injected() == 0) std::this_thread::sleep_for(Milliseconds(1));
+  }  // its end
+  std::atomic<bool> stop = false;
+  options.give_up = [&] { return stop.load(); };
+  std::thread stopper([&] {
+    std::this_thread::sleep_for(Milliseconds(200));
+    stop = true;
+  });
+  EXPECT_THROW(photos.load(options), IoError);
+  stopper.join();
+  EXPECT_LE(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+}
+
+TEST(Unreachable, ListingsWaitAndThenSaySo) {
+  const TempFolder folder;
+  for (const char* name : {"train/a/1.png", "train/b/2.png", "val/a/3.png"}) folder.write_image(name);
+  const auto size = [&] { return open_dataset(folder.path(), Split::kTrain)->size(); };
+  const auto fingerprint = open_dataset(folder.path(), Split::kTrain)->fingerprint();
+  for (const char* call : {"readdir", "stat", "open"}) {
+    const Faults faults({{call, "/train", EIO, 0, 2}});
+    EXPECT_EQ(open_dataset(folder.path(), Split::kTrain)->fingerprint(), fingerprint) << call;
+    EXPECT_EQ(faults.injected(), 2) << call;
+  }
+  const Faults faults({{"readdir", "/train/b", ESTALE}});
+  EXPECT_THROW(size(), IoError);
+}
+
+TEST(Unreachable, ASizeThatCannotBeSeenIsNotZero) {
+  const TempFolder folder;
+  folder.write_image("a/1.png");
+  folder.write_image("b/2.png");
+  const Faults faults({{"stat", "1.png", EIO}});
+  EXPECT_THROW(open_dataset(folder.path(), Split::kTrain)->fingerprint(), IoError);
+}
+
+TEST(Unreachable, CheckAndSurveySayNothingOfTheFile) {
+  const Photos photos;
+  const auto dataset = open_dataset(photos.folder.path(), Split::kTrain);
+  {
+    const Faults faults({{"read", "2.png", EIO, 0, 1}});
+    EXPECT_EQ(check_data(photos.folder.path(), {}).ok, 4);
+    EXPECT_EQ(faults.injected(), 1);
+  }
+  const Faults faults({{"read", "2.png", EIO}});
+  EXPECT_THROWS_WITH(check_data(photos.folder.path(), {}), IoError, "2.png");
+  EXPECT_THROW(survey_sizes(*dataset), IoError);
+}
+
+TEST(Unreachable, ArchivesAndFilesOfManyImagesLikewise) {
+  const TempFolder folder;
+  const std::string image = "image", label = "0";
+  std::string archive = tar_header("1.png", image.size());
+  archive.append(image).append(tar_padding(image.size())).append(tar_header("1.cls", label.size()));
+  archive.append(label).append(tar_padding(label.size())).append(tar_end());
+  folder.write("shards/a.tar", archive);
+  folder.write("cifar/data_batch_1.bin", std::string(3073, '\0'));
+  folder.write("cifar/test_batch.bin", std::string(3073, '\0'));
+  const std::string header{"\0\0\x08\x03\0\0\0\x01\0\0\0\x02\0\0\0\x02", 16};
+  folder.write("idx/train-images-idx3-ubyte", header + "abcd");
+  for (const auto& [spec, file] :
+       {std::pair("shards:", "shards"), std::pair("cifar10:", "cifar"), std::pair("idx:", "idx")}) {
+    const auto open = [&, &spec = spec, &file = file] { return open_dataset(spec + folder / file, Split::kTrain); };
+    ASSERT_EQ(open()->size(), 1) << spec;
+    {
+      const Faults faults({{"read", folder / file, EIO, 0, 1}});
+      EXPECT_EQ(open()->size(), 1) << spec;
+      EXPECT_EQ(faults.injected(), 1) << spec;
+    }
+    const Faults faults({{"read", folder / file, EIO}});
+    EXPECT_THROW(open(), IoError) << spec;
+  }
+  const auto shards = open_dataset("shards:" + folder / "shards", Split::kTrain);
+  augment::Source source;
+  {
+    const Faults faults({{"read", "a.tar", EIO}});
+    EXPECT_THROWS_WITH(shards->read(0, source), IoError, "Input/output error");
+    EXPECT_EQ(shards->name(0), "a.tar:byte 512") << "a name is no reason to end";
+  }
+  std::filesystem::resize_file(folder / "shards/a.tar", 514);
+  EXPECT_THROWS_WITH(shards->read(0, source), Error, "the archive has changed");
+}
+
+TEST(Unreachable, SettingsToo) {
+  const TempFolder folder;
+  folder.write("recipe.json", "{}");
+  for (const int error : {EIO, ENOTCONN}) {
+    const Faults faults({{"read", "recipe.json", error}});
+    EXPECT_THROW(read_json_file(folder / "recipe.json"), IoError) << reason_of(error);
+  }
+  EXPECT_THROW(read_json_file(folder / "none.json"), UsageError);
+}
+
+}  // namespace
+}  // namespace unlabel::data
