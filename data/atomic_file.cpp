@@ -1,41 +1,140 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <charconv>
 #include <filesystem>
+#include <optional>
 #include <random>
 #include <utility>
 
 namespace unlabel::data {
 
 namespace {
-[[noreturn]] void fail(const char* what, const std::string& path) {
-  throw Error("cannot ", what, " ", path, ": ", std::strerror(errno));
+
+namespace fs = std::filesystem;
+
+constexpr int kMostLinks = 40;                 // as the kernel follows
+constexpr std::size_t kLongestNameKept = 100;  // of a temporary file's name, so that any name has room for the rest
+
+[[noreturn]] void fail(const char* what, const std::string& path, int error = errno) {
+  throw_system_error(concat("cannot ", what, " ", path), error);
 }
+
+/// What a path leads to, links followed.
+struct Target {
+  std::string path;
+  std::optional<int> descriptor;  ///< this process's own, when it leads to one
+  bool straight = false;          ///< it is there and no regular file: written into, never replaced
+};
+
+std::string folder_of(const std::string& path) {
+  const auto folder = fs::path(path).parent_path();
+  return folder.empty() ? "." : folder.string();
+}
+
+/// The N of /proc/self/fd/N, under whichever name.
+std::optional<int> own_descriptor(const std::string& path) {
+  std::error_code error;
+  const auto folder = fs::canonical(folder_of(path), error);
+  if (error) return std::nullopt;
+  const auto process = concat("/proc/", ::getpid(), "/");
+  if (!folder.string().starts_with(process) || folder.filename() != "fd") return std::nullopt;
+  const auto name = fs::path(path).filename().string();
+  int number = -1;
+  const auto [end, wrong] = std::from_chars(name.data(), name.data() + name.size(), number);
+  return wrong == std::errc() && end == name.data() + name.size() ? std::optional(number) : std::nullopt;
+}
+
+Target find_target(const std::string& path) {
+  Target target{path, std::nullopt, false};
+  struct stat status {};
+  for (int links = 0;; ++links) {
+    if (::lstat(target.path.c_str(), &status) != 0) {
+      if (errno == ENOENT) return target;
+      fail("write", path);
+    }
+    if (!S_ISLNK(status.st_mode)) break;
+    // What a link of /proc reads as may be no path, and its file is somebody's open one: it is written into at its place.
+    struct statfs system {};
+    if (::statfs(folder_of(target.path).c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) {
+      target.descriptor = own_descriptor(target.path);
+      target.straight = true;
+      return target;
+    }
+    if (links == kMostLinks) fail("write", path, ELOOP);
+    std::error_code error;
+    const auto next = fs::read_symlink(target.path, error);
+    if (error) fail("write", path, error.value());
+    target.path = next.is_absolute() ? next.string() : (fs::path(folder_of(target.path)) / next).string();
+  }
+  if (S_ISDIR(status.st_mode)) fail("write", path, EISDIR);
+  if (S_ISBLK(status.st_mode)) throw Error("cannot write ", path, ": it is a whole disk");
+  // A rename would replace a file that may not be written, as nothing else does.
+  if (::access(target.path.c_str(), W_OK) != 0) fail("write", path);
+  target.straight = !S_ISREG(status.st_mode);
+  return target;
+}
+
+/// Opens what is written into rather than replaced.
+int open_straight(const Target& target) {
+  if (!target.descriptor) {
+    int descriptor;
+    do {
+      descriptor = ::open(target.path.c_str(), O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+    } while (descriptor < 0 && errno == EINTR);
+    return descriptor;
+  }
+  const int mode = ::fcntl(*target.descriptor, F_GETFL);
+  if (mode < 0) return -1;
+  if ((mode & O_ACCMODE) == O_RDONLY) {
+    errno = EBADF;
+    return -1;
+  }
+  return ::fcntl(*target.descriptor, F_DUPFD_CLOEXEC, 3);
+}
+
+/// A name beside `target` that nobody has.
+std::string temporary_name(const std::string& target) {
+  static thread_local std::random_device random;
+  const fs::path path(target);
+  const auto name = path.filename().string().substr(0, kLongestNameKept);
+  return (path.parent_path() / concat(name, ".tmp-", random())).string();
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
-  // Not mkostemp: its file is private, and a plain new file's permissions are known to the system alone.
-  std::random_device random;
-  do {
-    temporary_ = concat(path_, ".tmp-", random());
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
+  const auto target = find_target(path_);
+  target_ = target.path;
+  if (target.straight) {
+    descriptor_ = open_straight(target);
+  } else {
+    // Not mkostemp: its file is private, and a plain new file's permissions are known to the system alone.
+    do {
+      temporary_ = temporary_name(target_);
+      descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
+  }
   if (descriptor_ < 0) fail("write", path_);
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(const void* bytes, std::size_t size) {
+  UNLABEL_INVARIANT(!flushed_);
   const char* at = static_cast<const char*>(bytes);
   while (size > 0) {
     const ssize_t written = ::write(descriptor_, at, size);
@@ -48,13 +147,82 @@ void AtomicFile::write(const void* bytes, std::size_t size) {
   }
 }
 
-void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail("write", path_);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("write", path_);
-  ::close(descriptor_);
-  descriptor_ = -1;
-  const auto folder = std::filesystem::path(path_).parent_path();
-  flush_folder(folder.empty() ? "." : folder.string());
+void AtomicFile::flush() {
+  if (flushed_) return;
+  // A pipe or a terminal has no disk behind it.
+  if (::fsync(descriptor_) != 0 && (!temporary_.empty() || (errno != EINVAL && errno != EROFS && errno != ENOTSUP)))
+    fail("write", path_);
+  flushed_ = true;
+}
+
+void AtomicFile::rename() {
+  if (!temporary_.empty()) {
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+      if (errno != EBUSY) fail("write", path_);
+      // A file that is mounted, as containers do with a single file, can be written into but not replaced.
+      std::error_code error;
+      fs::copy_file(temporary_, target_, fs::copy_options::overwrite_existing, error);
+      if (error) fail("write", path_, error.value());
+      ::unlink(temporary_.c_str());
+    }
+    temporary_.clear();
+  }
+  ::close(std::exchange(descriptor_, -1));
+}
+
+void AtomicFile::commit() { commit_all({this}); }
+
+void commit_all(const std::vector<AtomicFile*>& files) {
+  for (auto* file : files) file->flush();
+  // What a rename replaced, under a second name until all are in place.
+  struct Replaced {
+    std::string target, kept;
+    bool was_there;
+  };
+  std::vector<Replaced> replaced;
+  const auto take_back = [&] {
+    for (const auto& [target, kept, was_there] : replaced) {
+      if (!kept.empty()) ::rename(kept.c_str(), target.c_str());
+      if (!was_there) ::unlink(target.c_str());
+    }
+  };
+  for (auto* file : files) {
+    if (file->temporary_.empty()) {
+      file->rename();  // closes it
+      continue;
+    }
+    struct stat status {};
+    Replaced before{file->target_, {}, ::lstat(file->target_.c_str(), &status) == 0};
+    if (before.was_there && files.size() > 1) {
+      before.kept = temporary_name(file->target_);
+      if (::link(file->target_.c_str(), before.kept.c_str()) != 0) before.kept.clear();
+    }
+    try {
+      file->rename();
+    } catch (...) {
+      if (!before.kept.empty()) ::unlink(before.kept.c_str());
+      take_back();
+      throw;
+    }
+    replaced.push_back(std::move(before));
+  }
+  std::string flushed;
+  for (const auto& [target, kept, was_there] : replaced) {
+    if (!kept.empty()) ::unlink(kept.c_str());
+    if (const auto folder = folder_of(target); folder != flushed) flush_folder(flushed = folder);
+  }
+}
+
+void require_writable(const std::string& path) {
+  const auto target = find_target(path);
+  if (!target.straight) {
+    const AtomicFile file(path);
+  } else if (target.descriptor) {
+    const FileDescriptor copy(open_straight(target));
+    if (copy.get() < 0) fail("write", path);
+  } else if (::access(target.path.c_str(), W_OK) != 0) {  // not opened: a pipe's reader would take that for the whole
+    fail("write", path);
+  }
 }
 
 void write_file(const std::string& path, std::string_view text) {
@@ -80,11 +248,10 @@ std::string read_text_file(const std::string& path) {
 }
 
 void flush_folder(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail("open", path);
-  const bool flushed = ::fsync(descriptor) == 0 || errno == EINVAL;  // some file systems cannot flush a folder
-  ::close(descriptor);
-  if (!flushed) fail("flush", path);
+  const FileDescriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() < 0 && errno == EACCES) return;  // a folder may be written and not read
+  if (folder.get() < 0) fail("open", path);
+  if (::fsync(folder.get()) != 0 && errno != EINVAL) fail("flush", path);  // some file systems cannot flush a folder
 }
 
 }  // namespace unlabel::data

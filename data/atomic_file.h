@@ -3,12 +3,18 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace unlabel::data {
 
 /// Writes a file so that others see the old one or the whole new one, never a part: the bytes go to a temporary file
 /// beside it, which commit() flushes to the disk and renames. Without commit() the temporary file is removed.
-/// Every call throws Error that names the file and the system's reason (disk full, no permission).
+///
+/// Only nothing or a regular file is ever replaced. A symbolic link is followed, and what it points to is replaced. What is no regular file
+/// (a device, a named pipe) is opened and written into, and so is an open file of this process (/dev/stdout, /dev/fd/N, the shell's
+/// `>(command)`), at its place: there the bytes are on their way as soon as they are written.
+/// Every call throws Error that names the file and the system's reason (disk full, no permission, a folder of that name), as
+/// throw_system_error does.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -18,17 +24,32 @@ class AtomicFile {
 
   void write(const void* bytes, std::size_t size);
   void write(std::string_view text) { write(text.data(), text.size()); }
+
+  /// Brings what was written to the disk. No write() may follow.
+  void flush();
+  /// flush(), when it was not called, and the rename.
   void commit();
 
  private:
-  std::string path_, temporary_;
+  friend void commit_all(const std::vector<AtomicFile*>& files);
+  void rename();
+
+  std::string path_, target_, temporary_;  ///< temporary_ is empty when the target itself is open
   int descriptor_ = -1;
+  bool flushed_ = false;
 };
+
+/// commit() of files that belong together: all are flushed before the first is renamed, and when a rename fails, those before it are taken
+/// back as far as the file system lets us (it has hard links). Throws as commit() does.
+void commit_all(const std::vector<AtomicFile*>& files);
+
+/// Throws as AtomicFile does when no file could be written at `path` now; leaves nothing behind. So a long job says it at its start.
+void require_writable(const std::string& path);
 
 /// AtomicFile for a text at hand.
 void write_file(const std::string& path, std::string_view text);
 
-/// The whole file. Throws Error when it cannot be read, a folder included.
+/// The whole file. Throws as throw_system_error does when it cannot be read, a folder included.
 std::string read_text_file(const std::string& path);
 
 /// Flushes a folder's entries (a rename in it) to the disk.

@@ -9,18 +9,56 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace unlabel::eval {
 
-std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
-                                          const data::Dataset& dataset) {
-  const std::filesystem::path file(path);
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The files of one embedding.
+struct Places {
+  std::string features, labels, rows;
+  bool npy = false;
+};
+
+Places places_of(const std::string& path) {
+  const fs::path file(path);
   const auto suffix = file.extension().string();
   if (suffix != ".npy" && suffix != ".safetensors")
     throw UsageError("embeddings are written to a .npy or a .safetensors file, not to '", path, "'");
   const auto stem = (file.parent_path() / file.stem()).string();
+  std::error_code ignored;
+  const bool embedded = fs::exists(stem + ".npy", ignored) || fs::exists(stem + ".safetensors", ignored);
+  Places places{path, stem + ".labels.npy", stem + ".jsonl", suffix == ".npy"};
+  for (const auto& beside : {places.labels, places.rows})
+    if (!embedded && fs::exists(beside, ignored) && (places.npy || beside == places.rows))
+      throw UsageError(beside, " is there without ", path, ", and would be replaced; move it, or choose another name");
+  return places;
+}
+
+}  // namespace
+
+void require_embedding_output(const std::string& path) {
+  const auto places = places_of(path);
+  for (const auto& place : {places.features, places.labels, places.rows}) {
+    if (place == places.labels && !places.npy) continue;
+    try {
+      data::require_writable(place);
+    } catch (const IoError&) {
+      throw;
+    } catch (const Error& error) {
+      throw UsageError(error.what(), "; choose another place");
+    }
+  }
+}
+
+std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
+                                          const data::Dataset& dataset) {
+  const auto places = places_of(path);
   const bool labelled = features.size() > 0 && (features.labels >= 0).any().item<bool>();
 
   std::string rows;
@@ -35,21 +73,27 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   }
 
   std::vector<std::string> written{path};
-  if (suffix == ".npy") {
-    write_npy(path, features.values);
-    const auto labels = stem + ".labels.npy";
-    std::error_code ignored;
-    if (labelled)
-      write_npy(written.emplace_back(labels), features.labels);
-    else
-      std::filesystem::remove(labels, ignored);  // of other features, written here before
+  data::AtomicFile values(path), names(places.rows);
+  std::optional<data::AtomicFile> labels;
+  std::vector<data::AtomicFile*> files{&values};
+  if (places.npy) {
+    write_npy(values, features.values);
+    if (labelled) {
+      files.push_back(&labels.emplace(written.emplace_back(places.labels)));
+      write_npy(*labels, features.labels);
+    }
   } else {
     ssl::TensorFile tensors;
     tensors.tensors.emplace_back("features", features.values);
     if (labelled) tensors.tensors.emplace_back("labels", features.labels);
-    ssl::write_safetensors(path, tensors);
+    ssl::write_safetensors(values, tensors, path);
   }
-  data::write_file(written.emplace_back(stem + ".jsonl"), rows);
+  names.write(rows);
+  written.push_back(places.rows);
+  files.push_back(&names);
+  data::commit_all(files);
+  std::error_code ignored;
+  if (places.npy && !labelled) fs::remove(places.labels, ignored);  // of the embeddings that were here before
   return written;
 }
 

@@ -9,15 +9,18 @@ namespace unlabel::eval {
 
 /// Writes features for use elsewhere, by the suffix of `path`:
 ///
-/// - `NAME.npy`: the features (n x d); beside it `NAME.labels.npy` (n, int64) where there are labels; an older
-///   one is removed where there are none
+/// - `NAME.npy`: the features (n x d); beside it `NAME.labels.npy` (n, int64) where there are labels; that of an earlier `NAME.npy` is
+///   removed where there are none
 /// - `NAME.safetensors`: one file with `features`, and `labels` where there are any
 ///
 /// and in both cases `NAME.jsonl`, one object a row in the same order: {"name": "cat/1.jpg", "label": 0, "class":
-/// "cat"} (the last two only where there are labels). Each file is written atomically. Returns the paths, features
-/// first. `dataset` is the one that the features were taken of. Call it on one rank. Throws UsageError for another
-/// suffix.
+/// "cat"} (the last two only where there are labels). All are written before the first takes its place (data::commit_all). Returns the paths,
+/// features first. `dataset` is the one that the features were taken of. Call it on one rank. Throws as require_embedding_output does.
 std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
                                           const data::Dataset& dataset);
+
+/// Throws UsageError when write_embeddings could not write to `path`: another suffix, a file that cannot be written, or a NAME.jsonl or
+/// NAME.labels.npy that stands there without embeddings of that name, and would be lost.
+void require_embedding_output(const std::string& path);
 
 }  // namespace unlabel::eval

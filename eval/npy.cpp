@@ -32,11 +32,15 @@ std::string header(const at::Tensor& tensor) {
 }  // namespace
 
 void write_npy(const std::string& path, const at::Tensor& tensor) {
-  const auto data = tensor.detach().cpu().contiguous();
   data::AtomicFile file(path);
+  write_npy(file, tensor);
+  file.commit();
+}
+
+void write_npy(data::AtomicFile& file, const at::Tensor& tensor) {
+  const auto data = tensor.detach().cpu().contiguous();
   file.write(header(data));
   file.write(data.const_data_ptr(), data.nbytes());
-  file.commit();
 }
 
 }  // namespace unlabel::eval

@@ -4,6 +4,10 @@
 
 #include <string>
 
+namespace unlabel::data {
+class AtomicFile;
+}
+
 namespace unlabel::eval {
 
 /// Writes a tensor as NumPy's .npy, format 1.0, so that `numpy.load` gives it back: float32 as '<f4', float64 as '<f8',
@@ -11,5 +15,8 @@ namespace unlabel::eval {
 /// disk, then renamed over `path`. Throws UsageError for another type, and Error that names the file when it cannot be
 /// written; no temporary file is left.
 void write_npy(const std::string& path, const at::Tensor& tensor);
+
+/// The same into a file that is open.
+void write_npy(data::AtomicFile& file, const at::Tensor& tensor);
 
 }  // namespace unlabel::eval

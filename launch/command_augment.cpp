@@ -6,6 +6,7 @@
 #include <unlabel/augment/view_kernel.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
+#include <unlabel/data/retry.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
@@ -93,7 +94,7 @@ MultiCrop views_of(const CommandLine& line, const ViewOptions& options) {
 
 Source read_source(const std::string& path) {
   Source source;
-  data::read_file(AT_FDCWD, path.c_str(), path, data::kMaxFileBytes, source.bytes);
+  data::retry([&] { data::read_file(AT_FDCWD, path.c_str(), path, data::kMaxFileBytes, source.bytes); });
   return source;
 }
 
@@ -101,7 +102,8 @@ Source read_source(const std::string& path) {
 bool looks_like_image(const std::string& path) {
   constexpr std::uint64_t kStart = 64;
   std::vector<std::uint8_t> start;
-  data::read_file(AT_FDCWD, path.c_str(), path, std::numeric_limits<std::uint64_t>::max(), start, kStart);
+  data::retry(
+      [&] { data::read_file(AT_FDCWD, path.c_str(), path, std::numeric_limits<std::uint64_t>::max(), start, kStart); });
   return augment::image_format(start) != augment::ImageFormat::kUnknown;
 }
 
@@ -138,8 +140,8 @@ bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable mo
   std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
   if (ending != ".png")
     throw UsageError("--out ", look.out, ": what is written is a PNG; give a name that ends in .png");
-  require_folder_of("--out", look.out);
-  require_folder_of("--json", look.options.json);
+  require_output("--out", look.out);
+  require_output("--json", look.options.json);
   look.crops = views_of(line, look.options);
   look.source = read_source(look.photo);
   try {
@@ -325,7 +327,7 @@ int bench(const std::vector<std::string>& arguments) {
   if (folder.empty()) throw UsageError("which images? unlabel augment bench FOLDER");
   if (threads < 1 || threads > 1024 || most < 1 || !(seconds > 0 && seconds <= 3600))
     throw UsageError("--threads must be 1 to 1024, --images at least 1, --seconds above 0 and at most 3600");
-  require_folder_of("--json", options.json);
+  require_output("--json", options.json);
   const MultiCrop crops = views_of(line, options);
 
   std::error_code error;
@@ -344,6 +346,8 @@ int bench(const std::vector<std::string>& arguments) {
       auto source = read_source(path);
       augment::decode(source, options.decode);
       photos.push_back(std::move(source));
+    } catch (const IoError&) {
+      throw;
     } catch (const Error&) {
       ++unread;
     }

@@ -28,7 +28,8 @@ int command_embed(const std::vector<std::string>& arguments) {
   if (!options.test.empty() && !(options.train.empty() && options.data.empty()))
     throw UsageError("one folder at a time: give --test alone, or --data or --train");
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
-  require_folder_of("--out", out);
+  require_output("--out", out);
+  eval::require_embedding_output(out);
   const auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);

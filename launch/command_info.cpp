@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
@@ -43,32 +44,37 @@ int command_info(const std::vector<std::string>& arguments) {
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   if (path.empty()) throw UsageError("what is to be looked at? unlabel info RUN|FILE");
+  require_output("--json", json);
   std::error_code error;
-  if (!fs::exists(path, error)) throw UsageError(path, ": there is no such file or folder");
+  if (!data::exists(path)) throw UsageError(path, ": there is no such file or folder");
 
   Warnings warnings;
   nlohmann::json info;
   if (!fs::is_directory(path, error)) {
     info = weights_info(path, list);
-  } else if (fs::exists(path + "/manifest.json", error)) {
+  } else if (is_checkpoint(path)) {
     info["checkpoint"] = path;
     info["training"] = read_json_file(path + "/training.json");
     info["state"] = weights_info(path + "/state.safetensors", list);
   } else {
     info["run"] = path;
     const std::string config = path + "/config.json", encoder = path + "/encoder.safetensors";
-    if (!fs::exists(config, error))
+    if (!data::exists(config))
       throw UsageError(
           path,
           " is not a run folder: it has no config.json; name a run (--out of pretrain), one of its checkpoints or a "
           ".safetensors file");
     info["config"] = read_json_file(config);
     if (const auto newest = newest_checkpoint(path + "/checkpoints")) info["newest_checkpoint"] = *newest;
-    info["finished"] = fs::exists(encoder, error);
+    info["finished"] = data::exists(encoder);
     if (info["finished"].get<bool>()) info["encoder"] = weights_info(encoder, list);
   }
-  if (json != "-") write_result("-", info, warnings.sentences());
-  write_result(json, info, warnings.sentences());
+  const auto sentences = warnings.sentences();
+  info["warnings"] = sentences;
+  auto text = json_text(info);
+  text.pop_back();  // its newline
+  if (json != "-") print_line(json, text);
+  write_result(json, info, sentences);
   return 0;
 }
 

@@ -2,8 +2,13 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/command_output.h>
 
+#include <stdio_ext.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 namespace unlabel::launch {
@@ -18,12 +23,19 @@ std::string printable(std::string text) {
   return text;
 }
 
-void require_folder_of(const std::string& option, const std::string& path) {
+void require_output(const std::string& option, const std::string& path) {
   if (path.empty() || path == "-") return;
   const auto folder = std::filesystem::absolute(path).parent_path();
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored))
     throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
+  try {
+    data::require_writable(path);
+  } catch (const IoError&) {
+    throw;
+  } catch (const Error& error) {
+    throw UsageError(option, " ", path, ": ", error.what(), "; choose another place");
+  }
 }
 
 void Warnings::add(const std::string& sentence) {
@@ -55,9 +67,27 @@ void write_result(const std::string& place, nlohmann::json result, const std::ve
 }
 
 void print_line(const std::string& json_place, const std::string& line) {
+  if (!json_place.empty()) return print_message(json_place, line);
+  std::fprintf(stdout, "%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+void print_message(const std::string& json_place, const std::string& line) {
   std::FILE* stream = json_place == "-" ? stderr : stdout;
-  std::fprintf(stream, "%s\n", line.c_str());
-  std::fflush(stream);
+  const bool failed_before = std::ferror(stream) != 0;
+  if (std::fprintf(stream, "%s\n", line.c_str()) >= 0 && std::fflush(stream) == 0) return;
+  if (failed_before) return;
+  ::__fpurge(stream);
+  std::clearerr(stream);
+}
+
+std::string unwritten_output() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+    // A network's file system may tell only when the file is closed. Without a descriptor nothing was written.
+    const int copy = ::dup(STDOUT_FILENO);
+    if (copy < 0 || ::close(copy) == 0) return {};
+  }
+  return concat("standard output cannot be written: ", std::strerror(errno));
 }
 
 }  // namespace unlabel::launch

@@ -13,9 +13,9 @@ std::string json_text(const nlohmann::json& json);
 /// What comes from outside (names of files, and messages that hold them) as a line for a terminal: control characters become '?'.
 std::string printable(std::string text);
 
-/// Throws UsageError when no file can be written at `path` because its folder is not there; so a long job says it at its start.
-/// Nothing is said of an empty path and of "-".
-void require_folder_of(const std::string& option, const std::string& path);
+/// Throws UsageError when nothing can be written at `path`, which `option` names: its folder is missing, it is a folder, there is no
+/// permission. Every command calls it for each of its results before it begins to work. Nothing is said of an empty path and of "-".
+void require_output(const std::string& option, const std::string& path);
 
 /// What makes a result doubtful, or must be known beside it: whole sentences without a full stop. Each is printed once, when it is added
 /// ("warning: ..." on stderr), and all of them stand in the command's JSON under the key `warnings`.
@@ -33,11 +33,18 @@ class Warnings {
   std::vector<std::string> sentences_;
 };
 
-/// Where a command's JSON goes, by `--json`: nowhere when it is empty, stdout for "-", else a file (written atomically). `warnings` become
-/// its key of that name, an empty list when there are none.
+/// Where a command's JSON goes, by `--json`: nowhere when it is empty, stdout for "-", else a file (as data::AtomicFile writes one). `warnings`
+/// become its key of that name, an empty list when there are none. That stdout could not be written is told by unwritten_output().
 void write_result(const std::string& place, nlohmann::json result, const std::vector<std::string>& warnings);
 
-/// A line for people: on stdout, or on stderr when stdout carries the JSON.
+/// A line for people: on stdout, or on stderr when stdout carries the JSON. It is the result where there is no `json_place`; elsewhere a
+/// line that cannot be written ends nothing.
 void print_line(const std::string& json_place, const std::string& line);
+
+/// A line for people that is no result: on stdout, or on stderr when stdout carries the JSON. That it cannot be written ends nothing.
+void print_message(const std::string& json_place, const std::string& line);
+
+/// Why what was written to stdout did not get there; empty when it did. For the program's end.
+std::string unwritten_output();
 
 }  // namespace unlabel::launch

@@ -9,6 +9,8 @@
 
 namespace unlabel::launch {
 
+namespace fs = std::filesystem;
+
 namespace {
 constexpr std::int64_t kMegabyte = 1'000'000;
 }
@@ -39,10 +41,13 @@ int command_pack(const std::vector<std::string>& arguments) {
   if (out.empty()) throw UsageError("--out is missing: the folder for the archives");
   if (megabytes < 1 || megabytes > 1'000'000'000)
     throw UsageError("--shard-megabytes must be from 1 to 1000000000, and is ", megabytes);
-  require_folder_of("--json", json);
+  require_output("--json", json);
   std::error_code error;
-  if (std::filesystem::exists(out, error) &&
-      (!std::filesystem::is_directory(out, error) || !std::filesystem::is_empty(out, error)))
+  // By what it leads to: a rename would replace the link, or fail.
+  const bool there = fs::exists(out, error);
+  if (!there && fs::is_symlink(out, error))
+    throw UsageError("--out ", out, " is a link to nothing; choose another place");
+  if (there && (!fs::is_directory(out, error) || !fs::is_empty(out, error)))
     throw UsageError("--out ", out, " is not an empty folder; choose another place");
   options.shard_bytes = static_cast<std::uint64_t>(megabytes * kMegabyte);
 
@@ -56,21 +61,30 @@ int command_pack(const std::vector<std::string>& arguments) {
     for (const auto& note : test->notes()) warnings.add(note);
   // Under its name when it is whole: half a data set must not pass for one.
   while (out.size() > 1 && out.back() == '/') out.pop_back();
-  const std::string unfinished = out + ".unfinished";
-  if (std::filesystem::exists(unfinished, error))
+  const std::string place = there ? fs::canonical(out).string() : out, unfinished = place + ".unfinished";
+  if (fs::exists(fs::symlink_status(unfinished, error)))
     throw UsageError(unfinished, " is there, left by a pack that was killed (or still at work): remove it first");
+  // An empty folder becomes the unfinished one, so that its rename is tried before all the work: one that is mounted has none.
+  if (there)
+    fs::rename(place, unfinished, error);
+  else
+    fs::create_directories(unfinished, error);
+  if (error)
+    throw UsageError("--out ", out, ": archives cannot be put there: ", error.message(),
+                     "; choose a new folder, below that one if it is a mounted disk");
   std::vector<std::string> archives;
   std::int64_t images = 0;
   try {
     for (const auto& [dataset, prefix] : {std::pair(train, "train"), std::pair(test, "test")}) {
       if (!dataset) continue;
       for (const auto& path : data::write_shards(*dataset, unfinished, prefix, options))
-        archives.push_back(concat(out, "/", std::filesystem::path(path).filename().string()));
+        archives.push_back(concat(out, "/", fs::path(path).filename().string()));
       images += dataset->size();
     }
-    std::filesystem::rename(unfinished, out);
+    fs::rename(unfinished, place);
   } catch (...) {
-    std::filesystem::remove_all(unfinished, error);
+    fs::remove_all(unfinished, error);
+    if (there) fs::create_directory(place, error);
     throw;
   }
   print_line(json, concat(images, images == 1 ? " image in " : " images in ", archives.size(),

@@ -91,7 +91,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   }
   line.apply(options);
   std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
-  require_folder_of("--json", json);
+  require_output("--json", json);
   const auto environment = read_environment();
   use_share_of_cores(environment);
   if (only_explain) {
@@ -118,9 +118,9 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   const auto& summary = result.summary;
   const double rate = summary.at("images_per_second").get<double>();
   if (result.exit_code == 0)
-    print_line(json,
-               concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (", summary.at("steps"),
-                      " steps", rate > 0 ? concat(", ", static_cast<std::int64_t>(rate), " images/s)") : ")"));
+    print_message(
+        json, concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (", summary.at("steps"),
+                     " steps", rate > 0 ? concat(", ", static_cast<std::int64_t>(rate), " images/s)") : ")"));
   write_result(json, summary, result.warnings);
   return result.exit_code;
 }

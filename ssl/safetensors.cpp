@@ -1,5 +1,7 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/retry.h>
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/safetensors_header.h>
 
@@ -12,7 +14,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 #include <tuple>
 
 namespace unlabel::ssl {
@@ -35,8 +36,6 @@ at::ScalarType scalar_type(SafetensorsType type) {
   return at::kFloat;
 }
 
-std::string reason() { return std::strerror(errno); }
-
 // An open file, closed at the end of its scope.
 class File {
  public:
@@ -52,7 +51,7 @@ class File {
 
   std::uint64_t regular_size() const {
     struct stat status {};
-    if (::fstat(descriptor_, &status) != 0) throw Error(path_, ": ", reason());
+    if (::fstat(descriptor_, &status) != 0) throw_system_error(concat("cannot read ", path_), errno);
     if (!S_ISREG(status.st_mode)) throw Error(path_, ": not a regular file");
     return static_cast<std::uint64_t>(status.st_size);
   }
@@ -61,7 +60,7 @@ class File {
     while (size > 0) {
       const auto got = ::read(descriptor_, to, std::min<std::uint64_t>(size, 1 << 30));
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0) throw Error(path_, ": ", reason());
+      if (got < 0) throw_system_error(concat("cannot read ", path_), errno);
       if (got == 0) throw Error(path_, ": the file became shorter while it was read");
       to += got;
       size -= static_cast<std::uint64_t>(got);
@@ -83,7 +82,7 @@ void check_booleans(const at::Tensor& tensor, const std::string& name, const std
 TensorFile read(const std::string& path, bool with_data) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
   File file(path, O_RDONLY | O_NONBLOCK);
-  if (!file.is_open()) throw Error("cannot open ", path, ": ", reason());
+  if (!file.is_open()) throw_system_error(concat("cannot open ", path), errno);
   const auto size = file.regular_size();
   char prefix[kSafetensorsPrefix];
   file.read(prefix, std::min(size, kSafetensorsPrefix));
@@ -108,8 +107,12 @@ TensorFile read(const std::string& path, bool with_data) {
 
 }  // namespace
 
-TensorFile read_safetensors(const std::string& path) { return read(path, true); }
-TensorFile read_safetensors_header(const std::string& path) { return read(path, false); }
+TensorFile read_safetensors(const std::string& path) {
+  return data::retry([&] { return read(path, true); });
+}
+TensorFile read_safetensors_header(const std::string& path) {
+  return data::retry([&] { return read(path, false); });
+}
 
 namespace {
 
@@ -171,14 +174,18 @@ void format_safetensors(const TensorFile& file, std::vector<char>& out) {
 }
 
 void write_safetensors(const std::string& path, const TensorFile& file) {
-  const auto items = lay_out(file, path);
   data::AtomicFile out(path);
+  write_safetensors(out, file, path);
+  out.commit();
+}
+
+void write_safetensors(data::AtomicFile& out, const TensorFile& file, const std::string& path) {
+  const auto items = lay_out(file, path);
   out.write(header_text(items, file));
   for (const auto& [entry, tensor] : items) {
     const auto data = tensor.detach().cpu().contiguous();
     out.write(data.const_data_ptr(), entry.end - entry.begin);
   }
-  out.commit();
 }
 
 }  // namespace unlabel::ssl

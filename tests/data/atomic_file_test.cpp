@@ -1,13 +1,22 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/files.h>
 
+#include "../inject/faults.h"
 #include "temp_folder.h"
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <iterator>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace unlabel::data {
 namespace {
@@ -46,6 +55,146 @@ TEST(AtomicFile, SaysWhatCannotBeReadOrWritten) {
   EXPECT_THROWS_WITH(read_text_file(folder.path()), Error, "cannot read " + folder.path() + ": Is a directory");
   EXPECT_THROWS_WITH(read_text_file(folder / "none"), Error, "none: No such file");
   EXPECT_THROWS_WITH(write_file(folder / "none/a.txt", "x"), Error, "a.txt: No such file");
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+TEST(AtomicFile, WritesIntoWhatIsNoRegularFile) {
+  const TempFolder folder;
+  const auto pipe = folder / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::string arrived;
+  std::thread reader([&] { arrived = read_text_file(pipe); });
+  require_writable(folder / "pipe");
+  write_file(pipe, "through it");
+  reader.join();
+  EXPECT_EQ(arrived, "through it");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"pipe"});
+}
+
+TEST(AtomicFile, LeavesADeviceADevice) {
+  const TempFolder folder;
+  const auto null = folder / "null";
+  if (mknod(null.c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0) GTEST_SKIP() << "cannot make a device node here";
+  try {
+    require_writable(null);
+    write_file(null, "x");
+  } catch (const Error& error) {
+    GTEST_SKIP() << "devices cannot be opened here: " << error.what();
+  }
+  EXPECT_TRUE(std::filesystem::is_character_file(null));
+}
+
+TEST(AtomicFile, WritesIntoAnOpenFileOfTheProcessAtItsPlace) {
+  const TempFolder folder;
+  const FileDescriptor open_file(::open((folder / "out").c_str(), O_WRONLY | O_CREAT, 0600));
+  ASSERT_EQ(::write(open_file.get(), "before ", 7), 7);
+  for (const auto* parent : {"/dev/fd/", "/proc/self/fd/"}) {
+    const auto path = parent + std::to_string(open_file.get());
+    require_writable(path);
+    write_file(path, "this ");
+  }
+  std::filesystem::create_symlink("/dev/fd/" + std::to_string(open_file.get()), folder / "link");
+  write_file(folder / "link", "and that ");
+  ASSERT_EQ(::write(open_file.get(), "after", 5), 5);
+  EXPECT_EQ(read_text_file(folder / "out"), "before this this and that after");
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"link", "out"}));
+  EXPECT_THROWS_WITH(require_writable("/dev/fd/987"), Error, "Bad file descriptor");
+  const FileDescriptor only_read(::open((folder / "out").c_str(), O_RDONLY));
+  EXPECT_THROWS_WITH(require_writable("/dev/fd/" + std::to_string(only_read.get())), Error, "Bad file descriptor");
+}
+
+TEST(AtomicFile, FollowsALinkAndKeepsIt) {
+  const TempFolder folder;
+  folder.write("real/a", "old");
+  std::filesystem::create_symlink("real/a", folder / "one");
+  std::filesystem::create_symlink(folder / "one", folder / "two");
+  std::filesystem::create_symlink("real/new", folder / "dangling");
+  std::filesystem::create_symlink("loop", folder / "loop");
+  write_file(folder / "two", "new");
+  write_file(folder / "dangling", "made");
+  EXPECT_EQ(read_text_file(folder / "real/a"), "new");
+  EXPECT_EQ(read_text_file(folder / "real/new"), "made");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "one"));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "two"));
+  EXPECT_EQ(names_in(folder / "real"), (std::vector<std::string>{"a", "new"}));
+  EXPECT_THROWS_WITH(write_file(folder / "loop", "x"), Error, "symbolic links");
+}
+
+TEST(AtomicFile, TakesTheLongestNames) {
+  const TempFolder folder;
+  const auto path = folder / std::string(255, 'n');
+  require_writable(path);
+  write_file(path, "x");
+  EXPECT_EQ(read_text_file(path), "x");
+  EXPECT_THROWS_WITH(require_writable(folder / std::string(256, 'n')), Error, "too long");
+}
+
+TEST(AtomicFile, SaysAtOnceWhatCannotBeWritten) {
+  const TempFolder folder;
+  folder.write("file", "x");
+  EXPECT_THROWS_WITH(require_writable(folder.path()), Error, "directory");
+  EXPECT_THROWS_WITH(require_writable(folder / "none/a"), Error, "No such file");
+  EXPECT_THROWS_WITH(require_writable(folder / "file/a"), Error, "Not a directory");
+  require_writable(folder / "file");
+  require_writable(folder / "new");
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"file"});
+  const inject::Faults faults({{"open", folder / "new", EROFS}, {"open", folder / "file", EIO}});
+  EXPECT_THROWS_WITH(require_writable(folder / "new"), Error, "Read-only");
+  EXPECT_THROW(require_writable(folder / "file"), IoError);
+}
+
+TEST(AtomicFile, AFileThatIsMountedIsWrittenInto) {
+  const TempFolder folder;
+  folder.write("mounted", "old and longer");
+  const inject::Faults faults({{"rename", folder / "mounted", EBUSY}});
+  write_file(folder / "mounted", "new");
+  EXPECT_EQ(faults.injected(), 1);
+  EXPECT_EQ(read_text_file(folder / "mounted"), "new");
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"mounted"});
+}
+
+TEST(AtomicFile, AFailedWriteLeavesWhatWasThere) {
+  for (const char* call : {"open", "write", "fsync", "rename"}) {
+    const TempFolder folder;
+    folder.write("a", "old");
+    {
+      const inject::Faults faults({{call, folder.path(), ENOSPC, 0, 1}});
+      EXPECT_THROW(write_file(folder / "a", "new"), Error) << call;
+      EXPECT_EQ(faults.injected(), 1) << call;
+    }
+    EXPECT_EQ(read_text_file(folder / "a"), "old") << call;
+    EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"a"}) << call;
+  }
+}
+
+TEST(AtomicFile, FilesThatBelongTogetherAreReplacedTogether) {
+  for (const char* fails : {"a", "b", "c"}) {
+    const TempFolder folder;
+    folder.write("a", "old a");
+    folder.write("c", "old c");
+    const auto write_all = [&] {
+      AtomicFile a(folder / "a"), b(folder / "b"), c(folder / "c");
+      for (auto* file : {&a, &b, &c}) file->write("new");
+      commit_all({&a, &b, &c});
+    };
+    {
+      const inject::Faults faults({{"rename", folder / fails, EIO, 0, 1}});
+      EXPECT_THROW(write_all(), IoError) << fails;
+    }
+    EXPECT_EQ(read_text_file(folder / "a"), "old a") << fails;
+    EXPECT_EQ(read_text_file(folder / "c"), "old c") << fails;
+    EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"a", "c"})) << fails;
+    write_all();
+    for (const char* name : {"a", "b", "c"}) EXPECT_EQ(read_text_file(folder / name), "new");
+    EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"a", "b", "c"}));
+  }
 }
 
 }  // namespace
