@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/ssl/safetensors.h>
 
@@ -32,8 +33,8 @@ EncoderPlace find_encoder(const std::string& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return {path, {}};
   const std::string finished = path + "/encoder.safetensors", inside = path + "/checkpoints";
-  if (fs::exists(finished, error)) return {finished, {}};
-  const std::string checkpoints = fs::exists(inside, error) ? inside : path;
+  if (data::exists(finished)) return {finished, {}};
+  const std::string checkpoints = data::exists(inside) ? inside : path;
   if (newest_checkpoint(checkpoints) || is_checkpoint(checkpoints)) return {{}, checkpoints};
   return {};
 }
@@ -50,6 +51,10 @@ Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* sk
         throw Error(folder, " is damaged: its training.json is of step ", checkpoint.iteration);
       return checkpoint;
     } catch (const UnreadableCheckpoint&) {
+      throw;
+    } catch (const IoError&) {
+      throw;
+    } catch (const UsageError&) {  // of the process: too many open files
       throw;
     } catch (const Error& error) {
       if (skipped) skipped->push_back(error.what());

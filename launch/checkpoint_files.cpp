@@ -2,18 +2,20 @@
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
+#include <unlabel/data/retry.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/command_output.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <string_view>
 
@@ -55,25 +57,48 @@ class SizeAndCrc {
   std::uint64_t size_ = 0;
 };
 
-/// Reads a file in pieces: it may be larger than what memory is left.
-nlohmann::json size_and_crc(const fs::path& path) {
-  const auto unreadable = [&] {
-    return UnreadableCheckpoint(path.string(), " cannot be read: ", std::strerror(errno));
-  };
-  const data::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
-    if (errno == ENOENT) throw Error(path.string(), " is missing");
-    throw unreadable();
-  }
+class MissingFile : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Only that it is not there says that a file is missing.
+[[noreturn]] void fail_to_read(const std::string& path, int error) {
+  if (error == ENOENT) throw MissingFile(path, " is missing");
+  if (fault_kind(error) != FaultKind::kFile) throw_system_error(concat("cannot read ", path), error);
+  throw UnreadableCheckpoint(path, " cannot be read: ", reason_of(error));
+}
+
+/// Gives a file to `take` in pieces: it may be larger than what memory is left.
+template <class Take>
+void read_pieces(const std::string& path, const Take& take) {
+  // O_NONBLOCK: a pipe of that name must not be waited for.
+  const data::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) fail_to_read(path, errno);
   std::vector<char> piece(1 << 20);
-  SizeAndCrc sum;
   while (true) {
     const ssize_t count = ::read(file.get(), piece.data(), piece.size());
-    if (count == 0) return sum.json();
+    if (count == 0) return;
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw unreadable();
-    sum.add({piece.data(), static_cast<std::size_t>(count)});
+    if (count < 0) fail_to_read(path, errno);
+    take(std::string_view(piece.data(), static_cast<std::size_t>(count)));
   }
+}
+
+nlohmann::json size_and_crc(const fs::path& path) {
+  return data::retry([&] {
+    SizeAndCrc sum;
+    read_pieces(path.string(), [&](std::string_view piece) { sum.add(piece); });
+    return sum.json();
+  });
+}
+
+std::string text_of(const std::string& path) {
+  return data::retry([&] {
+    std::string text;
+    read_pieces(path, [&](std::string_view piece) { text += piece; });
+    return text;
+  });
 }
 
 void verify_files(const fs::path& folder, const nlohmann::json& files) {
@@ -172,8 +197,10 @@ std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::st
   for (; !error && entry != fs::directory_iterator(); entry.increment(error))
     if (const auto step = step_of(entry->path().filename().string())) found.emplace_back(*step, entry->path().string());
   // A folder that cannot be read must not pass for one without checkpoints: the run would start over.
+  if (error == std::errc::not_a_directory)
+    throw UsageError("cannot read ", folder, ": ", error.message(), "; name a folder, not a file");
   if (error && error != std::errc::no_such_file_or_directory)
-    throw Error("cannot read ", folder, ": ", error.message());
+    throw_system_error(concat("cannot read ", folder), error.value());
   std::sort(found.rbegin(), found.rend());
   return found;
 }
@@ -189,9 +216,13 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
     if (!is_checkpoint(path)) continue;
     const auto place = (fs::path(path) / kTraining).string();
     try {
-      const auto training = parse_training(data::read_text_file(place), place);
+      const auto training = parse_training(text_of(place), place);
       check_training(training, place);
       return training.at("options");
+    } catch (const IoError&) {
+      throw;
+    } catch (const UnreadableCheckpoint&) {
+      throw;
     } catch (const Error&) {  // to be told when the run wants to go on from it
     }
   }
@@ -209,8 +240,13 @@ void set_damaged_aside(const std::string& folder, std::int64_t resumed) {
 }
 
 bool is_checkpoint(const std::string& path) {
-  std::error_code error;
-  return fs::exists(fs::path(path) / kManifest, error);
+  return data::retry([&] {
+    struct stat status {};
+    const auto manifest = (fs::path(path) / kManifest).string();
+    if (::stat(manifest.c_str(), &status) == 0) return true;
+    if (errno == ENOENT || errno == ENOTDIR) return false;
+    fail_to_read(manifest, errno);
+  });
 }
 
 nlohmann::json parse_manifest(std::string_view text, const std::string& where) {
@@ -253,9 +289,9 @@ void check_training(const nlohmann::json& training, const std::string& where) {
 
 nlohmann::json verify_checkpoint(const std::string& path) {
   const std::string manifest = (fs::path(path) / kManifest).string();
-  verify_files(path, parse_manifest(data::read_text_file(manifest), manifest));
+  verify_files(path, parse_manifest(text_of(manifest), manifest));
   const std::string training = (fs::path(path) / kTraining).string();
-  return parse_training(data::read_text_file(training), training);
+  return parse_training(text_of(training), training);
 }
 
 std::string state_file(const std::string& path) { return (fs::path(path) / kState).string(); }

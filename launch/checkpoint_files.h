@@ -20,7 +20,8 @@ struct CheckpointFiles {
   nlohmann::json training;     ///< training.json; `iteration` is added in the file
 };
 
-/// A checkpoint's file that could not be read this time (a network's file system, a failing disk): no reason to pass the checkpoint over.
+/// A checkpoint's file that is there and could not be read this time (permissions; IoError is of a disk that does not answer): no reason to
+/// pass the checkpoint over.
 class UnreadableCheckpoint : public Error {
  public:
   using Error::Error;
@@ -45,6 +46,7 @@ void remove_unfinished_checkpoints(const std::string& folder);
 std::optional<std::int64_t> newest_checkpoint(const std::string& folder);
 
 /// The options of the newest complete checkpoint in `folder`, as its training.json has them; nullopt when there is none. Reads no tensors.
+/// Throws UnreadableCheckpoint and IoError.
 std::optional<nlohmann::json> checkpoint_options(const std::string& folder);
 
 /// Renames the checkpoints of later steps than `resumed` to damaged-step-*: a run has passed them over, and will come to those steps again.
@@ -52,10 +54,11 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder);
 void set_damaged_aside(const std::string& folder, std::int64_t resumed);
 
 /// The checkpoints in `folder`, newest first: iteration and path. Nothing in them is read. None when there is no such folder; throws Error
-/// when it cannot be read.
+/// when it cannot be read, and UsageError when it is below a file.
 std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& folder);
 
-/// Whether `path` is the folder of one checkpoint, rather than one of several.
+/// Whether `path` is the folder of one checkpoint, rather than one of several. Throws UnreadableCheckpoint and IoError when that
+/// cannot be seen.
 bool is_checkpoint(const std::string& path);
 
 /// A manifest.json's files: what it says of each, {"bytes": ..., "crc32": ...}. `where` begins messages. Throws Error for a text that is no
@@ -69,7 +72,7 @@ nlohmann::json parse_training(std::string_view text, const std::string& where);
 void check_training(const nlohmann::json& training, const std::string& where);
 
 /// Checks one checkpoint's files against its manifest and gives what training.json holds. Throws Error that names what is damaged, and
-/// UnreadableCheckpoint.
+/// UnreadableCheckpoint and IoError.
 nlohmann::json verify_checkpoint(const std::string& path);
 
 /// Where a checkpoint's tensors are.

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/presets.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/evaluation.h>
@@ -11,11 +12,8 @@
 #include <torch/types.h>
 
 #include <cstdio>
-#include <filesystem>
 
 namespace unlabel::launch {
-
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -35,8 +33,7 @@ std::optional<std::vector<double>> numbers(const std::map<std::string, std::stri
 
 /// An encoder as a file of weights or a run holds it: its newest checkpoint while the run is not finished.
 ssl::LoadedEncoder load(const std::string& path, const std::optional<ssl::EncoderOptions>& wanted, std::string& from) {
-  std::error_code error;
-  if (!fs::exists(path, error)) throw UsageError("--checkpoint ", path, ": there is no such file or run folder");
+  if (!data::exists(path)) throw UsageError("--checkpoint ", path, ": there is no such file or run folder");
   const auto place = find_encoder(path);
   if (!place.file.empty()) {
     from = place.file;
@@ -101,7 +98,7 @@ augment::MultiCrop Subject::view() const {
 }
 
 Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::Device device) {
-  require_folder_of("--json", options.json);
+  require_output("--json", options.json);
   require_precision(options.features.precision);
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
@@ -181,6 +178,7 @@ eval::Features subject_features(const Subject& subject, std::shared_ptr<const da
   auto features = options.features;
   features.device = device.str();
   features.decode = subject.decode;
+  features.patience = data::patience_of(std::chrono::seconds(options.timeout));
   return subject.encoder ? eval::extract_features(*subject.encoder, std::move(dataset), subject.view(), features, group)
                          : eval::pixel_features(std::move(dataset), subject.view(), features, group);
 }

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/launch/append_whole.h>
 #include <unlabel/launch/event_file.h>
 
@@ -88,14 +89,14 @@ EventFile::EventFile(const std::string& folder, std::int64_t first_step) {
   const std::string path =
       concat(folder, "/events.out.tfevents.", std::chrono::duration_cast<std::chrono::seconds>(now).count(), ".", host,
              ".", ::getpid(), ".", first_step);
-  descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
   const bool good =
       descriptor_ >= 0 && append_whole(descriptor_, record(event(0, text(kFileVersion, "brain.Event:2")))) &&
       append_whole(descriptor_, record(event(first_step, text(kSessionLog, integer(kSessionStatus, kSessionStart)))));
   if (good) return;
   const int reason = errno;
   if (descriptor_ >= 0) ::close(descriptor_);
-  throw Error("cannot write ", path, ": ", std::strerror(reason));
+  throw_system_error(concat("cannot write ", path), reason);
 }
 
 EventFile::~EventFile() { ::close(descriptor_); }

@@ -116,7 +116,7 @@ int norm_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
   return ranks;
 }
 
-/// The next batch, when there is one on every rank; else AgreedEnd.
+/// The next batch, when there is one on every rank; else AgreedEnd, or StopRequested.
 std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group& group) {
   std::optional<data::HostBatch> batch;
   try {
@@ -131,6 +131,8 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group
   } catch (const ssl::LostRankError&) {
     throw;
   } catch (const Error&) {
+    // A stop that came while a disk was waited for.
+    if (ssl::any_rank(group, StopSignal::requested())) throw StopRequested();
     throw AgreedEnd{std::current_exception()};
   }
   return batch;
@@ -144,6 +146,8 @@ data::LoaderOptions loader_options(const PretrainOptions& options, const Environ
                                                            /*processors_compute=*/device.is_cpu());
   loading.decode = options.decode;
   loading.allocate = data::pinned_memory(device);
+  loading.patience = data::patience_of(std::chrono::seconds(options.timeout));
+  loading.give_up = StopSignal::requested;
   return loading;
 }
 
@@ -173,7 +177,8 @@ class Run {
   MadeStep make_step(data::HostBatch batch, const ssl::Step& step);
   void measure_knn(std::int64_t epoch, nlohmann::json& line);
   bool saving_minutes_are_over() const;
-  bool stops() const { return journal_.stop() || stopped_between_epochs_; }
+  bool stops() const { return journal_.stop() || stopped_between_steps_; }
+  void require_folder();
   void save();
   void save_before_the_end();
   void wait_for_writer();
@@ -239,8 +244,9 @@ class Run {
 
   data::BatchCopier copier_{device_};
   StopSignal stop_signal_;
-  bool stopped_between_epochs_ = false;  ///< by a signal, in a pass over the data before an epoch
-  bool ending_ = false;                  ///< by an AgreedEnd
+  /// By a signal, in a pass over the data before an epoch or while a disk was waited for.
+  bool stopped_between_steps_ = false;
+  bool ending_ = false;  ///< by an AgreedEnd
   Throughput throughput_{options_.batch_size};
   std::chrono::steady_clock::time_point saved_at_ = std::chrono::steady_clock::now();
 };
@@ -317,15 +323,11 @@ std::unique_ptr<RunFolder> Run::open_folder() {
   std::unique_ptr<RunFolder> folder;
   ssl::long_together(*group_, pause_, [&] {
     if (!lead_) return;
-    const auto encoder = options_.out + "/encoder.safetensors";
-    if (!newest_ && std::filesystem::exists(encoder) && !JsonLines::last(options_.out + "/metrics.jsonl").is_null())
-      throw UsageError(encoder,
-                       " is of a finished run, whose checkpoints are gone: choose another --out, or remove it");
     // Room for the checkpoints that are kept and for one more while it is written, less those that are there.
     const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
     const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
     const bool finished = newest_.value_or(0) >= last_;
-    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_.bytes());
+    folder = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_.bytes(), newest_.has_value());
     remove_unfinished_checkpoints(checkpoints_);
   });
   return folder;
@@ -350,7 +352,7 @@ std::unique_ptr<RunLog> Run::open_log() {
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));
     if (iteration_ >= last_) return;
-    std::filesystem::remove(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
+    state_.remove_encoder(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
     log = std::make_unique<RunLog>(*folder_, iteration_);
     if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
   });
@@ -361,10 +363,14 @@ std::unique_ptr<CheckpointWriter> Run::make_writer() {
   if (!lead_ || iteration_ >= last_) return nullptr;
   // A checkpoint says that the steps before it are done, so the log of them comes first.
   return std::make_unique<CheckpointWriter>(
-      checkpoints_, Retention{options_.checkpoint.keep, options_.checkpoint.keep_every}, [this] { log_->flush(); });
+      checkpoints_, Retention{options_.checkpoint.keep, options_.checkpoint.keep_every}, [this] {
+        folder_->require_ours();
+        log_->flush();
+      });
 }
 
 void Run::announce() {
+  if (folder_ && !folder_->warning().empty()) progress_.warn(folder_->warning());
   for (const auto& reason : resumed_.skipped) progress_.warn("a checkpoint is passed over: " + reason);
   if (iteration_ >= last_) {
     progress_.say(iteration_ >= total_
@@ -490,7 +496,7 @@ MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   optimizer_.zero_grad();
   StepNews news = forward_and_backward(on_device, step);
   if (scaler_.enabled()) news.diagnostics.emplace_back("loss_scale", scaler_.factor().reshape({}).clone());
-  news.stop = stop_signal_.requested();
+  news.stop = StopSignal::requested();
   news.save = lead_ && saving_minutes_are_over();
   news.replaced = static_cast<std::int64_t>(batch.replacements.size());
 
@@ -521,7 +527,7 @@ void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, cons
   for (;;) {
     const auto batch = next_batch(loader, *group_);
     if (!batch) return;
-    if (ssl::any_rank(*group_, stop_signal_.requested())) throw StopRequested();
+    if (ssl::any_rank(*group_, StopSignal::requested())) throw StopRequested();
     ssl::set_dropout_key(*method_, {options_.seed, ssl::round_outside_of_steps(epoch, passed++), 0, group_->rank(),
                                     group_->world_size()});
     const auto views_of_all = micro_batch(copier(*batch), 0, static_cast<std::int64_t>(batch->indices.size()),
@@ -546,7 +552,7 @@ void Run::train_epoch(std::int64_t epoch) {
       for (const auto& [name, value] : method_->before_epoch(about)) news[name] = value.item<double>();
     } catch (const StopRequested&) {  // as if the epoch had not begun: the run that goes on begins it
       guard_.take_back_buffers();
-      stopped_between_epochs_ = true;
+      stopped_between_steps_ = true;
       save();
       return;
     } catch (const AgreedEnd&) {
@@ -559,7 +565,15 @@ void Run::train_epoch(std::int64_t epoch) {
   ssl::together(*group_, [&] { loader_.start(order, epoch, iteration_ - begin, end - begin); });
 
   while (iteration_ < end && !stops()) {
-    auto batch = next_batch(loader_, *group_);
+    std::optional<data::HostBatch> batch;
+    try {
+      batch = next_batch(loader_, *group_);
+    } catch (const StopRequested&) {
+      journal_.settle();
+      stopped_between_steps_ = true;
+      save();
+      return;
+    }
     UNLABEL_INVARIANT(batch);
     const int micro_steps = static_cast<int>(sampler_.local_batch() / micro_batch_);
     auto made = make_step(std::move(*batch), {iteration_, epoch, total_, steps_per_epoch_, 0, micro_steps});
@@ -611,6 +625,18 @@ void Run::wait_for_writer() {
   }
 }
 
+/// Throws Error when the run folder has gone, or is another run's now.
+void Run::require_folder() {
+  try {
+    folder_->require_ours();
+  } catch (const IoError&) {
+    throw;
+  } catch (const Error& error) {
+    progress_.warn(error.what());
+    throw Error("stopped after step ", iteration_, ": the run folder ", options_.out, " is this run's no longer");
+  }
+}
+
 // Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
 void Run::save() {
   const auto grown = method_->data_state();
@@ -621,6 +647,7 @@ void Run::save() {
       throw MismatchError("weights are not finite after step ", iteration_, journal_.kept(),
                           ". Start anew with a lower --optimizer.lr");
     if (!lead_) return;
+    require_folder();
     if (!needed && !writer_->wait_for(pause_)) {
       progress_.warn("the last checkpoint is still being written (a slow disk?); this one is left out");
       return;
@@ -692,6 +719,7 @@ PretrainResult Run::go() {
   double loss = journal_.loss();
   ssl::long_together(*group_, pause_, [&] {
     if (!lead_) return;
+    if (!had_finished) require_folder();
     if (had_finished) loss = logged_loss();
     if (result.exit_code == 0)
       ssl::write_encoder(folder_->file("encoder.safetensors"), method_->encoder(), options_.encoder,

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
@@ -133,7 +134,7 @@ void require_valid(const PretrainOptions& options, bool goes_on) {
   if (options.encoder.in_channels != channels)
     throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
                      " channels");
-  if (!goes_on && !options.init.empty() && !std::filesystem::exists(options.init, ignored))
+  if (!goes_on && !options.init.empty() && !data::exists(options.init))
     throw UsageError("--init ", options.init, ": there is no such file or run");
   if (options.max_steps && *options.max_steps < 0)
     throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);

@@ -5,6 +5,7 @@
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/main_setup.h>
 #include <unlabel/launch/pretrain_options.h>
+#include <unlabel/launch/process.h>
 #include <unlabel/launch/program.h>
 
 #include <cstdio>
@@ -65,6 +66,7 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int program(int count, const char* const* values, std::vector<ssl::OwnMethod> methods) {
+  prepare_process();
   quiet_libraries();
   std::vector<std::string> arguments;
   for (int i = 1; i < count; ++i) arguments.emplace_back(values[i]);
@@ -82,7 +84,9 @@ int program(int count, const char* const* values, std::vector<ssl::OwnMethod> me
           throw UsageError("a method cannot be called '", method.name, "': there are options of that name");
       ssl::add_method(std::move(method));
     }
-    return run(arguments);
+    const int code = run(arguments);
+    const auto unwritten = unwritten_output();
+    return code == 0 && !unwritten.empty() ? fail(unwritten.c_str(), 1) : code;
   } catch (const MismatchError& error) {
     return fail(error.what(), 93);
   } catch (const UsageError& error) {

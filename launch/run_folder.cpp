@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
-#include <unlabel/data/atomic_file.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/launch/append_whole.h>
 #include <unlabel/launch/run_folder.h>
 
@@ -11,17 +11,34 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string_view>
 #include <utility>
 
 namespace unlabel::launch {
 
 namespace fs = std::filesystem;
 
-RunFolder::RunFolder(std::string path, std::int64_t bytes_needed) : path_(std::move(path)) {
+namespace {
+
+constexpr const char* kEncoder = "encoder.safetensors";
+/// The files of a run, which it writes, cuts or replaces by their names.
+constexpr std::array kFiles{"config.json",     "metrics.jsonl", "replaced.jsonl",
+                            "nonfinite.jsonl", "data_files.gz", kEncoder};
+constexpr std::string_view kLockBegins = "process ";
+
+/// A file system that has no locks, rather than a lock that another holds.
+bool lacks_locks(int error) {
+  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == ENOTSUP || error == EINVAL;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint) : path_(std::move(path)) {
   std::error_code error;
   // Look for room before making anything: at the nearest folder that exists.
   fs::path existing = fs::absolute(path_, error);
@@ -35,36 +52,108 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed) : path_(std::m
                      bytes_needed >> 20, " MB; make room or choose another place");
   fs::create_directories(path_, error);
   if (error) throw UsageError("--out ", path_, ": cannot make the folder: ", error.message());
-
-  const std::string lock = file(".lock");
-  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) throw UsageError("--out ", path_, ": cannot write there: ", std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    char holder[128] = {};
-    const ssize_t size = ::read(lock_, holder, sizeof holder - 1);
-    ::close(lock_);
-    lock_ = -1;
-    throw UsageError("--out ", path_, " is in use by another run (", size > 0 ? holder : "unknown process",
-                     "); wait for it or choose another folder");
+  take_lock();
+  try {
+    require_no_foreign_files(has_checkpoint);
+  } catch (...) {
+    if (new_lock_) ::unlink(file(".lock").c_str());
+    throw;
   }
+
   char host[64] = "?";
   ::gethostname(host, sizeof host - 1);
-  const std::string me = concat("process ", ::getpid(), " on ", host);
-  if (::ftruncate(lock_, 0) != 0 || ::write(lock_, me.data(), me.size()) < 0) {
-    const int reason = errno;
-    ::close(lock_);
-    lock_ = -1;
-    throw UsageError("--out ", path_, ": cannot write there: ", std::strerror(reason));
+  const std::string me = concat(kLockBegins, ::getpid(), " on ", host);
+  if (::ftruncate(lock_.get(), 0) != 0 || ::pwrite(lock_.get(), me.data(), me.size(), 0) < 0)
+    throw UsageError("--out ", path_, ": cannot write there: ", reason_of(errno));
+  if (warning_.empty()) remove_temporaries();
+}
+
+RunFolder::~RunFolder() = default;  // the lock's file stays: removing it would race with a run that is just taking it
+
+void RunFolder::take_lock() {
+  const std::string place = file(".lock");
+  struct stat status {};
+  while (true) {
+    // Never through a link, nor waiting for a pipe: the file is written, and must be a run's.
+    lock_ = data::FileDescriptor(::open(place.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+    if (lock_.get() < 0 && errno == EINTR) continue;
+    if (lock_.get() < 0 && errno == ELOOP)
+      throw UsageError("--out ", path_, ": .lock there is a link; remove it or choose another folder");
+    if (lock_.get() < 0) throw UsageError("--out ", path_, ": cannot write there: ", reason_of(errno));
+    if (::fstat(lock_.get(), &status) != 0) throw_system_error(concat("cannot read ", place), errno);
+    char holder[128] = {};
+    const bool plain = S_ISREG(status.st_mode) && status.st_nlink == 1;
+    const ssize_t size = plain ? ::pread(lock_.get(), holder, sizeof holder - 1, 0) : 0;
+    if (size < 0) throw_system_error(concat("cannot read ", place), errno);
+    if (!plain || (size > 0 && !std::string_view(holder).starts_with(kLockBegins)))
+      throw UsageError("--out ", path_, ": .lock there is not a run's; remove it or choose another folder");
+    new_lock_ = size == 0;
+    int locked;
+    do {
+      locked = ::flock(lock_.get(), LOCK_EX | LOCK_NB);
+    } while (locked != 0 && errno == EINTR);
+    if (locked != 0 && errno == EWOULDBLOCK)
+      throw UsageError("--out ", path_, " is in use by another run (", size > 0 ? holder : "unknown process",
+                       "); wait for it or choose another folder");
+    if (locked != 0 && !lacks_locks(errno)) throw_system_error(concat("cannot lock ", place), errno);
+    if (locked != 0) {
+      warning_ = concat("the file system of ", path_, " has no locks (", reason_of(errno),
+                        "): that another run writes there too would not be noticed");
+      return;
+    }
+    // It may have gone while it was opened.
+    struct stat now {};
+    if (::lstat(place.c_str(), &now) == 0 && now.st_dev == status.st_dev && now.st_ino == status.st_ino) return;
   }
 }
 
-RunFolder::~RunFolder() {
-  if (lock_ >= 0) ::close(lock_);  // the file stays: removing it would race with a run that is just taking it
+void RunFolder::require_no_foreign_files(bool has_checkpoint) const {
+  for (const char* name : kFiles) {
+    const auto path = file(name);
+    std::error_code error;
+    const auto type = fs::symlink_status(path, error).type();
+    if (type == fs::file_type::not_found) continue;
+    if (type != fs::file_type::regular)
+      throw UsageError(path, " is no regular file; a run would write there: move it, or choose another --out");
+    if (has_checkpoint) continue;
+    // A run that was stopped before its first checkpoint leaves the others, and begins anew.
+    if (name == kEncoder)
+      throw UsageError(path,
+                       " is there without a checkpoint that says it is of this run, and would be replaced: choose ",
+                       "another --out, or move it away");
+    if (new_lock_)
+      throw UsageError(path, " is there, and no run has been in ", path_,
+                       ": it would be replaced; choose another --out");
+  }
+}
+
+void RunFolder::remove_temporaries() const {
+  std::error_code error;
+  for (fs::directory_iterator entry(path_, error), end; !error && entry != end; entry.increment(error)) {
+    const auto name = entry->path().filename().string();
+    const auto mark = name.rfind(".tmp-");
+    if (mark == std::string::npos || name.find_first_not_of("0123456789", mark + 5) != std::string::npos) continue;
+    if (std::ranges::find(kFiles, name.substr(0, mark)) == kFiles.end()) continue;
+    std::error_code ignored;
+    if (entry->symlink_status(ignored).type() == fs::file_type::regular) fs::remove(entry->path(), ignored);
+  }
+}
+
+void RunFolder::require_ours() const {
+  struct stat mine {
+  }, there{};
+  if (::fstat(lock_.get(), &mine) != 0) return;
+  const bool seen = ::lstat(file(".lock").c_str(), &there) == 0;
+  // Only that another file is there, or none, says so: a disk that does not answer does not.
+  if (seen ? mine.st_dev == there.st_dev && mine.st_ino == there.st_ino : errno != ENOENT && errno != ENOTDIR) return;
+  throw Error(
+      "the folder ", path_, " was ", seen ? "replaced, or is another run's now" : "removed",
+      ", while this run went on: nothing more is written there. What was learned since its last checkpoint is lost");
 }
 
 JsonLines::JsonLines(std::string path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) throw Error("cannot write ", path_, ": ", std::strerror(errno));
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (descriptor_ < 0) throw_system_error(concat("cannot write ", path_), errno);
 }
 
 JsonLines::~JsonLines() {
@@ -75,35 +164,58 @@ bool JsonLines::append(const nlohmann::json& object) { return append_whole(descr
 
 void JsonLines::flush() { ::fsync(descriptor_); }
 
+namespace {
+
+/// A file's bytes from `begin` on, `size` of them.
+std::string read_part(const data::OpenFile& file, const std::string& path, std::int64_t begin, std::int64_t size) {
+  std::string part(static_cast<std::size_t>(size), '\0');
+  for (std::size_t done = 0; done < part.size();) {
+    const auto count = ::pread(file.fd.get(), part.data() + done, part.size() - done,
+                               static_cast<off_t>(begin) + static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw_system_error(concat("cannot read ", path), errno);
+    if (count == 0) throw Error("cannot read ", path, ": it became shorter");
+    done += static_cast<std::size_t>(count);
+  }
+  return part;
+}
+
+/// Nullopt when there is no such file.
+std::optional<data::OpenFile> open_lines(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 && errno == ENOENT) return std::nullopt;
+  return data::open_file(AT_FDCWD, path.c_str(), path);
+}
+
+}  // namespace
+
 nlohmann::json JsonLines::last(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  const auto size = static_cast<std::streamoff>(file.tellg());
-  constexpr std::streamoff kMost = 1 << 16;
-  file.seekg(std::max<std::streamoff>(0, size - kMost));
+  const auto file = open_lines(path);
+  if (!file) return {};
+  constexpr std::int64_t kMost = 1 << 16;
+  const auto size = static_cast<std::int64_t>(file->size), begin = std::max<std::int64_t>(0, size - kMost);
+  std::istringstream text(read_part(*file, path, begin, size - begin));
   nlohmann::json found;
-  for (std::string line; std::getline(file, line) && !file.eof();)  // what no newline ends is not whole
+  for (std::string line; std::getline(text, line) && !text.eof();)  // what no newline ends is not whole
     if (auto object = try_parse_json(line)) found = std::move(*object);
   return found;
 }
 
 void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const auto file = open_lines(path);
   if (!file) return;
   // From the end, so that a log of millions of steps costs no more than what is dropped of it.
   constexpr std::int64_t kPiece = 1 << 16;
-  std::int64_t end = file.tellg();
-  const std::int64_t size = end;
+  const auto size = static_cast<std::int64_t>(file->size);
+  auto end = size;
   std::string tail;  // of the file, from `begin` to `end`
   for (std::int64_t begin = end; end > 0;) {
     // The last line that is whole: from after the newline before it.
     const auto before = tail.size() < 2 ? std::string::npos : tail.rfind('\n', tail.size() - 2);
     if (before == std::string::npos && begin > 0) {
       const auto piece = std::min(kPiece, begin);
-      std::string more(static_cast<std::size_t>(piece), '\0');
-      file.seekg(begin - piece);
-      if (!file.read(more.data(), piece)) throw Error("cannot read ", path);
       begin -= piece;
-      tail = more + tail;
+      tail = read_part(*file, path, begin, piece) + tail;
       continue;
     }
     const std::size_t start = before == std::string::npos ? 0 : before + 1;

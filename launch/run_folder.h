@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/data/files.h>
+
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -19,9 +21,10 @@ namespace unlabel::launch {
 ///     encoder.safetensors   the learned encoder, at the end
 class RunFolder {
  public:
-  /// Makes the folder and takes its lock. Throws UsageError when it cannot be made or written, when its disk has fewer than `bytes_needed`
-  /// free bytes, or when another process holds it (naming it).
-  RunFolder(std::string path, std::int64_t bytes_needed);
+  /// Makes the folder, takes its lock, and removes the temporary files that a run which was killed has left. Throws UsageError when it
+  /// cannot be made or written, when its disk has fewer than `bytes_needed` free bytes, when another process holds it (naming it), and when
+  /// it holds files of these names that are not a run's: what stands there is then as it was. `has_checkpoint`: one of this run is there.
+  RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint = false);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -29,15 +32,26 @@ class RunFolder {
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
+  /// What a person should know of it; empty: nothing. (Its file system may have no locks.)
+  const std::string& warning() const { return warning_; }
+
+  /// Throws Error when the folder has been removed or replaced since it was locked: it may be another run's now.
+  void require_ours() const;
+
  private:
-  std::string path_;
-  int lock_ = -1;
+  void take_lock();
+  void require_no_foreign_files(bool has_checkpoint) const;
+  void remove_temporaries() const;
+
+  std::string path_, warning_;
+  data::FileDescriptor lock_;
+  bool new_lock_ = false;  ///< no run has been here before
 };
 
 /// JSON lines that are appended one at a time, each whole and flushed to the system.
 class JsonLines {
  public:
-  /// Opens for appending. Throws Error when it cannot.
+  /// Opens for appending. Throws Error when it cannot, or when it is no regular file.
   explicit JsonLines(std::string path);
   ~JsonLines();
   JsonLines(const JsonLines&) = delete;

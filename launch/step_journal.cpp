@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <utility>
 
 namespace unlabel::launch {
@@ -45,7 +46,12 @@ void StepJournal::load_state(const nlohmann::json& state) {
 
 std::string StepJournal::kept() const {
   const auto folder = setting_.options.out + "/checkpoints";
-  return newest_checkpoint(folder) ? concat("; checkpoints up to then are in ", folder) : std::string();
+  std::optional<std::int64_t> newest;
+  try {
+    newest = newest_checkpoint(folder);
+  } catch (const Error&) {  // what is told is another mistake
+  }
+  return newest ? concat("; checkpoints up to then are in ", folder) : std::string();
 }
 
 void StepJournal::add(MadeStep made) {

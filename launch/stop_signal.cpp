@@ -2,10 +2,10 @@
 
 #include <time.h>
 
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdint>
-#include <initializer_list>
 
 namespace unlabel::launch {
 
@@ -28,14 +28,8 @@ void on_signal(int number) {
   std::raise(number);
 }
 
-constexpr std::initializer_list<int> kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
-
-/// Whether the process has it ignored: nohup does so with SIGHUP.
-bool ignored(int number) {
-  struct sigaction now {};
-  ::sigaction(number, nullptr, &now);
-  return now.sa_handler == SIG_IGN;
-}
+constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+std::array<struct sigaction, kSignals.size()> before;  ///< what is put back at the end
 
 }  // namespace
 
@@ -45,15 +39,16 @@ StopSignal::StopSignal() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (int number : kSignals)
-    if (number != SIGHUP || !ignored(number)) ::sigaction(number, &action, nullptr);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], nullptr, &before[i]);
+    if (before[i].sa_handler != SIG_IGN) ::sigaction(kSignals[i], &action, nullptr);
+  }
 }
 
 StopSignal::~StopSignal() {
-  for (int number : kSignals)
-    if (number != SIGHUP || !ignored(number)) std::signal(number, SIG_DFL);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before[i], nullptr);
 }
 
-bool StopSignal::requested() const { return stop_requested; }
+bool StopSignal::requested() { return stop_requested; }
 
 }  // namespace unlabel::launch

@@ -1,12 +1,16 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/file_list.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/training_state.h>
+#include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/weights.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 namespace unlabel::launch {
 
@@ -111,6 +115,30 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   resumed.arithmetic = checkpoint.training.value("arithmetic", nlohmann::json::array());
   resumed.world_size = checkpoint.training.value("world_size", world_size);
   return resumed;
+}
+
+void TrainingState::remove_encoder(const std::string& path) const {
+  if (!data::exists(path)) return;
+  const auto same = [&] {
+    std::map<std::string, at::Tensor> there;
+    try {
+      const auto file = ssl::read_safetensors(path);
+      there.insert(file.tensors.begin(), file.tensors.end());
+    } catch (const IoError&) {
+      throw;
+    } catch (const Error&) {  // no safetensors
+      return false;
+    }
+    const auto mine = ssl::state_of(method.encoder());
+    return there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
+             const auto found = there.find(item.first);
+             return found != there.end() && found->second.equal(item.second.detach().cpu());
+           });
+  };
+  if (!same())
+    throw UsageError(path,
+                     " is not what this run has learned, and would be lost: move it away, or choose another --out");
+  std::filesystem::remove(path);
 }
 
 nlohmann::json config_json(const PretrainOptions& options) {

@@ -4,10 +4,12 @@
 #include <unlabel/launch/checkpoint_writer.h>
 
 #include "../data/temp_folder.h"
+#include "../inject/faults.h"
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -82,6 +84,43 @@ TEST(CheckpointFiles, WhatIsDamagedIsNamed) {
   write_checkpoint_files(folder.path(), files_at(3), {});
   fs::remove(folder / "step-00000003/training.json");
   EXPECT_THROWS_WITH(verify_checkpoint(folder / "step-00000003"), Error, "training.json");
+}
+
+TEST(CheckpointFiles, OneThatCannotBeReadNowIsNotDamaged) {
+  const TempFolder folder;
+  write_checkpoint_files(folder.path(), files_at(1), {});
+  const auto one = list_checkpoints(folder.path()).front().second;
+  for (const char* file : {"manifest.json", "training.json", "state.safetensors"})
+    for (const char* call : {"open", "read"}) {
+      const inject::Faults denied({{call, file, EACCES}});
+      EXPECT_THROW(verify_checkpoint(one), UnreadableCheckpoint) << call << " " << file;
+    }
+  {
+    const inject::Faults once({{"read", "manifest.json", EIO, 0, 1}, {"read", "training.json", ESTALE, 0, 1}});
+    verify_checkpoint(one);
+    EXPECT_EQ(once.injected(0) + once.injected(1), 2);
+  }
+  {
+    const inject::Faults always({{"read", "manifest.json", EIO}});
+    EXPECT_THROW(verify_checkpoint(one), IoError);
+  }
+  {
+    const inject::Faults many({{"open", "manifest.json", EMFILE}});
+    EXPECT_THROWS_WITH(verify_checkpoint(one), UsageError, "ulimit -n");
+  }
+  {
+    const inject::Faults unseen({{"stat", "manifest.json", EACCES}});
+    EXPECT_THROW(is_checkpoint(one), UnreadableCheckpoint);
+    EXPECT_THROW(newest_checkpoint(folder.path()), UnreadableCheckpoint);
+  }
+  {
+    const inject::Faults unlisted({{"readdir", folder.path(), EIO}});
+    EXPECT_THROW(list_checkpoints(folder.path()), IoError);
+  }
+  fs::remove(one + "/manifest.json");
+  EXPECT_FALSE(is_checkpoint(one));
+  folder.write("file", "x");
+  EXPECT_THROWS_WITH(list_checkpoints(folder / "file/checkpoints"), UsageError, "name a folder");
 }
 
 TEST(CheckpointFiles, WhatAKilledWriteLeftIsRemoved) {

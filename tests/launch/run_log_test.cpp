@@ -52,7 +52,7 @@ TEST(JsonLines, CutsWhatCameAfterACheckpoint) {
     for (int i = 0; i < 6; ++i) ASSERT_TRUE(lines.append({{"step", i}, {"loss", 0.5}}));
   }
   data::write_file(path, data::read_text_file(path) + R"({"step": 6, "lo)");  // killed while it wrote
-  EXPECT_TRUE(JsonLines::last(path).is_null());
+  EXPECT_EQ(JsonLines::last(path), (nlohmann::json{{"step", 5}, {"loss", 0.5}})) << "the last that is whole";
   JsonLines::cut(path, "step", 4);
   EXPECT_EQ(JsonLines::last(path), (nlohmann::json{{"step", 3}, {"loss", 0.5}}));
   EXPECT_EQ(lines_of(path).size(), 4u);
