@@ -40,7 +40,8 @@ class FolderWalk {
     Belongs belongs;       ///< always kYes without `all`
   };
 
-  /// Throws UsageError that names the folder when one is missing or cannot be read, and IoError, after retry(), when a disk does not answer.
+  /// Throws UsageError that names the folder when one is missing or cannot be read, and IoError, after retry(), when its disk does not
+  /// answer.
   FolderWalk(const std::string& folder, Options options);
 
   const char* path(const Entry& entry) const { return paths.data() + entry.offset; }

@@ -33,8 +33,9 @@ class Warnings {
   std::vector<std::string> sentences_;
 };
 
-/// Where a command's JSON goes, by `--json`: nowhere when it is empty, stdout for "-", else a file (as data::AtomicFile writes one). `warnings`
-/// become its key of that name, an empty list when there are none. That stdout could not be written is told by unwritten_output().
+/// Where a command's JSON goes, by `--json`: nowhere when it is empty, stdout for "-", else a file (as data::AtomicFile writes one).
+/// `warnings` become its key of that name, an empty list when there are none. That stdout could not be written is told by
+/// unwritten_output().
 void write_result(const std::string& place, nlohmann::json result, const std::vector<std::string>& warnings);
 
 /// A line for people: on stdout, or on stderr when stdout carries the JSON. It is the result where there is no `json_place`; elsewhere a
