@@ -57,7 +57,9 @@ cv::Mat upright(const cv::Mat& image, int orientation) {
   return turned;
 }
 
-cv::Mat decode_with_opencv(Bytes bytes) {
+cv::Mat decode_webp(Bytes bytes) {
+  constexpr std::size_t kWebpHeader = 32;  // OpenCV prints to stderr where there is less
+  if (bytes.size() < kWebpHeader) throw Error("cannot decode WebP: the file is truncated");
   cv::Mat image;
   try {
     const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<std::uint8_t*>(bytes.data()));
@@ -157,7 +159,7 @@ cv::Mat decode_as_stored(Bytes bytes, ImageFormat format, cv::Size size, const D
     case ImageFormat::kTiff:
       return decode_tiff(bytes, size, options, report);
     default:
-      return decode_with_opencv(bytes);
+      return decode_webp(bytes);
   }
 }
 

@@ -212,6 +212,15 @@ TEST(Decode, SaysThatAnimatedWebpIsNotSupported) {
   EXPECT_EQ(refusal(bytes), "animated WebP images are not supported; save the frame that is meant");
 }
 
+TEST(Decode, RefusesABareWebpHeaderSilently) {
+  Bytes bytes = encode(".webp", picture(37, 53), {cv::IMWRITE_WEBP_QUALITY, 101});
+  testing::internal::CaptureStderr();
+  for (std::size_t length = 26; length < 40; ++length)
+    EXPECT_NE(refusal(Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length))), "(accepted)")
+        << length;
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST(Decode, RefusesALosslessWebpWithoutItsSignature) {
   const cv::Mat image = picture(37, 53);
   Bytes bytes = encode(".webp", image, {cv::IMWRITE_WEBP_QUALITY, 101});
