@@ -109,15 +109,21 @@ TEST(ParameterGroups, MustHoldEachLearningParameterOnce) {
     torch::nn::Linear one{nullptr}, two{nullptr};
     at::Tensor frozen;
   } net;
-  const ParameterGroup one{{net.one->weight, net.one->bias}, {"one.weight", "one.bias"}};
-  const ParameterGroup two{{net.two->weight, net.two->bias}, {"two.weight", "two.bias"}};
+  const auto group_of = [](std::vector<at::Tensor> parameters, std::vector<std::string> names) {
+    ParameterGroup group;
+    group.parameters = std::move(parameters);
+    group.names = std::move(names);
+    return group;
+  };
+  const auto one = group_of({net.one->weight, net.one->bias}, {"one.weight", "one.bias"});
+  const auto two = group_of({net.two->weight, net.two->bias}, {"two.weight", "two.bias"});
   const auto refused = [&](std::vector<ParameterGroup> groups) {
     return refusal<Error>([&] { check_parameter_groups(net, groups); });
   };
   EXPECT_EQ(refused({one, two}), "(accepted)");
   EXPECT_NE(refused({one}).find("leaves out two.weight and 1 more, which would never learn"), std::string::npos);
   EXPECT_NE(refused({one, two, one}).find("gives one.weight, which is in another group too"), std::string::npos);
-  EXPECT_NE(refused({one, two, {{net.frozen}, {"frozen"}}}).find("gives frozen"), std::string::npos);
+  EXPECT_NE(refused({one, two, group_of({net.frozen}, {"frozen"})}).find("gives frozen"), std::string::npos);
 }
 
 TEST(Optimizer, GoesOnFromItsStateBitForBit) {
