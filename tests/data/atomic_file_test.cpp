@@ -105,7 +105,7 @@ TEST(AtomicFile, WritesIntoAnOpenFileOfTheProcessAtItsPlace) {
   ASSERT_EQ(::write(open_file.get(), "after", 5), 5);
   EXPECT_EQ(read_text_file(folder / "out"), "before this this and that after");
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"link", "out"}));
-  EXPECT_THROWS_WITH(require_writable("/dev/fd/987"), Error, "Bad file descriptor");
+  EXPECT_THROWS_WITH(require_writable("/dev/fd/987"), Error, "No such file");
   const FileDescriptor only_read(::open((folder / "out").c_str(), O_RDONLY));
   EXPECT_THROWS_WITH(require_writable("/dev/fd/" + std::to_string(only_read.get())), Error, "Bad file descriptor");
 }
