@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::int64_t kMaxBrokenInARow = 100;
 constexpr std::align_val_t kAlignment{64};
+constexpr int kMostThreads = 1024;
 
 std::shared_ptr<void> plain_memory(std::size_t bytes) {
   return {::operator new(bytes, kAlignment), [](void* memory) { ::operator delete(memory, kAlignment); }};
@@ -119,7 +121,8 @@ struct Loader::Impl {
       : dataset_(std::move(dataset)), crops_(std::move(crops)), options_(std::move(options)) {
     if (!dataset_ || dataset_->size() < 1) throw UsageError("the data set is empty; there is nothing to load");
     if (crops_.views() < 1) throw UsageError("there are no views; give at least one crop");
-    if (options_.threads < 0) throw UsageError("loader threads ", options_.threads, "; use 0 (none) or more");
+    if (options_.threads < 0 || options_.threads > kMostThreads)
+      throw UsageError("loader threads ", options_.threads, "; use 0 (none) to ", kMostThreads);
     if (options_.prefetch < 1) throw UsageError("loader prefetch ", options_.prefetch, "; use at least 1 batch");
     for (int v = 0; v < crops_.views(); ++v) shapes_.push_back(crops_.shape(v));
     // One batch more than are read ahead: the one that the caller has just dropped.
@@ -149,7 +152,12 @@ struct Loader::Impl {
       end_step_ = end;
     }
     work_.notify_all();
-    while (static_cast<int>(workers_.size()) < options_.threads) workers_.emplace_back([this] { work(); });
+    try {
+      while (static_cast<int>(workers_.size()) < options_.threads) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {  // no more threads are to be had: those there are will do
+      if (workers_.empty())
+        throw UsageError("no loader thread can be started (a limit of processes?); use --threads 0");
+    }
   }
 
   /// Appends the next step's batch, empty of pixels. Wants the lock, unless there are no workers.

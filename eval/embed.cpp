@@ -61,11 +61,14 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   const auto places = places_of(path);
   const bool labelled = features.size() > 0 && (features.labels >= 0).any().item<bool>();
 
+  const auto index_values = features.indices.contiguous(), label_values = features.labels.contiguous();
+  const auto* indices = index_values.const_data_ptr<std::int64_t>();
+  const auto* labels = label_values.const_data_ptr<std::int64_t>();
   std::string rows;
   for (std::int64_t row = 0; row < features.size(); ++row) {
     nlohmann::ordered_json line;
-    line["name"] = dataset.name(features.indices[row].item<std::int64_t>());
-    const auto label = features.labels[row].item<std::int64_t>();
+    line["name"] = dataset.name(indices[row]);
+    const auto label = labels[row];
     if (label >= 0) line["label"] = label;
     if (label >= 0 && label < static_cast<std::int64_t>(features.class_names.size()))
       line["class"] = features.class_names[label];

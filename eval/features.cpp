@@ -36,6 +36,15 @@ at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Gr
   return all.flatten(0, 1).narrow(0, 0, rows).contiguous();
 }
 
+// `which`: "training ", "test " or nothing.
+void require_finite(const Features& features, const std::string& which) {
+  if (features.size() == 0) return;
+  const auto finite = features.values.isfinite().all(1);
+  if (!finite.all().item<bool>())
+    throw Error("features of ", (~finite).sum().item<std::int64_t>(), " of ", features.size(), " ", which,
+                "images are not finite: the encoder's weights are broken");
+}
+
 Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::int64_t> samples,
                  const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group,
                  std::int64_t dim, const std::function<at::Tensor(const at::Tensor&)>& encode_batch) {
@@ -57,11 +66,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   Features features;
 
   ssl::together(group, [&] {
-    data::LoaderOptions loading;
-    loading.threads = options.threads;
-    loading.decode = options.decode;
-    loading.patience = options.patience;
-    data::Loader loader(dataset, view, loading);
+    data::Loader loader(dataset, view, loader_options(options));
     if (begin < end) loader.start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
     std::int64_t row = 0;
     while (row < end - begin) {
@@ -89,6 +94,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   features.labels = torch::tensor(labels, torch::kInt64);
   features.indices = torch::tensor(samples, torch::kInt64);
   features.class_names = dataset->class_names();
+  features.source = dataset->description();
   features.skipped = rows - usable.sum().item<std::int64_t>();
   if (features.skipped > 0) {
     const auto kept = usable.nonzero().flatten();
@@ -96,6 +102,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
     features.labels = features.labels.index_select(0, kept);
     features.indices = features.indices.index_select(0, kept);
   }
+  require_finite(features, "");
   return features;
 }
 
@@ -106,6 +113,14 @@ std::vector<std::int64_t> all_samples(const data::Dataset& dataset) {
 }
 
 }  // namespace
+
+data::LoaderOptions loader_options(const FeatureOptions& options) {
+  data::LoaderOptions loading;
+  loading.threads = options.threads;
+  loading.decode = options.decode;
+  loading.patience = options.patience;
+  return loading;
+}
 
 OptionTable table(FeatureOptions& o) {
   OptionTable t;
@@ -146,6 +161,18 @@ void centre(Features& train, Features& test) {
   test.values = test.values - mean;
 }
 
+Features labels_of(const data::Dataset& dataset) {
+  Features features;
+  std::vector<std::int64_t> labels(static_cast<std::size_t>(dataset.size()));
+  for (std::int64_t i = 0; i < dataset.size(); ++i) labels[static_cast<std::size_t>(i)] = dataset.label(i);
+  features.labels = torch::tensor(labels, torch::kInt64);
+  features.values = torch::empty({dataset.size(), 0});
+  features.indices = torch::arange(dataset.size());
+  features.class_names = dataset.class_names();
+  features.source = dataset.description();
+  return features;
+}
+
 std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std::uint64_t seed) {
   std::vector<std::int64_t> samples(std::max<std::int64_t>(0, std::min(n, limit)));
   std::iota(samples.begin(), samples.end(), 0);
@@ -171,16 +198,13 @@ at::Tensor match_labels(const Features& test, const std::vector<std::string>& tr
 void require_labelled(const Features& train, const Features& test) {
   for (const auto* features : {&train, &test}) {
     const std::string which = features == &train ? "training" : "test";
-    if (features->size() == 0) throw UsageError("there are no ", which, " images to measure with");
+    const std::string in = features->source.empty() ? "" : concat(" (", features->source, ")");
+    if (features->size() == 0) throw UsageError("there are no ", which, " images to measure with", in);
     const auto unlabelled = (features->labels < 0).sum().item<std::int64_t>();
     if (unlabelled > 0)
-      throw UsageError(
-          unlabelled, " of ", features->size(), " ", which,
-          " images have no label, and this measure needs one for each: use a folder with one folder a class");
-    const auto finite = features->values.isfinite().all(1);
-    if (!finite.all().item<bool>())
-      throw Error("features of ", (~finite).sum().item<std::int64_t>(), " of ", features->size(), " ", which,
-                  " images are not finite: the encoder's weights are broken");
+      throw UsageError(unlabelled, " of ", features->size(), " ", which, " images have no label", in,
+                       ", and this measure needs one for each: use a folder with one folder a class");
+    require_finite(*features, which + " ");
   }
   if (train.dim() != test.dim())
     throw UsageError("training features have ", train.dim(), " dimensions and test features ", test.dim(),

@@ -28,6 +28,7 @@ struct Features {
   std::vector<std::string> class_names;  ///< by label; empty: no labels, or labels without names
   std::int64_t skipped = 0;              ///< broken images that were left out (FeatureOptions::broken = "skip")
   augment::DecodeReport decoded{};       ///< what was noticed about the images that this rank decoded
+  std::string source;                    ///< what they are of, for messages: the data set's description
 
   std::int64_t size() const { return values.defined() ? values.size(0) : 0; }
   std::int64_t dim() const { return values.size(1); }
@@ -48,6 +49,9 @@ struct FeatureOptions {
 
 OptionTable table(FeatureOptions& options);
 
+/// How a loader reads images for a measurement: the same for training and test images, whatever the protocol.
+data::LoaderOptions loader_options(const FeatureOptions& options);
+
 /// Encodes a whole data set, or the `samples` of it that are named, in eval mode and without gradients.
 ///
 /// Each rank encodes a contiguous range, and the rows are gathered, so that every rank holds all of them. The encoder's
@@ -55,7 +59,8 @@ OptionTable table(FeatureOptions& options);
 /// transforms, if any, are drawn with seed 0 and epoch 0.
 ///
 /// A broken image never stands for another one here: by default it ends the work on every rank with an Error that names
-/// it. Throws UsageError for a view count other than one, an unknown precision or device, and an empty data set.
+/// it. So do features that are not finite (Error). Throws UsageError for a view count other than one, an unknown precision or device, and an
+/// empty data set.
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
                           const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group);
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
@@ -80,7 +85,10 @@ std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std
 /// counts as wrong. Without names on either side the numbers are taken as they are.
 at::Tensor match_labels(const Features& test, const std::vector<std::string>& train_class_names);
 
-/// Throws UsageError unless both sets are labelled, not empty, of one dimension and finite: what every supervised
+/// The labels of a data set, of all samples and without values (n x 0): what is known before any image is read.
+Features labels_of(const data::Dataset& dataset);
+
+/// Throws UsageError unless both sets are labelled, not empty and of one dimension, and Error unless they are finite: what every supervised
 /// measure needs.
 void require_labelled(const Features& train, const Features& test);
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <tuple>
 #include <utility>
 
@@ -16,7 +17,8 @@ namespace unlabel::eval {
 namespace {
 
 constexpr std::int64_t kQueryBlock = 1024;
-constexpr std::int64_t kKeyBlock = 16384;  // 64 MB of similarities at a time
+constexpr double kLowestTemperature = 1e-300;  // differences of similarities, divided by it, are still finite
+constexpr std::int64_t kKeyBlock = 16384;      // 64 MB of similarities at a time
 
 struct Protocol {
   const char* name;
@@ -35,7 +37,18 @@ const Protocol& find_protocol(const std::string& name) {
                    ": use dino (k 20, T .07), instdisc (k 200, T .07) or lightly (k 200, T .1)");
 }
 
-at::Tensor unit_rows(const at::Tensor& rows) { return rows / rows.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12); }
+// Rows of zeros stay so.
+at::Tensor unit_rows(const at::Tensor& rows) {
+  if (rows.numel() == 0) return rows;
+  // Squares of very large or small features would be infinite or 0: such rows are brought near 1 by powers of two, which keep every bit.
+  constexpr double kLarge = 0x1p50;
+  const auto largest = rows.abs().amax(1, /*keepdim=*/true);
+  const auto extreme = largest.gt(kLarge) | (largest.lt(1 / kLarge) & largest.gt(0));
+  const auto units = [](const at::Tensor& x) { return x / x.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12); };
+  if (!extreme.any().item<bool>()) return units(rows);
+  const auto exponent = std::get<1>(at::frexp(largest)).clamp(-120, 120);
+  return units(rows * at::pow(2.0, (-exponent).to(rows.scalar_type())));
+}
 
 // Sorted by similarity, equal ones by position: stable, and the input comes in the order of positions.
 Neighbours sorted(const at::Tensor& similarity, const at::Tensor& index, std::int64_t k) {
@@ -91,6 +104,16 @@ OptionTable table(KnnOptions& o) {
   return t;
 }
 
+void require_valid(const KnnOptions& options) {
+  const auto& protocol = find_protocol(options.protocol);
+  const auto k = options.k.value_or(protocol.k);
+  const auto temperature = options.temperature.value_or(protocol.temperature);
+  if (k < 1) throw UsageError("k of kNN must be at least 1, not ", k);
+  if (!(temperature >= kLowestTemperature && temperature <= 1 / kLowestTemperature))
+    throw UsageError("the temperature of kNN must be from ", kLowestTemperature, " to ", 1 / kLowestTemperature,
+                     ", not ", temperature);
+}
+
 Neighbours nearest(const at::Tensor& queries, const at::Tensor& keys, std::int64_t k) {
   if (k < 1 || k > keys.size(0))
     throw UsageError("k is ", k, " and must be from 1 to the ", keys.size(0), " rows there are");
@@ -110,14 +133,13 @@ Neighbours nearest(const at::Tensor& queries, const at::Tensor& keys, std::int64
 
 KnnResult knn(const Features& train, const Features& test, const KnnOptions& options, const ssl::Group& group) {
   const auto started = std::chrono::steady_clock::now();
+  require_valid(options);
   const auto& protocol = find_protocol(options.protocol);
   KnnResult result;
   result.k_asked = options.k.value_or(protocol.k);
   result.temperature = options.temperature.value_or(protocol.temperature);
   result.protocol =
       result.k_asked == protocol.k && result.temperature == protocol.temperature ? protocol.name : "custom";
-  if (result.k_asked < 1) throw UsageError("k of kNN must be at least 1, not ", result.k_asked);
-  if (!(result.temperature > 0)) throw UsageError("the temperature of kNN must be positive, not ", result.temperature);
   const auto device = parse_device(options.device);
   require_labelled(train, test);
 
@@ -129,6 +151,7 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
 
   const auto targets = make_targets(train, test);
   result.classes = targets.classes();
+  result.unknown = targets.unknown;
   const auto train_class = targets.train.to(device);
   const auto target = targets.test.to(device);
 
@@ -137,21 +160,31 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
   const auto end = std::min(result.test_images, begin + each);
   const auto keys = unit_rows(train.values.to(device));
   Hits hits;
+  std::int64_t equally_near = 0;
   for (auto row = begin; row < end; row += kQueryBlock) {
     const auto rows = std::min(kQueryBlock, end - row);
     const auto found = nearest_units(unit_rows(test.values.narrow(0, row, rows).to(device)), keys, result.k);
-    const auto nearest_similarity = found.similarity.narrow(1, 0, 1);
-    // Summed in float64, so that the order of the neighbours does not decide between classes that are equal.
-    const auto weight = ((found.similarity - nearest_similarity) / result.temperature).exp().to(torch::kFloat64);
+    const auto similarity = found.similarity.to(torch::kFloat64);
     const auto voted = train_class.index_select(0, found.index.flatten()).view_as(found.index);
-    const auto votes = torch::zeros({rows, result.classes}, weight.options()).scatter_add_(1, voted, weight);
-    hits += count_hits(votes, target.narrow(0, row, rows));
+    // log v_c = (s_c + log sum_i exp((s_i - s_c) / T)) with s_c the largest similarity of the class, up to one number for all classes: the
+    // sum lies between 1 and k whatever T is. Its terms are rounded to float32 and summed in float64, which is exact, so that the order of the
+    // neighbours does not decide between classes that are equal.
+    const auto vote = (similarity - similarity.narrow(1, 0, 1)) / result.temperature;
+    const auto best = torch::full({rows, result.classes}, -INFINITY, vote.options())
+                          .scatter_reduce(1, voted, vote, "amax", /*include_self=*/true);
+    const auto term = (vote - best.gather(1, voted)).exp().to(torch::kFloat32).to(torch::kFloat64);
+    const auto sum = torch::zeros_like(best).scatter_add_(1, voted, term);
+    hits += count_hits(best + sum.log(), target.narrow(0, row, rows));
+    // All neighbours equally near, and none farther to be told from them: the order of the training images chose them.
+    if (result.k > 1)
+      equally_near += similarity.select(1, 0).eq(similarity.select(1, result.k - 1)).sum().item<std::int64_t>();
   }
-  auto counts = torch::tensor({hits.top1, hits.top5}, torch::kInt64).to(device);
+  auto counts = torch::tensor({hits.top1, hits.top5, hits.tied, equally_near}, torch::kInt64).to(device);
   group.all_reduce_sum(counts);
   counts = counts.cpu();
   result.accuracy = counts[0].item<double>() / double(result.test_images);
   if (result.classes > 5) result.accuracy_top5 = counts[1].item<double>() / double(result.test_images);
+  result.tied = counts.narrow(0, 2, 2).max().item<std::int64_t>();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
 }

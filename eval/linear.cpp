@@ -20,7 +20,7 @@
 namespace unlabel::eval {
 namespace {
 
-constexpr std::int64_t kTestBatch = 256;
+constexpr std::int64_t kTestBatch = 256;  // rows of features that are classified at once
 
 // Step t takes order[tB, (t+1)B), cut into world_size ranges of ceil(B / world_size); this rank's samples of all steps,
 // in turn.
@@ -46,31 +46,24 @@ Share share_of_epoch(std::int64_t n, std::int64_t batch, std::uint64_t seed, std
   return share;
 }
 
-Features labels_of(const data::Dataset& dataset) {
-  Features features;
-  std::vector<std::int64_t> labels(dataset.size());
-  for (std::int64_t i = 0; i < dataset.size(); ++i) labels[i] = dataset.label(i);
-  features.labels = torch::tensor(labels, torch::kInt64);
-  features.values = torch::zeros({dataset.size(), 1});
-  features.class_names = dataset.class_names();
-  return features;
-}
-
 bool as_published(const LinearProbeOptions& o) {
   const LinearProbeOptions published;
   return o.epochs == published.epochs && o.batch_size == published.batch_size && o.lr == published.lr &&
          o.momentum == published.momentum && o.weight_decay == published.weight_decay;
 }
 
-void check(const LinearProbeOptions& o) {
+}  // namespace
+
+void require_valid(const LinearProbeOptions& o) {
   if (o.epochs < 1) throw UsageError("the linear probe needs at least 1 epoch, not ", o.epochs);
   if (o.batch_size < 1) throw UsageError("the linear probe's batch size must be at least 1, not ", o.batch_size);
   if (!(o.lr > 0)) throw UsageError("the linear probe's learning rate must be positive, not ", o.lr);
   if (!(o.momentum >= 0 && o.momentum < 1)) throw UsageError("momentum must be in [0, 1), not ", o.momentum);
+  if (o.features.broken != "fail")
+    throw UsageError("--features.broken ", o.features.broken,
+                     " goes with --protocol features only: swav trains on every image; mend or remove the broken ones");
   if (!(o.weight_decay >= 0)) throw UsageError("weight decay must not be negative, and it is ", o.weight_decay);
 }
-
-}  // namespace
 
 OptionTable table(LinearProbeOptions& o) {
   OptionTable t;
@@ -80,9 +73,6 @@ OptionTable table(LinearProbeOptions& o) {
   t.add("momentum", o.momentum, "of SGD");
   t.add("weight_decay", o.weight_decay, "of the layer's weight and bias");
   t.add("seed", o.seed, "of the first weights, the order and the augmentation");
-  t.add("threads", o.threads, "decoding threads on each rank");
-  t.add("precision", o.precision, "float32, bf16 or fp16: of the encoder's arithmetic");
-  t.add("device", o.device, "cpu, cuda or cuda:N");
   return t;
 }
 
@@ -91,25 +81,18 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
                                const augment::MultiCrop& test_view, const LinearProbeOptions& options,
                                const ssl::Group& group, const std::function<void(const LinearProbeEpoch&)>& on_epoch) {
   const auto started = std::chrono::steady_clock::now();
-  check(options);
-  const auto device = parse_device(options.device);
+  require_valid(options);
+  const auto device = parse_device(options.features.device);
   if (train_view.views() != 1)
     throw UsageError("the linear probe trains on one view an image, not ", train_view.views());
   const auto train_labels = labels_of(*train);
-  require_labelled(train_labels, labels_of(*test));
+  const auto test_labels = labels_of(*test);
+  require_labelled(train_labels, test_labels);
+  const auto targets = make_targets(train_labels, test_labels);
   const EvalMode eval_mode(encoder);
 
-  FeatureOptions test_options;
-  test_options.batch_size = kTestBatch;
-  test_options.threads = options.threads;
-  test_options.precision = options.precision;
-  test_options.device = options.device;
-  test_options.patience = options.patience;
   // Frozen encoder, fixed view: the test features never change.
-  const auto test_features = extract_features(encoder, test, test_view, test_options, group);
-  if (!test_features.values.isfinite().all().item<bool>())
-    throw Error("features of the test images are not finite: the encoder's weights are broken");
-  const auto targets = make_targets(train_labels, test_features);
+  const auto test_features = extract_features(encoder, test, test_view, options.features, group);
   const auto classes = targets.classes();
   const auto dim = encoder.feature_dim();
   const auto n = train->size();
@@ -122,6 +105,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   result.train_images = n;
   result.test_images = test_features.size();
   result.classes = classes;
+  result.unknown = targets.unknown;
 
   auto layer = torch::zeros({classes, dim + 1});  // the weight, and the bias as the last column
   layer.narrow(1, 0, dim).normal_(0, 0.01, at::detail::createCPUGenerator(options.seed));
@@ -132,11 +116,8 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
     return torch::addmm(layer.select(1, dim), features, layer.narrow(1, 0, dim).t());
   };
 
-  data::LoaderOptions loading;
+  auto loading = loader_options(options.features);
   loading.seed = options.seed;
-  loading.threads = options.threads;
-  loading.decode = options.decode;
-  loading.patience = options.patience;
   data::Loader loader(train, train_view, loading);
   const auto steps = (n + result.batch_size - 1) / result.batch_size;
   const ssl::Schedule rate(/*cosine to 0*/ {}, result.lr, /*steps_per_epoch=*/1, options.epochs);
@@ -163,7 +144,8 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
             const auto& broken = batch->replacements.front();
             throw Error("cannot measure on a broken image: ", broken.name, ": ", broken.reason, "; mend or remove it");
           }
-          const auto features = encode(encoder, data::collate_views(*batch).front(), options.precision, options.device);
+          const auto features =
+              encode(encoder, data::collate_views(*batch).front(), options.features.precision, options.features.device);
           const auto wanted = targets.train.index_select(0, data::collate_indices(*batch)).to(device);
           const auto logits = logits_of(features);
           const auto loss = at::cross_entropy_loss(logits, wanted, /*weight=*/{}, at::Reduction::Sum);
@@ -207,6 +189,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
       result.accuracy = report.accuracy;
       result.accuracy_top5 = report.accuracy_top5;
       result.best_epoch = epoch;
+      result.tied = hits.tied;
     }
     result.last_accuracy = report.accuracy;
     result.last_accuracy_top5 = report.accuracy_top5;

@@ -4,8 +4,8 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/eval/features.h>
 #include <unlabel/eval/logistic.h>  // the linear protocol `features`
+#include <unlabel/eval/targets.h>
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,15 +21,15 @@ struct LinearProbeOptions {
   double lr = 0.3;                ///< for a batch of 256; used times batch_size / 256
   double momentum = 0.9;
   double weight_decay = 1e-6;
-  std::uint64_t seed = 0;             ///< of the first weights, the order and the augmentation
-  int threads = 2;                    ///< decoding threads on each rank
-  std::string precision = "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic
-  std::string device = "cpu";         ///< cpu, cuda or cuda:N; the encoder must be there
-  augment::DecodeOptions decode;      ///< how files become pixels; not in the table
-  std::chrono::milliseconds patience = data::LoaderOptions().patience;  ///< as FeatureOptions has it; not in the table
+  std::uint64_t seed = 0;  ///< of the first weights, the order and the augmentation
+  FeatureOptions
+      features;  ///< of training and test images alike: threads, precision, device, decoding; not in the table
 };
 
 OptionTable table(LinearProbeOptions& options);
+
+/// Throws what linear_probe() would for these options, so that it is told before anything is read.
+void require_valid(const LinearProbeOptions& options);
 
 /// How an epoch of the probe went.
 struct LinearProbeEpoch {
@@ -54,6 +54,8 @@ struct LinearProbeResult {
   std::string protocol;         ///< "swav"; "custom" when a setting of the recipe was changed
   std::int64_t train_images = 0, test_images = 0;
   std::int64_t classes = 0;  ///< distinct classes among the training labels
+  UnknownClasses unknown;    ///< test images that cannot be right
+  std::int64_t tied = 0;     ///< test images whose first class only the order of the classes decided, in the best epoch
   double seconds = 0;
   at::Tensor class_labels;  ///< classes, int64
   at::Tensor weight, bias;  ///< classes x d and classes, after the last epoch
@@ -72,7 +74,7 @@ struct LinearProbeResult {
 /// the global random state are left as they were. `on_epoch`, if any, is called on every rank after each epoch.
 ///
 /// A broken image ends the work on every rank with an Error that names it. Throws UsageError for unlabelled or empty
-/// sets and for settings out of range.
+/// sets, for test classes of which training has none, and for settings out of range; features.broken must be "fail".
 LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> train,
                                std::shared_ptr<const data::Dataset> test, const augment::MultiCrop& train_view,
                                const augment::MultiCrop& test_view, const LinearProbeOptions& options,

@@ -139,11 +139,16 @@ OptionTable table(LogisticOptions& o) {
   return t;
 }
 
+void require_valid(const LogisticOptions& options) {
+  if (!(options.l2 > 0 && std::isfinite(options.l2)))
+    throw UsageError("l2 of the logistic regression must be positive, not ", options.l2);
+  if (options.max_iterations < 1) throw UsageError("max_iterations must be at least 1, not ", options.max_iterations);
+}
+
 LogisticResult logistic_regression(const Features& train, const Features& test, const LogisticOptions& options,
                                    const ssl::Group& group) {
   const auto started = std::chrono::steady_clock::now();
-  if (!(options.l2 > 0)) throw UsageError("l2 of the logistic regression must be positive, not ", options.l2);
-  if (options.max_iterations < 1) throw UsageError("max_iterations must be at least 1, not ", options.max_iterations);
+  require_valid(options);
   const auto device = parse_device(options.device);
   require_labelled(train, test);
 
@@ -217,6 +222,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   result.train_images = n;
   result.test_images = test.size();
   result.classes = classes;
+  result.unknown = targets.unknown;
   result.skipped = train.skipped + test.skipped;
 
   // In standardised features, as fitted: folding the mean into the bias would round.
@@ -234,6 +240,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
     const auto rows = std::min(kRowBlock, result.test_images - row);
     test_hits += count_hits(logits_of(test.values.narrow(0, row, rows)), targets.test.narrow(0, row, rows));
   }
+  result.tied = test_hits.tied;
   result.train_accuracy = double(train_hits.top1) / double(n);
   result.accuracy = double(test_hits.top1) / double(result.test_images);
   if (classes > 5) result.accuracy_top5 = double(test_hits.top5) / double(result.test_images);

@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/options.h>
 #include <unlabel/eval/features.h>
+#include <unlabel/eval/targets.h>
 
 #include <cstdint>
 #include <optional>
@@ -19,6 +20,9 @@ struct LogisticOptions {
 
 OptionTable table(LogisticOptions& options);
 
+/// Throws what logistic_regression() would for these options, so that it is told before features are made.
+void require_valid(const LogisticOptions& options);
+
 struct LogisticResult {
   double accuracy = 0;                  ///< fraction of the test images that are classified rightly
   std::optional<double> accuracy_top5;  ///< their class was among the five most probable; only with more than 5 classes
@@ -31,6 +35,8 @@ struct LogisticResult {
   std::int64_t train_images = 0, test_images = 0;
   std::int64_t classes = 0;  ///< distinct classes among the training labels
   std::int64_t skipped = 0;  ///< broken images left out of either set
+  UnknownClasses unknown;    ///< test images that cannot be right
+  std::int64_t tied = 0;     ///< test images whose first class only the order of the classes decided
   double seconds = 0;        ///< of the fit and the test
   at::Tensor class_labels;   ///< classes, int64: the training labels in order
   at::Tensor weight, bias;   ///< classes x d and classes: logits = features @ weight^T + bias, on features as given

@@ -1,5 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/online_knn.h>
+#include <unlabel/eval/report.h>
+#include <unlabel/eval/targets.h>
+#include <unlabel/eval/test_set.h>
 
 #include <utility>
 
@@ -13,11 +16,14 @@ OnlineKnn::OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr
   if (options_.train_images < 1 || options_.test_images < 1)
     throw UsageError("the online kNN needs at least 1 training and 1 test image, not ", options_.train_images, " and ",
                      options_.test_images);
+  require_valid(options_.knn);
   train_samples_ = choose_samples(train_->size(), options_.train_images);
   test_samples_ = choose_samples(test_->size(), options_.test_images);
-  for (const auto* dataset : {train_.get(), test_.get()})
-    if (dataset->size() == 0 || dataset->label(0) < 0)
-      throw UsageError("the online kNN needs labelled images, and there are none in ", dataset->description());
+  test_ = labelled_by_folder(test_, train_->class_names());
+  const auto train_labels = labels_of(*train_), test_labels = labels_of(*test_);
+  require_labelled(train_labels, test_labels);
+  const auto unknown = make_targets(train_labels, test_labels).unknown;
+  if (unknown.images > 0) warnings_.push_back(unknown_classes(unknown, test_->size()));
 }
 
 KnnResult OnlineKnn::operator()(ssl::Encoder& encoder, const ssl::Group& group) const {

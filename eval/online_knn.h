@@ -26,7 +26,7 @@ struct OnlineKnnOptions {
 /// Measuring leaves modules in their modes, and global random state and gradients untouched.
 class OnlineKnn {
  public:
-  /// Throws UsageError when either set is unlabelled or empty, or the view is not one.
+  /// Throws UsageError when either set is unlabelled or empty, the view is not one, or the classes do not meet.
   OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr<const data::Dataset> test,
             augment::MultiCrop view, OnlineKnnOptions options = {});
 
@@ -36,11 +36,15 @@ class OnlineKnn {
   /// Every rank must call it. The same result on all of them.
   KnnResult operator()(ssl::Encoder& encoder, const ssl::Group& group) const;
 
+  /// What the figure is not of: test images of classes that training lacks.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
  private:
   std::shared_ptr<const data::Dataset> train_, test_;
   augment::MultiCrop view_;
   OnlineKnnOptions options_;
   std::vector<std::int64_t> train_samples_, test_samples_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace unlabel::eval

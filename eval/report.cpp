@@ -19,17 +19,65 @@ nlohmann::json common(const char* metric, const Result& result) {
           {"value", result.accuracy},
           {"top5", or_null(result.accuracy_top5)},
           {"protocol", result.protocol},
-          {"counts", {{"train", result.train_images}, {"test", result.test_images}, {"classes", result.classes}}},
+          {"counts",
+           {{"train", result.train_images},
+            {"test", result.test_images},
+            {"classes", result.classes},
+            {"unknown", result.unknown.images},
+            {"tied", result.tied}}},
+          {"unknown_classes", result.unknown.names},
           {"seconds", result.seconds}};
 }
 
 template <class Result>
 std::string counts(const Result& result) {
-  return concat(result.train_images, " train, ", result.test_images, " test, ", result.classes,
-                result.classes == 1 ? " class" : " classes");
+  return concat(
+      result.train_images, " train, ", result.test_images, " test",
+      result.unknown.images > 0 ? concat(" (", result.unknown.images, " of classes that training lacks)") : "", ", ",
+      result.classes, result.classes == 1 ? " class" : " classes",
+      result.tied > result.test_images / 2 ? concat("; ", result.tied, " of equal scores") : "");
+}
+
+template <class Result>
+std::vector<std::string> common_doubts(const Result& result, std::int64_t skipped) {
+  std::vector<std::string> all;
+  if (auto sentence = unknown_classes(result.unknown, result.test_images); !sentence.empty())
+    all.push_back(std::move(sentence));
+  if (result.classes == 1)
+    all.emplace_back("the training images are of one class only: there is nothing to tell apart");
+  if (result.tied > result.test_images / 2)
+    all.push_back(
+        concat(result.tied, " of ", result.test_images,
+               " test images have equal scores for several classes, or equally near neighbours only, and got the "
+               "first in order: the features hardly tell images apart"));
+  if (skipped > 0) all.push_back(concat(skipped, " broken images are left out of the figure"));
+  return all;
 }
 
 }  // namespace
+
+std::string unknown_classes(const UnknownClasses& unknown, std::int64_t test_images) {
+  if (unknown.images == 0) return "";
+  return concat(unknown.images, " of ", test_images, " test images are of classes that no training image is of (",
+                shortened(unknown.names), ") and count as wrong");
+}
+
+std::vector<std::string> doubts(const KnnResult& result) {
+  auto all = common_doubts(result, result.skipped);
+  if (result.k < result.k_asked)
+    all.push_back(concat("k is ", result.k, " and not ", result.k_asked, ", as there are no more training images"));
+  return all;
+}
+
+std::vector<std::string> doubts(const LogisticResult& result) {
+  auto all = common_doubts(result, result.skipped);
+  if (!result.converged)
+    all.push_back(concat("the logistic regression did not converge in ", result.iterations,
+                         " iterations; give a larger --features.max-iterations"));
+  return all;
+}
+
+std::vector<std::string> doubts(const LinearProbeResult& result) { return common_doubts(result, 0); }
 
 std::string left_out(std::int64_t skipped) {
   return skipped > 0 ? concat("; ", skipped, " broken images left out") : "";

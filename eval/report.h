@@ -7,10 +7,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace unlabel::eval {
 
-/// One object a result: {"metric", "value", "protocol", "counts": {"train", "test", "classes", "skipped"}, "seconds",
+/// One object a result: {"metric", "value", "protocol", "counts": {"train", "test", "classes", "skipped", "unknown", "tied"}, "seconds",
 /// ...} and what the figure depends on (k, temperature; l2, converged; epochs, best_epoch). Values are fractions of 1;
 /// top-5 is null where there are no more than five classes.
 nlohmann::json to_json(const KnnResult& result);
@@ -22,6 +23,15 @@ nlohmann::json to_json(const LinearProbeResult& result);
 std::string describe(const KnnResult& result);
 std::string describe(const LogisticResult& result);
 std::string describe(const LinearProbeResult& result);
+
+/// What makes a figure doubtful, a sentence each: test images of classes that training lacks, images that only an order decided, one class
+/// alone, fewer neighbours than the protocol has, a fit that did not converge, images left out.
+std::vector<std::string> doubts(const KnnResult& result);
+std::vector<std::string> doubts(const LogisticResult& result);
+std::vector<std::string> doubts(const LinearProbeResult& result);
+
+/// "12 of 80 test images are of classes that no training image is of (horse, zebra) and count as wrong"; empty when there are none.
+std::string unknown_classes(const UnknownClasses& unknown, std::int64_t test_images);
 
 /// A fraction of 1 as "81.30 %".
 std::string percent(double fraction);

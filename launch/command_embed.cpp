@@ -34,17 +34,18 @@ int command_embed(const std::vector<std::string>& arguments) {
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
-  const auto subject = make_subject(options, encoder_given(line), device);
+  const auto subject = make_subject(options, line, device);
   const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest);
+  for (const auto& note : dataset->notes()) warnings.add(note);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  agree(*group, "embed", fields, subject, {dataset});
   settle_feature_precision(options, device, *group, warnings);
-  const auto features = subject_features(subject, dataset, options, device, *group);
+  const auto features = subject_features(subject, dataset, options, device, *group, warnings);
 
-  std::vector<std::string> written;
-  ssl::together(*group, [&] {
-    if (environment.rank == 0) written = eval::write_embeddings(out, features, *dataset);
-  });
+  // Rank 0 writes for as long as it takes, and nobody waits for it: the others are done.
   if (environment.rank != 0) return 0;
+  const auto written = eval::write_embeddings(out, features, *dataset);
+  if (features.skipped > 0) warnings.add(concat(features.skipped, " broken images are left out"));
   print_line(options.json, concat(features.size(), " x ", features.dim(), " features of ", dataset->description(),
                                   " by ", subject.description, eval::left_out(features.skipped)));
   for (const auto& path : written) print_line(options.json, "  " + path);

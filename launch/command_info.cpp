@@ -5,6 +5,7 @@
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/weights.h>
 
 #include <torch/types.h>
 
@@ -16,8 +17,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-nlohmann::json weights_info(const std::string& path, bool list) {
-  const auto file = ssl::read_safetensors_header(path);
+nlohmann::json weights_info(const std::string& path, bool list, Warnings& warnings) {
+  const auto file = ssl::read_safetensors(path);
+  if (const auto broken = ssl::nonfinite_tensors(file.tensors); !broken.empty())
+    warnings.add(concat("the weights of ", path, " are not finite: '", broken.front(), "'",
+                        broken.size() == 1 ? " holds" : concat(" and ", broken.size() - 1, " other tensors hold"),
+                        " NaN or infinity"));
   nlohmann::json info = {{"file", path}, {"metadata", file.metadata}, {"tensors", file.tensors.size()}};
   std::int64_t numbers = 0;
   for (const auto& [name, tensor] : file.tensors) numbers += tensor.numel();
@@ -51,11 +56,11 @@ int command_info(const std::vector<std::string>& arguments) {
   Warnings warnings;
   nlohmann::json info;
   if (!fs::is_directory(path, error)) {
-    info = weights_info(path, list);
+    info = weights_info(path, list, warnings);
   } else if (is_checkpoint(path)) {
     info["checkpoint"] = path;
     info["training"] = read_json_file(path + "/training.json");
-    info["state"] = weights_info(path + "/state.safetensors", list);
+    info["state"] = weights_info(path + "/state.safetensors", list, warnings);
   } else {
     info["run"] = path;
     const std::string config = path + "/config.json", encoder = path + "/encoder.safetensors";
@@ -67,7 +72,7 @@ int command_info(const std::vector<std::string>& arguments) {
     info["config"] = read_json_file(config);
     if (const auto newest = newest_checkpoint(path + "/checkpoints")) info["newest_checkpoint"] = *newest;
     info["finished"] = data::exists(encoder);
-    if (info["finished"].get<bool>()) info["encoder"] = weights_info(encoder, list);
+    if (info["finished"].get<bool>()) info["encoder"] = weights_info(encoder, list, warnings);
   }
   const auto sentences = warnings.sentences();
   info["warnings"] = sentences;

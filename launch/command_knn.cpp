@@ -28,16 +28,19 @@ int command_knn(const std::vector<std::string>& arguments) {
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   knn.device = device.str();
-  const auto subject = make_subject(options, encoder_given(line), device);
-  const auto train = open_split(options, data::Split::kTrain), test = open_split(options, data::Split::kTest);
+  eval::require_valid(knn);
+  const auto subject = make_subject(options, line, device);
+  const auto sets = open_sets(options, environment, warnings);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  agree(*group, "knn", fields, subject, {sets.train, sets.test});
   settle_feature_precision(options, device, *group, warnings);
 
-  auto train_features = subject_features(subject, train, options, device, *group);
-  auto test_features = subject_features(subject, test, options, device, *group);
+  auto train_features = subject_features(subject, sets.train, options, device, *group, warnings);
+  auto test_features = subject_features(subject, sets.test, options, device, *group, warnings);
   if (options.pixels) eval::centre(train_features, test_features);
   const auto result = eval::knn(train_features, test_features, knn, *group);
-  if (environment.rank == 0) report(subject, options, eval::describe(result), eval::to_json(result), warnings);
+  for (const auto& doubt : eval::doubts(result)) warnings.add(doubt);
+  if (environment.rank == 0) report(subject, options, sets, eval::describe(result), eval::to_json(result), warnings);
   return 0;
 }
 

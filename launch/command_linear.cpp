@@ -18,7 +18,7 @@ int command_linear(const std::vector<std::string>& arguments) {
   fields.add("protocol", protocol,
              "features: logistic regression on features; swav: a layer trained on augmented images");
   fields.section("features", without(eval::table(logistic), {"device"}));
-  fields.section("swav", without(eval::table(probe), {"device", "seed", "threads", "precision"}));
+  fields.section("swav", without(eval::table(probe), {"seed"}));
   const CommandSpec spec{
       "unlabel linear --checkpoint RUN|FILE --data DIR [options]",
       "Accuracy of a linear classifier on a frozen encoder. Protocols: features (logistic regression to convergence, "
@@ -36,46 +36,46 @@ int command_linear(const std::vector<std::string>& arguments) {
                      "; there are features and swav");
   if (protocol == "swav" && options.pixels)
     throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
-  if (protocol == "swav" && options.features.broken != "fail")
-    throw UsageError("--features.broken ", options.features.broken,
-                     " goes with --protocol features only: swav trains on every image; mend or remove the broken ones");
   const auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
-  const auto subject = make_subject(options, encoder_given(line), device);
-  const auto train = open_split(options, data::Split::kTrain), test = open_split(options, data::Split::kTest);
+  if (protocol == "features") eval::require_valid(logistic);
+  const auto subject = make_subject(options, line, device);
+  probe.features = feature_options(subject, options, device);
+  probe.seed = options.seed;
+  if (protocol == "swav") eval::require_valid(probe);
+  const auto sets = open_sets(options, environment, warnings);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  agree(*group, "linear", fields, subject, {sets.train, sets.test});
   settle_feature_precision(options, device, *group, warnings);
+  probe.features = feature_options(subject, options, device);  // of the settled precision
   const bool lead = environment.rank == 0;
 
   nlohmann::json json;
   std::string text;
   if (protocol == "features") {
     logistic.device = device.str();
-    const auto train_features = subject_features(subject, train, options, device, *group);
-    const auto test_features = subject_features(subject, test, options, device, *group);
+    const auto train_features = subject_features(subject, sets.train, options, device, *group, warnings);
+    const auto test_features = subject_features(subject, sets.test, options, device, *group, warnings);
     const auto result = eval::logistic_regression(train_features, test_features, logistic, *group);
     json = eval::to_json(result);
     text = eval::describe(result);
+    for (const auto& doubt : eval::doubts(result)) warnings.add(doubt);
   } else {
-    probe.device = device.str();
-    probe.seed = options.seed;
-    probe.threads = options.features.threads;
-    probe.precision = options.features.precision;
-    probe.decode = subject.decode;
-    probe.patience = data::patience_of(std::chrono::seconds(options.timeout));
     const auto view = subject.view();
-    const auto result = eval::linear_probe(
-        *subject.encoder, train, test, eval::linear_train_view(view), view, probe, *group, [&](const auto& epoch) {
-          if (lead)
-            std::fprintf(stderr, "epoch %lld  loss %.4f  test %s\n", static_cast<long long>(epoch.epoch + 1),
-                         epoch.loss, eval::percent(epoch.accuracy).c_str());
-        });
+    const auto result = eval::linear_probe(*subject.encoder, sets.train, sets.test, eval::linear_train_view(view), view,
+                                           probe, *group, [&](const auto& epoch) {
+                                             if (lead)
+                                               std::fprintf(stderr, "epoch %lld  loss %.4f  test %s\n",
+                                                            static_cast<long long>(epoch.epoch + 1), epoch.loss,
+                                                            eval::percent(epoch.accuracy).c_str());
+                                           });
     json = eval::to_json(result);
     text = eval::describe(result);
+    for (const auto& doubt : eval::doubts(result)) warnings.add(doubt);
   }
-  if (lead) report(subject, options, text, std::move(json), warnings);
+  if (lead) report(subject, options, sets, text, std::move(json), warnings);
   return 0;
 }
 

@@ -1,9 +1,12 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/augment/presets.h>
 #include <unlabel/data/files.h>
+#include <unlabel/eval/report.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/evaluation.h>
+#include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/training_state.h>
@@ -11,6 +14,9 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
 
 namespace unlabel::launch {
@@ -18,30 +24,92 @@ namespace unlabel::launch {
 namespace {
 
 const std::vector<double> kImageNetMean{0.485, 0.456, 0.406}, kImageNetStd{0.229, 0.224, 0.225};
-constexpr std::int64_t kUsualSize = 224, kSmallImage = 64;
+constexpr std::int64_t kUsualSize = 224, kSmallImage = 64, kLargestSize = 4096;
 
-std::optional<std::vector<double>> numbers(const std::map<std::string, std::string>& metadata,
-                                           const std::string& name) {
-  const auto found = metadata.find(name);
-  if (found == metadata.end()) return std::nullopt;
-  const auto json = nlohmann::json::parse(found->second, nullptr, false);
-  if (!json.is_array() || json.empty() || json.size() > 16) return std::nullopt;
-  for (const auto& item : json)
-    if (!item.is_number()) return std::nullopt;
-  return json.get<std::vector<double>>();
-}
+/// What a file of weights says of its encoder's images. Files of others may hold anything under these names: what cannot be read is
+/// refused, so that no other value is taken silently.
+class Metadata {
+ public:
+  Metadata(const std::map<std::string, std::string>& values, std::string source)
+      : values_(values), source_(std::move(source)) {}
 
-/// An encoder as a file of weights or a run holds it: its newest checkpoint while the run is not finished.
-ssl::LoadedEncoder load(const std::string& path, const std::optional<ssl::EncoderOptions>& wanted, std::string& from) {
-  if (!data::exists(path)) throw UsageError("--checkpoint ", path, ": there is no such file or run folder");
+  std::optional<std::int64_t> size() const {
+    const auto* text = find("size");
+    if (!text) return std::nullopt;
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    if (error != std::errc() || end != text->data() + text->size() || value < 1 || value > kLargestSize)
+      refuse("size", *text, concat("a number of pixels from 1 to ", kLargestSize), "give --size");
+    return value;
+  }
+
+  /// "[0.5, 0.4, 0.3]" or "0.5,0.4,0.3".
+  std::optional<std::vector<double>> numbers(const std::string& name) const {
+    const auto* text = find(name);
+    if (!text) return std::nullopt;
+    const auto first = text->find_first_not_of(' ');
+    const bool list = first != std::string::npos && (*text)[first] == '[';
+    const auto json = try_parse_json(list ? *text : "[" + *text + "]").value_or(nullptr);
+    const auto is_number = [](const auto& item) {
+      return item.is_number() && std::isfinite(item.template get<double>());
+    };
+    if (!json.is_array() || json.empty() || json.size() > 16 || !std::all_of(json.begin(), json.end(), is_number))
+      refuse(name, *text, "a list of numbers", "give --" + name);
+    return json.get<std::vector<double>>();
+  }
+
+  augment::DecodeOptions decode() const {
+    augment::DecodeOptions options;
+    if (const auto* text = find("exif_orientation")) {  // of files without the whole section
+      if (*text != "true" && *text != "false") refuse("exif_orientation", *text, "true or false", "mend the file");
+      options.exif_orientation = *text == "true";
+    }
+    if (const auto* text = find("decode")) {
+      const auto json = try_parse_json(*text).value_or(nullptr);
+      if (!json.is_object()) refuse("decode", *text, "a section of options", "mend the file");
+      augment::table(options).from_json(json, source_ + ": its metadata's decode");
+    }
+    return options;
+  }
+
+  /// Throws when one of mean and std is there without the other.
+  void require_pair(bool mean_given, bool std_given) const {
+    const bool mean = find("mean"), std = find("std");
+    if (mean != std && !(mean ? std_given : mean_given))
+      throw UsageError(source_, ": its metadata has ", mean ? "a mean and no std" : "a std and no mean", "; give --",
+                       mean ? "std" : "mean");
+  }
+
+ private:
+  const std::string* find(const std::string& name) const {
+    const auto found = values_.find(name);
+    return found == values_.end() ? nullptr : &found->second;
+  }
+
+  [[noreturn]] void refuse(const std::string& name, const std::string& text, const std::string& wanted,
+                           const std::string& advice) const {
+    throw UsageError(source_, ": its metadata says ", name, " '", shortened(text), "', which is not ", wanted, "; ",
+                     advice);
+  }
+
+  const std::map<std::string, std::string>& values_;
+  std::string source_;
+};
+
+/// An encoder as a file of weights or a run holds it: its newest checkpoint while the run is not finished. `asked`: what the command line
+/// gives of it.
+ssl::LoadedEncoder load(const std::string& path, const ssl::EncoderOptions& otherwise, const nlohmann::json& asked,
+                        std::string& from) {
+  const auto known = encoder_options_at(path, "--checkpoint");
+  if (known)
+    if (const auto text = contradiction(asked, *known, path); !text.empty())
+      throw MismatchError(text, "; leave it out: the weights decide");
   const auto place = find_encoder(path);
   if (!place.file.empty()) {
     from = place.file;
-    return ssl::read_encoder(from, wanted);
+    return ssl::read_encoder(from, known || asked.empty() ? std::nullopt : std::optional(otherwise));
   }
   const auto& checkpoints = place.checkpoints;
-  if (checkpoints.empty())
-    throw UsageError("--checkpoint ", path, ": neither encoder.safetensors nor a checkpoint is there yet");
   const auto checkpoint = read_checkpoint(checkpoints);
   if (!checkpoint.training.contains("options")) throw Error(checkpoints, ": training.json holds no options");
   // What the method itself had may be unknown here: it may be one of somebody's own.
@@ -51,15 +119,20 @@ ssl::LoadedEncoder load(const std::string& path, const std::optional<ssl::Encode
   PretrainOptions options;
   table(options).from_json(needed, checkpoints);
   ssl::LoadedEncoder loaded;
-  loaded.options = wanted.value_or(options.encoder);
+  loaded.options = options.encoder;
   loaded.encoder = ssl::make_encoder(loaded.options);
-  loaded.report = ssl::load_state(*loaded.encoder, checkpoint.tensors, {"method.backbone.", /*strict=*/false});
-  if (!loaded.report.complete())
-    throw MismatchError(checkpoints, " does not fill a ", loaded.options.arch, " of width ", loaded.options.width, ": ",
-                        loaded.report.summary());
+  loaded.report = start_from(path, *loaded.encoder, loaded.options, /*partial=*/false);
   loaded.metadata = encoder_metadata(options);
   from = concat(checkpoints, " at step ", checkpoint.iteration);
   return loaded;
+}
+
+/// What `line` gives of a section, by the names below it.
+nlohmann::json given_of(const CommandLine& line, const std::string& section, const OptionTable& fields) {
+  auto given = nlohmann::json::object();
+  for (const auto& [name, text] : line.given)
+    if (name.starts_with(section + ".")) given[name.substr(section.size() + 1)] = fields.find(name)->get();
+  return given;
 }
 
 }  // namespace
@@ -77,14 +150,15 @@ OptionTable table(EvaluationOptions& o) {
   t.add("size", o.size, "side of the images that the encoder sees; without: the checkpoint's");
   t.add("mean", o.mean, "of the normalisation, one a channel; without: the checkpoint's");
   t.add("std", o.std, "of the normalisation, one a channel; without: the checkpoint's");
-  t.add("exif_orientation", o.exif_orientation,
-        "turn JPEGs upright by their EXIF orientation; without: as the checkpoint was trained");
+  t.add("exif_orientation", o.exif_orientation, "the same as --decode.exif-orientation");
   t.add("seed", o.seed, "of untrained weights and of the probe");
   t.add("device", o.device, "auto, cpu, cuda or cuda:N");
   t.add("backend", o.backend, "between ranks: auto, nccl or gloo");
   t.add("timeout", o.timeout, "seconds that ranks wait for each other");
   t.add("json", o.json, "write the result to this file; -: to stdout");
   t.section("encoder", ssl::table(o.encoder));
+  // Shown without values: those that are not given are the checkpoint's.
+  t.section("decode", augment::table(o.decode));
   t.section("features", without(eval::table(o.features), {"device"}));
   return t;
 }
@@ -97,19 +171,20 @@ augment::MultiCrop Subject::view() const {
   return augment::preset("eval", options);
 }
 
-Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::Device device) {
+Subject make_subject(const EvaluationOptions& options, const CommandLine& line, at::Device device) {
   require_output("--json", options.json);
   require_precision(options.features.precision);
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
     throw UsageError("what is to be measured? --checkpoint RUN|FILE, or --untrained, or --pixels");
+  auto copy = options;
+  const auto fields = table(copy);
   Subject subject;
-  std::map<std::string, std::string> metadata;
+  ssl::LoadedEncoder loaded;
+  std::string from;
   auto architecture = options.encoder;
   if (!options.checkpoint.empty()) {
-    std::string from;
-    auto loaded = load(options.checkpoint, encoder_given ? std::optional(options.encoder) : std::nullopt, from);
-    metadata = loaded.metadata;
+    loaded = load(options.checkpoint, options.encoder, given_of(line, "encoder", fields), from);
     architecture = loaded.options;
     subject.encoder = loaded.encoder;
     subject.description = concat(from, " (", architecture.arch, ", width ", architecture.width, ")");
@@ -125,28 +200,41 @@ Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::D
     subject.description = "raw pixels, centred";
   }
 
+  const Metadata metadata(loaded.metadata, from);
   if (options.size) {
     subject.size = *options.size;
-  } else if (const auto found = metadata.find("size"); found != metadata.end()) {
-    subject.size = std::atoll(found->second.c_str());
+  } else if (const auto size = metadata.size()) {
+    subject.size = *size;
   } else {
     const auto sizes = data::survey_sizes(
         *open_split(options, options.test.empty() && options.data.empty() ? data::Split::kTrain : data::Split::kTest));
     subject.size = sizes.median_short_side <= kSmallImage ? sizes.median_short_side : kUsualSize;
   }
-  if (subject.size < 1 || subject.size > 4096) throw UsageError("--size must be from 1 to 4096, and is ", subject.size);
-  subject.mean = options.mean.value_or(numbers(metadata, "mean").value_or(kImageNetMean));
-  subject.std = options.std.value_or(numbers(metadata, "std").value_or(kImageNetStd));
-  subject.decode.exif_orientation = options.exif_orientation.value_or(metadata.contains("exif_orientation") &&
-                                                                      metadata["exif_orientation"] == "true");
+  if (subject.size < 1 || subject.size > kLargestSize)
+    throw UsageError("--size must be from 1 to ", kLargestSize, ", and is ", subject.size);
+  if (subject.encoder) subject.encoder->check_size(subject.size, subject.size);
+
+  if (!options.mean || !options.std) metadata.require_pair(options.mean.has_value(), options.std.has_value());
+  subject.mean = options.mean ? *options.mean : metadata.numbers("mean").value_or(kImageNetMean);
+  subject.std = options.std ? *options.std : metadata.numbers("std").value_or(kImageNetStd);
   if (options.pixels) subject.mean = {0, 0, 0}, subject.std = {1, 1, 1};
+  if (subject.mean.size() != subject.std.size())
+    throw UsageError("the normalisation has ", subject.mean.size(), " means and ", subject.std.size(),
+                     " deviations; give one a channel of both, --mean and --std");
+  for (const auto std : subject.std)
+    if (!(std > 0 && std::isfinite(std)))
+      throw UsageError("the deviations of the normalisation must be above 0, and one is ", std, "; give --std");
+  subject.view();  // refuses what cannot be a view of an image
+
+  subject.decode = metadata.decode();
+  augment::table(subject.decode).from_json(given_of(line, "decode", fields), "--decode");
+  if (options.exif_orientation) {
+    if (line.has("decode.exif_orientation") && options.decode.exif_orientation != *options.exif_orientation)
+      throw UsageError("--exif-orientation and --decode.exif-orientation contradict each other; give one of them");
+    subject.decode.exif_orientation = *options.exif_orientation;
+  }
   if (subject.encoder) subject.encoder->to(device);
   return subject;
-}
-
-bool encoder_given(const CommandLine& line) {
-  return std::any_of(line.given.begin(), line.given.end(),
-                     [](const auto& item) { return item.first.starts_with("encoder."); });
 }
 
 void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result) {
@@ -155,12 +243,61 @@ void describe(const Subject& subject, const EvaluationOptions& options, nlohmann
   result["seed"] = options.seed;
 }
 
-void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result,
-            const Warnings& warnings) {
+MeasuredSets open_sets(const EvaluationOptions& options, const Environment& environment, Warnings& warnings) {
+  MeasuredSets sets;
+  sets.train = open_split(options, data::Split::kTrain);
+  sets.test = eval::labelled_by_folder(open_split(options, data::Split::kTest), sets.train->class_names());
+  for (const auto* set : {sets.train.get(), sets.test.get()})
+    for (const auto& note : set->notes()) warnings.add(note);
+  const auto train_labels = eval::labels_of(*sets.train), test_labels = eval::labels_of(*sets.test);
+  eval::require_labelled(train_labels, test_labels);
+  const auto unknown = eval::make_targets(train_labels, test_labels).unknown;
+  if (unknown.images > 0) warnings.add(eval::unknown_classes(unknown, sets.test->size()));
+  if (environment.rank == 0) {
+    sets.shared = eval::find_shared_images(*sets.train, *sets.test);
+    if (sets.shared.shared > 0) warnings.add(sets.shared.sentence());
+  }
+  return sets;
+}
+
+void report(const Subject& subject, const EvaluationOptions& options, const MeasuredSets& sets, const std::string& text,
+            nlohmann::json result, const Warnings& warnings) {
   print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
-  print_line(options.json, text);
+  const auto& shared = sets.shared;
+  print_line(options.json, shared.shared == 0 ? text
+                                              : concat(text, "; ", shared.shared, " of ", shared.compared,
+                                                       " compared test images are training images"));
+  result["counts"]["compared"] = shared.compared;
+  result["counts"]["shared"] = shared.shared;
   describe(subject, options, result);
   write_result(options.json, std::move(result), warnings.sentences());
+}
+
+void agree(const ssl::Group& group, const std::string& command, const OptionTable& settings, const Subject& subject,
+           const std::vector<std::shared_ptr<const data::Dataset>>& images) {
+  if (group.world_size() == 1) return;
+  auto json = settings.to_json();
+  // Where each machine finds and puts things, and how fast it is.
+  for (const char* own : {"checkpoint", "data", "train", "test", "out", "json", "device", "backend", "timeout"})
+    json.erase(own);
+  json["features"].erase("threads");
+  json["command"] = command;
+  auto decode = subject.decode;
+  json["images"] = {{"size", subject.size}, {"mean", subject.mean}, {"std", subject.std}};
+  json["decode"] = augment::table(decode).to_json();
+  auto data = nlohmann::json::array();
+  for (const auto& set : images) data.push_back({{"images", set->size()}, {"names and sizes", set->fingerprint()}});
+  data::Fingerprint weights;
+  if (subject.encoder)
+    for (const auto& [name, tensor] : ssl::state_of(*subject.encoder)) {
+      const auto bytes = tensor.detach().cpu().contiguous();
+      weights.add(name);
+      weights.add(std::string_view(static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()));
+    }
+  agree_on(group, {same_program(),
+                   {"settings", json, "start all ranks with the same command"},
+                   {"images", {{"sets", data}}, "give all machines the same files"},
+                   {"weights", weights.value(), "give all machines the same file of weights"}});
 }
 
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split) {
@@ -173,14 +310,23 @@ std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options
   return data::open_dataset(options.data, split);
 }
 
-eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
-                                const EvaluationOptions& options, at::Device device, const ssl::Group& group) {
+eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOptions& options, at::Device device) {
   auto features = options.features;
   features.device = device.str();
   features.decode = subject.decode;
   features.patience = data::patience_of(std::chrono::seconds(options.timeout));
-  return subject.encoder ? eval::extract_features(*subject.encoder, std::move(dataset), subject.view(), features, group)
-                         : eval::pixel_features(std::move(dataset), subject.view(), features, group);
+  return features;
+}
+
+eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
+                                const EvaluationOptions& options, at::Device device, const ssl::Group& group,
+                                Warnings& warnings) {
+  const auto how = feature_options(subject, options, device);
+  auto features = subject.encoder
+                      ? eval::extract_features(*subject.encoder, std::move(dataset), subject.view(), how, group)
+                      : eval::pixel_features(std::move(dataset), subject.view(), how, group);
+  if (const auto warning = augment::range_warning(features.decoded); !warning.empty()) warnings.add(warning);
+  return features;
 }
 
 void settle_feature_precision(EvaluationOptions& options, at::Device device, const ssl::Group& group,

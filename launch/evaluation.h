@@ -3,6 +3,8 @@
 #include <unlabel/augment/multi_crop.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/eval/features.h>
+#include <unlabel/eval/test_set.h>
+#include <unlabel/launch/agreement.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/environment.h>
@@ -29,7 +31,8 @@ struct EvaluationOptions {
   std::string test;                              ///< the test split, instead of the one of `data`
   std::optional<std::int64_t> size;              ///< side of the images that the encoder sees
   std::optional<std::vector<double>> mean, std;  ///< of the normalisation
-  std::optional<bool> exif_orientation;          ///< turn JPEGs upright
+  std::optional<bool> exif_orientation;          ///< another name of decode.exif_orientation
+  augment::DecodeOptions decode;                 ///< what is given of it wins over what the checkpoint was trained with
   std::uint64_t seed = 0;                        ///< of untrained weights and of the probe
   std::string device = "auto";
   std::string backend = "auto";
@@ -52,27 +55,44 @@ struct Subject {
   augment::MultiCrop view() const;
 };
 
-/// Loads or builds what the options name. `encoder_given`: whether the command line has any --encoder option. Throws
-/// UsageError unless one of checkpoint, untrained and pixels says what to measure (`untrained` and `pixels` may take
-/// architecture and size from a checkpoint).
-Subject make_subject(const EvaluationOptions& options, bool encoder_given, at::Device device);
-
-/// Whether any --encoder option is given: then it, and not the file, says what to build.
-bool encoder_given(const CommandLine& line);
+/// Loads or builds what the options name. The network is what the weights say; of what `line` gives, --encoder options are for weights that
+/// do not tell and --decode options win over what the checkpoint was trained with. Throws UsageError unless one of checkpoint, untrained
+/// and pixels says what to measure (`untrained` and `pixels` may take architecture and size from a checkpoint), for weights that are not
+/// finite and for metadata that cannot be read; MismatchError for --encoder options that contradict the weights.
+Subject make_subject(const EvaluationOptions& options, const CommandLine& line, at::Device device);
 
 /// Adds what was measured to a result: subject, size, data.
 void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result);
 
-/// Ends knn and linear: prints the subject and `text`, and writes `result` with what was measured to --json.
-void report(const Subject& subject, const EvaluationOptions& options, const std::string& text, nlohmann::json result,
-            const Warnings& warnings);
+/// The training and the test images of a measurement.
+struct MeasuredSets {
+  std::shared_ptr<const data::Dataset> train, test;
+  eval::SharedImages shared;  ///< test images that are training images too; looked for on rank 0 alone
+};
+
+/// Opens both and checks what is known before any feature is made. Throws UsageError when one of them has images without a label, or when no
+/// test image is of a training class; what is doubtful goes to `warnings`.
+MeasuredSets open_sets(const EvaluationOptions& options, const Environment& environment, Warnings& warnings);
+
+/// Ends knn and linear: prints the subject, `text` and how many test images are training images, and writes `result` with what was
+/// measured to --json.
+void report(const Subject& subject, const EvaluationOptions& options, const MeasuredSets& sets, const std::string& text,
+            nlohmann::json result, const Warnings& warnings);
 
 /// The split that a command needs, from --train or --test, or from --data. Throws UsageError when neither is given.
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split);
 
+/// Throws MismatchError (93) on every rank when ranks run other commands, settings or programs, or have other images or weights.
+void agree(const ssl::Group& group, const std::string& command, const OptionTable& settings, const Subject& subject,
+           const std::vector<std::shared_ptr<const data::Dataset>>& images);
+
+/// How images become features: the same for training and test images, in every protocol.
+eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOptions& options, at::Device device);
+
 /// Features of a split by the subject.
 eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
-                                const EvaluationOptions& options, at::Device device, const ssl::Group& group);
+                                const EvaluationOptions& options, at::Device device, const ssl::Group& group,
+                                Warnings& warnings);
 
 /// Settles --features.precision auto (settle_precision) once ranks have met, and says on rank 0 what it comes to, or warns of a given
 /// one that is slow here. Every rank must call it.

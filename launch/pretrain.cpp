@@ -11,6 +11,8 @@
 #include <unlabel/launch/checkpoint_writer.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/data_parallel.h>
+#include <unlabel/launch/evaluation.h>
+#include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/main_setup.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain.h>
@@ -94,8 +96,16 @@ void add(std::vector<std::pair<std::string, at::Tensor>>& means,
 /// kNN on the labelled splits of the data, when it is asked for.
 std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                                  std::shared_ptr<const data::Dataset> train, at::Device device,
-                                                 const ssl::Group& group) {
+                                                 const ssl::Group& group, Warnings& warnings) {
   if (options.knn.every <= 0) return nullptr;
+  auto test = eval::labelled_by_folder(open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout),
+                                       train->class_names());
+  for (const auto& note : test->notes()) warnings.add(note);
+  eval::SharedImages shared;
+  ssl::together(group, [&] {
+    if (group.rank() == 0) shared = eval::find_shared_images(*train, *test);
+  });
+  if (shared.shared > 0) warnings.add("kNN while training: " + shared.sentence());
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
   online.test_images = options.knn.test_images;
@@ -103,9 +113,10 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.knn.device = online.features.device = device.str();
   online.features.decode = options.decode;
   online.features.broken = "skip";  // training goes on without broken images, and so does this
-  auto test = open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout);
-  return std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
-                                           augment::evaluation_view(make_views(options)), online);
+  auto knn = std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
+                                               augment::evaluation_view(make_views(options)), online);
+  for (const auto& warning : knn->warnings()) warnings.add("kNN while training: " + warning);
+  return knn;
 }
 
 /// How many ranks, of those that divide the world, share batch statistics: as few as hold that many images; 0 images: all.
@@ -205,7 +216,9 @@ class Run {
 
   const std::shared_ptr<const ssl::Group> group_ = join();
   data::Loader loader_{dataset_, views_, loader_options(options_, environment_, device_)};
-  const std::unique_ptr<eval::OnlineKnn> online_knn_ = make_online_knn(options_, dataset_, device_, *group_);
+  Warnings early_warnings_{/*printed=*/false};  ///< before the progress can say them
+  const std::unique_ptr<eval::OnlineKnn> online_knn_ =
+      make_online_knn(options_, dataset_, device_, *group_, early_warnings_);
   const bool lead_ = group_->rank() == 0;
   const std::string precision_note_ = settle_precision(*group_, device_, options_.precision);
   const Precision precision_{options_.precision};
@@ -291,15 +304,6 @@ std::optional<std::int64_t> Run::agree() const {
   return newest;
 }
 
-/// Starts an encoder from a file of weights, a finished run's, or the newest checkpoint of one that is not finished.
-ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder) {
-  const auto place = find_encoder(path);
-  if (!place.file.empty()) return ssl::load_state(encoder, ssl::read_weights(place.file).tensors);
-  if (place.checkpoints.empty())
-    throw UsageError("--init ", path, ": neither encoder.safetensors nor a checkpoint is in it");
-  return ssl::load_state(encoder, read_checkpoint(place.checkpoints).tensors, {"method.backbone.", /*strict=*/false});
-}
-
 std::shared_ptr<ssl::Method> Run::make_method() {
   torch::manual_seed(options_.seed);
   auto method =
@@ -308,7 +312,9 @@ std::shared_ptr<ssl::Method> Run::make_method() {
   ssl::require_views(*method, views_);
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
-    ssl::together(*group_, [&] { *init_report_ = start_from(options_.init, method->encoder()); });
+    ssl::together(*group_, [&] {
+      *init_report_ = start_from(options_.init, method->encoder(), options_.encoder, options_.init_partial);
+    });
   }
   ssl::move_to(*method, device_);
   ssl::to_float_dtype(*method, precision_.weights());
@@ -385,6 +391,7 @@ void Run::announce() {
     if (iteration_ == 0) progress_.say(concat("  --", with_dashes(setting), " ", value, ": ", reason));
   if (!precision_note_.empty()) progress_.say(precision_note_);
   for (const auto& line : resolved_.warnings) progress_.warn(line);
+  for (const auto& line : early_warnings_.sentences()) progress_.warn(line);
   if (const auto slow = lead_ ? slow_precision_warning(options_.precision, device_) : ""; !slow.empty())
     progress_.warn(slow);
   if (device_.is_cpu())

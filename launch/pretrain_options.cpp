@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/plan_builder.h>
@@ -20,7 +21,8 @@ OptionTable table(PretrainOptions& o) {
   t.add("out", o.out, "run folder; an interrupted run in it goes on");
   t.add("recipe", o.recipe,
         "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
-  t.add("init", o.init, "start the encoder from these weights (.safetensors), or from a run's");
+  t.add("init", o.init, "start the encoder from these weights (.safetensors), or from a run's; they decide its size");
+  t.add("init_partial", o.init_partial, "of --init, take the weights that fit, and leave the others as they begin");
   t.add("epochs", o.epochs, "passes over the data, which the schedules span");
   t.add("max_steps", o.max_steps, "end after so many steps; the schedules still span the epochs");
   t.add("batch_size", o.batch_size, "images a step, over all ranks");
@@ -72,6 +74,7 @@ const std::set<std::string> kFree{"data",
                                   "out",
                                   "recipe",
                                   "init",
+                                  "init_partial",
                                   "max_steps",
                                   "threads",
                                   "device",
@@ -102,6 +105,25 @@ void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vect
     }
 }
 
+/// The settings of the section `encoder` that the weights of --init decide, without those that `asked` (of the recipe and the command line)
+/// has. Throws UsageError when it has others than the weights, unless a part of them is enough.
+nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann::json& asked) {
+  const auto weights = encoder_options_at(options.init, "--init");
+  if (!weights) {
+    if (asked.contains("arch")) return nlohmann::json::object();
+    throw UsageError(
+        "--init ", options.init,
+        ": its tensors are not those of a ResNet under torchvision's names, nor of AlexNet or VGG-16 (before "
+        "which ",
+        ssl::known_prefixes(), " may stand in any combination); rename them, or say what it is with --encoder.arch");
+  }
+  if (const auto text = contradiction(asked, *weights, options.init); !text.empty() && !options.init_partial)
+    throw UsageError(text, "; leave it out, or take what fits with --init-partial");
+  auto decided = settings_of_weights(*weights);
+  for (const auto& item : asked.items()) decided.erase(item.key());
+  return decided;
+}
+
 /// Throws for an option of another method: it would do nothing.
 void refuse_other_methods(const CommandLine& line, const std::string& method) {
   const auto names = ssl::method_names();
@@ -113,7 +135,7 @@ void refuse_other_methods(const CommandLine& line, const std::string& method) {
 }
 
 /// Throws UsageError for values that no run can have, whatever its data.
-void require_valid(const PretrainOptions& options, bool goes_on) {
+void require_valid(const PretrainOptions& options) {
   require_precision(options.precision);
   const auto positive = [](const char* name, std::int64_t value) {
     if (value < 1) throw UsageError("--", name, " must be at least 1, not ", value);
@@ -134,8 +156,6 @@ void require_valid(const PretrainOptions& options, bool goes_on) {
   if (options.encoder.in_channels != channels)
     throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
                      " channels");
-  if (!goes_on && !options.init.empty() && !data::exists(options.init))
-    throw UsageError("--init ", options.init, ": there is no such file or run");
   if (options.max_steps && *options.max_steps < 0)
     throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
   if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
@@ -170,13 +190,24 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   if (options.out.empty() && purpose == Purpose::kRun)
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
   const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
-  const bool goes_on = saved.has_value();
+  const bool goes_on = saved.has_value(), starts_from_weights = !goes_on && !options.init.empty();
+  if (options.init_partial && options.init.empty()) throw UsageError("--init-partial is of --init, which is not given");
   if (const auto method = goes_on ? saved->value("method", nlohmann::json()) : nlohmann::json();
       method.is_string() && method != options.method)
     throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
                         options.method);
 
+  // What the command line gives, in a recipe's layout.
+  auto given = nlohmann::json::object();
+  given["method"] = options.method;
+  const auto all = fields.to_json();
+  for (const auto& [name, text] : line.given) {
+    const auto place = ssl::setting_pointer(name);
+    given[place] = all.at(place);
+  }
   const bool planned = options.recipe.empty();
+  // The weights of --init decide the network, before any image is looked at.
+  auto decided = nlohmann::json::object();
   if (!planned) {
     auto recipe = ssl::find_recipe(options.recipe);
     if (recipe.contains("method") && recipe["method"] != options.method)
@@ -184,27 +215,33 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     recipe.erase("description");
     recipe.erase("source");
     fields.from_json(recipe, concat("recipe ", options.recipe));
+    if (starts_from_weights) {
+      auto asked = recipe.value("encoder", nlohmann::json::object());
+      asked.update(given.value("encoder", nlohmann::json::object()));
+      decided = decided_by_weights(options, asked);
+      fields.from_json({{"encoder", decided}}, options.init);
+    }
     line.apply(fields);
-    require_valid(options, goes_on);  // before ranks meet
+    require_valid(options);  // before ranks meet
   }
+  if (planned && starts_from_weights)
+    decided = decided_by_weights(options, given.value("encoder", nlohmann::json::object()));
   const auto opened = open(options);
   resolved.dataset = opened.dataset;
   if (planned) {
     ssl::PlanInput input;
     input.images = resolved.dataset->size();
     input.median_short_side = opened.median_short_side;
-    input.given["method"] = options.method;
-    const auto all = fields.to_json();
-    for (const auto& [name, text] : line.given) {
-      const auto place = ssl::setting_pointer(name);
-      input.given[place] = all.at(place);
-    }
+    input.given = given;
+    if (!decided.empty()) input.given["encoder"].update(decided);
     auto plan = ssl::make_plan(input);
     fields.from_json(plan.recipe, "the plan");
-    resolved.choices = std::move(plan.choices);
+    for (const auto& [name, value] : decided.items())
+      resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
+    std::ranges::move(plan.choices, std::back_inserter(resolved.choices));
     if (goes_on) keep_what_began(*saved, fields, resolved.choices);
     line.apply(fields);
-    require_valid(options, goes_on);
+    require_valid(options);
   }
   // A run that goes on keeps the precision that it began with, on whatever machine.
   if (options.precision == "auto" && goes_on && saved->value("precision", nlohmann::json()).is_string())
@@ -212,7 +249,9 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
     throw UsageError("--epochs ", options.epochs, " is more than can be counted");
   resolved.warnings = resolved.dataset->notes();
-  for (auto& warning : ssl::plan_warnings(fields.to_json(), resolved.dataset->size(), opened.median_short_side))
+  auto settings = fields.to_json();
+  if (goes_on) settings["init"] = options.out;  // its own weights
+  for (auto& warning : ssl::plan_warnings(settings, resolved.dataset->size(), opened.median_short_side))
     resolved.warnings.push_back(std::move(warning));
   return resolved;
 }

@@ -50,6 +50,8 @@ struct PretrainOptions {
   std::string out;     ///< the run folder
   std::string recipe;  ///< a recipe's name or file; none: settings are planned from the data
   std::string init;    ///< start from these weights (safetensors), or from those of a run folder or its checkpoints
+  bool init_partial =
+      false;  ///< of `init`, take what fits, and leave the other weights as they begin; else all must fit
   std::int64_t epochs = 100;              ///< passes over the data, which the schedules span
   std::optional<std::int64_t> max_steps;  ///< end after so many iterations
   std::int64_t batch_size = 256;          ///< images an iteration, over all ranks
@@ -102,7 +104,7 @@ using OpenData = std::function<OpenedData(const PretrainOptions&)>;
 OpenedData open_data(const PretrainOptions& options);
 
 /// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
-/// at hand, then the command line.
+/// at hand, then the command line. The weights of --init decide the network.
 /// Opens the data set by `open`, to which device, backend and timeout are known. Throws UsageError for options that contradict each other.
 ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose = Purpose::kRun,
                                 const OpenData& open = open_data);

@@ -153,7 +153,8 @@ std::map<std::string, std::string> encoder_metadata(const PretrainOptions& optio
   const auto views = make_views(options);
   std::map<std::string, std::string> metadata{{"method", options.method},
                                               {"size", std::to_string(views.shape(0).width)}};
-  if (options.decode.exif_orientation) metadata["exif_orientation"] = "true";
+  auto decode = options.decode;
+  metadata["decode"] = augment::table(decode).to_json().dump();
   if (const auto* normalize = augment::find_normalize(views.pipeline(0))) {
     metadata["mean"] = nlohmann::json(normalize->mean).dump();
     metadata["std"] = nlohmann::json(normalize->std).dump();

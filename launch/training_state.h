@@ -54,7 +54,7 @@ struct TrainingState {
 /// The options as config.json holds them.
 nlohmann::json config_json(const PretrainOptions& options);
 
-/// What evaluation needs to know of an encoder's input, for its file: size, mean, std, whether JPEGs were turned upright.
+/// What evaluation needs to know of an encoder's input, for its file: size, mean, std, and how files were decoded.
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options);
 
 }  // namespace unlabel::launch

@@ -241,7 +241,7 @@ std::vector<std::string> plan_warnings(const json& settings, std::int64_t images
   const auto batch = number("batch_size");
   const auto method = find_setting<std::string>(settings, "method").value_or("");
 
-  if (images < 1000)
+  if (images < 1000 && find_setting<std::string>(settings, "init").value_or("").empty())
     warn("only ", images, " images: too few to learn much from; start from released weights with --init");
   if (batch && *batch > images)
     warn("a batch of ", *batch, " is larger than the data of ", images, " images: give --batch-size ", images,

@@ -1,14 +1,17 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
+#include <unlabel/data/files.h>
 #include <unlabel/ssl/weights.h>
 
 #include <c10/core/GradMode.h>
+#include <fcntl.h>
 #include <torch/types.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <unordered_map>
 
@@ -26,9 +29,16 @@ bool fits(const at::Tensor& given, const at::Tensor& wanted) {
   return given.sizes() == wanted.sizes() && given.is_floating_point() == wanted.is_floating_point();
 }
 
+bool is_counter(const std::string& name) { return name.ends_with("num_batches_tracked"); }
+
+// What DistributedDataParallel, checkpoints of our own, lightly, solo-learn, mmselfsup, VISSL, MoCo (v1 to v3), BYOL and DINO put before the
+// backbone's names. Of two networks of a method the one that is meant to be used stands first, or alone.
+constexpr std::array<const char*, 14> kWrappers{
+    "module.",  "backbone.", "encoder.",    "method.",         "encoder_q.",      "base_encoder.", "teacher.",
+    "student.", "model.",    "base_model.", "online_encoder.", "online_network.", "trunk.",        "_feature_blocks."};
+
 // Every combination of known wrappers that begins one of the names, "" first and shorter ones before longer ones.
 std::vector<std::string> possible_prefixes(const NamedTensors& tensors) {
-  constexpr std::array<const char*, 3> kWrappers{"module.", "backbone.", "encoder."};
   std::vector<std::string> prefixes{""};
   for (std::size_t i = 0; i < prefixes.size() && prefixes.size() < 32; ++i) {
     for (const char* wrapper : kWrappers) {
@@ -52,6 +62,23 @@ void append_names(std::string& text, const char* title, const std::vector<std::s
   text += concat(title, ":\n");
   for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) text += "  " + names[i] + "\n";
   if (names.size() > kShown) text += concat("  ... and ", names.size() - kShown, " more\n");
+}
+
+// The children of torchvision's ResNet, by their position in a torch.nn.Sequential of them; the others have no weights.
+NamedTensors with_torchvision_names(NamedTensors tensors) {
+  constexpr std::array<const char*, 8> kChildren{"conv1", "bn1", "", "", "layer1", "layer2", "layer3", "layer4"};
+  const auto has = [&](const std::string& name) {
+    return std::any_of(tensors.begin(), tensors.end(), [&](const auto& item) { return item.first == name; });
+  };
+  for (const auto& prefix : possible_prefixes(tensors)) {
+    if (!has(prefix + "0.weight") || !has(prefix + "1.running_mean") || !has(prefix + "4.0.conv1.weight")) continue;
+    for (auto& [name, tensor] : tensors) {
+      if (!name.starts_with(prefix) || name.size() < prefix.size() + 2 || name[prefix.size() + 1] != '.') continue;
+      const auto child = static_cast<std::size_t>(static_cast<unsigned char>(name[prefix.size()])) - '0';
+      if (child < kChildren.size() && *kChildren[child] != '\0') name.replace(prefix.size(), 1, kChildren[child]);
+    }
+  }
+  return tensors;
 }
 
 // The ResNet whose torchvision names and shapes these are.
@@ -140,9 +167,7 @@ NamedTensors state_of(const torch::nn::Module& module) {
 }
 
 bool LoadReport::complete() const {
-  return mismatched.empty() && std::all_of(missing.begin(), missing.end(), [](const std::string& name) {
-           return name.ends_with("num_batches_tracked");
-         });
+  return mismatched.empty() && std::all_of(missing.begin(), missing.end(), is_counter);
 }
 
 std::string LoadReport::summary() const {
@@ -173,7 +198,7 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
           static_cast<std::size_t>(std::count_if(tensors.begin(), tensors.end(), [&](const auto& item) {
             if (!item.first.starts_with(prefix)) return false;
             const auto found = wanted.find(item.first.substr(prefix.size()));
-            return found != wanted.end() && fits(item.second, found->second);
+            return found != wanted.end() && !is_counter(found->first) && fits(item.second, found->second);
           }));
       if (matches > best) {
         best = matches;
@@ -203,17 +228,35 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
     }
   }
 
-  if (!options.strict && report.matched.empty() && !state.empty()) {
-    throw UsageError("no tensor fits: the file has ",
-                     tensors.empty() ? "none" : "'" + tensors.front().first + "' and others", ", the model wants '",
-                     state.front().first, "' (", shape_text(state.front().second),
-                     ") and others; is it the right file, architecture and width?");
+  const std::string source = options.source.empty() ? "" : options.source + ": ";
+  const bool nothing = std::all_of(report.matched.begin(), report.matched.end(), is_counter);
+  if (!options.strict && nothing && !state.empty()) {
+    throw UsageError(
+        source, "no tensor fits: the file has ",
+        tensors.empty() ? "none" : "'" + tensors.front().first + "' and others", ", the model wants '",
+        state.front().first, "' (", shape_text(state.front().second),
+        ") and others; is it the right file, architecture and width? Prefixes of names that are known are ",
+        known_prefixes(), " in any combination; rename others");
   }
-  if (options.strict && !(report.missing.empty() && report.mismatched.empty() && report.unexpected.empty())) {
-    const auto& first = !report.missing.empty()      ? report.missing
-                        : !report.mismatched.empty() ? report.mismatched
-                                                     : report.unexpected;
-    throw MismatchError("the weights do not belong to this model: ", report.summary(), "; first: ", first.front());
+  const bool filled = report.complete() || options.partial;
+  if (options.strict ? !(report.missing.empty() && report.mismatched.empty() && report.unexpected.empty()) : !filled) {
+    const auto& first = !report.mismatched.empty() ? report.mismatched
+                        : !report.missing.empty()  ? report.missing
+                                                   : report.unexpected;
+    // Of what is missing, counters say least.
+    const auto named = std::find_if_not(first.begin(), first.end(), is_counter);
+    throw MismatchError(source, "the weights do not fill ", options.model, ": ", report.summary(),
+                        "; first: ", named == first.end() ? first.front() : *named);
+  }
+  NamedTensors taken;
+  for (const auto& name : report.matched) taken.emplace_back(name, given.at(name));
+  if (const auto broken = nonfinite_tensors(taken); !broken.empty()) {
+    const auto text = concat(options.source.empty() ? "the weights" : "the weights of " + options.source,
+                             " are not finite: '", broken.front(), "'",
+                             broken.size() == 1 ? " holds" : concat(" and ", broken.size() - 1, " other tensors hold"),
+                             " NaN or infinity, as a run that diverged leaves them; take others");
+    if (options.strict) throw MismatchError(text);
+    throw UsageError(text);
   }
 
   const torch::NoGradGuard no_grad;
@@ -221,29 +264,68 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
   return report;
 }
 
-TensorFile read_weights(const std::string& path) {
+std::string known_prefixes() { return joined({kWrappers.begin(), kWrappers.end()}, " "); }
+
+std::vector<std::string> nonfinite_tensors(const NamedTensors& tensors) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors)
+    if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) names.push_back(name);
+  return names;
+}
+
+std::optional<EncoderOptions> infer_encoder(const NamedTensors& tensors) {
+  if (auto resnet = infer_resnet(tensors)) return resnet;
+  return infer_convnet(tensors);
+}
+
+namespace {
+
+// Tried on checkpoints of the frameworks whose names are known above: takes the weights out of what they are wrapped in, and only tensors.
+constexpr const char* kConvert =
+    "python3 -c \"import sys,argparse,torch;from safetensors.torch import save_file;"
+    "torch.serialization.add_safe_globals([argparse.Namespace]);d=torch.load(sys.argv[1],map_location='cpu');"
+    "K='state_dict classy_state_dict base_model model trunk teacher student module'.split();"
+    "[d:=d[k] for _ in K for k in K if isinstance(d.get(k),dict)];"
+    "save_file({k:v.clone().contiguous() for k,v in d.items() if torch.is_tensor(v)},'weights.safetensors')\" ";
+
+bool is_pickle(const std::string& path) {
+  // Regular files only: a pipe would wait for ever.
+  const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
   char magic[4] = {};
-  std::ifstream(path, std::ios::binary).read(magic, sizeof(magic));
-  const std::string_view start(magic, sizeof(magic));
-  const bool pickle = start == std::string_view("PK\3\4", 4) || start.starts_with("\x80\x02");
+  const auto count = ::pread(file.fd.get(), magic, sizeof magic, 0);
+  const std::string_view start(magic, static_cast<std::size_t>(std::max<ssize_t>(0, count)));
   auto extension = std::filesystem::path(path).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return std::tolower(c); });
   const std::array<std::string, 6> pickles{".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar"};
-  const bool named_pickle = std::find(pickles.begin(), pickles.end(), extension) != pickles.end();
-  std::error_code ignored;
-  if (pickle || (named_pickle && std::filesystem::is_regular_file(path, ignored))) {
-    throw UsageError(path,
-                     " is a PyTorch pickle, which cannot be read yet; convert it in Python: "
-                     "safetensors.torch.save_file(torch.load(FILE, map_location='cpu'), 'weights.safetensors')");
-  }
+  return start == std::string_view("PK\3\4", 4) || start.starts_with("\x80\x02") ||
+         std::find(pickles.begin(), pickles.end(), extension) != pickles.end();
+}
+
+}  // namespace
+
+TensorFile read_weights(const std::string& path, bool data) {
   try {
-    return read_safetensors(path);
+    if (is_pickle(path))
+      throw UsageError(path,
+                       " is a PyTorch pickle, which cannot be read yet; convert it where torch and safetensors are "
+                       "installed: ",
+                       kConvert, path);
+    auto file = data ? read_safetensors(path) : read_safetensors_header(path);
+    file.tensors = with_torchvision_names(std::move(file.tensors));
+    return file;
   } catch (const IoError&) {
     throw;
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
+}
+
+std::optional<EncoderOptions> read_encoder_options(const std::string& path) {
+  const auto file = read_weights(path, /*data=*/false);
+  auto options = infer_encoder(file.tensors);
+  if (options) check_metadata(file.metadata, *options, path);
+  return options;
 }
 
 void write_encoder(const std::string& path, const Encoder& encoder, const EncoderOptions& options,
@@ -263,25 +345,22 @@ LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderO
   if (options) {
     loaded.options = *options;
   } else {
-    auto inferred = infer_resnet(file.tensors);
-    if (!inferred) inferred = infer_convnet(file.tensors);
+    const auto inferred = infer_encoder(file.tensors);
     if (!inferred) {
       throw UsageError(
           path,
           ": its tensors are not those of a ResNet under torchvision's names, nor of DeepCluster's AlexNet "
-          "or VGG-16; say what it is with --encoder.arch");
+          "or VGG-16 (before which ",
+          known_prefixes(), " may stand in any combination); rename them, or say what it is with --encoder.arch");
     }
     check_metadata(file.metadata, *inferred, path);
     loaded.options = *inferred;
   }
   loaded.encoder = make_encoder(loaded.options);
-  loaded.report = load_state(*loaded.encoder, file.tensors);
-  if (!loaded.report.complete()) {
-    const auto& report = loaded.report;
-    throw MismatchError(path, " does not fill a ", loaded.options.arch, " of width ", loaded.options.width, " (",
-                        loaded.options.stem, " stem): ", report.summary(),
-                        "; first: ", report.mismatched.empty() ? report.missing.front() : report.mismatched.front());
-  }
+  loaded.report = load_state(*loaded.encoder, file.tensors,
+                             {.source = path,
+                              .model = concat("a ", loaded.options.arch, " of width ", loaded.options.width, " (",
+                                              loaded.options.stem, " stem)")});
   loaded.metadata = std::move(file.metadata);
   return loaded;
 }

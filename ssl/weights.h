@@ -20,6 +20,10 @@ struct LoadOptions {
   std::string prefix = "";
   /// Every tensor of the module must be given and every given one used, as a checkpoint has it.
   bool strict = false;
+  /// Tensors of the module that are not given, or of another shape, are left as they are; otherwise that is an error.
+  bool partial = false;
+  std::string source = "";           ///< where the tensors are from, for messages: a file's name
+  std::string model = "this model";  ///< what they are for, likewise
 };
 
 /// What load_state did with each name.
@@ -41,17 +45,35 @@ struct LoadReport {
 };
 
 /// Copies tensors into those of the module by name, converting type and device and keeping the module's memory and
-/// strides.
+/// strides. All of the module's tensors must be given, counters (num_batches_tracked) excepted, which nothing reads.
 ///
-/// The names may carry a prefix of `module.`, `backbone.` and `encoder.` in any combination: the one under which most
-/// of the module's tensors are found is taken off, none when that does as well. Throws UsageError when nothing matches (a
-/// silent load of nothing is how fine-tuning goes wrong), or, if strict, MismatchError before anything was changed when
-/// not all does.
+/// The names may carry a prefix of known_prefixes() in any combination: the one under which most of the module's tensors are found is taken
+/// off; of equal ones the shorter, then that of the network that is meant to be used (encoder_q and not encoder_k, teacher before
+/// student). Counters are no match.
+///
+/// Before anything is changed, throws UsageError when nothing matches or a tensor to be taken is not finite, and MismatchError when the module
+/// is not filled (unless partial) or, if strict, a tensor is left over.
 LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options = {});
 
-/// Reads weights from a file that a user named. For now that is .safetensors; a PyTorch pickle (.pth, .pt, .ckpt ...) is
-/// a UsageError that says how to convert it, and so is a file that is damaged or something else.
-TensorFile read_weights(const std::string& path);
+/// The prefixes of names that other frameworks put before a backbone's, for messages: "module., backbone., ...".
+std::string known_prefixes();
+
+/// Reads weights from a file that a user named; without `data` their names and shapes alone (device `meta`). For now that is .safetensors; a
+/// PyTorch pickle (.pth, .pt, .ckpt ...) is a UsageError that says how to convert it, and so is a file that is damaged or something
+/// else, or no regular file. A ResNet that was saved as a torch.nn.Sequential of its children (0.weight, 1.weight, 4.0.conv1.weight ...,
+/// as lightly does) comes under torchvision's names.
+TensorFile read_weights(const std::string& path, bool data = true);
+
+/// Names of the tensors that hold a NaN or an infinity.
+std::vector<std::string> nonfinite_tensors(const NamedTensors& tensors);
+
+/// The architecture whose names and shapes these are (no data is needed): a ResNet under torchvision's names, AlexNet or VGG-16.
+/// nullopt: none of them.
+std::optional<EncoderOptions> infer_encoder(const NamedTensors& tensors);
+
+/// The architecture of a file of weights, by its header alone; nullopt when it is none that we know. Throws as read_weights does, and MismatchError
+/// when the file's metadata says another one than its shapes.
+std::optional<EncoderOptions> read_encoder_options(const std::string& path);
 
 /// Writes an encoder for others to use: its tensors under torchvision's names, and as metadata `arch`, `width`, `stem`,
 /// `in_channels` and what the caller adds (size, mean, std of its input). In Python:
@@ -72,8 +94,8 @@ struct LoadedEncoder {
 
 /// Reads an encoder: one of ours, or any ResNet under torchvision's names, whose architecture then follows from its
 /// shapes (a `fc` is ignored). `options`, when given, is built instead. Throws as read_weights does,
-/// UsageError that asks for --encoder.arch when the shapes are no ResNet's, MismatchError when the weights do not fill
-/// the encoder.
+/// UsageError that asks for --encoder.arch when the shapes are no ResNet's or when weights are not finite, MismatchError when they do not
+/// fill the encoder.
 LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderOptions>& options = std::nullopt);
 
 }  // namespace unlabel::ssl

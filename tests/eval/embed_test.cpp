@@ -123,13 +123,27 @@ TEST(Report, ResultsAsJsonAndInWords) {
   EXPECT_EQ(json["value"], 0.5);
   EXPECT_TRUE(json["top5"].is_null());
   EXPECT_EQ(json["protocol"], "dino");
-  EXPECT_EQ(json["counts"], (nlohmann::json{{"train", 7}, {"test", 4}, {"classes", 2}, {"skipped", 0}}));
+  EXPECT_EQ(json["counts"],
+            (nlohmann::json{{"train", 7}, {"test", 4}, {"classes", 2}, {"skipped", 0}, {"unknown", 0}, {"tied", 0}}));
   EXPECT_TRUE(json["seconds"].is_number());
   EXPECT_EQ(describe(knn),
             "kNN 50.00 % (dino: k 7 of 20, as there are no more training images, T 0.07; 7 train, 4 test, 2 classes)");
 
+  EXPECT_EQ(doubts(knn), std::vector<std::string>{"k is 7 and not 20, as there are no more training images"});
+  knn.unknown = {{"horse"}, 3};
+  knn.tied = 4;
+  knn.skipped = 2;
+  EXPECT_EQ(doubts(knn).size(), 4u);
+  EXPECT_EQ(doubts(knn)[0],
+            "3 of 4 test images are of classes that no training image is of (horse) and count as wrong");
+  EXPECT_EQ(to_json(knn)["unknown_classes"], nlohmann::json::array({"horse"}));
+  EXPECT_NE(describe(knn).find("4 test (3 of classes that training lacks), 2 classes; 4 of equal scores"),
+            std::string::npos);
+
   LogisticResult logistic;
   logistic.converged = false;
+  logistic.classes = 1;
+  EXPECT_EQ(doubts(logistic).size(), 2u);
   EXPECT_EQ(to_json(logistic)["converged"], false);
   EXPECT_NE(describe(logistic).find("not converged"), std::string::npos);
   LinearProbeResult probe;

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 
@@ -198,11 +199,26 @@ TEST_F(FeaturesOfImages, OfUnlabelledFoldersAreRefusedByMeasures) {
   EXPECT_EQ(features.size(), 4);
   EXPECT_NE(refusal([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"),
             std::string::npos);
-  EXPECT_NE(refusal([&] { OnlineKnn(dataset, test_, eval_view()); }).find("needs labelled images"), std::string::npos);
+  EXPECT_NE(refusal([&] { OnlineKnn(dataset, test_, eval_view()); }).find("have no label"), std::string::npos);
   EXPECT_NE(refusal([&] {
               linear_probe(*small_encoder(), train_, dataset, linear_train_view(eval_view()), eval_view(), {}, one_);
             }).find("4 of 4 test images have no label"),
             std::string::npos);
+}
+
+TEST_F(FeaturesOfImages, ThatAreNotFiniteAreRefusedOnEveryRank) {
+  // Also where nothing measures them, as when they are only written.
+  std::vector<std::shared_ptr<ssl::Encoder>> encoders{small_encoder(), small_encoder()};
+  for (const auto& encoder : encoders) {
+    const torch::NoGradGuard no_grad;
+    encoder->parameters().back().fill_(NAN);
+  }
+  ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
+    EXPECT_NE(refusal<Error>([&] {
+                extract_features(*encoders[static_cast<std::size_t>(group->rank())], train_, eval_view(), {}, *group);
+              }).find("features of 39 of 39 images are not finite"),
+              std::string::npos);
+  });
 }
 
 TEST_F(FeaturesOfImages, NeedOneView) {

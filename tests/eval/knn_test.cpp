@@ -1,9 +1,12 @@
 #include <unlabel/eval/knn.h>
+#include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
 #include "eval/support.h"
 #include "ssl/thread_group.h"
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace unlabel::eval {
 namespace {
@@ -14,7 +17,7 @@ using testing::tensor_of;
 
 TEST(Knn, AgreesWithThePublishedArithmetic) {
   const auto cases = testing::golden("knn.json");
-  ASSERT_EQ(cases.size(), 7u);
+  ASSERT_EQ(cases.size(), 10u);
   for (const auto& c : cases) {
     const auto train =
         make_features(tensor_of(c["train"], torch::kFloat32), tensor_of(c["train_labels"], torch::kInt64));
@@ -115,6 +118,105 @@ TEST(Knn, BlocksDoNotChangeTheNeighbours) {
   EXPECT_TRUE((distinct.narrow(1, 1, 29) > distinct.narrow(1, 0, 29)).all().item<bool>());
 }
 
+TEST(Knn, AClassWithoutAVoteIsNotAmongTheFirstFive) {
+  // Ten classes of one training image each; the test image of class c lies nearest to class c + 1, then c + 2, ...
+  const auto train = make_features(torch::eye(10), torch::arange(10));
+  std::vector<at::Tensor> rows;
+  for (int c = 0; c < 10; ++c) {
+    auto row = torch::zeros({10});
+    for (int rank = 0; rank < 10; ++rank) row[(c + 1 + rank) % 10] = 10 - rank;
+    rows.push_back(row);
+  }
+  const auto test = make_features(torch::stack(rows), torch::arange(10));
+  KnnOptions options;
+  for (const int k : {1, 2, 3, 5, 9}) {  // the right class is the farthest: it never votes, whatever its number is
+    options.k = k;
+    const auto result = knn(train, test, options, *ssl::single_process());
+    EXPECT_EQ(result.accuracy, 0) << k;
+    EXPECT_EQ(*result.accuracy_top5, 0) << k;
+  }
+  // As the k-th neighbour of k <= 5 it does.
+  auto shifted = test;
+  shifted.labels = (test.labels + 3) % 10;
+  options.k = 2;
+  EXPECT_EQ(*knn(train, shifted, options, *ssl::single_process()).accuracy_top5, 0);
+  options.k = 3;
+  EXPECT_EQ(*knn(train, shifted, options, *ssl::single_process()).accuracy_top5, 1);
+  EXPECT_EQ(knn(train, shifted, options, *ssl::single_process()).accuracy, 0);
+}
+
+TEST(Knn, TheOrderOfClassesHoldsAtEveryTemperature) {
+  // At temperatures so low that votes are 0 in float64, as at usual ones, the nearest of a class decides its place.
+  const auto train = make_features(torch::eye(10), torch::arange(10));
+  auto row = torch::zeros({1, 10});
+  for (int c = 0; c < 10; ++c) row[0][c] = c + 1;  // class 9 first, then 8, 7, 6, 5
+  KnnOptions options;
+  options.k = 10;
+  for (const double temperature : {1e-300, 1e-30, 1e-5, 0.07, 1e3}) {
+    options.temperature = temperature;
+    for (const int c : {9, 5, 4, 0}) {
+      const auto result =
+          knn(train, make_features(row, torch::tensor({c}, torch::kInt64)), options, *ssl::single_process());
+      EXPECT_EQ(result.accuracy, c == 9 ? 1 : 0) << temperature << " " << c;
+      EXPECT_EQ(*result.accuracy_top5, c >= 5 ? 1 : 0) << temperature << " " << c;
+    }
+  }
+}
+
+TEST(Knn, LengthsOfFeaturesDoNotMatter) {
+  const auto train = blobs(300, 16, 7, 1, 2), test = blobs(101, 16, 7, 2, 2);
+  const auto usual = knn(train, test, {}, *ssl::single_process());
+  for (const double factor : {0x1p-132, 0x1p-100, 0x1p-60, 0x1p60, 0x1p120}) {
+    auto scaled = test, scaled_train = train;
+    scaled.values = test.values * factor;
+    const auto result = knn(train, scaled, {}, *ssl::single_process());
+    EXPECT_NEAR(result.accuracy, usual.accuracy, factor < 0x1p-120 ? 0.03 : 0) << factor;  // denormal: fewer digits
+    scaled_train.values = train.values * factor;
+    EXPECT_NEAR(knn(scaled_train, test, {}, *ssl::single_process()).accuracy, usual.accuracy,
+                factor < 0x1p-120 ? 0.03 : 0);
+  }
+}
+
+TEST(Knn, CollapsedFeaturesAreTold) {
+  auto train = blobs(300, 8, 3, 1), test = blobs(60, 8, 3, 2);
+  EXPECT_EQ(knn(train, test, {}, *ssl::single_process()).tied, 0);
+  for (const double level : {0.0, 1.0}) {
+    train.values = torch::full_like(train.values, level);
+    test.values = torch::full_like(test.values, level);
+    EXPECT_EQ(knn(train, test, {}, *ssl::single_process()).tied, 60) << level;
+  }
+}
+
+TEST(Knn, ClassesThatDoNotMeetAreRefusedAndOthersTold) {
+  const auto values = torch::eye(3);
+  const auto labels = torch::tensor({0, 1, 2}, torch::kInt64);
+  const auto train = make_features(values, labels, {"cat", "dog", "ship"});
+  EXPECT_EQ(
+      refusal([&] {
+        knn(train, make_features(values, labels, {"1", "2", "3"}), {}, *ssl::single_process());
+      }),
+      "none of the test classes 1, 2, 3 is among the training classes cat, dog, ship; classes are matched by name: "
+      "name the folders of the test images as those of the training images");
+  // Training images of all classes named, but not of those that are tested.
+  const auto named = make_features(values.narrow(0, 0, 1), labels.narrow(0, 0, 1), {"cat", "dog", "ship"});
+  EXPECT_NE(refusal([&] {
+              knn(named, make_features(values.narrow(0, 1, 2), labels.narrow(0, 1, 2), {"cat", "dog", "ship"}), {},
+                  *ssl::single_process());
+            }).find("none of the test classes dog, ship is among the training classes cat"),
+            std::string::npos);
+  const auto more = make_features(torch::cat({values, values}), torch::tensor({0, 1, 2, 3, 4, 3}, torch::kInt64),
+                                  {"cat", "dog", "ship", "horse", "zebra"});
+  KnnOptions options;
+  options.k = 1;
+  const auto result = knn(train, more, options, *ssl::single_process());
+  EXPECT_EQ(result.unknown.names, (std::vector<std::string>{"horse", "zebra"}));
+  EXPECT_EQ(result.unknown.images, 3);
+  EXPECT_EQ(result.accuracy, 0.5);
+  std::vector<std::string> many;
+  for (int i = 0; i < 100; ++i) many.push_back(concat("class", i));
+  EXPECT_EQ(shortened(many), "class0, class1, class2, class3, class4, ... (100 in all)");
+}
+
 TEST(Knn, DoesNotOverflowAtALowTemperature) {
   const auto train = blobs(200, 8, 4, 1, 0.2), test = blobs(50, 8, 4, 2, 0.2);
   KnnOptions options;
@@ -164,7 +266,12 @@ TEST(Knn, RefusesWhatItCannotMeasure) {
   EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("not 0"), std::string::npos);
   options = {};
   options.temperature = 0;
-  EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("positive, not 0"), std::string::npos);
+  EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("must be from 1e-300 to 1e+300, not 0"),
+            std::string::npos);
+  for (const double temperature : {1e-320, -0.1, double(INFINITY), double(NAN)}) {
+    options.temperature = temperature;
+    EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("temperature"), std::string::npos) << temperature;
+  }
   options = {};
   options.device = "gpu";
   EXPECT_NE(refusal([&] { knn(train, test, options, one); }).find("'gpu'"), std::string::npos);

@@ -141,6 +141,28 @@ TEST(Hits, ScoresThatAreNotFiniteAreWrong) {
   EXPECT_EQ(hits.top5, 2);
 }
 
+TEST_F(LinearProbe, IsNamedAsPublishedOnlyWithThePublishedSettings) {
+  EXPECT_EQ(run(*small_encoder(), one_).protocol, "custom");
+  // SwAV's eval_linear.py: --epochs 100 --batch_size 32 on 8 GPUs --lr 0.3 --wd 1e-6, momentum .9, cosine to 0.
+  options_ = {};
+  options_.epochs = 100;
+  options_.features.threads = 0;
+  std::vector<double> rates;
+  testing::FieldsEncoder encoder;
+  const auto result = linear_probe(encoder, train_, test_, eval_view(), eval_view(), options_, one_,
+                                   [&](const auto& epoch) { rates.push_back(epoch.lr); });
+  EXPECT_EQ(result.protocol, "swav");
+  ASSERT_EQ(rates.size(), 100u);
+  EXPECT_DOUBLE_EQ(rates[0], 0.3 * 33 / 256);  // of 256 images a step, of which there are 33
+  EXPECT_DOUBLE_EQ(rates[50], 0.15 * 33 / 256);
+  for (auto change : std::vector<std::function<void(LinearProbeOptions&)>>{[](auto& o) { o.epochs = 1; },
+                                                                           [](auto& o) { o.epochs = 1, o.lr = 0.2; }}) {
+    options_ = {};
+    change(options_);
+    EXPECT_EQ(linear_probe(encoder, train_, test_, eval_view(), eval_view(), options_, one_).protocol, "custom");
+  }
+}
+
 TEST_F(LinearProbe, TrainsOnRandomCropsAndFlips) {
   const auto steps = linear_train_view(augment::preset("eval")).pipeline(0).steps();
   ASSERT_EQ(steps.size(), 3u);

@@ -15,7 +15,9 @@ def knn(train, train_labels, test, test_labels, k, temperature, classes):
     one_hot = torch.nn.functional.one_hot(train_labels[index], classes).double()
     votes = (one_hot * (similarity / temperature).exp().unsqueeze(2)).sum(1)
     order = votes.sort(dim=1, descending=True, stable=True).indices
-    right = order == test_labels.unsqueeze(1)
+    # A class without a vote has no place (DINO counts the first min(5, k) classes).
+    voted = one_hot.sum(1) > 0
+    right = (order == test_labels.unsqueeze(1)) & voted.gather(1, order)
     margin = votes.sort(dim=1, descending=True).values
     return {
         "accuracy": right[:, :1].any(1).double().mean().item(),
@@ -49,5 +51,8 @@ cases = [
     case("k larger than the training set", 5, 50, 30, 8, 4, 200, 0.07, 8),
     case("every training image three times", 6, 120, 60, 8, 6, 21, 0.07, 10, duplicates=3),
     case("one test image", 7, 60, 1, 8, 5, 20, 0.07, 10),
+    case("one neighbour votes", 8, 300, 120, 12, 10, 1, 0.07, 6),
+    case("three neighbours vote", 9, 300, 120, 12, 10, 3, 0.07, 6),
+    case("four of six training images vote", 10, 6, 60, 8, 6, 4, 0.07, 10),
 ]
 print(json.dumps(cases, separators=(",", ":")))

@@ -6,6 +6,7 @@
 #include <opencv2/imgproc.hpp>
 #include <torch/types.h>
 
+#include <cmath>
 #include <fstream>
 
 namespace unlabel::launch {
@@ -109,6 +110,34 @@ TEST_F(CiEvaluation, TwoRanksMeasureWhatOneDoes) {
   EXPECT_EQ(nlohmann::json::parse(read_bytes(file)).at("value"), one.at("value"));
 }
 
+TEST_F(CiEvaluation, RanksThatDifferEndAlike) {
+  const Arguments knn{"knn", "--checkpoint", run_, "--data", data()};
+  for (const auto& rank : start_ranks({knn, knn + Arguments{"--k", "5"}})) {
+    const auto outcome = rank->wait();
+    EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+    EXPECT_NE(outcome.err.find("rank 1 has other settings than rank 0: k 5 and not null"), std::string::npos)
+        << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+  }
+}
+
+TEST_F(CiEvaluation, DoubtsStandBesideTheFigure) {
+  fs::create_directories(*folder_ / "more");
+  for (const char* name : {"class0", "class1", "class9"})
+    fs::create_directory_symlink(data() + "/train/" + (std::string(name) == "class9" ? "class2" : name),
+                                 *folder_ / "more/" + name);
+  const auto outcome = unlabel({"knn", "--checkpoint", run_, "--train", data() + "/train", "--test", *folder_ / "more",
+                                "--json", *folder_ / "doubtful.json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("60 test (20 of classes that training lacks)"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("; 60 of 60 compared test images are training images"), std::string::npos) << outcome.out;
+  const auto result = nlohmann::json::parse(read_bytes(*folder_ / "doubtful.json"));
+  EXPECT_EQ(result.at("counts").at("unknown"), 20);
+  EXPECT_EQ(result.at("counts").at("shared"), 60);
+  EXPECT_EQ(result.at("unknown_classes"), nlohmann::json::array({"class9"}));
+  EXPECT_EQ(result.at("warnings").size(), 2u) << result;
+}
+
 TEST_F(CiEvaluation, EmbedWritesFeaturesInOrder) {
   const std::string file = *folder_ / "photos.safetensors";
   const auto result = measure({"embed", "--checkpoint", run_, "--data", data() + "/val", "--out", file});
@@ -174,6 +203,14 @@ TEST_F(CiEvaluation, TurnsPhotosAsTheRunDid) {
       if (name == "features") return (tensor[0] - tensor[1]).norm().item<double>() / tensor[1].norm().item<double>();
     return -1.0;
   };
+  // What is given of the section reaches every way to a figure.
+  for (const Arguments& command :
+       {Arguments{"knn"}, {"linear"}, {"linear", "--protocol", "swav", "--swav.epochs", "1"}}) {
+    const auto outcome =
+        unlabel(command + Arguments{"--checkpoint", run_, "--data", data(), "--decode.max-pixels", "100"});
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+    EXPECT_NE(outcome.err.find("image too large"), std::string::npos) << outcome.err;
+  }
   const double as_stored = distance({}), turned = distance({"--exif-orientation", "true"});
   EXPECT_GT(as_stored, 0.02);
   EXPECT_LT(turned, as_stored / 5);
@@ -186,6 +223,22 @@ TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   EXPECT_NE(outcome.err.find("label"), std::string::npos) << outcome.err;
   EXPECT_TRUE(outcome.one_line()) << outcome.err;
+  // What the features would be written to is looked at before they are made.
+  outcome = unlabel({"embed", "--checkpoint", run_, "--data", data(), "--out", *folder_ / "features.csv"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find(".npy or a .safetensors"), std::string::npos) << outcome.err;
+
+  auto weights = ssl::read_safetensors(run_ + "/encoder.safetensors");
+  weights.tensors[0].second.fill_(NAN);
+  ssl::write_safetensors(*folder_ / "nan.safetensors", weights);
+  for (const Arguments& command : {Arguments{"knn"}, {"embed", "--out", *folder_ / "nan.npy"}}) {
+    outcome = unlabel(command + Arguments{"--checkpoint", *folder_ / "nan.safetensors", "--data", data()});
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_NE(outcome.err.find("are not finite"), std::string::npos) << outcome.err;
+  }
+  outcome = unlabel({"info", *folder_ / "nan.safetensors", "--json", "-"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(nlohmann::json::parse(outcome.out).at("warnings").dump().find("are not finite"), std::string::npos);
 
   outcome = unlabel({"knn", "--checkpoint", run_, "--encoder.arch", "resnet50", "--data", data()});
   EXPECT_EQ(outcome.exit_code, 93) << outcome.err;

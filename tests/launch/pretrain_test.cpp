@@ -743,11 +743,27 @@ TEST_F(CiPretrain, StartsFromGivenWeights) {
   const auto byol = unlabel({"pretrain", "byol", "--data", data(), "--out", out("source"), "--max-steps", "1"});
   EXPECT_EQ(byol.exit_code, 93);
   EXPECT_NE(byol.err.find("is a run of swav: choose another --out for byol"), std::string::npos) << byol.err;
-  // Weights of a narrower encoder are said not to fit.
+  // Of an encoder of another width both values are told, and nothing is begun.
   const auto wider = train("wider", {{"--init", out("initialised/encoder.safetensors")}, {"--encoder.width", "8"}});
-  EXPECT_TRUE(wider.exit_code != 0 ||
-              wider.err.find("warning: " + out("initialised/encoder.safetensors")) != std::string::npos)
+  EXPECT_EQ(wider.exit_code, 2);
+  EXPECT_NE(wider.err.find("--encoder.width is 8, and the weights in " + out("initialised/encoder.safetensors") +
+                           " are of 4"),
+            std::string::npos)
       << wider.err;
+  EXPECT_TRUE(wider.one_line()) << wider.err;
+  EXPECT_FALSE(fs::exists(out("wider")));
+  // What a part leaves out is told, and stands in the summary.
+  auto part = ssl::read_safetensors(out("initialised/encoder.safetensors"));
+  std::erase_if(part.tensors, [](const auto& item) { return item.first.starts_with("layer4.1.bn2."); });
+  ssl::write_safetensors(out("part.safetensors"), part);
+  const auto refused = train("no-part", {{"--init", out("part.safetensors")}});
+  EXPECT_EQ(refused.exit_code, 93) << refused.err;
+  EXPECT_NE(refused.err.find("do not fill"), std::string::npos) << refused.err;
+  const auto given =
+      train("part", {{"--init", out("part.safetensors")}, {"--init-partial", "yes"}, {"--json", out("part.json")}});
+  ASSERT_EQ(given.exit_code, 0) << given.err;
+  const auto said = nlohmann::json::parse(read_bytes(out("part.json"))).at("warnings").dump();
+  EXPECT_NE(said.find("missing"), std::string::npos) << said;
 }
 
 TEST_F(CiPretrain, MeasuresInFloat64AndDespiteABrokenImage) {

@@ -5,9 +5,12 @@
 
 #include "../refusal.h"
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <torch/types.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -87,10 +90,54 @@ TEST_F(Weights, AGivenPrefixChoosesTheNetwork) {
   const auto teacher = copy_of(*make_encoder(kTiny), "teacher.");
   from.insert(from.end(), teacher.begin(), teacher.end());
   const auto encoder = make_encoder(kTiny);
-  EXPECT_THROW(load_state(*encoder, from), Error);
-  const auto report = load_state(*encoder, from, {.prefix = "teacher."});
+  auto report = load_state(*encoder, from, {.prefix = "teacher."});
   EXPECT_TRUE(equal(*encoder, teacher));
   EXPECT_EQ(report.unexpected.size(), 120u);
+  report = load_state(*encoder, from, {.prefix = "student."});
+  EXPECT_FALSE(equal(*encoder, teacher));
+}
+
+TEST_F(Weights, OfTwoNetworksTheOneThatIsMeantToBeUsedIsTaken) {
+  // MoCo's query encoder, the teacher of DINO, the online network of BYOL and solo-learn's backbone, whatever the order in the file.
+  for (const auto& [used, other] :
+       std::vector<std::pair<std::string, std::string>>{{"module.encoder_q.", "module.encoder_k."},
+                                                        {"teacher.backbone.", "student.module.backbone."},
+                                                        {"teacher.", "student."},
+                                                        {"module.base_encoder.", "module.momentum_encoder."},
+                                                        {"online_encoder.", "target_encoder."},
+                                                        {"backbone.", "momentum_backbone."},
+                                                        {"trunk._feature_blocks.", "heads."}}) {
+    const auto expected = copy_of(*make_encoder(kTiny), used), against = copy_of(*make_encoder(kTiny), other);
+    for (const bool used_first : {true, false}) {
+      auto from = used_first ? expected : against;
+      const auto& rest = used_first ? against : expected;
+      from.insert(from.end(), rest.begin(), rest.end());
+      const auto encoder = make_encoder(kTiny);
+      EXPECT_EQ(load_state(*encoder, from).prefix, used);
+      EXPECT_TRUE(state_of(*encoder)[0].second.equal(expected[0].second)) << used;
+    }
+  }
+  const auto message =
+      refusal<UsageError>([] { load_state(*make_encoder(kTiny), copy_of(*make_encoder(kTiny), "classy.")); });
+  EXPECT_NE(message.find("known are module. backbone. encoder. "), std::string::npos) << message;
+  EXPECT_NE(message.find("rename others"), std::string::npos) << message;
+}
+
+TEST_F(Weights, AResNetSavedAsASequenceComesUnderItsNames) {
+  const auto resnet = copy_of(*make_encoder(kTiny));
+  const std::map<std::string, std::string> position{{"conv1", "0"},  {"bn1", "1"},    {"layer1", "4"},
+                                                    {"layer2", "5"}, {"layer3", "6"}, {"layer4", "7"}};
+  NamedTensors sequence;
+  for (const auto& [name, tensor] : resnet) {
+    const auto dot = name.find('.');
+    sequence.emplace_back("backbone." + position.at(name.substr(0, dot)) + name.substr(dot), tensor);
+  }
+  sequence.emplace_back("projection_head.0.weight", torch::ones({2, 2}));
+  write_safetensors(path("sequence.safetensors"), {sequence, {}});
+  const auto loaded = read_encoder(path("sequence.safetensors"));
+  EXPECT_EQ(loaded.options.arch, "resnet18");
+  EXPECT_TRUE(equal(*loaded.encoder, resnet));
+  EXPECT_EQ(loaded.report.unexpected, std::vector<std::string>{"projection_head.0.weight"});
 }
 
 TEST_F(Weights, TheReportNamesWhatDidNotFit) {
@@ -106,7 +153,15 @@ TEST_F(Weights, TheReportNamesWhatDidNotFit) {
   const auto before = copy_of(*encoder);
   EXPECT_THROW(load_state(*encoder, from, {.strict = true}), MismatchError);
   EXPECT_TRUE(equal(*encoder, before));  // strict changes nothing when it throws
-  const auto report = load_state(*encoder, from);
+  // Unless a part is asked for, weights that are left as they were are an error, and nothing has changed.
+  const auto message =
+      refusal<MismatchError>([&] { load_state(*encoder, from, {.source = "a.safetensors", .model = "a resnet18"}); });
+  EXPECT_EQ(message,
+            "a.safetensors: the weights do not fill a resnet18: 117 tensors loaded; 1 missing, 1 unexpected, 2 of a "
+            "wrong shape, 1 "
+            "ignored; first: bn1.weight: 7 Float given, 2 Float wanted");
+  EXPECT_TRUE(equal(*encoder, before));
+  const auto report = load_state(*encoder, from, {.partial = true});
   EXPECT_EQ(report.missing, std::vector<std::string>{"conv1.weight"});
   EXPECT_EQ(report.unexpected, std::vector<std::string>{"other"});
   EXPECT_EQ(report.ignored, std::vector<std::string>{"fc.weight"});
@@ -125,6 +180,70 @@ TEST_F(Weights, NothingMatchedIsAnError) {
   EXPECT_NE(message.find("'unrelated'"), std::string::npos) << message;
   EXPECT_NE(message.find("'conv1.weight'"), std::string::npos) << message;
   EXPECT_THROW(load_state(*encoder, copy_of(*make_encoder({.arch = "resnet18", .width = 2})), {.prefix = "x."}), Error);
+}
+
+TEST_F(Weights, CountersAreNoMatch) {
+  // Counters have the same names and shapes in every ResNet.
+  const auto wide = copy_of(*make_encoder({.arch = "resnet18", .width = 4, .stem = "small"}));
+  const auto encoder = make_encoder(kTiny);
+  const auto before = copy_of(*encoder);
+  for (const bool partial : {true, false})
+    EXPECT_NE(refusal<UsageError>([&] { load_state(*encoder, wide, {.partial = partial}); }).find("no tensor fits"),
+              std::string::npos);
+  EXPECT_TRUE(equal(*encoder, before));
+  // Nor do they choose the prefix.
+  auto from = copy_of(*encoder);
+  std::erase_if(from, [](const auto& item) { return item.first.ends_with("num_batches_tracked"); });
+  for (const auto& [name, tensor] : wide)
+    if (name.ends_with("num_batches_tracked")) from.emplace_back("module." + name, tensor);
+  EXPECT_EQ(load_state(*encoder, from).prefix, "");
+}
+
+TEST_F(Weights, WeightsThatAreNotFiniteAreRefused) {
+  for (const double bad : {double(NAN), double(INFINITY), -double(INFINITY)}) {
+    auto from = copy_of(*make_encoder(kTiny));
+    from.emplace_back("head.weight", torch::full({2}, bad));  // of a network that is not loaded
+    const auto encoder = make_encoder(kTiny);
+    EXPECT_NO_THROW(load_state(*encoder, from));
+    const auto before = copy_of(*encoder);
+    for (auto& [name, tensor] : from)
+      if (name == "layer2.0.bn1.running_var" || name == "layer1.0.conv1.weight") tensor.flatten()[1] = bad;
+    write_safetensors(path("bad.safetensors"), {from, {}});
+    const std::string says = "the weights of " + path("bad.safetensors") +
+                             " are not finite: 'layer1.0.conv1.weight' and 1 other tensors hold NaN or infinity";
+    EXPECT_NE(refusal<UsageError>([&] { read_encoder(path("bad.safetensors")); }).find(says), std::string::npos);
+    for (const bool partial : {true, false})
+      EXPECT_NE(refusal<UsageError>([&] {
+                  load_state(*encoder, from, {.partial = partial, .source = path("bad.safetensors")});
+                }).find(says),
+                std::string::npos);
+    EXPECT_TRUE(equal(*encoder, before));
+    EXPECT_EQ(nonfinite_tensors(from),
+              (std::vector<std::string>{"layer1.0.conv1.weight", "layer2.0.bn1.running_var", "head.weight"}));
+  }
+}
+
+TEST_F(Weights, APipeIsNotWaitedFor) {
+  ASSERT_EQ(::mkfifo(path("pipe.safetensors").c_str(), 0600), 0);
+  EXPECT_NE(refusal<UsageError>([&] { read_weights(path("pipe.safetensors")); }).find("not a regular file"),
+            std::string::npos);
+  EXPECT_NE(refusal<UsageError>([&] { read_encoder_options(path("pipe.safetensors")); }).find("not a regular file"),
+            std::string::npos);
+  EXPECT_NE(refusal<UsageError>([&] { read_encoder(folder_.string()); }).find("not a regular file"), std::string::npos);
+}
+
+TEST_F(Weights, TheArchitectureIsReadFromTheHeader) {
+  const EncoderOptions grey{.arch = "resnet50", .width = 1, .stem = "small", .in_channels = 1};
+  write_encoder(path("grey.safetensors"), *make_encoder(grey), grey);
+  const auto options = read_encoder_options(path("grey.safetensors"));
+  ASSERT_TRUE(options);
+  EXPECT_EQ(options->arch, "resnet50");
+  EXPECT_EQ(options->width, 1);
+  EXPECT_EQ(options->stem, "small");
+  EXPECT_EQ(options->in_channels, 1);
+  EXPECT_FALSE(read_encoder_options(kGolden + "all_types.safetensors"));
+  write_safetensors(path("lies.safetensors"), {state_of(*make_encoder(kTiny)), {{"width", "64"}}});
+  EXPECT_THROW(read_encoder_options(path("lies.safetensors")), MismatchError);
 }
 
 TEST_F(Weights, FilesWithoutCountersAreComplete) {
@@ -192,6 +311,35 @@ TEST_F(Weights, AWidthThatTheLastStageDeniesIsNotBuilt) {
   file.tensors[0].second = torch::zeros({1024, 3, 3, 3});
   write_safetensors(path("a.safetensors"), file);
   EXPECT_THROW(read_encoder(path("a.safetensors")), UsageError);
+}
+
+using CiWeights = Weights;
+
+TEST_F(CiWeights, TheAdviceForPicklesConvertsThem) {
+  const std::string python = UNLABEL_SOURCE_DIR "/.venv/bin/python";
+  if (std::system((python + " -c 'import torch' > /dev/null 2>&1").c_str()) != 0)
+    GTEST_SKIP() << "no Python with torch";
+  std::ofstream(path("weights.pth")) << "PK\3\4...";
+  const auto message = refusal<UsageError>([&] { read_weights(path("weights.pth")); });
+  const auto begin = message.find("python3 -c \""), end = message.rfind("\" " + path("weights.pth"));
+  ASSERT_NE(begin, std::string::npos) << message;
+  ASSERT_NE(end, std::string::npos) << message;
+  std::ofstream(path("advice.py")) << message.substr(begin + 12, end - begin - 12);
+  // Makes checkpoints as other frameworks save them, and converts each as advised.
+  ASSERT_EQ(std::system(concat(python, " " UNLABEL_SOURCE_DIR "/tests/ssl/foreign_checkpoints.py ", path("advice.py"),
+                               " ", folder_.string(), " 2> ", path("errors"))
+                            .c_str()),
+            0);
+  const auto expected = read_encoder(path("plain.pth.safetensors"));
+  int converted = 0;
+  for (const auto& file : fs::directory_iterator(folder_)) {
+    if (!file.path().string().ends_with(".safetensors")) continue;
+    ++converted;
+    const auto loaded = read_encoder(file.path().string());
+    EXPECT_TRUE(equal(*loaded.encoder, state_of(*expected.encoder))) << file.path();
+    EXPECT_EQ(loaded.options.width, 2) << file.path();
+  }
+  EXPECT_EQ(converted, 12);
 }
 
 TEST_F(Weights, PicklesAreNamedAsSuch) {

@@ -1,0 +1,163 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/files.h>
+#include <unlabel/eval/test_set.h>
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace unlabel::eval {
+
+namespace {
+
+constexpr std::size_t kMostFilesRead = 1024;
+
+/// A data set whose labels are its first-level folders, by the names of training classes.
+class LabelledByFolder : public data::Dataset {
+ public:
+  LabelledByFolder(std::shared_ptr<const Dataset> inner, std::vector<std::int64_t> labels,
+                   std::vector<std::string> names)
+      : inner_(std::move(inner)), labels_(std::move(labels)), names_(std::move(names)) {}
+
+  std::int64_t size() const override { return inner_->size(); }
+  void read(std::int64_t index, augment::Source& out) const override { inner_->read(index, out); }
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
+    inner_->read_start(index, bytes, out);
+  }
+  std::int64_t label(std::int64_t index) const override { return labels_.at(static_cast<std::size_t>(index)); }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  std::string name(std::int64_t index) const override { return inner_->name(index); }
+  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+    inner_->each_file(visit);
+  }
+  std::optional<std::uint64_t> checksum() const override { return inner_->checksum(); }
+  std::vector<std::string> notes() const override { return inner_->notes(); }
+  std::string index() const override { return inner_->index(); }
+  std::string description() const override {
+    return concat(inner_->description(), "; labelled by the folders of the training images");
+  }
+
+ private:
+  std::shared_ptr<const Dataset> inner_;
+  std::vector<std::int64_t> labels_;
+  std::vector<std::string> names_;
+};
+
+/// Whether every sample is a file of its own.
+bool of_files(const data::Dataset& dataset) {
+  std::int64_t files = 0;
+  dataset.each_file([&](std::string_view, std::uint64_t) { ++files; });
+  return files == dataset.size();
+}
+
+std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+/// The content of a sample: its length and a sum over it.
+using Content = std::pair<std::uint64_t, std::uint64_t>;
+
+Content content_of(const augment::Source& source) {
+  data::Fingerprint sum;
+  if (source.pixels.empty()) {
+    sum.add(std::string_view(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size()));
+    return {source.bytes.size(), sum.value()};
+  }
+  const auto row_bytes = source.pixels.cols * source.pixels.elemSize();
+  for (int y = 0; y < source.pixels.rows; ++y) sum.add(std::string_view(source.pixels.ptr<const char>(y), row_bytes));
+  return {source.pixels.rows * row_bytes, sum.value()};
+}
+
+/// Calls `visit` with the content of a sample that can be read.
+template <class Visit>
+void with_content(const data::Dataset& dataset, std::int64_t index, augment::Source& source, const Visit& visit) {
+  try {
+    dataset.read(index, source);
+  } catch (const Error&) {  // of broken images and of too many open files others will tell
+    return;
+  }
+  visit(content_of(source));
+}
+
+}  // namespace
+
+std::shared_ptr<const data::Dataset> labelled_by_folder(std::shared_ptr<const data::Dataset> test,
+                                                        const std::vector<std::string>& training_classes) {
+  if (!test->class_names().empty() || training_classes.empty() || !of_files(*test)) return test;
+  std::map<std::string, std::int64_t> label_of;
+  for (std::size_t i = 0; i < training_classes.size(); ++i)
+    label_of.emplace(training_classes[i], static_cast<std::int64_t>(i));
+  std::vector<std::int64_t> labels;
+  bool any = false;
+  for (std::int64_t i = 0; i < test->size(); ++i) {
+    const auto name = test->name(i);
+    const auto slash = name.find('/');
+    const auto found = slash == std::string::npos ? label_of.end() : label_of.find(name.substr(0, slash));
+    labels.push_back(found == label_of.end() ? -1 : found->second);
+    any = any || labels.back() >= 0;
+  }
+  if (!any) return test;
+  return std::make_shared<LabelledByFolder>(std::move(test), std::move(labels), training_classes);
+}
+
+std::string SharedImages::sentence() const {
+  if (shared == 0) return "";
+  return concat(shared, " of ", compared, " test images that were compared are training images too (", example,
+                "): the figure says little of other images");
+}
+
+SharedImages find_shared_images(const data::Dataset& train, const data::Dataset& test, std::int64_t most) {
+  SharedImages result;
+  if (train.size() == 0 || test.size() == 0) return result;
+  augment::Source source;
+  std::multimap<Content, std::int64_t> wanted;  // of test samples
+  const auto count = std::min(most, test.size());
+  for (std::int64_t i = 0; i < count; ++i) {
+    // i * size / count without overflow
+    const auto index = test.size() / count * i + test.size() % count * i / count;
+    with_content(test, index, source, [&](const Content& content) { wanted.emplace(content, index); });
+  }
+  result.compared = static_cast<std::int64_t>(wanted.size());
+  const auto compare = [&](std::int64_t index) {
+    with_content(train, index, source, [&](const Content& content) {
+      const auto [begin, end] = wanted.equal_range(content);
+      if (begin == end) return;
+      if (result.shared == 0)
+        result.example = concat(test.name(begin->second), " is ", train.name(index), " of the training images");
+      result.shared += std::distance(begin, end);
+      wanted.erase(begin, end);
+    });
+  };
+
+  if (of_files(train)) {
+    std::map<std::uint64_t, std::vector<std::string>> names_by_size;
+    for (const auto& [content, index] : wanted) names_by_size[content.first].push_back(test.name(index));
+    // Candidates are files of the same size; those of the same name come first, for not all may be read.
+    std::vector<std::int64_t> of_same_name, others;
+    std::int64_t index = 0;
+    train.each_file([&](std::string_view name, std::uint64_t size) {
+      const auto found = names_by_size.find(size);
+      if (found != names_by_size.end()) {
+        const bool same = std::ranges::any_of(
+            found->second, [&](const std::string& wanted_name) { return base_name(wanted_name) == base_name(name); });
+        (same ? of_same_name : others).push_back(index);
+      }
+      ++index;
+    });
+    of_same_name.insert(of_same_name.end(), others.begin(), others.end());
+    if (of_same_name.size() > kMostFilesRead) of_same_name.resize(kMostFilesRead);
+    for (const auto candidate : of_same_name) compare(candidate);
+    return result;
+  }
+  bool pixels = false;
+  with_content(train, 0, source, [&](const Content&) { pixels = !source.pixels.empty(); });
+  if (pixels) {
+    for (std::int64_t index = 0; index < train.size(); ++index) compare(index);
+  } else if (train.fingerprint() == test.fingerprint() && train.size() == test.size()) {
+    std::vector<std::int64_t> indices;
+    for (const auto& [content, index] : wanted) indices.push_back(index);
+    for (const auto index : indices) compare(index);
+  }
+  return result;
+}
+
+}  // namespace unlabel::eval

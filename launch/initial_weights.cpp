@@ -1,0 +1,71 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/json_text.h>
+#include <unlabel/launch/checkpoint.h>
+#include <unlabel/launch/initial_weights.h>
+#include <unlabel/launch/pretrain_options.h>
+
+#include <torch/types.h>
+
+#include <filesystem>
+
+namespace unlabel::launch {
+
+namespace {
+
+/// Where the weights are. Throws UsageError when there are none.
+EncoderPlace find_weights(const std::string& path, const std::string& option) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error))
+    throw UsageError(option, " ", path, ": there is no such file or run folder");
+  auto place = find_encoder(path);
+  if (place.file.empty() && place.checkpoints.empty())
+    throw UsageError(option, " ", path, ": neither encoder.safetensors nor a checkpoint is in it");
+  return place;
+}
+
+}  // namespace
+
+std::optional<ssl::EncoderOptions> encoder_options_at(const std::string& path, const std::string& option) {
+  const auto place = find_weights(path, option);
+  if (!place.file.empty()) return ssl::read_encoder_options(place.file);
+  const auto training = read_checkpoint(place.checkpoints).training;
+  ssl::EncoderOptions options;
+  using Object = nlohmann::json::object_t;
+  const auto settings = json_member<Object>(training, "options", place.checkpoints);
+  table(options).from_json(json_member<Object>(settings, "encoder", place.checkpoints),
+                           concat(place.checkpoints, ": encoder"));
+  return options;
+}
+
+nlohmann::json settings_of_weights(const ssl::EncoderOptions& encoder) {
+  nlohmann::json settings{
+      {"arch", encoder.arch}, {"width", encoder.width}, {"in_channels", encoder.in_channels}, {"sobel", encoder.sobel}};
+  // AlexNet and VGG-16 have no stem to choose.
+  if (encoder.arch.starts_with("resnet")) settings["stem"] = encoder.stem;
+  return settings;
+}
+
+std::string contradiction(const nlohmann::json& asked, const ssl::EncoderOptions& weights, const std::string& path) {
+  const auto settings = settings_of_weights(weights);
+  for (const char* name : {"arch", "width", "stem", "in_channels", "sobel"}) {
+    if (!asked.is_object() || !asked.contains(name) || !settings.contains(name) || asked.at(name) == settings.at(name))
+      continue;
+    return concat("--encoder.", with_dashes(name), " is ", asked.at(name).dump(), ", and the weights in ", path,
+                  " are of ", settings.at(name).dump());
+  }
+  return "";
+}
+
+ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder, const ssl::EncoderOptions& options,
+                           bool partial) {
+  const auto place = find_weights(path, "--init");
+  ssl::LoadOptions loading;
+  loading.partial = partial;
+  loading.model = concat("a ", options.arch, " of width ", options.width, " (", options.stem, " stem)");
+  loading.source = place.file.empty() ? place.checkpoints : place.file;
+  if (!place.file.empty()) return ssl::load_state(encoder, ssl::read_weights(place.file).tensors, loading);
+  loading.prefix = "method.backbone.";
+  return ssl::load_state(encoder, read_checkpoint(place.checkpoints).tensors, loading);
+}
+
+}  // namespace unlabel::launch
