@@ -77,13 +77,13 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
 
   std::vector<std::string> written{path};
   data::AtomicFile values(path), names(places.rows);
-  std::optional<data::AtomicFile> labels;
+  std::optional<data::AtomicFile> label_file;
   std::vector<data::AtomicFile*> files{&values};
   if (places.npy) {
     write_npy(values, features.values);
     if (labelled) {
-      files.push_back(&labels.emplace(written.emplace_back(places.labels)));
-      write_npy(*labels, features.labels);
+      files.push_back(&label_file.emplace(written.emplace_back(places.labels)));
+      write_npy(*label_file, features.labels);
     }
   } else {
     ssl::TensorFile tensors;
