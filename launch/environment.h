@@ -31,7 +31,8 @@ std::optional<std::string> environment_variable(const std::string& name);
 /// The place that a launcher's variables give: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as torchrun sets them (with
 /// TORCHELASTIC_USE_AGENT_STORE) or as anyone may set them by hand. None of them set: a single process.
 /// Without LOCAL_RANK and LOCAL_WORLD_SIZE the place on the machine is what Slurm (SLURM_LOCALID, SLURM_STEP_TASKS_PER_NODE), Open MPI,
-/// MPICH and Intel MPI, MVAPICH or PALS say, where RANK is their number of this process, and else unknown: global numbers say nothing of it.
+/// MPICH and Intel MPI, MVAPICH or PALS say, where RANK is their number of this process, and else unknown: global numbers say nothing of
+/// it.
 /// Throws UsageError, naming what is missing or wrong, when they are set in part or contradict each other.
 Environment read_environment(const GetVariable& variable);
 

@@ -45,8 +45,8 @@ class StepExchange {
   /// Begins to bring the outcome to the host; `finite` is the verdict on the step.
   void settle(const at::Tensor& finite);
 
-  /// Waits for what settle has begun: with work for the device queued behind it, this costs no time. Eigenvalues are taken here, by the host.
-  /// Throws Error, on all ranks, when their diagnostics have different names.
+  /// Waits for what settle has begun: with work for the device queued behind it, this costs no time. Eigenvalues are taken here, by the
+  /// host. Throws Error, on all ranks, when their diagnostics have different names.
   StepHealth read() const;
 
  private:
