@@ -145,6 +145,7 @@ void check_layout(const Layout& layout, bool ranged) {
 }
 
 /// Calls with(Sample()) for the type of the samples that check_layout let through.
+// NOLINTBEGIN(bugprone-branch-clone): the calls look alike, and are of different types
 template <class With>
 void with_sample_type(const Layout& layout, const With& with) {
   if (layout.floating()) return layout.bits == 32 ? with(float()) : with(double());
@@ -158,6 +159,7 @@ void with_sample_type(const Layout& layout, const With& with) {
       return has_sign ? with(std::int32_t()) : with(std::uint32_t());
   }
 }
+// NOLINTEND(bugprone-branch-clone)
 
 /// Reads grey or RGB of more than 8 bits as levels. Piece by piece (a row, or a tile), so that a small file that calls itself large costs
 /// no more than its 8 bits. False where libtiff fails.

@@ -15,8 +15,8 @@ FaultKind fault_kind(int error);
 /// "Input/output error": what errno `error` means.
 std::string reason_of(int error);
 
-/// Throws for errno `error`, as "WHAT: REASON": IoError for trouble outside, UsageError (with what may help) for a fault of the process, Error
-/// for one of the file. `what` is "cannot read photos/1.jpg".
+/// Throws for errno `error`, as "WHAT: REASON": IoError for trouble outside, UsageError (with what may help) for a fault of the process,
+/// Error for one of the file. `what` is "cannot read photos/1.jpg".
 [[noreturn]] void throw_system_error(const std::string& what, int error);
 
 }  // namespace unlabel

@@ -15,7 +15,8 @@ namespace unlabel::eval {
 ///
 /// and in both cases `NAME.jsonl`, one object a row in the same order: {"name": "cat/1.jpg", "label": 0, "class":
 /// "cat"} (the last two only where there are labels). All are written before the first takes its place (data::commit_all). Returns the
-/// paths, features first. `dataset` is the one that the features were taken of. Call it on one rank. Throws as require_embedding_output does.
+/// paths, features first. `dataset` is the one that the features were taken of. Call it on one rank. Throws as require_embedding_output
+/// does.
 std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
                                           const data::Dataset& dataset);
 

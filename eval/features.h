@@ -59,8 +59,8 @@ data::LoaderOptions loader_options(const FeatureOptions& options);
 /// transforms, if any, are drawn with seed 0 and epoch 0.
 ///
 /// A broken image never stands for another one here: by default it ends the work on every rank with an Error that names
-/// it. So do features that are not finite (Error). Throws UsageError for a view count other than one, an unknown precision or device, and an
-/// empty data set.
+/// it. So do features that are not finite (Error). Throws UsageError for a view count other than one, an unknown precision or device, and
+/// an empty data set.
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
                           const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group);
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,

@@ -57,8 +57,8 @@ struct KnnResult {
 ///     v_c = sum over i in N_k of class c of exp(s_i / temperature)        (compared as logarithms, which no temperature
 ///     makes 0 or infinite)
 ///
-/// and the class with most votes wins. A class without a vote has no place: with k = 1 top-5 is top-1. Ties never depend on chance: of equal similarities the training image that comes
-/// first counts as nearer, and of equal votes the class with the smaller label wins.
+/// and the class with most votes wins. A class without a vote has no place: with k = 1 top-5 is top-1. Ties never depend on chance: of
+/// equal similarities the training image that comes first counts as nearer, and of equal votes the class with the smaller label wins.
 ///
 /// Any number of images and classes: labels may be sparse, k is lowered to the number of training images, and a test
 /// label that training has not seen counts as wrong. Test labels are matched by class name (match_labels). Memory is

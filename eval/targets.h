@@ -23,8 +23,8 @@ struct Targets {
   std::int64_t classes() const { return class_labels.size(0); }
 };
 
-/// Matches the test labels by class name (match_labels) and closes the gaps. Throws UsageError, with both lists of names, when no test image
-/// is of a training class.
+/// Matches the test labels by class name (match_labels) and closes the gaps. Throws UsageError, with both lists of names, when no test
+/// image is of a training class.
 Targets make_targets(const Features& train, const Features& test);
 
 /// The first names of a list for a message: "cat, dog, ship", "a, b, c, d, e, ... (100 in all)".
@@ -37,9 +37,9 @@ struct Hits {
   Hits& operator+=(const Hits& other);
 };
 
-/// `scores` is m x classes; `target` m, with -1 for a class that cannot be right. A score of -inf says that nothing speaks for the class: it has
-/// no place, not even among the first five. A row with a NaN or +inf is wrong. A row's class comes after all classes of
-/// larger score, and after those of equal score with a smaller number: ties never depend on chance.
+/// `scores` is m x classes; `target` m, with -1 for a class that cannot be right. A score of -inf says that nothing speaks for the class:
+/// it has no place, not even among the first five. A row with a NaN or +inf is wrong. A row's class comes after all classes of larger
+/// score, and after those of equal score with a smaller number: ties never depend on chance.
 Hits count_hits(const at::Tensor& scores, const at::Tensor& target);
 
 }  // namespace unlabel::eval

@@ -11,8 +11,8 @@
 
 namespace unlabel::eval {
 
-/// `test`, labelled by its first-level folders when it has no labels of its own and some of these folders bear names of training classes: one
-/// class folder alone (only images with defects are tested), or images beside the folders. What lies in no such folder stays without a
+/// `test`, labelled by its first-level folders when it has no labels of its own and some of these folders bear names of training classes:
+/// one class folder alone (only images with defects are tested), or images beside the folders. What lies in no such folder stays without a
 /// label. Otherwise, and where samples are no files, `test` itself.
 std::shared_ptr<const data::Dataset> labelled_by_folder(std::shared_ptr<const data::Dataset> test,
                                                         const std::vector<std::string>& training_classes);
@@ -27,9 +27,9 @@ struct SharedImages {
 };
 
 /// Looks for at most `most` test images, evenly spaced, among the training images by their content, whatever they are called: files are
-/// compared with files of their size, images in arrays with all others, samples of archives with those at the same place where both sets hold
-/// archives of the same names and sizes. At most 1024 training files are read, those of the same name first. Images that
-/// cannot be read are passed over.
+/// compared with files of their size, images in arrays with all others, samples of archives with those at the same place where both sets
+/// hold archives of the same names and sizes. At most 1024 training files are read, those of the same name first. Images that cannot be
+/// read are passed over.
 SharedImages find_shared_images(const data::Dataset& train, const data::Dataset& test, std::int64_t most = 256);
 
 }  // namespace unlabel::eval

@@ -31,15 +31,15 @@ void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements)
   for (const auto& [what, value, advice] : agreements) mine.push_back({{"what", what}, {"value", value}});
   const auto texts = ssl::gather_texts(group, mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   const auto first = nlohmann::json::parse(texts[0]);
-  for (std::size_t i = 0; i < first.size(); ++i)
+  // One place beyond rank 0's last: another command may have more to agree on, as it may have less, or other things.
+  for (std::size_t i = 0; i <= first.size(); ++i)
     for (std::size_t rank = 1; rank < texts.size(); ++rank) {
       const auto other = nlohmann::json::parse(texts[rank]);
-      const auto what = first[i].at("what").get<std::string>();
-      // Another command may have agreements of its own.
-      if (i >= other.size() || other[i].at("what") != what)
+      if (i == first.size() && i >= other.size()) continue;
+      if (i == first.size() || i >= other.size() || other[i].at("what") != first[i].at("what"))
         throw MismatchError("rank ", rank, " runs another command than rank 0; start all ranks with the same one");
       if (other[i].at("value") == first[i].at("value")) continue;
-      throw MismatchError("rank ", rank, " has other ", what,
+      throw MismatchError("rank ", rank, " has other ", first[i].at("what").get<std::string>(),
                           " than rank 0: ", differences(first[i].at("value"), other[i].at("value")), "; ",
                           i < agreements.size() ? agreements[i].advice : "");
     }

@@ -70,8 +70,8 @@ struct MeasuredSets {
   eval::SharedImages shared;  ///< test images that are training images too; looked for on rank 0 alone
 };
 
-/// Opens both and checks what is known before any feature is made. Throws UsageError when one of them has images without a label, or when no
-/// test image is of a training class; what is doubtful goes to `warnings`.
+/// Opens both and checks what is known before any feature is made. Throws UsageError when one of them has images without a label, or when
+/// no test image is of a training class; what is doubtful goes to `warnings`.
 MeasuredSets open_sets(const EvaluationOptions& options, const Environment& environment, Warnings& warnings);
 
 /// Ends knn and linear: prints the subject, `text` and how many test images are training images, and writes `result` with what was

@@ -18,8 +18,8 @@ std::optional<ssl::EncoderOptions> encoder_options_at(const std::string& path, c
 /// The settings in a section `encoder` that weights decide: architecture, width, stem, input channels, Sobel filter.
 nlohmann::json settings_of_weights(const ssl::EncoderOptions& encoder);
 
-/// "--encoder.width is 8, and the weights in FILE are of 4", for the first setting that `asked` (of a command line or a recipe) has otherwise
-/// than the weights in `path`; empty: there is none.
+/// "--encoder.width is 8, and the weights in FILE are of 4", for the first setting that `asked` (of a command line or a recipe) has
+/// otherwise than the weights in `path`; empty: there is none.
 std::string contradiction(const nlohmann::json& asked, const ssl::EncoderOptions& weights, const std::string& path);
 
 /// Fills an encoder with the weights at `path`. Throws as ssl::load_state does: unless `partial` all of it must be filled.

@@ -358,7 +358,10 @@ std::unique_ptr<RunLog> Run::open_log() {
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));
     if (iteration_ >= last_) return;
-    state_.remove_encoder(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
+    // Of a shorter run, which this one goes on with.
+    if (const auto aside = state_.clear_encoder(folder_->file("encoder.safetensors")); !aside.empty())
+      early_warnings_.add(
+          concat("encoder.safetensors is not of the step that the run goes on from: it is kept as ", aside));
     log = std::make_unique<RunLog>(*folder_, iteration_);
     if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
   });

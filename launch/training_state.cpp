@@ -117,8 +117,8 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   return resumed;
 }
 
-void TrainingState::remove_encoder(const std::string& path) const {
-  if (!data::exists(path)) return;
+std::string TrainingState::clear_encoder(const std::string& path) const {
+  if (!data::exists(path)) return {};
   const auto same = [&] {
     std::map<std::string, at::Tensor> there;
     try {
@@ -135,10 +135,16 @@ void TrainingState::remove_encoder(const std::string& path) const {
              return found != there.end() && found->second.equal(item.second.detach().cpu());
            });
   };
-  if (!same())
-    throw UsageError(path,
-                     " is not what this run has learned, and would be lost: move it away, or choose another --out");
-  std::filesystem::remove(path);
+  if (same()) {
+    std::filesystem::remove(path);
+    return {};
+  }
+  const auto folder = std::filesystem::path(path).parent_path();
+  std::filesystem::path aside;
+  for (int number = 1; aside.empty() || data::exists(aside.string()); ++number)
+    aside = folder / concat("encoder-", number, ".safetensors");
+  std::filesystem::rename(path, aside);
+  return aside.string();
 }
 
 nlohmann::json config_json(const PretrainOptions& options) {

@@ -61,7 +61,8 @@ struct Epoch {
   const data::Dataset* dataset = nullptr;
   const augment::MultiCrop* views = nullptr;  ///< those of training
   /// Makes views of this rank's samples, drawn for this pass (others than those that the epoch trains on), in their order and in batches
-  /// of at most `batch`, on the device of training and in the run's precision. Every rank must call it, with as many samples; `visit` may make collectives.
+  /// of at most `batch`, on the device of training and in the run's precision. Every rank must call it, with as many samples; `visit` may
+  /// make collectives.
   std::function<void(const augment::MultiCrop& views, const std::vector<std::int64_t>& samples, std::int64_t batch,
                      const std::function<void(const Views&)>& visit)>
       read;

@@ -31,8 +31,8 @@ bool fits(const at::Tensor& given, const at::Tensor& wanted) {
 
 bool is_counter(const std::string& name) { return name.ends_with("num_batches_tracked"); }
 
-// What DistributedDataParallel, checkpoints of our own, lightly, solo-learn, mmselfsup, VISSL, MoCo (v1 to v3), BYOL and DINO put before the
-// backbone's names. Of two networks of a method the one that is meant to be used stands first, or alone.
+// What DistributedDataParallel, checkpoints of our own, lightly, solo-learn, mmselfsup, VISSL, MoCo (v1 to v3), BYOL and DINO put before
+// the backbone's names. Of two networks of a method the one that is meant to be used stands first, or alone.
 constexpr std::array<const char*, 14> kWrappers{
     "module.",  "backbone.", "encoder.",    "method.",         "encoder_q.",      "base_encoder.", "teacher.",
     "student.", "model.",    "base_model.", "online_encoder.", "online_network.", "trunk.",        "_feature_blocks."};

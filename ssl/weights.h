@@ -51,17 +51,17 @@ struct LoadReport {
 /// off; of equal ones the shorter, then that of the network that is meant to be used (encoder_q and not encoder_k, teacher before
 /// student). Counters are no match.
 ///
-/// Before anything is changed, throws UsageError when nothing matches or a tensor to be taken is not finite, and MismatchError when the module
-/// is not filled (unless partial) or, if strict, a tensor is left over.
+/// Before anything is changed, throws UsageError when nothing matches or a tensor to be taken is not finite, and MismatchError when the
+/// module is not filled (unless partial) or, if strict, a tensor is left over.
 LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options = {});
 
 /// The prefixes of names that other frameworks put before a backbone's, for messages: "module., backbone., ...".
 std::string known_prefixes();
 
-/// Reads weights from a file that a user named; without `data` their names and shapes alone (device `meta`). For now that is .safetensors; a
-/// PyTorch pickle (.pth, .pt, .ckpt ...) is a UsageError that says how to convert it, and so is a file that is damaged or something
-/// else, or no regular file. A ResNet that was saved as a torch.nn.Sequential of its children (0.weight, 1.weight, 4.0.conv1.weight ...,
-/// as lightly does) comes under torchvision's names.
+/// Reads weights from a file that a user named; without `data` their names and shapes alone (device `meta`). For now that is .safetensors;
+/// a PyTorch pickle (.pth, .pt, .ckpt ...) is a UsageError that says how to convert it, and so is a file that is damaged or something else,
+/// or no regular file. A ResNet that was saved as a torch.nn.Sequential of its children (0.weight, 1.weight, 4.0.conv1.weight ..., as
+/// lightly does) comes under torchvision's names.
 TensorFile read_weights(const std::string& path, bool data = true);
 
 /// Names of the tensors that hold a NaN or an infinity.
@@ -71,8 +71,8 @@ std::vector<std::string> nonfinite_tensors(const NamedTensors& tensors);
 /// nullopt: none of them.
 std::optional<EncoderOptions> infer_encoder(const NamedTensors& tensors);
 
-/// The architecture of a file of weights, by its header alone; nullopt when it is none that we know. Throws as read_weights does, and MismatchError
-/// when the file's metadata says another one than its shapes.
+/// The architecture of a file of weights, by its header alone; nullopt when it is none that we know. Throws as read_weights does, and
+/// MismatchError when the file's metadata says another one than its shapes.
 std::optional<EncoderOptions> read_encoder_options(const std::string& path);
 
 /// Writes an encoder for others to use: its tensors under torchvision's names, and as metadata `arch`, `width`, `stem`,

@@ -86,8 +86,8 @@ TEST_F(TestSet, SharedImagesAreFoundWhateverTheyAreCalled) {
   EXPECT_EQ(found.compared, 21);
   EXPECT_EQ(found.shared, 2);
   EXPECT_EQ(found.sentence(),
-            "2 of 21 test images that were compared are training images too (dog/3.png is dog/3.png of the training "
-            "images): the figure says little of other images");
+            "2 of 21 test images that were compared are training images too (dog/renamed.png is cat/7.png of the "
+            "training images): the figure says little of other images");
 }
 
 TEST_F(TestSet, AFewAreLookedForInManyImages) {

@@ -33,7 +33,7 @@ pretrain() {
   }
 }
 pretrain --max-steps 6
-rm -r "$run/checkpoints/step-00000006" # as if it had been killed before: steps 4 and 5 are done again
+rm -r "$run/checkpoints/step-00000006" "$run/encoder.safetensors" # as if it had been killed before: steps 4 and 5 are done again
 pretrain --max-steps 9
 
 "$python" - "$run" <<'END'
