@@ -199,13 +199,14 @@ TEST_F(CiOutput, WeightsOfTheUserInTheRunFolderAreKept) {
   EXPECT_EQ(refused.exit_code, 2) << refused.err;
   EXPECT_TRUE(refused.one_line()) << refused.err;
   EXPECT_EQ(read_bytes(out("models/encoder.safetensors")), weights);
-  // Beside a checkpoint: that of this run is replaced, another is not.
+  // Beside a checkpoint: that of this run is replaced, another is kept under another name.
   EXPECT_EQ(unlabel(train("source", {{"--max-steps", "6"}})).exit_code, 0);
   EXPECT_NE(read_bytes(out("source/encoder.safetensors")), weights);
   data::write_file(out("source/encoder.safetensors"), weights);
   const auto other = unlabel(train("source", {{"--max-steps", "8"}}));
-  EXPECT_EQ(other.exit_code, 2) << other.err;
-  EXPECT_EQ(read_bytes(out("source/encoder.safetensors")), weights);
+  EXPECT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_TRUE(read_bytes(out("source/encoder-1.safetensors")) == weights);
+  EXPECT_FALSE(read_bytes(out("source/encoder.safetensors")) == weights);
 }
 
 TEST_F(CiOutput, AnEmptyFolderIsPackedInto) {
