@@ -29,8 +29,9 @@ class KilledRun {
     duration_ = std::chrono::steady_clock::now() - begin;
   }
 
-  /// Kills a random rank when this many steps are done, or some microseconds later.
+  /// Kills a random rank when this many steps are done, one more than now at least, or some microseconds later.
   void kill_at(std::size_t steps) {
+    steps = std::max(steps, steps_done() + 1);
     const auto delay = std::chrono::microseconds(random_() % 20000);
     EXPECT_TRUE(start_and_kill(random_rank(), /*all_met=*/true,
                                [&] {
