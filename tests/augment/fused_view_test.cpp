@@ -33,6 +33,10 @@ void* operator new(std::size_t size) {
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {  // or a sanitizer's own answers for it
+  ++allocations;
+  return std::malloc(size);
+}
 void* operator new(std::size_t size, std::align_val_t to) {
   ++allocations;
   const auto line = static_cast<std::size_t>(to);

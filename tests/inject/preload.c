@@ -83,8 +83,10 @@ static struct rules* rules_now(void) {
 
 // For the process's own tests: other rules from now on (none for ""), and how often rule `index` was injected.
 void unlabel_inject(const char* text) {
-  rules_now();
-  __atomic_store_n(&current, parse(text), __ATOMIC_RELEASE);
+  struct rules* before = rules_now();
+  struct rules* rules = parse(text);
+  rules->before = before;
+  __atomic_store_n(&current, rules, __ATOMIC_RELEASE);
 }
 long unlabel_injected(int index) {
   struct rules* rules = rules_now();
