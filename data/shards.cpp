@@ -9,6 +9,7 @@
 #include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/parallel_for.h>
+#include <unlabel/data/processors.h>
 #include <unlabel/data/retry.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/data/shards.h>
@@ -31,7 +32,6 @@
 #include <sstream>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 namespace unlabel::data {
@@ -41,7 +41,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::uint64_t kLongestClass = 32;
-constexpr int kMaxClasses = 1'000'000, kMaxThreads = 8;
+constexpr int kMaxClasses = 1'000'000;
+constexpr std::size_t kMaxThreads = 8;
 
 /// Reads within a file. Throws Error: that it has become shorter, or why it cannot be read.
 void read_at(int descriptor, const std::string& name, std::uint64_t offset, char* out, std::size_t size) {
@@ -240,7 +241,7 @@ class Shards : public Dataset {
     open_folder(directory);
     std::vector<Scanned> found(names.size());
     std::vector<std::string> reasons(names.size());
-    const auto threads = std::min<std::size_t>({names.size(), std::thread::hardware_concurrency(), kMaxThreads});
+    const auto threads = std::min({names.size(), static_cast<std::size_t>(usable_processors().threads), kMaxThreads});
     parallel_for(names.size(), threads, [&] {
       return [&](std::size_t i) {
         try {

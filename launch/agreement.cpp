@@ -29,12 +29,14 @@ Agreement same_program() {
 void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements) {
   auto mine = nlohmann::json::array();
   for (const auto& [what, value, advice] : agreements) mine.push_back({{"what", what}, {"value", value}});
-  const auto texts = ssl::gather_texts(group, mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-  const auto first = nlohmann::json::parse(texts[0]);
+  std::vector<nlohmann::json> by_rank;
+  for (const auto& text : ssl::gather_texts(group, mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)))
+    by_rank.push_back(nlohmann::json::parse(text));
+  const auto& first = by_rank.front();
   // One place beyond rank 0's last: another command may have more to agree on, as it may have less, or other things.
   for (std::size_t i = 0; i <= first.size(); ++i)
-    for (std::size_t rank = 1; rank < texts.size(); ++rank) {
-      const auto other = nlohmann::json::parse(texts[rank]);
+    for (std::size_t rank = 1; rank < by_rank.size(); ++rank) {
+      const auto& other = by_rank[rank];
       if (i == first.size() && i >= other.size()) continue;
       if (i == first.size() || i >= other.size() || other[i].at("what") != first[i].at("what"))
         throw MismatchError("rank ", rank, " runs another command than rank 0; start all ranks with the same one");

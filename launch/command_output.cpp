@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/command_output.h>
 
@@ -8,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 
 namespace unlabel::launch {
@@ -87,7 +87,7 @@ std::string unwritten_output() {
     const int copy = ::dup(STDOUT_FILENO);
     if (copy < 0 || ::close(copy) == 0) return {};
   }
-  return concat("standard output cannot be written: ", std::strerror(errno));
+  return concat("standard output cannot be written: ", reason_of(errno));
 }
 
 }  // namespace unlabel::launch
