@@ -163,8 +163,7 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split
   return split == Split::kTrain ? open_train_folder(directory) : open_test_folder(directory);
 }
 
-std::shared_ptr<const Dataset> open_indexed(const std::string& spec, Split split, const std::string& index) {
-  if (index.empty()) return open_dataset(spec, split);
+std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::string& index) {
   const auto [kind, directory] = parse_place(spec);
   try {
     return kind == "shards" ? open_indexed_shards(directory, index) : open_indexed_folder(directory, index);
@@ -199,8 +198,7 @@ ImageSizes survey_sizes(const Dataset& dataset, int samples) {
   std::vector<int> short_sides;
   std::string reason;
   for (std::int64_t i = 0; i < count; ++i) {
-    // i * size / count without overflow
-    const auto index = dataset.size() / count * i + dataset.size() % count * i / count;
+    const auto index = evenly_spaced(i, count, dataset.size());
     try {
       const auto size = retry([&] { return size_of(dataset, index, source); });
       short_sides.push_back(std::min(size.width, size.height));

@@ -87,10 +87,9 @@ enum class Split {
 /// Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was looked for and what is there.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
 
-/// Opens what another process opened as `open_dataset(spec, split)`, by its Dataset::index(), without listing anything; `spec` may name
-/// another place here. Looks at 16 files, evenly spaced: throws MismatchError that names the first one that is missing or of another size.
-/// With an empty index it is open_dataset.
-std::shared_ptr<const Dataset> open_indexed(const std::string& spec, Split split, const std::string& index);
+/// Opens what another process opened at `spec`, by its Dataset::index(), without listing anything; `spec` may name another place here.
+/// Looks at 16 files, evenly spaced: throws MismatchError that names the first one that is missing or of another size.
+std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::string& index);
 
 /// Whether there are test images: whether open_dataset(spec, Split::kTest) finds any. Throws UsageError when the folder cannot be read.
 bool has_test_images(const std::string& spec);
@@ -109,6 +108,11 @@ struct ImageSizes {
   int surveyed = 0;  ///< images that the numbers are taken of
   int broken = 0;    ///< images that could not be read, and are not among them
 };
+
+/// Sample `i` of `count` that are evenly spaced over `size`: i * size / count, without overflow.
+inline std::int64_t evenly_spaced(std::int64_t i, std::int64_t count, std::int64_t size) {
+  return size / count * i + size % count * i / count;
+}
 
 /// Looks at the headers of at most `samples` images, evenly spaced over the data set, decoding none; the same images
 /// every time. Of a file 256 KiB are read, and the rest only where the size is not in them. Throws Error,

@@ -112,8 +112,7 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
   std::multimap<Content, std::int64_t> wanted;  // of test samples
   const auto count = std::min(most, test.size());
   for (std::int64_t i = 0; i < count; ++i) {
-    // i * size / count without overflow
-    const auto index = test.size() / count * i + test.size() % count * i / count;
+    const auto index = data::evenly_spaced(i, count, test.size());
     with_content(test, index, source, [&](const Content& content) { wanted.emplace(content, index); });
   }
   result.compared = static_cast<std::int64_t>(wanted.size());

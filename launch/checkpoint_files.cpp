@@ -261,7 +261,16 @@ nlohmann::json parse_training(std::string_view text, const std::string& where) {
   auto training = parse_json(text, where, {kMaxTraining});
   if (const auto iteration = json_member<std::int64_t>(training, "iteration", where); iteration < 0)
     throw JsonError(where, " is damaged: 'iteration' is ", iteration);
+  if (const auto options = training.find("options"); options != training.end()) add_later_options(*options);
   return training;
+}
+
+void add_later_options(nlohmann::json& options) {
+  if (!options.is_object()) return;
+  const auto augment = options.find("augment");
+  if (augment == options.end() || !augment->is_object()) return;
+  if (augment->value("preset", nlohmann::json()) == "byol" && !augment->contains("crop_family"))
+    (*augment)["crop_family"] = "torchvision";
 }
 
 void check_training(const nlohmann::json& training, const std::string& where) {

@@ -68,6 +68,10 @@ nlohmann::json parse_manifest(std::string_view text, const std::string& where);
 /// What a training.json holds: an object with `iteration`, at least 0. Throws Error for a text that is none.
 nlohmann::json parse_training(std::string_view text, const std::string& where);
 
+/// Adds to the options that an older program recorded those that came later and whose default is no longer what was done then: views of
+/// `byol` had torchvision's crop. parse_training does it.
+void add_later_options(nlohmann::json& options);
+
 /// Throws Error when a pretraining run could not go on from `training`: something is missing, or of another type.
 void check_training(const nlohmann::json& training, const std::string& where);
 

@@ -7,6 +7,7 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/retry.h>
+#include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
@@ -72,7 +73,8 @@ OptionTable table(ViewOptions& o) {
 void take_run(const CommandLine& line, OptionTable& fields) {
   const std::string path = line.get("run");
   if (path.empty()) return;
-  const auto config = read_json_file(path + "/config.json");
+  auto config = read_json_file(path + "/config.json");
+  add_later_options(config);
   auto augment = config.value("augment", nlohmann::json::object());
   if (!augment.is_object() || !config.value("seed", nlohmann::json()).is_number_unsigned())
     throw UsageError(path, "/config.json is not a run's");

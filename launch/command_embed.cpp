@@ -34,11 +34,13 @@ int command_embed(const std::vector<std::string>& arguments) {
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
-  const auto subject = make_subject(options, line, device);
-  const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest);
-  for (const auto& note : dataset->notes()) warnings.add(note);
+  auto subject = make_subject(options, line, device);
   const auto group = connect(environment, device, {options.backend, options.timeout});
-  agree(*group, "embed", fields, subject, {dataset});
+  agree_on_command(*group, "embed", fields, subject);
+  const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest, *group);
+  for (const auto& note : dataset->notes()) warnings.add(note);
+  agree_on_images(*group, {dataset});
+  settle_size(subject, *dataset, options, *group);
   settle_feature_precision(options, device, *group, warnings);
   const auto features = subject_features(subject, dataset, options, device, *group, warnings);
 

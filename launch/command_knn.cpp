@@ -29,10 +29,12 @@ int command_knn(const std::vector<std::string>& arguments) {
   const auto device = choose_device(options.device, environment);
   knn.device = device.str();
   eval::require_valid(knn);
-  const auto subject = make_subject(options, line, device);
-  const auto sets = open_sets(options, environment, warnings);
+  auto subject = make_subject(options, line, device);
   const auto group = connect(environment, device, {options.backend, options.timeout});
-  agree(*group, "knn", fields, subject, {sets.train, sets.test});
+  agree_on_command(*group, "knn", fields, subject);
+  const auto sets = open_sets(options, *group, warnings);
+  agree_on_images(*group, {sets.train, sets.test});
+  settle_size(subject, *sets.test, options, *group);
   settle_feature_precision(options, device, *group, warnings);
 
   auto train_features = subject_features(subject, sets.train, options, device, *group, warnings);

@@ -41,13 +41,15 @@ int command_linear(const std::vector<std::string>& arguments) {
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   if (protocol == "features") eval::require_valid(logistic);
-  const auto subject = make_subject(options, line, device);
+  auto subject = make_subject(options, line, device);
   probe.features = feature_options(subject, options, device);
   probe.seed = options.seed;
   if (protocol == "swav") eval::require_valid(probe);
-  const auto sets = open_sets(options, environment, warnings);
   const auto group = connect(environment, device, {options.backend, options.timeout});
-  agree(*group, "linear", fields, subject, {sets.train, sets.test});
+  agree_on_command(*group, "linear", fields, subject);
+  const auto sets = open_sets(options, *group, warnings);
+  agree_on_images(*group, {sets.train, sets.test});
+  settle_size(subject, *sets.test, options, *group);
   settle_feature_precision(options, device, *group, warnings);
   probe.features = feature_options(subject, options, device);  // of the settled precision
   const bool lead = environment.rank == 0;

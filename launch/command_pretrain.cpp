@@ -18,14 +18,29 @@ namespace unlabel::launch {
 
 namespace {
 
+/// Ranks that have not met: enough to make a method and to train nothing.
+class RanksToCome : public ssl::Group {
+ public:
+  explicit RanksToCome(int world_size) : world_size_(world_size) {}
+  int world_size() const override { return world_size_; }
+  std::shared_ptr<const ssl::Group> subgroup(int size) const override {
+    if (size < 0 || (size > 0 && world_size_ % size != 0))
+      throw UsageError("groups of ", size, " ranks do not divide a world of ", world_size_);
+    return std::make_shared<RanksToCome>(size == 0 ? world_size_ : size);
+  }
+
+ private:
+  int world_size_;
+};
+
 /// Throws as a run would that cannot begin.
 void refuse_what_cannot_run(const ResolvedOptions& resolved, int world_size) {
   const auto& options = resolved.options;
   const data::Sampler sampler(resolved.dataset->size(), options.batch_size, options.seed, 0, world_size);
-  micro_batch_size(options, sampler, world_size);
+  const auto micro_batch = micro_batch_size(options, sampler, world_size);
   const auto method = ssl::make_method(options.method, options.methods,
-                                       {options.encoder, resolved.dataset->size(), options.batch_size,
-                                        options.micro_batch, options.seed, ssl::single_process()});
+                                       {options.encoder, resolved.dataset->size(), options.batch_size, micro_batch,
+                                        options.seed, std::make_shared<RanksToCome>(world_size)});
   ssl::require_views(*method, make_views(options));
 }
 

@@ -9,6 +9,7 @@
 #include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
+#include <unlabel/launch/shared_data.h>
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
@@ -205,14 +206,10 @@ Subject make_subject(const EvaluationOptions& options, const CommandLine& line, 
     subject.size = *options.size;
   } else if (const auto size = metadata.size()) {
     subject.size = *size;
-  } else {
-    const auto sizes = data::survey_sizes(
-        *open_split(options, options.test.empty() && options.data.empty() ? data::Split::kTrain : data::Split::kTest));
-    subject.size = sizes.median_short_side <= kSmallImage ? sizes.median_short_side : kUsualSize;
   }
-  if (subject.size < 1 || subject.size > kLargestSize)
+  if (options.size && (subject.size < 1 || subject.size > kLargestSize))
     throw UsageError("--size must be from 1 to ", kLargestSize, ", and is ", subject.size);
-  if (subject.encoder) subject.encoder->check_size(subject.size, subject.size);
+  if (subject.encoder && subject.size > 0) subject.encoder->check_size(subject.size, subject.size);
 
   if (!options.mean || !options.std) metadata.require_pair(options.mean.has_value(), options.std.has_value());
   subject.mean = options.mean ? *options.mean : metadata.numbers("mean").value_or(kImageNetMean);
@@ -224,7 +221,7 @@ Subject make_subject(const EvaluationOptions& options, const CommandLine& line, 
   for (const auto std : subject.std)
     if (!(std > 0 && std::isfinite(std)))
       throw UsageError("the deviations of the normalisation must be above 0, and one is ", std, "; give --std");
-  subject.view();  // refuses what cannot be a view of an image
+  if (subject.size > 0) subject.view();  // refuses what cannot be a view of an image
 
   subject.decode = metadata.decode();
   augment::table(subject.decode).from_json(given_of(line, "decode", fields), "--decode");
@@ -237,26 +234,33 @@ Subject make_subject(const EvaluationOptions& options, const CommandLine& line, 
   return subject;
 }
 
+void settle_size(Subject& subject, const data::Dataset& images, const EvaluationOptions& options,
+                 const ssl::Group& group) {
+  if (subject.size > 0) return;
+  const int side = median_short_side_on_all_ranks(images, group, options.timeout);
+  subject.size = side <= kSmallImage ? side : kUsualSize;
+  if (subject.encoder) subject.encoder->check_size(subject.size, subject.size);
+  subject.view();
+}
+
 void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result) {
   result["subject"] = subject.description;
   result["size"] = subject.size;
   result["seed"] = options.seed;
 }
 
-MeasuredSets open_sets(const EvaluationOptions& options, const Environment& environment, Warnings& warnings) {
+MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group, Warnings& warnings) {
   MeasuredSets sets;
-  sets.train = open_split(options, data::Split::kTrain);
-  sets.test = eval::labelled_by_folder(open_split(options, data::Split::kTest), sets.train->class_names());
+  sets.train = open_split(options, data::Split::kTrain, group);
+  sets.test = eval::labelled_by_folder(open_split(options, data::Split::kTest, group), sets.train->class_names());
   for (const auto* set : {sets.train.get(), sets.test.get()})
     for (const auto& note : set->notes()) warnings.add(note);
   const auto train_labels = eval::labels_of(*sets.train), test_labels = eval::labels_of(*sets.test);
   eval::require_labelled(train_labels, test_labels);
   const auto unknown = eval::make_targets(train_labels, test_labels).unknown;
   if (unknown.images > 0) warnings.add(eval::unknown_classes(unknown, sets.test->size()));
-  if (environment.rank == 0) {
-    sets.shared = eval::find_shared_images(*sets.train, *sets.test);
-    if (sets.shared.shared > 0) warnings.add(sets.shared.sentence());
-  }
+  run_on_first_rank(group, options.timeout, [&] { sets.shared = eval::find_shared_images(*sets.train, *sets.test); });
+  if (sets.shared.shared > 0) warnings.add(sets.shared.sentence());
   return sets;
 }
 
@@ -273,8 +277,8 @@ void report(const Subject& subject, const EvaluationOptions& options, const Meas
   write_result(options.json, std::move(result), warnings.sentences());
 }
 
-void agree(const ssl::Group& group, const std::string& command, const OptionTable& settings, const Subject& subject,
-           const std::vector<std::shared_ptr<const data::Dataset>>& images) {
+void agree_on_command(const ssl::Group& group, const std::string& command, const OptionTable& settings,
+                      const Subject& subject) {
   if (group.world_size() == 1) return;
   auto json = settings.to_json();
   // Where each machine finds and puts things, and how fast it is.
@@ -285,8 +289,6 @@ void agree(const ssl::Group& group, const std::string& command, const OptionTabl
   auto decode = subject.decode;
   json["images"] = {{"size", subject.size}, {"mean", subject.mean}, {"std", subject.std}};
   json["decode"] = augment::table(decode).to_json();
-  auto data = nlohmann::json::array();
-  for (const auto& set : images) data.push_back({{"images", set->size()}, {"names and sizes", set->fingerprint()}});
   data::Fingerprint weights;
   if (subject.encoder)
     for (const auto& [name, tensor] : ssl::state_of(*subject.encoder)) {
@@ -296,18 +298,28 @@ void agree(const ssl::Group& group, const std::string& command, const OptionTabl
     }
   agree_on(group, {same_program(),
                    {"settings", json, "start all ranks with the same command"},
-                   {"images", {{"sets", data}}, "give all machines the same files"},
                    {"weights", weights.value(), "give all machines the same file of weights"}});
 }
 
-std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split) {
+void agree_on_images(const ssl::Group& group, const std::vector<std::shared_ptr<const data::Dataset>>& images) {
+  if (group.world_size() == 1) return;
+  auto data = nlohmann::json::array();
+  for (const auto& set : images) data.push_back({{"images", set->size()}, {"names and sizes", set->fingerprint()}});
+  agree_on(group, {{"images", {{"sets", data}}, "give all machines the same files"}});
+}
+
+std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split,
+                                                const ssl::Group& group) {
   const bool train = split == data::Split::kTrain;
   const std::string& own = train ? options.train : options.test;
-  if (!own.empty()) return train ? data::open_dataset(own, split) : data::open_test_images(own);
+  if (!own.empty())
+    return open_on_all_ranks(
+        own, [&] { return train ? data::open_dataset(own, split) : data::open_test_images(own); }, group,
+        options.timeout);
   if (options.data.empty())
     throw UsageError(train ? "where are the training images? --data DIR with train inside, or --train DIR"
                            : "where are the test images? --data DIR with test or val inside, or --test DIR");
-  return data::open_dataset(options.data, split);
+  return open_on_all_ranks(options.data, split, group, options.timeout);
 }
 
 eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOptions& options, at::Device device) {

@@ -7,7 +7,6 @@
 #include <unlabel/launch/agreement.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
-#include <unlabel/launch/environment.h>
 #include <unlabel/launch/process_group.h>
 #include <unlabel/ssl/models/encoder.h>
 
@@ -47,7 +46,7 @@ OptionTable table(EvaluationOptions& options);
 struct Subject {
   std::shared_ptr<ssl::Encoder> encoder;  ///< null: pixels
   std::string description;                ///< "runs/first/encoder.safetensors (resnet18, width 16)"
-  std::int64_t size = 0;
+  std::int64_t size = 0;  ///< side in pixels; 0 until settle_size where neither the options nor the weights say it
   std::vector<double> mean, std;
   augment::DecodeOptions decode;
 
@@ -61,6 +60,11 @@ struct Subject {
 /// finite and for metadata that cannot be read; MismatchError for --encoder options that contradict the weights.
 Subject make_subject(const EvaluationOptions& options, const CommandLine& line, at::Device device);
 
+/// Where the subject has no size yet: the median short side of the images up to 64 pixels, else 224. All ranks must call it together.
+/// Throws UsageError when the encoder does not take images of that size.
+void settle_size(Subject& subject, const data::Dataset& images, const EvaluationOptions& options,
+                 const ssl::Group& group);
+
 /// Adds what was measured to a result: subject, size, data.
 void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result);
 
@@ -70,21 +74,26 @@ struct MeasuredSets {
   eval::SharedImages shared;  ///< test images that are training images too; looked for on rank 0 alone
 };
 
-/// Opens both and checks what is known before any feature is made. Throws UsageError when one of them has images without a label, or when
-/// no test image is of a training class; what is doubtful goes to `warnings`.
-MeasuredSets open_sets(const EvaluationOptions& options, const Environment& environment, Warnings& warnings);
+/// Opens both on all ranks (open_on_all_ranks) and checks what is known before any feature is made. Throws UsageError when one of them has
+/// images without a label, or when no test image is of a training class; what is doubtful goes to `warnings`.
+MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group, Warnings& warnings);
 
 /// Ends knn and linear: prints the subject, `text` and how many test images are training images, and writes `result` with what was
 /// measured to --json.
 void report(const Subject& subject, const EvaluationOptions& options, const MeasuredSets& sets, const std::string& text,
             nlohmann::json result, const Warnings& warnings);
 
-/// The split that a command needs, from --train or --test, or from --data. Throws UsageError when neither is given.
-std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split);
+/// The split that a command needs, from --train or --test, or from --data, on all ranks. Throws UsageError when neither is given.
+std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split,
+                                                const ssl::Group& group);
 
-/// Throws MismatchError (93) on every rank when ranks run other commands, settings or programs, or have other images or weights.
-void agree(const ssl::Group& group, const std::string& command, const OptionTable& settings, const Subject& subject,
-           const std::vector<std::shared_ptr<const data::Dataset>>& images);
+/// The first that ranks do together. Throws MismatchError (93) on every rank when they run other commands, settings or programs, or have
+/// other weights.
+void agree_on_command(const ssl::Group& group, const std::string& command, const OptionTable& settings,
+                      const Subject& subject);
+
+/// Throws MismatchError (93) on every rank when ranks have other images.
+void agree_on_images(const ssl::Group& group, const std::vector<std::shared_ptr<const data::Dataset>>& images);
 
 /// How images become features: the same for training and test images, in every protocol.
 eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOptions& options, at::Device device);

@@ -1,33 +1,15 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/shared_data.h>
+#include <unlabel/ssl/ranks.h>
 
 #include <torch/types.h>
 
 #include <chrono>
-#include <future>
+#include <functional>
 
 namespace unlabel::launch {
 
 namespace {
-
-/// Runs what may take long on rank 0 while the other ranks hear in between that it goes on.
-void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action) {
-  std::future<void> done;
-  if (group.rank() == 0) done = std::async(std::launch::async, action);
-  const auto& host = group.host();
-  const std::chrono::milliseconds pause(timeout_seconds * 250);
-  for (bool busy = true; busy;) {
-    bool goes_on = false;
-    ssl::together(group, [&] {
-      if (group.rank() != 0) return;
-      goes_on = done.wait_for(pause) != std::future_status::ready;
-      if (!goes_on) done.get();
-    });
-    auto flag = torch::tensor({goes_on ? 1 : 0}, torch::TensorOptions(torch::kInt32).device(host.device()));
-    host.broadcast(flag);
-    busy = flag.item<int>() != 0;
-  }
-}
 
 std::int64_t of_first_rank(const ssl::Group& group, std::int64_t number) {
   const auto& host = group.host();
@@ -49,20 +31,27 @@ std::string of_first_rank(const ssl::Group& group, const std::string& text) {
 
 }  // namespace
 
-std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, data::Split split,
-                                                       const ssl::Group& group, int timeout_seconds) {
+void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action) {
+  ssl::long_together(group, std::chrono::milliseconds(std::chrono::seconds(timeout_seconds)) / 4, [&] {
+    if (group.rank() == 0) action();
+  });
+}
+
+std::shared_ptr<const data::Dataset> open_on_all_ranks(
+    const std::string& spec, const std::function<std::shared_ptr<const data::Dataset>()>& open, const ssl::Group& group,
+    int timeout_seconds) {
+  if (group.world_size() == 1) return open();
   std::shared_ptr<const data::Dataset> dataset;
-  if (group.world_size() == 1) return data::open_dataset(spec, split);
   std::string index;
   run_on_first_rank(group, timeout_seconds, [&] {
-    dataset = data::open_dataset(spec, split);
+    dataset = open();
     index = dataset->index();
   });
   index = of_first_rank(group, index);
   ssl::together(group, [&] {
     if (group.rank() == 0) return;
     try {
-      dataset = data::open_indexed(spec, split, index);
+      dataset = index.empty() ? open() : data::open_indexed(spec, index);
     } catch (const MismatchError& error) {
       throw MismatchError("rank ", group.rank(), " has other data than rank 0: ", error.what(),
                           "; give all machines the same");
@@ -71,12 +60,21 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, 
   return dataset;
 }
 
+std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, data::Split split,
+                                                       const ssl::Group& group, int timeout_seconds) {
+  return open_on_all_ranks(spec, [&] { return data::open_dataset(spec, split); }, group, timeout_seconds);
+}
+
+int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds) {
+  int side = 0;
+  run_on_first_rank(group, timeout_seconds, [&] { side = data::survey_sizes(dataset).median_short_side; });
+  return static_cast<int>(of_first_rank(group, side));
+}
+
 OpenedData open_data_on_all_ranks(const PretrainOptions& options, const ssl::Group& group) {
   OpenedData opened;
   opened.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
-  run_on_first_rank(group, options.timeout,
-                    [&] { opened.median_short_side = data::survey_sizes(*opened.dataset).median_short_side; });
-  opened.median_short_side = static_cast<int>(of_first_rank(group, opened.median_short_side));
+  opened.median_short_side = median_short_side_on_all_ranks(*opened.dataset, group, options.timeout);
   return opened;
 }
 

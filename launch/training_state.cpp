@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/file_list.h>
 #include <unlabel/data/files.h>
+#include <unlabel/launch/agreement.h>
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/weights.h>
@@ -68,6 +69,7 @@ Checkpoint TrainingState::take(std::int64_t iteration, const ssl::NamedTensors& 
   append("data.", grown);
   checkpoint.training = {
       {"options", config_json(options)},
+      {"views", make_views(options).to_json()},
       {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(fingerprint)}}},
       {"health", std::move(health)},
       {"arithmetic", arithmetic},
@@ -106,6 +108,12 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   if (const auto text = differences(checkpoint.training.at("options"), options); !text.empty())
     throw MismatchError("the run in ", options.out, " has other settings: ", text,
                         "; use those, or another --out with --init ", options.out, " to begin from what was learned");
+  // Equal options may mean other views to another program.
+  if (const auto views = checkpoint.training.value("views", nlohmann::json()), now = make_views(options).to_json();
+      !views.is_null() && views != now)
+    throw MismatchError("the run in ", options.out, " began with other views, of a program of another version: ",
+                        differences(views, now), "; go on with that program, or another --out with --init ",
+                        options.out, " to begin from what was learned");
   ssl::load_state(method, below(checkpoint.tensors, "method."), {"", /*strict=*/true});
   optimizer.load_state(below(checkpoint.tensors, "optimizer."));
   scaler.load_state(below(checkpoint.tensors, "scaler."));

@@ -215,7 +215,7 @@ TEST(OpenIndexed, IsTheSameDataSetWithoutAListing) {
   const auto index = listed->index();
   EXPECT_LT(index.size(), 2000u);
   there.write("train/a/one more.jpg", "x");  // what is not in the list is not seen
-  const auto indexed = open_indexed(there.path(), Split::kTrain, index);
+  const auto indexed = open_indexed(there.path(), index);
   ASSERT_EQ(indexed->size(), 41);
   EXPECT_EQ(indexed->fingerprint(), listed->fingerprint());
   EXPECT_EQ(indexed->class_names(), listed->class_names());
@@ -226,22 +226,21 @@ TEST(OpenIndexed, IsTheSameDataSetWithoutAListing) {
   augment::Source source;
   indexed->read(1, source);
   EXPECT_EQ(source.bytes.size(), std::filesystem::file_size(there / ("train/" + indexed->name(1))));
-  EXPECT_EQ(open_indexed("folder:" + here.path(), Split::kTrain, "")->size(), 41) << "without an index it is opened";
 }
 
 TEST(OpenIndexed, NoticesOtherFilesInASample) {
   const TempFolder folder;
   for (int i = 100; i < 200; ++i) folder.write(concat(i, ".jpg"), "x");
   const auto index = open_dataset(folder.path(), Split::kTrain)->index();
-  const auto open = [&] { open_indexed(folder.path(), Split::kTrain, index); };
+  const auto open = [&] { open_indexed(folder.path(), index); };
   open();
   std::filesystem::remove(folder / "199.jpg");
   EXPECT_THROWS_WITH(open(), MismatchError, "199.jpg is missing");
   folder.write("199.jpg", "xyz");
   EXPECT_THROWS_WITH(open(), MismatchError, "199.jpg has 3 bytes, and not 1");
-  EXPECT_THROWS_WITH(open_indexed(folder / "none", Split::kTrain, index), UsageError, "there is no folder");
-  for (const auto& damaged : {index.substr(0, index.size() - 3), index.substr(0, 4), std::string(100, '\xff')})
-    EXPECT_THROW(open_indexed(folder.path(), Split::kTrain, damaged), Error);
+  EXPECT_THROWS_WITH(open_indexed(folder / "none", index), UsageError, "there is no folder");
+  for (const auto& damaged : {index.substr(0, index.size() - 3), index.substr(0, 4), std::string(), std::string(100, '\xff')})
+    EXPECT_THROW(open_indexed(folder.path(), damaged), Error);
 }
 
 TEST(SurveySizes, ReadsTheStartOfLargeFilesWhereThatIsEnough) {

@@ -163,7 +163,7 @@ TEST(Shards, OpenTheSameFromAnIndex) {
   here.write("train/1.tar", archive_of({{"b.jpg", "two"}, {"b.cls", "1"}, {"c.jpg", "three"}, {"c.cls", "0"}}));
   here.write("classes.txt", std::string_view("c\xe9t\ndog\n"));
   const auto scanned = open_shards(here.path(), Split::kTrain);
-  const auto indexed = open_indexed("shards:" + here.path(), Split::kTrain, scanned->index());
+  const auto indexed = open_indexed("shards:" + here.path(), scanned->index());
   ASSERT_EQ(indexed->size(), 3);
   EXPECT_EQ(indexed->fingerprint(), scanned->fingerprint());
   EXPECT_EQ(indexed->class_names(), scanned->class_names());
@@ -173,7 +173,7 @@ TEST(Shards, OpenTheSameFromAnIndex) {
     EXPECT_EQ(indexed->name(i), scanned->name(i));
   }
   fs::resize_file(here / "train/1.tar", 1000);
-  EXPECT_THROWS_WITH(open_indexed("shards:" + here.path(), Split::kTrain, scanned->index()), MismatchError,
+  EXPECT_THROWS_WITH(open_indexed("shards:" + here.path(), scanned->index()), MismatchError,
                      "1.tar has 1000 bytes");
 }
 

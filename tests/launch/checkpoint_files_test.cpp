@@ -123,6 +123,17 @@ TEST(CheckpointFiles, OneThatCannotBeReadNowIsNotDamaged) {
   EXPECT_THROWS_WITH(list_checkpoints(folder / "file/checkpoints"), UsageError, "name a folder");
 }
 
+TEST(CheckpointFiles, OptionsOfOlderProgramsGetWhatTheyMeantThen) {
+  const auto of = [](const std::string& augment) {
+    return parse_training(R"({"iteration": 1, "options": {"augment": )" + augment + "}}", "training.json")["options"]["augment"];
+  };
+  EXPECT_EQ(of(R"({"preset": "byol"})")["crop_family"], "torchvision");
+  EXPECT_EQ(of(R"({"preset": "byol", "crop_family": null})")["crop_family"], nullptr) << "a program that has the option";
+  EXPECT_EQ(of(R"({"preset": "byol", "crop_family": "byol"})")["crop_family"], "byol");
+  EXPECT_FALSE(of(R"({"preset": "swav"})").contains("crop_family"));
+  EXPECT_EQ(of("[]"), nlohmann::json::array());
+}
+
 TEST(CheckpointFiles, WhatAKilledWriteLeftIsRemoved) {
   const TempFolder folder;
   write_checkpoint_files(folder.path(), files_at(1), {});

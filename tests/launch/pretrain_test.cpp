@@ -580,6 +580,14 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
   EXPECT_NE(outcome.err.find("two views"), std::string::npos) << outcome.err;
   outcome = unlabel({"pretrain", "swav", "--data", data(), "--explain", "--batch-size", "65"});
   EXPECT_EQ(outcome.exit_code, 2) << outcome.out;
+  // Images on other ranks count, as they will in the run.
+  for (const auto& [ranks, code] : {std::pair("1", 2), std::pair("2", 0)})
+    for (const char* method : {"simclr", "byol", "moco"}) {
+      outcome = unlabel({"pretrain", method, "--data", data(), "--explain", "--batch-size", "16", "--micro-batch",
+                         std::string(method) == "moco" ? "8" : "1"},
+                        {{"RANK", "0"}, {"WORLD_SIZE", ranks}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "29500"}});
+      EXPECT_EQ(outcome.exit_code, std::string(method) == "moco" ? 0 : code) << method << outcome.err;
+    }
   outcome = unlabel({"pretrain", "swav", "--data", data(), "--explain", "--json", "-"});
   const auto explained = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(explained.at("paper"), "swav_800ep");

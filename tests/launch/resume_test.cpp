@@ -1,3 +1,5 @@
+#include <unlabel/launch/checkpoint_files.h>
+
 #include "killed_run.h"
 
 // Runs that are killed, and go on as if they had not been; killed_runs_test.cpp has more of them.
@@ -33,6 +35,37 @@ TEST_F(CiResume, SoDoFourRanksInBf16) {
   KilledRun run(4, long_run(images, "bf16"), 2);
   for (const std::size_t steps : {5, 13}) run.kill_at(steps);
   run.expect_equal_to_the_straight_run();
+}
+
+TEST_F(CiResume, ViewsAreThoseThatARunBeganWith) {
+  const std::string out = folder / "run", checkpoints = out + "/checkpoints";
+  const auto arguments = with(method_run("byol", images, out), {{"--max-steps", "1"}});
+  auto done = unlabel(arguments);
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  const auto edited = [&](const std::function<void(nlohmann::json&)>& edit) {
+    const std::string newest = checkpoints + "/latest";
+    const auto state = read_bytes(newest + "/state.safetensors"), text = read_bytes(newest + "/training.json");
+    CheckpointFiles files{1, {state.begin(), state.end()}, parse_training(text, newest)};
+    edit(files.training);
+    std::filesystem::remove_all(checkpoints);
+    write_checkpoint_files(checkpoints, files, {.last = 1});
+    return unlabel(with(arguments, {{"--max-steps", "2"}}));
+  };
+
+  // A program whose preset means other views.
+  done = edited([](nlohmann::json& training) { training["views"]["views"][0]["count"] = 7; });
+  EXPECT_EQ(done.exit_code, 93) << done.err;
+  EXPECT_NE(done.err.find("began with other views, of a program of another version"), std::string::npos) << done.err;
+  EXPECT_NE(done.err.find("views.0.count 1 and not 7"), std::string::npos) << done.err;
+
+  // One of before there was a choice of crops: a plan keeps those of then.
+  done = edited([](nlohmann::json& training) {
+    training.erase("views");
+    training["options"]["augment"].erase("crop_family");
+  });
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(newest_checkpoint(checkpoints), 2);
+  EXPECT_EQ(checkpoint_options(checkpoints).value()["augment"]["crop_family"], "torchvision");
 }
 
 TEST_F(CiResume, AWriteThatIsKilledLeavesTheOneBefore) {

@@ -47,7 +47,7 @@ class Subjects : public ::testing::Test {
     auto fields = table(options);
     parse_command_line(arguments, fields, {}).apply(fields);
     Warnings warnings(/*printed=*/false);
-    auto opened = open_sets(options, {}, warnings);
+    auto opened = open_sets(options, *ssl::single_process(), warnings);
     if (said) *said = warnings.sentences();
     return opened;
   }
@@ -225,8 +225,10 @@ TEST_F(Subjects, RanksAgreeOnSettingsImagesAndWeights) {
       options.features.threads = group->rank();  // speed may differ
       auto fields = table(options);
       fields.set_text("features.batch_size", first ? "256" : batch);
-      messages[static_cast<std::size_t>(group->rank())] = refusal<MismatchError>(
-          [&] { agree(*group, first ? "knn" : command, fields, first ? one : second, {first ? train : images}); });
+      messages[static_cast<std::size_t>(group->rank())] = refusal<MismatchError>([&] {
+        agree_on_command(*group, first ? "knn" : command, fields, first ? one : second);
+        agree_on_images(*group, {first ? train : images});
+      });
     });
     EXPECT_EQ(messages[0], messages[1]) << "every rank is told the same";
     return messages[0];
@@ -239,6 +241,38 @@ TEST_F(Subjects, RanksAgreeOnSettingsImagesAndWeights) {
   EXPECT_NE(told(again, fewer, "knn", "256").find("other images than rank 0: sets.0.images 2 and not 4"),
             std::string::npos);
   EXPECT_NE(told(other, train, "knn", "256").find("other weights than rank 0"), std::string::npos);
+}
+
+TEST_F(Subjects, RankZeroListsTheImagesAndSettlesTheirSize) {
+  images("train", {"cat", "dog"}, 2, 0);
+  images("test", {"cat", "dog"}, 2, 100);
+  fs::create_directories(folder_ / "there");
+  for (const std::string split : {"train", "test"})
+    fs::copy(folder_ / split, folder_ / ("there/" + split), fs::copy_options::recursive);
+  const auto file = weights("a.safetensors", {});  // says no size
+  ASSERT_EQ(subject(file).size, 0);
+  const auto told = [&] {
+    std::vector<std::string> messages(2);
+    ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
+      EvaluationOptions options;
+      options.data = group->rank() == 0 ? folder_.path() : folder_ / "there";
+      Warnings warnings(/*printed=*/false);
+      messages[static_cast<std::size_t>(group->rank())] = refusal<MismatchError>([&] {
+        const auto opened = open_sets(options, *group, warnings);
+        EXPECT_EQ(opened.train->size(), 4);
+        EXPECT_EQ(opened.test->size(), 4);
+        auto measured = subject(file);
+        settle_size(measured, *opened.test, options, *group);
+        EXPECT_EQ(measured.size, 10) << "the median short side";
+      });
+    });
+    EXPECT_EQ(messages[0], messages[1]) << "every rank is told the same";
+    return messages[0];
+  };
+  folder_.write_image("there/test/dog/more.png", 12, 10, 1);
+  EXPECT_EQ(told(), "(accepted)") << "rank 1 does not list";
+  fs::remove(folder_ / "there/test/dog/1.png");
+  EXPECT_NE(told().find("rank 1 has other data than rank 0"), std::string::npos);
 }
 
 class Initialisation : public Subjects {
