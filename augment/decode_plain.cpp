@@ -118,7 +118,7 @@ std::vector<Byte> run_length_indices(Bytes data, cv::Size size, int bits) {
 }  // namespace
 
 cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
-  const std::uint32_t pixels_at = little(bytes, 10, 4), header = little(bytes, 14, 4);
+  const std::uint32_t header = little(bytes, 14, 4);
   const bool core = header == 12;
   if (!core && (header < 40 || header > 256)) fail("BMP", "an unknown header");
   const bool top_down = !core && (little(bytes, 22, 4) & 0x80000000u) != 0;
@@ -131,6 +131,11 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   if (compression != 0 && !bit_fields && !run_length)
     throw RefusedImage("cannot decode BMP: compression ", compression, " of ", bits, " bits a pixel is not supported");
 
+  const std::uint32_t used = core ? 0 : little(bytes, 46, 4);
+  const std::size_t color_bytes = core ? 3 : 4;
+  std::size_t pixels_at = little(bytes, 10, 4);
+  // Some writers name the palette's place for that of the pixels behind it.
+  if (bits <= 8 && pixels_at == 14 + header) pixels_at += color_bytes * (used == 0 ? 1u << bits : used);
   const std::size_t row_bytes = (static_cast<std::size_t>(size.width) * bits + 31) / 32 * 4;
   if (pixels_at > bytes.size() ||
       (!run_length && (bytes.size() - pixels_at) / row_bytes < static_cast<std::size_t>(size.height)))
@@ -142,10 +147,9 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
     for (int c = 0; c < 3; ++c) masks[c] = little(bytes, 54 + 4 * c, 4);
   std::array<cv::Vec3b, 256> palette{};
   if (bits <= 8) {
-    const std::uint32_t used = core ? 0 : little(bytes, 46, 4), most = 1u << bits;
-    const std::size_t entry = core ? 3 : 4;
+    const std::uint32_t most = 1u << bits;
     for (std::uint32_t i = 0; i < (used == 0 ? most : std::min(used, most)); ++i) {
-      const std::uint32_t bgr = little(bytes, 14 + header + entry * i, 3);
+      const std::uint32_t bgr = little(bytes, 14 + header + color_bytes * i, 3);
       palette[i] = {static_cast<Byte>(bgr >> 16), static_cast<Byte>(bgr >> 8), static_cast<Byte>(bgr)};
     }
   }

@@ -172,10 +172,15 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
   } catch (const UsageError& error) {
     // JSON wants a digit before the point, and a point.
     std::string meant = text;
-    if (const auto comma = meant.find(','); comma != std::string::npos) meant[comma] = '.';
-    if (const auto point = meant.find_first_not_of('-'); point < 2 && meant[point] == '.') meant.insert(point, "0");
-    const auto number = try_parse_json(meant);
-    if (!number || !number->is_number() || !field->accepts(*number)) throw;
+    const bool list = field->kind == Kind::kList;
+    if (const auto comma = meant.find(','); comma != std::string::npos && !list) meant[comma] = '.';
+    for (std::size_t begin = 0; begin != std::string::npos; begin = meant.find(',', begin)) {  // of each number
+      begin = meant.find_first_not_of(", ", begin);
+      if (begin != std::string::npos && meant[begin] == '-') ++begin;
+      if (begin < meant.size() && meant[begin] == '.') meant.insert(begin, "0");
+    }
+    const auto value = try_parse_json(list ? "[" + meant + "]" : meant);
+    if (!value || !field->accepts(*value)) throw;
     throw UsageError(error.what(), "; write ", meant);
   }
 }

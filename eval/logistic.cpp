@@ -159,7 +159,14 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto classes = targets.classes();
   const auto penalty = options.l2;
 
-  auto [variance, mean] = torch::var_mean(train.values.to(torch::kFloat64), /*dim=*/0, /*unbiased=*/false);
+  // In float64, a block of rows at a time: all of them at once would double what the features take.
+  auto mean = torch::zeros({dim}, torch::kFloat64), variance = torch::zeros({dim}, torch::kFloat64);
+  const auto each_block = [&](const auto& visit) {
+    for (std::int64_t row = 0; row < n; row += kRowBlock)
+      visit(train.values.narrow(0, row, std::min(kRowBlock, n - row)).to(torch::kFloat64));
+  };
+  each_block([&](const at::Tensor& rows) { mean += rows.sum(0) / double(n); });
+  each_block([&](const at::Tensor& rows) { variance += (rows - mean).square().sum(0) / double(n); });
   auto deviation = variance.sqrt();
   deviation = deviation.where(deviation > 1e-6 * mean.abs() + 1e-30, torch::ones_like(deviation));
 

@@ -155,6 +155,8 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
     std::vector<std::int64_t> indices;
     for (const auto& [content, index] : wanted) indices.push_back(index);
     for (const auto index : indices) compare(index);
+  } else {
+    result.compared = 0;  // nothing says where in the archives an image would be
   }
   return result;
 }

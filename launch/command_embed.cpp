@@ -30,12 +30,13 @@ int command_embed(const std::vector<std::string>& arguments) {
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
   require_output("--out", out);
   eval::require_embedding_output(out);
-  const auto environment = read_environment();
+  auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   auto subject = make_subject(options, line, device);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  use_share_of_cores(environment, *group);
   agree_on_command(*group, "embed", fields, subject);
   const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest, *group);
   for (const auto& note : dataset->notes()) warnings.add(note);

@@ -23,7 +23,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
-  const auto environment = read_environment();
+  auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
@@ -31,6 +31,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   eval::require_valid(knn);
   auto subject = make_subject(options, line, device);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  use_share_of_cores(environment, *group);
   agree_on_command(*group, "knn", fields, subject);
   const auto sets = open_sets(options, *group, warnings);
   agree_on_images(*group, {sets.train, sets.test});

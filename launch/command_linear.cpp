@@ -36,7 +36,7 @@ int command_linear(const std::vector<std::string>& arguments) {
                      "; there are features and swav");
   if (protocol == "swav" && options.pixels)
     throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
-  const auto environment = read_environment();
+  auto environment = read_environment();
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
@@ -46,6 +46,7 @@ int command_linear(const std::vector<std::string>& arguments) {
   probe.seed = options.seed;
   if (protocol == "swav") eval::require_valid(probe);
   const auto group = connect(environment, device, {options.backend, options.timeout});
+  use_share_of_cores(environment, *group);
   agree_on_command(*group, "linear", fields, subject);
   const auto sets = open_sets(options, *group, warnings);
   agree_on_images(*group, {sets.train, sets.test});

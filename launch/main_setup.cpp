@@ -29,6 +29,12 @@ void use_share_of_cores(const Environment& environment) {
   if (threads != library) at::set_num_threads(threads);
 }
 
+void use_share_of_cores(Environment& environment, const ssl::Group& group) {
+  if (environment.local_world_size) return;
+  environment.local_world_size = ranks_on_this_machine(group);
+  use_share_of_cores(environment);
+}
+
 std::string version_text() {
   return concat("unlabel ", UNLABEL_VERSION, " (LibTorch ", TORCH_VERSION, "; backends: ", built_backends(),
                 "; GPUs: ", torch::cuda::is_available() ? torch::cuda::device_count() : 0, ")");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/launch/environment.h>
+#include <unlabel/ssl/group.h>
 
 #include <string>
 
@@ -16,6 +17,9 @@ std::string program_version();
 /// Sets how many threads LibTorch computes on, for the whole process: arithmetic_threads. For programs, not for libraries. Does nothing
 /// while nobody knows how many ranks are on this machine.
 void use_share_of_cores(const Environment& environment);
+
+/// The same once ranks have met: where no launcher told how many are on this machine, they are counted. All ranks must call it together.
+void use_share_of_cores(Environment& environment, const ssl::Group& group);
 
 /// "unlabel 0.1.0 (LibTorch 2.11.0; backends: gloo, nccl; GPUs: 0)".
 std::string version_text();

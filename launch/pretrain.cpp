@@ -102,9 +102,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                        train->class_names());
   for (const auto& note : test->notes()) warnings.add(note);
   eval::SharedImages shared;
-  ssl::together(group, [&] {
-    if (group.rank() == 0) shared = eval::find_shared_images(*train, *test);
-  });
+  run_on_first_rank(group, options.timeout, [&] { shared = eval::find_shared_images(*train, *test); });
   if (shared.shared > 0) warnings.add("kNN while training: " + shared.sentence());
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
@@ -189,6 +187,7 @@ class Run {
   void measure_knn(std::int64_t epoch, nlohmann::json& line);
   bool saving_minutes_are_over() const;
   bool stops() const { return journal_.stop() || stopped_between_steps_; }
+  std::string keep_other_encoder() const;
   void require_folder();
   void save();
   void save_before_the_end();
@@ -266,10 +265,7 @@ class Run {
 
 std::shared_ptr<const ssl::Group> Run::join() {
   auto group = resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
-  if (!environment_.local_world_size) {
-    environment_.local_world_size = ranks_on_this_machine(*group);
-    use_share_of_cores(environment_);
-  }
+  use_share_of_cores(environment_, *group);
   return group;
 }
 
@@ -358,14 +354,18 @@ std::unique_ptr<RunLog> Run::open_log() {
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));
     if (iteration_ >= last_) return;
-    // Of a shorter run, which this one goes on with.
-    if (const auto aside = state_.clear_encoder(folder_->file("encoder.safetensors")); !aside.empty())
-      early_warnings_.add(
-          concat("encoder.safetensors is not of the step that the run goes on from: it is kept as ", aside));
+    if (const auto kept = keep_other_encoder(); !kept.empty()) early_warnings_.add(kept);
     log = std::make_unique<RunLog>(*folder_, iteration_);
     if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
   });
   return log;
+}
+
+/// Makes room for this run's encoder.safetensors; says where another is now, which is not of the step where the run stands.
+std::string Run::keep_other_encoder() const {
+  const auto aside = state_.clear_encoder(folder_->file("encoder.safetensors"));
+  return aside.empty() ? ""
+                       : concat("encoder.safetensors is not of the step where the run stands: it is kept as ", aside);
 }
 
 std::unique_ptr<CheckpointWriter> Run::make_writer() {
@@ -729,8 +729,12 @@ PretrainResult Run::go() {
   double loss = journal_.loss();
   ssl::long_together(*group_, pause_, [&] {
     if (!lead_) return;
-    if (!had_finished) require_folder();
-    if (had_finished) loss = logged_loss();
+    if (had_finished) {
+      loss = logged_loss();
+      if (const auto kept = keep_other_encoder(); !kept.empty()) progress_.warn(kept);
+    } else {
+      require_folder();
+    }
     if (result.exit_code == 0)
       ssl::write_encoder(folder_->file("encoder.safetensors"), method_->encoder(), options_.encoder,
                          encoder_metadata(options_));

@@ -46,7 +46,7 @@ struct OnlineKnnOptions {
 /// Everything that decides a pretraining run. Sections come from a recipe, from the planner, or from the command line.
 struct PretrainOptions {
   std::string method;  ///< one of ssl::method_names()
-  std::string data;    ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR
+  std::string data;    ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR
   std::string out;     ///< the run folder
   std::string recipe;  ///< a recipe's name or file; none: settings are planned from the data
   std::string init;    ///< start from these weights (safetensors), or from those of a run folder or its checkpoints

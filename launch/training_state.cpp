@@ -111,10 +111,11 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   // Equal options may mean other views to another program.
   if (const auto views = checkpoint.training.value("views", nlohmann::json()), now = make_views(options).to_json();
       !views.is_null() && views != now)
-    throw MismatchError("the run in ", options.out, " began with other views, of a program of another version: ",
-                        differences(views, now), "; go on with that program, or another --out with --init ",
-                        options.out, " to begin from what was learned");
-  ssl::load_state(method, below(checkpoint.tensors, "method."), {"", /*strict=*/true});
+    throw MismatchError("the run in ", options.out,
+                        " began with other views, of a program of another version: ", differences(views, now),
+                        "; go on with that program, or another --out with --init ", options.out,
+                        " to begin from what was learned");
+  ssl::load_state(method, below(checkpoint.tensors, "method."), {.strict = true, .source = folder});
   optimizer.load_state(below(checkpoint.tensors, "optimizer."));
   scaler.load_state(below(checkpoint.tensors, "scaler."));
   method.load_data_state(below(checkpoint.tensors, "data."));

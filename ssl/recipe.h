@@ -7,7 +7,7 @@
 
 namespace unlabel::ssl {
 
-/// The recipes that come with the library, in order of their names: the published SwAV scripts and small ones of ours.
+/// The recipes that come with the library, in order of their names: those of the published scripts and small ones of ours.
 /// They are the files of ssl/recipes/, kept inside the library, so that a program needs no files beside it.
 const std::vector<std::string>& recipe_names();
 

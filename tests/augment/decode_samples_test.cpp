@@ -337,6 +337,20 @@ TEST(DecodeSamples, RunLengthCodedBitmapsStayWithinTheImage) {
   EXPECT_EQ(refusal(other), "cannot decode BMP: compression 4 of 8 bits a pixel is not supported");
 }
 
+TEST(DecodeSamples, ABitmapsPixelsAreBehindItsPalette) {
+  // 4 x 1 pixels of 8 bits and two colors, which end at byte 62; some writers name byte 54, where they begin.
+  for (const std::uint8_t place : {62, 54}) {
+    Bytes file{'B', 'M', 0, 0, 0, 0, 0, 0, 0, 0, place, 0, 0, 0, 40, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 8, 0};
+    file.resize(46), file.push_back(2);
+    file.resize(54);
+    file.insert(file.end(), {0, 0, 0, 0, 30, 20, 10, 0, 1, 0, 0, 1});
+    const cv::Mat image = decode(file);
+    std::vector<int> red;
+    for (const auto& pixel : cv::Mat_<cv::Vec3b>(image)) red.push_back(pixel[0]);
+    EXPECT_EQ(red, (std::vector<int>{10, 0, 0, 10})) << int(place);
+  }
+}
+
 TEST(DecodeSamples, PixelsHaveOneThreeOrFourChannels) {
   const cv::Mat alpha(1, 2, CV_8UC4, cv::Scalar(10, 20, 30, 40));
   EXPECT_EQ(apart(decode(Source{{}, alpha}), cv::Mat(1, 2, CV_8UC3, cv::Scalar(10, 20, 30))), 0);

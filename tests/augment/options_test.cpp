@@ -134,6 +134,11 @@ TEST(OptionTable, SaysHowANumberIsWritten) {
             "'sinkhorn.epsilon' takes number, not \"-.5\"; write -0.5");
   EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.epsilon", "0,06"); }),
             "'sinkhorn.epsilon' takes number, not \"0,06\"; write 0.06");
+  EXPECT_EQ(refusal([&] { t.set_text("scale", ".14,1"); }),
+            "'scale' takes list of number, not \".14,1\"; write 0.14,1");
+  EXPECT_EQ(refusal([&] { t.set_text("scale", "-.5, .25"); }),
+            "'scale' takes list of number, not \"-.5, .25\"; write -0.5, 0.25");
+  EXPECT_EQ(refusal([&] { t.set_text("scale", ".1,x"); }).find("write"), std::string::npos);
 }
 
 TEST(OptionTable, ChangesNothingWhenOneValueIsRefused) {

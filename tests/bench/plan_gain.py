@@ -3,7 +3,7 @@
 
 usage: plan_gain.py run --unlabel build/release/unlabel --data DIR --runs DIR [--queue FILE] [--minutes N] [--list]
        plan_gain.py table --runs DIR [--write docs/results.md]
-  --data DIR    holds cifar10_jpegs/{train,test}/CLASS/ and tinyimagenet50/{train,val}/CLASS/
+  --data DIR    holds cifar10_jpegs/{train,test}/CLASS/, tinyimagenet50/{train,val}/CLASS/ and photos100/*.JPEG
   --runs DIR    where runs go, and results.jsonl, a line each; what is in it, of the same settings, is done
   --queue FILE  what to run (default: RUNS/queue): lines `METHOD DATA STEPS SEED [OPTION...]`, OPTIONS those of `unlabel pretrain`. Without
                 options a line measures the plan, with them a setting of the search. The file is read again after each run, so that it may grow
@@ -11,8 +11,9 @@ usage: plan_gain.py run --unlabel build/release/unlabel --data DIR --runs DIR [-
   --minutes N   begin no run after N minutes
   --list        say which lines are done; run nothing
   --write FILE  put the table between its markers in FILE
-DATA is cifar2k, cifar20k (of CIFAR-10, at 32 px), tiny2k or tiny20k (of Tiny-ImageNet-50, at 64 px): the first images of each class. The
-encoder is a ResNet-18 of width 16, the number of epochs the one that comes nearest to STEPS at the planned batch, or at the one that is
+DATA is cifar2k, cifar20k (of CIFAR-10, at 32 px), tiny2k or tiny20k (of Tiny-ImageNet-50, at 64 px): the first images of each class; or
+tiles2k: each of 100 photographs is a class of 24 tiles of 128 px, which overlap, from its left two thirds, and of 3 test tiles from its
+right third. The encoder is a ResNet-18 of width 16, the number of epochs the one that comes nearest to STEPS at the planned batch, or at the one that is
 given. A gain is the accuracy of kNN (protocol dino, all test images) on the run's encoder less that on the same one untrained. One run at a
 time, on one thread; stopped at any time, the same command goes on with the run after the last whole one.
 """
@@ -29,7 +30,8 @@ import sys
 import time
 
 DATA = {"cifar2k": ("cifar10_jpegs", "test", 200), "cifar20k": ("cifar10_jpegs", "test", 2000),
-        "tiny2k": ("tinyimagenet50", "val", 40), "tiny20k": ("tinyimagenet50", "val", 400)}
+        "tiny2k": ("tinyimagenet50", "val", 40), "tiny20k": ("tinyimagenet50", "val", 400), "tiles2k": ("photos100", "test", 24)}
+TILE = 128
 COMMON = {"encoder.arch": "resnet18", "encoder.width": 16}
 BEGIN, END = "<!-- plan_gain.py: begin -->", "<!-- plan_gain.py: end -->"
 RUN_ONLY = ("precision", "data", "out", "recipe", "init", "threads", "device", "backend", "timeout", "checkpoint", "health", "knn")
@@ -80,6 +82,9 @@ def subset(given, name):
     """The first images of each class as links, and the test images as they are."""
     source, test, a_class = DATA[name]
     source, folder = (given.data / source).resolve(), given.runs / "data" / name
+    if name == "tiles2k":
+        cut_tiles(source, folder)
+        return folder
     if not (source / "train").is_dir():
         source = source / source.name  # unpacked into a folder of its own
     if not (folder / test).is_symlink():
@@ -90,6 +95,27 @@ def subset(given, name):
                 (folder / "train" / label.name / file).symlink_to(label / file)
         (folder / test).symlink_to(source / test)
     return folder
+
+
+def cut_tiles(source, folder):
+    """Tiles of each photograph, PNG files; Pillow."""
+    if folder.is_dir():
+        return
+    from PIL import Image
+    half = folder.with_suffix(".tmp")
+    shutil.rmtree(half, ignore_errors=True)
+    for file in sorted(source.glob("*.JPEG")):
+        image = Image.open(file).convert("RGB")
+        width, height = max(image.width, 4 * TILE), max(image.height, 2 * TILE)
+        image = image.resize((width, height), Image.Resampling.BICUBIC) if (width, height) != image.size else image
+        third = width - width // 3
+        spread = {"train": [(i * (third - TILE) // 5, j * (height - TILE) // 3) for i in range(6) for j in range(4)],
+                  "test": [((width + third - TILE) // 2, j * (height - TILE) // 2) for j in range(3)]}
+        for split, places in spread.items():
+            (half / split / file.stem).mkdir(parents=True)
+            for number, (x, y) in enumerate(places):
+                image.crop((x, y, x + TILE, y + TILE)).save(half / split / file.stem / f"{number}.png")
+    half.rename(folder)
 
 
 def planned(given, method, data, options):
@@ -103,7 +129,7 @@ def planned(given, method, data, options):
 
 
 def images(name):
-    return DATA[name][2] * (10 if name.startswith("cifar") else 50)
+    return DATA[name][2] * {"cifar": 10, "tiny": 50, "tiles": 100}[name.rstrip("0123456789k")]
 
 
 class Line:

@@ -438,6 +438,7 @@ TEST(Loader, RefusesWrongUse) {
   EXPECT_THROWS_WITH(Loader(std::make_shared<FakeDataset>(0), crops()), UsageError, "empty");
   EXPECT_THROWS_WITH(Loader(dataset, augment::MultiCrop()), UsageError, "no views");
   EXPECT_THROWS_WITH(Loader(dataset, crops(), with_threads(-1)), UsageError, "threads -1");
+  EXPECT_THROWS_WITH(Loader(dataset, crops(), with_threads(1025)), UsageError, "threads 1025; use 0 (none) to 1024");
   EXPECT_THROWS_WITH(Loader(dataset, crops(), with_threads(1, 0)), UsageError, "prefetch 0");
   Loader loader(dataset, crops(), with_threads(1));
   EXPECT_FALSE(loader.next().has_value());

@@ -4,9 +4,11 @@
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
 
+#include "../inject/faults.h"
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -157,6 +159,17 @@ TEST(Shards, FingerprintIsOfNamesSizesAndClasses) {
   EXPECT_NE(fingerprint("a.jpg", "xx", "1"), before);
 }
 
+TEST(Shards, NamesOfAnArchiveTakeOneOpening) {
+  const TempFolder folder;
+  folder.write("train/0.tar", archive_of({{"a.jpg", "one"}, {"b.jpg", "two"}, {"c.jpg", "three"}}));
+  const auto shards = open_shards(folder.path(), Split::kTrain);
+  const inject::Faults faults({{.call = "open", .path = "0.tar", .error = EIO, .skip = 1}});
+  EXPECT_EQ(shards->name(0), "0.tar:a.jpg");
+  EXPECT_EQ(shards->name(1), "0.tar:b.jpg");
+  EXPECT_EQ(shards->name(2), "0.tar:c.jpg");
+  EXPECT_EQ(faults.injected(), 0);
+}
+
 TEST(Shards, OpenTheSameFromAnIndex) {
   const TempFolder here;
   here.write("train/0.tar", archive_of({{"a.jpg", "one"}, {"a.cls", "0"}}));
@@ -173,8 +186,7 @@ TEST(Shards, OpenTheSameFromAnIndex) {
     EXPECT_EQ(indexed->name(i), scanned->name(i));
   }
   fs::resize_file(here / "train/1.tar", 1000);
-  EXPECT_THROWS_WITH(open_indexed("shards:" + here.path(), scanned->index()), MismatchError,
-                     "1.tar has 1000 bytes");
+  EXPECT_THROWS_WITH(open_indexed("shards:" + here.path(), scanned->index()), MismatchError, "1.tar has 1000 bytes");
 }
 
 TEST(Shards, ClassesThatAreNoLineAreRefusedBeforeAnythingIsWritten) {

@@ -144,8 +144,12 @@ TEST(Hits, ScoresThatAreNotFiniteAreWrong) {
 TEST_F(LinearProbe, IsNamedAsPublishedOnlyWithThePublishedSettings) {
   EXPECT_EQ(run(*small_encoder(), one_).protocol, "custom");
   // SwAV's eval_linear.py: --epochs 100 --batch_size 32 on 8 GPUs --lr 0.3 --wd 1e-6, momentum .9, cosine to 0.
+  // Given one by one, so that defaults that drift away from them are noticed.
   options_ = {};
-  options_.epochs = 100;
+  EXPECT_EQ(options_.epochs, 100);
+  EXPECT_EQ(options_.batch_size, 256);
+  EXPECT_EQ(options_.lr, 0.3);
+  EXPECT_EQ(options_.weight_decay, 1e-6);
   options_.features.threads = 0;
   std::vector<double> rates;
   testing::FieldsEncoder encoder;

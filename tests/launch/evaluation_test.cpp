@@ -1,5 +1,6 @@
 #include <unlabel/ssl/safetensors.h>
 
+#include "../inject/faults.h"
 #include "program.h"
 #include <gtest/gtest.h>
 #include <opencv2/imgcodecs.hpp>
@@ -120,6 +121,61 @@ TEST_F(CiEvaluation, RanksThatDifferEndAlike) {
         << outcome.err;
     EXPECT_EQ(outcome.out, "");
   }
+}
+
+TEST_F(CiEvaluation, RanksOfOtherVersionsEndAlike) {
+  // This program, and one that calls itself 0.1.Z.
+  const std::string program = UNLABEL_BINARY_DIR "/unlabel", other = *folder_ / "other";
+  const auto text = unlabel({"--version"}).out;
+  const auto begin = std::string("unlabel ").size();
+  const auto version = '\0' + text.substr(begin, text.find(' ', begin) - begin) + '\0';
+  auto bytes = read_bytes(program);
+  int found = 0;
+  for (std::size_t at = 0; (at = bytes.find(version, at)) != std::string::npos; ++found)
+    bytes[at + version.size() - 2] = 'Z', at += version.size();
+  ASSERT_GT(found, 0);
+  std::ofstream(other, std::ios::binary) << bytes;
+  fs::permissions(other, fs::perms::owner_all);
+  for (const Arguments& arguments :
+       {Arguments{"knn", "--checkpoint", run_, "--data", data()},
+        Arguments{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never", "--encoder.width", "4"}})
+    for (const auto& rank : start_ranks({arguments, arguments}, {}, {program, other})) {
+      const auto outcome = rank->wait();
+      EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+      EXPECT_NE(outcome.err.find("rank 1 has other version of the program than rank 0"), std::string::npos)
+          << outcome.err;
+    }
+  EXPECT_FALSE(fs::exists(*folder_ / "never"));
+}
+
+TEST_F(CiEvaluation, TwelveBitsInSixteenAreTold) {
+  for (int i = 0; i < 24; ++i) {
+    cv::Mat image(16, 16, CV_16UC1);
+    cv::RNG(static_cast<std::uint64_t>(i + 1)).fill(image, cv::RNG::UNIFORM, 0, 4096);
+    fs::create_directories(*folder_ / "deep");
+    cv::imwrite(*folder_ / "deep/" + std::to_string(i) + ".png", image);
+  }
+  const auto told = [](const nlohmann::json& result) {
+    return std::ranges::count_if(result.at("warnings"), [](const std::string& warning) {
+      return warning.starts_with("16-bit images use 1/16 of their levels or less");
+    });
+  };
+  const Arguments embed{"embed",  "--pixels",        "--size", "16",
+                        "--data", *folder_ / "deep", "--out",  *folder_ / "deep.npy"};
+  EXPECT_EQ(told(measure(embed)), 1);
+  EXPECT_EQ(told(measure(embed + Arguments{"--decode.range", "0,4095"})), 0);
+  const Arguments train{"pretrain", "swav",        "--data", *folder_ / "deep", "--batch-size",
+                        "8",        "--max-steps", "1",      "--encoder.width", "4"};
+  EXPECT_EQ(told(measure(train + Arguments{"--out", *folder_ / "deep_run"})), 1);
+  EXPECT_EQ(told(measure(train + Arguments{"--out", *folder_ / "deep_run_in_range", "--decode.range", "0,4095"})), 0);
+}
+
+TEST_F(CiEvaluation, RankZeroWritesForAsLongAsItTakes) {
+  const auto outcomes = unlabel_ranks(
+      2, {"embed", "--pixels", "--size", "16", "--data", data(), "--out", *folder_ / "slow.npy", "--timeout", "2"},
+      inject::variables({{.call = "fsync", .path = "slow.npy", .count = 1, .delay_milliseconds = 4000}}));
+  for (const auto& outcome : outcomes) EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_TRUE(fs::exists(*folder_ / "slow.npy"));
 }
 
 TEST_F(CiEvaluation, DoubtsStandBesideTheFigure) {

@@ -1,4 +1,5 @@
 #include <unlabel/launch/broken_images.h>
+#include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/data_parallel.h>
 #include <unlabel/launch/health.h>
 #include <unlabel/launch/precision.h>
@@ -9,6 +10,7 @@
 #include <unlabel/ssl/swav.h>
 #include <unlabel/ssl/weights.h>
 
+#include "program.h"
 #include "rank_threads.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -194,6 +196,27 @@ TEST(StepJournal, AnOverflowIsNoFaultWhileTheScaleIsFound) {
   StepJournal resumed({*group, options, 100, 100, {}, silent});
   resumed.load_state(nlohmann::json::parse(first.state().dump()));
   EXPECT_THROW(step(resumed, 2, 0), MismatchError) << "the budget is counted over a resume";
+}
+
+TEST(StepJournal, AdviceIsOfWhatThereIs) {
+  TemporaryFolder folder;
+  PretrainOptions options;
+  options.out = folder.path().string();
+  options.health.broken_budget = 0.01;
+  Progress silent(/*enabled=*/false, 100, 0, 10);
+  const auto group = ssl::single_process();
+  StepJournal journal({*group, options, 100, 100, {}, silent});
+  StepNews news;
+  news.loss = torch::full({}, 1.5, torch::kFloat64);
+  news.replaced = 1;
+  StepExchange exchange(*group, news);
+  exchange.settle(torch::tensor(true));
+  journal.add({{0}, 0.1, std::move(exchange), {1, 2}, {{1, 2, "a.jpg", "it is truncated"}}});
+  journal.settle();
+  EXPECT_NE(journal.failure().find("too many broken images: 1 of 100"), std::string::npos) << journal.failure();
+  EXPECT_EQ(journal.failure().find("--init"), std::string::npos) << "nothing has been saved: " << journal.failure();
+  write_checkpoint_files(options.out + "/checkpoints", {.iteration = 1, .state = {}, .training = {}}, {});
+  EXPECT_NE(journal.failure().find("--init " + options.out), std::string::npos) << journal.failure();
 }
 
 TEST(StepExchange, RanksMustHaveTheSameDiagnostics) {

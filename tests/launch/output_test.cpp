@@ -59,6 +59,13 @@ TEST_F(CiOutput, AResultThatCannotBeWrittenToStdoutIsAnError) {
   EXPECT_EQ(nlohmann::json::parse(read_bytes(out("check.json"))).at("ok"), 80);
 }
 
+TEST_F(CiOutput, AFileThatMayNotGrowIsAnErrorAndNoSignal) {
+  const auto outcome = shell("ulimit -f 1; $UNLABEL embed --pixels --data $DATA --out " + out("large.npy"));
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_NE(outcome.err.find("large.npy: File too large"), std::string::npos) << outcome.err;
+  EXPECT_FALSE(fs::exists(out("large.npy")));
+}
+
 TEST_F(CiOutput, ResultsGoIntoPipesAndOpenFiles) {
   const auto piped = shell("$UNLABEL check $DATA --json >(cat > " + out("piped.json") + "); wait");
   EXPECT_EQ(piped.exit_code, 0) << piped.err;
@@ -207,6 +214,12 @@ TEST_F(CiOutput, WeightsOfTheUserInTheRunFolderAreKept) {
   EXPECT_EQ(other.exit_code, 0) << other.err;
   EXPECT_TRUE(read_bytes(out("source/encoder-1.safetensors")) == weights);
   EXPECT_FALSE(read_bytes(out("source/encoder.safetensors")) == weights);
+  // Nor does a run that is done already write over it.
+  data::write_file(out("source/encoder.safetensors"), weights);
+  const auto done = unlabel(train("source", {{"--max-steps", "8"}}));
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_NE(done.err.find("it is kept as " + out("source/encoder-2.safetensors")), std::string::npos) << done.err;
+  EXPECT_TRUE(read_bytes(out("source/encoder-2.safetensors")) == weights);
 }
 
 TEST_F(CiOutput, AnEmptyFolderIsPackedInto) {

@@ -646,6 +646,8 @@ TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
   ASSERT_NE(prototypes, kept.choices.end());
   EXPECT_EQ(prototypes->value, 77);
   EXPECT_EQ(prototypes->reason, "as planned when this run began");
+  for (const auto& warning : kept.warnings)
+    EXPECT_EQ(warning.find("--init"), std::string::npos) << "it starts from its own weights: " << warning;
   EXPECT_EQ(resolve({"--swav.prototypes", "9"}).options.methods.swav.prototypes, 9) << "then the checkpoint refuses";
 }
 

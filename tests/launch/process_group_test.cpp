@@ -117,6 +117,15 @@ TEST(ProcessGroup, ALostRankIsTold) {
   });
 }
 
+TEST(ProcessGroup, ARankLostWhileGroupsAreMadeIsTold) {
+  run_gloo_ranks(4, [](std::shared_ptr<const ssl::Group> group) {
+    if (group->rank() % 2 == 1) return;  // the partners of ranks 0 and 2
+    const auto message = refusal<ssl::LostRankError>([&] { group->subgroup(2); });
+    EXPECT_NE(message.find("making a group of ranks failed"), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  });
+}
+
 TEST(ProcessGroup, NamesTheRankThatDoesNotCome) {
   const auto message = refusal<Error>([] { connect(local_environment(0, 2, free_port()), c10::kCPU, {"gloo", 1}); });
   EXPECT_NE(message.find("rank 1 of 2 did not come within 1 s"), std::string::npos) << message;

@@ -231,7 +231,8 @@ std::vector<std::unique_ptr<Program>> start_ranks(int world_size, const std::vec
 }
 
 std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& arguments,
-                                                  const std::vector<Variables>& variables) {
+                                                  const std::vector<Variables>& variables,
+                                                  const std::vector<std::string>& own_programs) {
   const std::string port = std::to_string(free_port()), size = std::to_string(arguments.size());
   std::vector<std::unique_ptr<Program>> programs;
   for (std::size_t rank = 0; rank < arguments.size(); ++rank) {
@@ -242,7 +243,9 @@ std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& 
                   {"MASTER_PORT", port}};
     if (!variables.empty())
       for (const auto& [name, value] : variables[rank]) all[name] = value;
-    programs.push_back(std::make_unique<Program>(command_of(arguments[rank]), all));
+    auto command = command_of(arguments[rank]);
+    if (!own_programs.empty()) command[0] = own_programs[rank];
+    programs.push_back(std::make_unique<Program>(command, all));
   }
   return programs;
 }

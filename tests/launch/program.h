@@ -62,9 +62,10 @@ class Program {
 Outcome unlabel(const std::vector<std::string>& arguments, const Variables& variables = {});
 /// The same on `world_size` processes that find each other by RANK and WORLD_SIZE, still running, by rank.
 std::vector<std::unique_ptr<Program>> start_ranks(int world_size, const std::vector<std::string>& arguments);
-/// The same with each rank's own arguments, and variables beside them.
+/// The same with each rank's own arguments, and variables and a program beside them.
 std::vector<std::unique_ptr<Program>> start_ranks(const std::vector<Arguments>& arguments,
-                                                  const std::vector<Variables>& variables = {});
+                                                  const std::vector<Variables>& variables = {},
+                                                  const std::vector<std::string>& programs = {});
 /// Their outcomes by rank, when all have ended.
 std::vector<Outcome> unlabel_ranks(int world_size, const std::vector<std::string>& arguments,
                                    const Variables& variables = {});

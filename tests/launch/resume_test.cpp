@@ -1,3 +1,4 @@
+#include <unlabel/data/dataset.h>
 #include <unlabel/launch/checkpoint_files.h>
 
 #include "killed_run.h"
@@ -37,9 +38,10 @@ TEST_F(CiResume, SoDoFourRanksInBf16) {
   run.expect_equal_to_the_straight_run();
 }
 
-TEST_F(CiResume, ViewsAreThoseThatARunBeganWith) {
-  const std::string out = folder / "run", checkpoints = out + "/checkpoints";
-  const auto arguments = with(method_run("byol", images, out), {{"--max-steps", "1"}});
+TEST_F(CiResume, CheckpointsOfOlderProgramsMeanWhatTheyMeantThen) {
+  const std::string out = folder / "run", checkpoints = out + "/checkpoints", shards = folder / "shards";
+  ASSERT_EQ(unlabel({"pack", images, "--out", shards}).exit_code, 0);
+  const auto arguments = with(method_run("byol", "shards:" + shards, out), {{"--max-steps", "1"}});
   auto done = unlabel(arguments);
   ASSERT_EQ(done.exit_code, 0) << done.err;
   const auto edited = [&](const std::function<void(nlohmann::json&)>& edit) {
@@ -52,14 +54,29 @@ TEST_F(CiResume, ViewsAreThoseThatARunBeganWith) {
     return unlabel(with(arguments, {{"--max-steps", "2"}}));
   };
 
+  // Other contents.
+  std::string fingerprint = "0123456789abcdef";
+  done = edited(
+      [&](nlohmann::json& training) { training["data"]["fingerprint"].get_ref<std::string&>().swap(fingerprint); });
+  EXPECT_EQ(done.exit_code, 93) << done.err;
+  EXPECT_NE(done.err.find("the data has changed"), std::string::npos) << done.err;
+
   // A program whose preset means other views.
-  done = edited([](nlohmann::json& training) { training["views"]["views"][0]["count"] = 7; });
+  done = edited([&](nlohmann::json& training) {
+    training["data"]["fingerprint"] = fingerprint;
+    training["views"]["views"][0]["count"] = 7;
+  });
   EXPECT_EQ(done.exit_code, 93) << done.err;
   EXPECT_NE(done.err.find("began with other views, of a program of another version"), std::string::npos) << done.err;
   EXPECT_NE(done.err.find("views.0.count 1 and not 7"), std::string::npos) << done.err;
 
-  // One of before there was a choice of crops: a plan keeps those of then.
-  done = edited([](nlohmann::json& training) {
+  // One of before there was a choice of crops: a plan keeps those of then. Nor was there a checksum of what is in the archives.
+  const auto dataset = data::open_dataset("shards:" + shards, data::Split::kTrain);
+  ASSERT_NE(dataset->fingerprint(), dataset->fingerprint_of_names());
+  done = edited([&](nlohmann::json& training) {
+    char names[17];
+    std::snprintf(names, sizeof names, "%016llx", static_cast<unsigned long long>(dataset->fingerprint_of_names()));
+    training["data"]["fingerprint"] = names;
     training.erase("views");
     training["options"]["augment"].erase("crop_family");
   });

@@ -91,11 +91,11 @@ TEST_F(CiRunEnd, WithoutAnyUpdateItIsNoSuccess) {
 TEST_F(CiRunEnd, ADiskThatIsSlowerThanRanksWaitForEachOtherEndsNothing) {
   const auto images = out("images");
   make_images(images, 64, 20, 4);
-  // The list of files at the start, and the last checkpoint.
-  const inject::Fault list{.call = "fsync", .path = "data_files", .count = 1, .delay_milliseconds = 7000};
-  const inject::Fault last{.call = "fsync", .path = "step-00000003", .count = 1, .delay_milliseconds = 7000};
+  // The list of files at the start, and the checkpoint that is being written when the last one is due.
+  const inject::Fault list{.call = "fsync", .path = "data_files", .count = 1, .delay_milliseconds = 5000};
+  const inject::Fault last{.call = "fsync", .path = "step-00000002", .count = 1, .delay_milliseconds = 5000};
   const auto outcomes = unlabel_ranks(
-      2, with(small_run(images, out("run")), {{"--timeout", "5"}, {"--max-steps", "3"}, {"--checkpoint.every", "1"}}),
+      2, with(small_run(images, out("run")), {{"--timeout", "3"}, {"--max-steps", "3"}, {"--checkpoint.every", "1"}}),
       inject::variables({list, last}));
   for (const auto& outcome : outcomes) EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(saved_at(out("run")), 3);
@@ -117,6 +117,7 @@ TEST_F(CiRunEnd, NeitherCheckpointsNorMeasurementsChangeWeights) {
   // What was measured on two ranks, of whom each normalised by its own batches, is the accuracy of the encoder that was saved.
   const auto knn = unlabel({"knn", "--checkpoint", out("often"), "--data", out("images"), "--json", "-"});
   ASSERT_EQ(knn.exit_code, 0) << knn.err;
+  EXPECT_LT(nlohmann::json::parse(knn.out).at("value"), 1.0) << "or every encoder would agree";
   EXPECT_EQ(nlohmann::json::parse(knn.out).at("value"),
             read_lines(out("often/metrics.jsonl")).back().at("knn_accuracy"));
 }
@@ -133,6 +134,12 @@ TEST_F(CiRunEnd, OtherArithmeticIsToldOfEveryRank) {
   ASSERT_EQ(lead.exit_code, 0) << lead.err;
   EXPECT_NE(lead.err.find("warning: rank 1 computed on 1 thread(s) with "), std::string::npos) << lead.err;
   EXPECT_NE(lead.err.find("and does on 2 thread(s)"), std::string::npos) << lead.err;
+  // Another machine's instructions, on one rank of one.
+  ASSERT_EQ(unlabel(with(run("1"), {{"--out", out("alone")}})).exit_code, 0);
+  const auto other = unlabel(with(run("2"), {{"--out", out("alone")}}), {{"ATEN_CPU_CAPABILITY", "default"}});
+  ASSERT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_NE(other.err.find("warning: rank 0 computed on 1 thread(s) with "), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("and does on 1 thread(s) with DEFAULT"), std::string::npos) << other.err;
   EXPECT_NE(lead.err.find("warning: ranks compute differently, rank 1 on 2 thread(s)"), std::string::npos) << lead.err;
 }
 

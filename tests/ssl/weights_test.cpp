@@ -217,6 +217,12 @@ TEST_F(Weights, WeightsThatAreNotFiniteAreRefused) {
                   load_state(*encoder, from, {.partial = partial, .source = path("bad.safetensors")});
                 }).find(says),
                 std::string::npos);
+    // A checkpoint's, of which all must be used.
+    const NamedTensors checkpoint(from.begin(), from.end() - 1);
+    EXPECT_NE(refusal<MismatchError>([&] {
+                load_state(*encoder, checkpoint, {.strict = true, .source = path("bad.safetensors")});
+              }).find(says),
+              std::string::npos);
     EXPECT_TRUE(equal(*encoder, before));
     EXPECT_EQ(nonfinite_tensors(from),
               (std::vector<std::string>{"layer1.0.conv1.weight", "layer2.0.bn1.running_var", "head.weight"}));
