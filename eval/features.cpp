@@ -6,10 +6,12 @@
 #include <unlabel/eval/features.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/ranks.h>
 
 #include <torch/types.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <map>
@@ -65,11 +67,11 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   auto usable = torch::zeros({each}, torch::kUInt8);
   Features features;
 
-  ssl::together(group, [&] {
-    data::Loader loader(dataset, view, loader_options(options));
-    if (begin < end) loader.start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
-    std::int64_t row = 0;
-    while (row < end - begin) {
+  data::Loader loader(dataset, view, loader_options(options));
+  std::int64_t row = 0;
+  const auto encode_for_a_while = [&] {
+    const auto pause = std::chrono::steady_clock::now() + options.patience / 2;
+    while (row < end - begin && std::chrono::steady_clock::now() < pause) {
       const auto batch = loader.next();
       if (!batch) throw Error("the loader ended after ", row, " of ", end - begin, " images");
       const auto count = static_cast<std::int64_t>(batch->indices.size());
@@ -84,8 +86,15 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
       }
       row += count;
     }
-    features.decoded = loader.decoded();
+  };
+  ssl::together(group, [&] {
+    if (begin < end) loader.start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
   });
+  // Ranks that are done hear in between that others go on: they would not wait for all the difference.
+  do {
+    ssl::together(group, encode_for_a_while);
+  } while (ssl::any_rank(group, row < end - begin));
+  features.decoded = of_all_ranks(loader.decoded(), group);
 
   features.values = gather_rows(values, rows, group, device);
   usable = gather_rows(usable, rows, group, device);
@@ -113,6 +122,20 @@ std::vector<std::int64_t> all_samples(const data::Dataset& dataset) {
 }
 
 }  // namespace
+
+augment::DecodeReport of_all_ranks(augment::DecodeReport report, const ssl::Group& group) {
+  const auto& host = group.host();
+  const auto options = torch::TensorOptions(torch::kInt64).device(host.device());
+  auto sums = torch::tensor({report.warnings, report.deep_images}, options);
+  auto extremes = torch::tensor({std::int64_t{report.highest}, -std::int64_t{report.lowest}}, options);
+  host.all_reduce_sum(sums);
+  host.all_reduce_max(extremes);
+  report.warnings = sums[0].item<std::int64_t>();
+  report.deep_images = sums[1].item<std::int64_t>();
+  report.highest = static_cast<int>(extremes[0].item<std::int64_t>());
+  report.lowest = static_cast<int>(-extremes[1].item<std::int64_t>());
+  return report;
+}
 
 data::LoaderOptions loader_options(const FeatureOptions& options) {
   data::LoaderOptions loading;

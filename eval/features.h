@@ -27,7 +27,7 @@ struct Features {
   at::Tensor indices;                    ///< n, int64: each row's position in the data set
   std::vector<std::string> class_names;  ///< by label; empty: no labels, or labels without names
   std::int64_t skipped = 0;              ///< broken images that were left out (FeatureOptions::broken = "skip")
-  augment::DecodeReport decoded{};       ///< what was noticed about the images that this rank decoded
+  augment::DecodeReport decoded{};       ///< what was noticed about the images, on all ranks
   std::string source;                    ///< what they are of, for messages: the data set's description
 
   std::int64_t size() const { return values.defined() ? values.size(0) : 0; }
@@ -48,6 +48,9 @@ struct FeatureOptions {
 };
 
 OptionTable table(FeatureOptions& options);
+
+/// What ranks noticed about the images that each of them decoded, in one. All ranks must call it together.
+augment::DecodeReport of_all_ranks(augment::DecodeReport report, const ssl::Group& group);
 
 /// How a loader reads images for a measurement: the same for training and test images, whatever the protocol.
 data::LoaderOptions loader_options(const FeatureOptions& options);

@@ -160,7 +160,7 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
   const auto end = std::min(result.test_images, begin + each);
   const auto keys = unit_rows(train.values.to(device));
   Hits hits;
-  std::int64_t equally_near = 0;
+  std::int64_t tied = 0;
   for (auto row = begin; row < end; row += kQueryBlock) {
     const auto rows = std::min(kQueryBlock, end - row);
     const auto found = nearest_units(unit_rows(test.values.narrow(0, row, rows).to(device)), keys, result.k);
@@ -174,17 +174,19 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
                           .scatter_reduce(1, voted, vote, "amax", /*include_self=*/true);
     const auto term = (vote - best.gather(1, voted)).exp().to(torch::kFloat32).to(torch::kFloat64);
     const auto sum = torch::zeros_like(best).scatter_add_(1, voted, term);
-    hits += count_hits(best + sum.log(), target.narrow(0, row, rows));
+    const auto scores = best + sum.log();
+    hits += count_hits(scores, target.narrow(0, row, rows));
+    auto by_order = scores.eq(scores.amax(1, /*keepdim=*/true)).sum(1).gt(1);
     // All neighbours equally near, and none farther to be told from them: the order of the training images chose them.
-    if (result.k > 1)
-      equally_near += similarity.select(1, 0).eq(similarity.select(1, result.k - 1)).sum().item<std::int64_t>();
+    if (result.k > 1) by_order |= similarity.select(1, 0).eq(similarity.select(1, result.k - 1));
+    tied += by_order.sum().item<std::int64_t>();
   }
-  auto counts = torch::tensor({hits.top1, hits.top5, hits.tied, equally_near}, torch::kInt64).to(device);
+  auto counts = torch::tensor({hits.top1, hits.top5, tied}, torch::kInt64).to(device);
   group.all_reduce_sum(counts);
   counts = counts.cpu();
   result.accuracy = counts[0].item<double>() / double(result.test_images);
   if (result.classes > 5) result.accuracy_top5 = counts[1].item<double>() / double(result.test_images);
-  result.tied = counts.narrow(0, 2, 2).max().item<std::int64_t>();
+  result.tied = counts[2].item<std::int64_t>();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
 }

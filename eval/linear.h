@@ -56,6 +56,7 @@ struct LinearProbeResult {
   std::int64_t classes = 0;  ///< distinct classes among the training labels
   UnknownClasses unknown;    ///< test images that cannot be right
   std::int64_t tied = 0;     ///< test images whose first class only the order of the classes decided, in the best epoch
+  augment::DecodeReport decoded{};  ///< what was noticed about the images
   double seconds = 0;
   at::Tensor class_labels;  ///< classes, int64
   at::Tensor weight, bias;  ///< classes x d and classes, after the last epoch

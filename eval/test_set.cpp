@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/files.h>
+#include <unlabel/data/retry.h>
 #include <unlabel/eval/test_set.h>
 
 #include <algorithm>
@@ -67,12 +68,16 @@ Content content_of(const augment::Source& source) {
   return {source.pixels.rows * row_bytes, sum.value()};
 }
 
-/// Calls `visit` with the content of a sample that can be read.
+/// Calls `visit` with the content of a sample that is not broken.
 template <class Visit>
 void with_content(const data::Dataset& dataset, std::int64_t index, augment::Source& source, const Visit& visit) {
   try {
-    dataset.read(index, source);
-  } catch (const Error&) {  // of broken images and of too many open files others will tell
+    data::retry([&] { dataset.read(index, source); });
+  } catch (const IoError&) {
+    throw;
+  } catch (const UsageError&) {  // too many open files
+    throw;
+  } catch (const Error&) {  // of broken images those who use them will tell
     return;
   }
   visit(content_of(source));

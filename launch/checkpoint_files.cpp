@@ -57,14 +57,9 @@ class SizeAndCrc {
   std::uint64_t size_ = 0;
 };
 
-class MissingFile : public Error {
- public:
-  using Error::Error;
-};
-
 /// Only that it is not there says that a file is missing.
 [[noreturn]] void fail_to_read(const std::string& path, int error) {
-  if (error == ENOENT) throw MissingFile(path, " is missing");
+  if (error == ENOENT) throw Error(path, " is missing");
   if (fault_kind(error) != FaultKind::kFile) throw_system_error(concat("cannot read ", path), error);
   throw UnreadableCheckpoint(path, " cannot be read: ", reason_of(error));
 }
@@ -130,6 +125,21 @@ void remove_checkpoint(const std::string& folder, const std::string& name) {
   fs::remove_all(error ? fs::path(folder) / name : going, error);
 }
 
+/// Whether a checkpoint of this step is there, and what its manifest says. Throws what is no fault of its files.
+bool is_whole(const fs::path& folder, std::int64_t step) {
+  try {
+    return verify_checkpoint(folder.string()).at("iteration") == step;
+  } catch (const IoError&) {
+    throw;
+  } catch (const UnreadableCheckpoint&) {
+    throw;
+  } catch (const UsageError&) {
+    throw;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 void remove_old(const std::string& folder, std::int64_t written, const Retention& keep) {
   int place = 0;
   for (const auto& [step, path] : list_checkpoints(folder)) {
@@ -164,9 +174,13 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
     put(kTraining, training_text);
     data::write_file((temporary / kManifest).string(), json_text(manifest));
     verify_files(temporary, manifest["files"]);
-    remove_checkpoint(folder, name);  // a damaged one of the same step
-    fs::rename(temporary, final_place);
-    data::flush_folder(folder);
+    if (is_whole(final_place, files.iteration)) {  // it is of this very step already: never without it
+      fs::remove_all(temporary);
+    } else {
+      remove_checkpoint(folder, name);
+      fs::rename(temporary, final_place);
+      data::flush_folder(folder);
+    }
   } catch (const std::exception& error) {
     fs::remove_all(temporary, ignored);
     throw Error("cannot write checkpoint ", final_place.string(), ": ", exception_text(error));
@@ -178,7 +192,10 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
   } catch (const std::exception&) {
     fs::remove(fs::path(folder) / "latest", ignored);  // rather none than an old one
   }
-  remove_old(folder, files.iteration, keep);
+  try {
+    remove_old(folder, files.iteration, keep);
+  } catch (const std::exception&) {  // they stay until the next one is written
+  }
 }
 
 void remove_unfinished_checkpoints(const std::string& folder) {
@@ -212,8 +229,9 @@ std::optional<std::int64_t> newest_checkpoint(const std::string& folder) {
 }
 
 std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
-  for (const auto& [step, path] : list_checkpoints(folder)) {
-    if (!is_checkpoint(path)) continue;
+  const auto one = is_checkpoint(folder);
+  for (const auto& [step, path] : one ? std::vector{std::pair(std::int64_t{0}, folder)} : list_checkpoints(folder)) {
+    if (!one && !is_checkpoint(path)) continue;
     const auto place = (fs::path(path) / kTraining).string();
     try {
       const auto training = parse_training(text_of(place), place);
@@ -222,6 +240,8 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
     } catch (const IoError&) {
       throw;
     } catch (const UnreadableCheckpoint&) {
+      throw;
+    } catch (const UsageError&) {  // of the process: too many open files
       throw;
     } catch (const Error&) {  // to be told when the run wants to go on from it
     }

@@ -28,9 +28,12 @@ int command_embed(const std::vector<std::string>& arguments) {
   if (!options.test.empty() && !(options.train.empty() && options.data.empty()))
     throw UsageError("one folder at a time: give --test alone, or --data or --train");
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
-  require_output("--out", out);
-  eval::require_embedding_output(out);
   auto environment = read_environment();
+  if (environment.rank == 0) {
+    require_output("--json", options.json);
+    require_output("--out", out);
+    eval::require_embedding_output(out);
+  }
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);

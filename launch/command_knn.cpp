@@ -24,6 +24,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   auto environment = read_environment();
+  if (environment.rank == 0) require_output("--json", options.json);
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);

@@ -37,6 +37,7 @@ int command_linear(const std::vector<std::string>& arguments) {
   if (protocol == "swav" && options.pixels)
     throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
   auto environment = read_environment();
+  if (environment.rank == 0) require_output("--json", options.json);
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
@@ -76,6 +77,7 @@ int command_linear(const std::vector<std::string>& arguments) {
                                            });
     json = eval::to_json(result);
     text = eval::describe(result);
+    if (const auto warning = augment::range_warning(result.decoded); !warning.empty()) warnings.add(warning);
     for (const auto& doubt : eval::doubts(result)) warnings.add(doubt);
   }
   if (lead) report(subject, options, sets, text, std::move(json), warnings);

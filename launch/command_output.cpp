@@ -40,7 +40,7 @@ void require_output(const std::string& option, const std::string& path) {
 
 void Warnings::add(const std::string& sentence) {
   constexpr std::size_t kMostKept = 100;
-  if (std::ranges::find(sentences_, sentence) != sentences_.end()) return;
+  if (!told_.insert(std::hash<std::string>()(sentence)).second) return;
   if (printed_) std::fprintf(stderr, "warning: %s\n", printable(sentence).c_str());
   if (sentences_.size() < kMostKept)
     sentences_.push_back(sentence);
@@ -54,6 +54,19 @@ std::vector<std::string> Warnings::sentences() const {
   return all;
 }
 
+namespace {
+
+/// Why stdout could not be written when that was first noticed: later calls may succeed, or fail otherwise.
+int stdout_error = 0;
+
+bool put(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return true;
+  if (stdout_error == 0) stdout_error = errno;
+  return false;
+}
+
+}  // namespace
+
 void write_result(const std::string& place, nlohmann::json result, const std::vector<std::string>& warnings) {
   if (place.empty()) return;
   result["warnings"] = warnings;
@@ -62,14 +75,12 @@ void write_result(const std::string& place, nlohmann::json result, const std::ve
     data::write_file(place, text);
     return;
   }
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
+  put(text);
 }
 
 void print_line(const std::string& json_place, const std::string& line) {
   if (!json_place.empty()) return print_message(json_place, line);
-  std::fprintf(stdout, "%s\n", line.c_str());
-  std::fflush(stdout);
+  put(line + "\n");
 }
 
 void print_message(const std::string& json_place, const std::string& line) {
@@ -82,12 +93,12 @@ void print_message(const std::string& json_place, const std::string& line) {
 }
 
 std::string unwritten_output() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && stdout_error == 0) {
     // A network's file system may tell only when the file is closed. Without a descriptor nothing was written.
     const int copy = ::dup(STDOUT_FILENO);
     if (copy < 0 || ::close(copy) == 0) return {};
   }
-  return concat("standard output cannot be written: ", reason_of(errno));
+  return concat("standard output cannot be written: ", reason_of(stdout_error != 0 ? stdout_error : errno));
 }
 
 }  // namespace unlabel::launch

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstddef>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +31,8 @@ class Warnings {
 
  private:
   bool printed_;
-  std::size_t more_ = 0;  ///< that are not kept
+  std::size_t more_ = 0;        ///< that are not kept
+  std::set<std::size_t> told_;  ///< hashes of all
   std::vector<std::string> sentences_;
 };
 

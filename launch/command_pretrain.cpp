@@ -106,8 +106,8 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   }
   line.apply(options);
   std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
-  require_output("--json", json);
   const auto environment = read_environment();
+  if (environment.rank == 0) require_output("--json", json);
   use_share_of_cores(environment);
   if (only_explain) {
     if (environment.rank != 0) return 0;

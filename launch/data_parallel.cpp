@@ -124,11 +124,11 @@ void DataParallel::backward(const at::Tensor& loss) {
     if (impl_->synchronize) impl_->reducer->prepare_for_backward({loss});
     loss.backward();
     impl_->require_all_reached();
-  } catch (const c10::Error&) {
-    throw;
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
+    // What LibTorch says of tensors is no lost rank; what c10d says is.
+    if (dynamic_cast<const c10::Error*>(&error) && !dynamic_cast<const c10::DistError*>(&error)) throw;
     const std::string text = error.what();
     throw ssl::LostRankError(
         "averaging gradients failed, most likely because another rank stopped; look at that rank's own message first (",

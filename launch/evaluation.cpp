@@ -122,7 +122,7 @@ ssl::LoadedEncoder load(const std::string& path, const ssl::EncoderOptions& othe
   ssl::LoadedEncoder loaded;
   loaded.options = options.encoder;
   loaded.encoder = ssl::make_encoder(loaded.options);
-  loaded.report = start_from(path, *loaded.encoder, loaded.options, /*partial=*/false);
+  loaded.report = fill_encoder(*loaded.encoder, loaded.options, checkpoint, checkpoints, /*partial=*/false);
   loaded.metadata = encoder_metadata(options);
   from = concat(checkpoints, " at step ", checkpoint.iteration);
   return loaded;
@@ -173,8 +173,8 @@ augment::MultiCrop Subject::view() const {
 }
 
 Subject make_subject(const EvaluationOptions& options, const CommandLine& line, at::Device device) {
-  require_output("--json", options.json);
   require_precision(options.features.precision);
+  if (options.timeout < 1) throw UsageError("--timeout must be at least 1 second, and is ", options.timeout);
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
     throw UsageError("what is to be measured? --checkpoint RUN|FILE, or --untrained, or --pixels");

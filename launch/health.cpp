@@ -16,14 +16,15 @@ enum : std::int64_t { kLoss, kStop, kSave, kReplaced, kNames, kNamesSquared, kFi
 /// A word has room for so many, so that it has one length on all ranks whatever they have in it.
 constexpr std::int64_t kMostDiagnostics = 58;
 
-/// A hash of the diagnostics' names, whose square summed over hundreds of ranks is still exact in float64.
+/// A hash of the diagnostics' names, of 16 bits: its square summed over two million ranks is still exact in float64.
 double hash_of(const std::vector<std::string>& names) {
   data::Fingerprint hash;
   for (const auto& name : names) {
     hash.add(name.size());
     hash.add(name);
   }
-  return static_cast<double>((hash.value() ^ hash.value() >> 22 ^ hash.value() >> 44) & 0x3fffff);
+  const auto value = hash.value();
+  return static_cast<double>((value ^ value >> 16 ^ value >> 32 ^ value >> 48) & 0xffff);
 }
 }  // namespace
 

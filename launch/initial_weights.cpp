@@ -1,12 +1,11 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/pretrain_options.h>
 
 #include <torch/types.h>
-
-#include <filesystem>
 
 namespace unlabel::launch {
 
@@ -14,9 +13,7 @@ namespace {
 
 /// Where the weights are. Throws UsageError when there are none.
 EncoderPlace find_weights(const std::string& path, const std::string& option) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error))
-    throw UsageError(option, " ", path, ": there is no such file or run folder");
+  if (!data::exists(path)) throw UsageError(option, " ", path, ": there is no such file or run folder");
   auto place = find_encoder(path);
   if (place.file.empty() && place.checkpoints.empty())
     throw UsageError(option, " ", path, ": neither encoder.safetensors nor a checkpoint is in it");
@@ -28,11 +25,10 @@ EncoderPlace find_weights(const std::string& path, const std::string& option) {
 std::optional<ssl::EncoderOptions> encoder_options_at(const std::string& path, const std::string& option) {
   const auto place = find_weights(path, option);
   if (!place.file.empty()) return ssl::read_encoder_options(place.file);
-  const auto training = read_checkpoint(place.checkpoints).training;
+  const auto settings = checkpoint_options(place.checkpoints);
+  if (!settings) read_checkpoint(place.checkpoints);  // says why none can be read
   ssl::EncoderOptions options;
-  using Object = nlohmann::json::object_t;
-  const auto settings = json_member<Object>(training, "options", place.checkpoints);
-  table(options).from_json(json_member<Object>(settings, "encoder", place.checkpoints),
+  table(options).from_json(json_member<nlohmann::json::object_t>(settings.value(), "encoder", place.checkpoints),
                            concat(place.checkpoints, ": encoder"));
   return options;
 }
@@ -59,13 +55,23 @@ std::string contradiction(const nlohmann::json& asked, const ssl::EncoderOptions
 ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder, const ssl::EncoderOptions& options,
                            bool partial) {
   const auto place = find_weights(path, "--init");
+  if (place.file.empty())
+    return fill_encoder(encoder, options, read_checkpoint(place.checkpoints), place.checkpoints, partial);
   ssl::LoadOptions loading;
   loading.partial = partial;
-  loading.model = concat("a ", options.arch, " of width ", options.width, " (", options.stem, " stem)");
-  loading.source = place.file.empty() ? place.checkpoints : place.file;
-  if (!place.file.empty()) return ssl::load_state(encoder, ssl::read_weights(place.file).tensors, loading);
+  loading.model = ssl::model_name(options);
+  loading.source = place.file;
+  return ssl::load_state(encoder, ssl::read_weights(place.file).tensors, loading);
+}
+
+ssl::LoadReport fill_encoder(ssl::Encoder& encoder, const ssl::EncoderOptions& options, const Checkpoint& checkpoint,
+                             const std::string& source, bool partial) {
+  ssl::LoadOptions loading;
+  loading.partial = partial;
+  loading.model = ssl::model_name(options);
+  loading.source = source;
   loading.prefix = "method.backbone.";
-  return ssl::load_state(encoder, read_checkpoint(place.checkpoints).tensors, loading);
+  return ssl::load_state(encoder, checkpoint.tensors, loading);
 }
 
 }  // namespace unlabel::launch

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <unlabel/launch/checkpoint.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/weights.h>
 
@@ -25,5 +26,9 @@ std::string contradiction(const nlohmann::json& asked, const ssl::EncoderOptions
 /// Fills an encoder with the weights at `path`. Throws as ssl::load_state does: unless `partial` all of it must be filled.
 ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder, const ssl::EncoderOptions& options,
                            bool partial);
+
+/// The same with those in a checkpoint that has been read from `source`.
+ssl::LoadReport fill_encoder(ssl::Encoder& encoder, const ssl::EncoderOptions& options, const Checkpoint& checkpoint,
+                             const std::string& source, bool partial);
 
 }  // namespace unlabel::launch

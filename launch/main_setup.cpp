@@ -24,14 +24,13 @@ std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", Li
 
 void use_share_of_cores(const Environment& environment) {
   if (!environment.local_world_size) return;
-  const int library = at::get_num_threads();
+  static const int library = at::get_num_threads();  // before it was set here
   const int threads = arithmetic_threads(environment, data::usable_processors(), library, environment_variable);
-  if (threads != library) at::set_num_threads(threads);
+  if (threads != at::get_num_threads()) at::set_num_threads(threads);
 }
 
 void use_share_of_cores(Environment& environment, const ssl::Group& group) {
-  if (environment.local_world_size) return;
-  environment.local_world_size = ranks_on_this_machine(group);
+  environment.local_world_size = ranks_on_these_cores(group);
   use_share_of_cores(environment);
 }
 

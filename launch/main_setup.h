@@ -18,7 +18,8 @@ std::string program_version();
 /// while nobody knows how many ranks are on this machine.
 void use_share_of_cores(const Environment& environment);
 
-/// The same once ranks have met: where no launcher told how many are on this machine, they are counted. All ranks must call it together.
+/// The same once ranks have met, by the number of ranks that may use the same cores, whatever a launcher told: those that it bound to cores
+/// of their own share them with nobody. All ranks must call it together.
 void use_share_of_cores(Environment& environment, const ssl::Group& group);
 
 /// "unlabel 0.1.0 (LibTorch 2.11.0; backends: gloo, nccl; GPUs: 0)".

@@ -110,6 +110,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.knn.protocol = options.knn.protocol;
   online.knn.device = online.features.device = device.str();
   online.features.decode = options.decode;
+  online.features.patience = data::patience_of(std::chrono::seconds(options.timeout));
   online.features.broken = "skip";  // training goes on without broken images, and so does this
   auto knn = std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
                                                augment::evaluation_view(make_views(options)), online);
@@ -216,8 +217,6 @@ class Run {
   const std::shared_ptr<const ssl::Group> group_ = join();
   data::Loader loader_{dataset_, views_, loader_options(options_, environment_, device_)};
   Warnings early_warnings_{/*printed=*/false};  ///< before the progress can say them
-  const std::unique_ptr<eval::OnlineKnn> online_knn_ =
-      make_online_knn(options_, dataset_, device_, *group_, early_warnings_);
   const bool lead_ = group_->rank() == 0;
   const std::string precision_note_ = settle_precision(*group_, device_, options_.precision);
   const Precision precision_{options_.precision};
@@ -227,6 +226,9 @@ class Run {
   const std::string file_list_ = options_.out + "/data_files.gz";
   const std::uint64_t fingerprint_ = dataset_->fingerprint();  ///< of a million files it takes a moment
   const std::optional<std::int64_t> newest_ = agree();
+  // Ranks must have agreed on the settings before: without kNN there is nothing that they do together here.
+  const std::unique_ptr<eval::OnlineKnn> online_knn_ =
+      make_online_knn(options_, dataset_, device_, *group_, early_warnings_);
   const int norm_ranks_ = norm_ranks(options_.batch_norm_images, micro_batch_, group_->world_size());
 
   std::optional<ssl::LoadReport> init_report_;  ///< of --init, when the run starts from it
@@ -355,15 +357,16 @@ std::unique_ptr<RunLog> Run::open_log() {
       data::write_file(config, json_text(config_json(options_)));
     if (iteration_ >= last_) return;
     if (const auto kept = keep_other_encoder(); !kept.empty()) early_warnings_.add(kept);
+    std::filesystem::remove(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
     log = std::make_unique<RunLog>(*folder_, iteration_);
     if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
   });
   return log;
 }
 
-/// Makes room for this run's encoder.safetensors; says where another is now, which is not of the step where the run stands.
+/// Renames an encoder.safetensors that is not of the step where the run stands, and says where it is now.
 std::string Run::keep_other_encoder() const {
-  const auto aside = state_.clear_encoder(folder_->file("encoder.safetensors"));
+  const auto aside = state_.set_other_encoder_aside(folder_->file("encoder.safetensors"));
   return aside.empty() ? ""
                        : concat("encoder.safetensors is not of the step where the run stands: it is kept as ", aside);
 }
@@ -582,6 +585,7 @@ void Run::train_epoch(std::int64_t epoch) {
       journal_.settle();
       stopped_between_steps_ = true;
       save();
+      if (!journal_.failure().empty()) throw AgreedEnd();
       return;
     }
     UNLABEL_INVARIANT(batch);
@@ -735,7 +739,7 @@ PretrainResult Run::go() {
     } else {
       require_folder();
     }
-    if (result.exit_code == 0)
+    if (result.exit_code == 0 && !(had_finished && data::exists(folder_->file("encoder.safetensors"))))
       ssl::write_encoder(folder_->file("encoder.safetensors"), method_->encoder(), options_.encoder,
                          encoder_metadata(options_));
   });

@@ -4,6 +4,7 @@
 #include <unlabel/ssl/ranks.h>
 
 #include <c10/util/Logging.h>
+#include <sched.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -260,16 +261,18 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
   return std::make_shared<ProcessGroup>(joined, world(joined, "world"), 0, std::move(host));
 }
 
-int ranks_on_this_machine(const ssl::Group& group) {
-  // Containers of one machine share its kernel, and its cores.
-  std::string machine;
-  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), machine);
-  if (machine.empty()) {
-    char host[256] = "";
-    ::gethostname(host, sizeof host - 1);
-    machine = host;
-  }
-  return static_cast<int>(std::ranges::count(ssl::gather_texts(group, machine), machine));
+int ranks_on_these_cores(const ssl::Group& group) {
+  // A container has a name, and cores, of its own; a machine's name need not be its own.
+  std::string place;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), place);
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  place += concat(" ", host, " ");
+  cpu_set_t bound;
+  CPU_ZERO(&bound);
+  ::sched_getaffinity(0, sizeof bound, &bound);
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) place += CPU_ISSET(cpu, &bound) ? '1' : '0';
+  return static_cast<int>(std::ranges::count(ssl::gather_texts(group, place), place));
 }
 
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group) {

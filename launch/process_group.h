@@ -36,8 +36,9 @@ struct ConnectOptions {
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
                                           const ConnectOptions& options = {});
 
-/// How many of the group's ranks are on this machine: those that one kernel runs. Every rank must call it.
-int ranks_on_this_machine(const ssl::Group& group);
+/// How many of the group's ranks may use the cores that this one may: on one machine, in one container, and bound to the same cores. Every
+/// rank must call it.
+int ranks_on_these_cores(const ssl::Group& group);
 
 /// The c10d group behind `group`, for DataParallel; null for a world of one.
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group);

@@ -86,7 +86,7 @@ int program(int count, const char* const* values, std::vector<ssl::OwnMethod> me
     }
     const int code = run(arguments);
     const auto unwritten = unwritten_output();
-    return code == 0 && !unwritten.empty() ? fail(unwritten.c_str(), 1) : code;
+    return unwritten.empty() ? code : fail(unwritten.c_str(), code == 0 ? 1 : code);
   } catch (const MismatchError& error) {
     return fail(error.what(), 93);
   } catch (const UsageError& error) {

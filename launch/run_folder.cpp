@@ -56,30 +56,42 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_check
   try {
     require_no_foreign_files(has_checkpoint);
   } catch (...) {
-    if (new_lock_) ::unlink(file(".lock").c_str());
+    if (made_lock_) ::unlink(file(".lock").c_str());
     throw;
   }
 
   char host[64] = "?";
   ::gethostname(host, sizeof host - 1);
   const std::string me = concat(kLockBegins, ::getpid(), " on ", host);
-  if (::ftruncate(lock_.get(), 0) != 0 || ::pwrite(lock_.get(), me.data(), me.size(), 0) < 0)
-    throw UsageError("--out ", path_, ": cannot write there: ", reason_of(errno));
+  // In this order a kill in between leaves no empty lock, which would be nobody's.
+  if (::pwrite(lock_.get(), me.data(), me.size(), 0) < 0 ||
+      ::ftruncate(lock_.get(), static_cast<off_t>(me.size())) != 0)
+    refuse_place(errno);
   if (warning_.empty()) remove_temporaries();
 }
 
 RunFolder::~RunFolder() = default;  // the lock's file stays: removing it would race with a run that is just taking it
+
+void RunFolder::refuse_place(int error) const {
+  const auto text = concat("--out ", path_, ": cannot write there");
+  if (fault_kind(error) == FaultKind::kOutside) throw_system_error(text, error);
+  throw UsageError(text, ": ", reason_of(error));
+}
 
 void RunFolder::take_lock() {
   const std::string place = file(".lock");
   struct stat status {};
   while (true) {
     // Never through a link, nor waiting for a pipe: the file is written, and must be a run's.
-    lock_ = data::FileDescriptor(::open(place.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
-    if (lock_.get() < 0 && errno == EINTR) continue;
+    constexpr int kHow = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    lock_ = data::FileDescriptor(::open(place.c_str(), kHow | O_CREAT | O_EXCL, 0666));
+    made_lock_ = lock_.get() >= 0;
+    const bool there = !made_lock_ && errno == EEXIST;
+    if (there) lock_ = data::FileDescriptor(::open(place.c_str(), kHow));
+    if (lock_.get() < 0 && (errno == EINTR || (there && errno == ENOENT))) continue;  // it may have gone in between
     if (lock_.get() < 0 && errno == ELOOP)
       throw UsageError("--out ", path_, ": .lock there is a link; remove it or choose another folder");
-    if (lock_.get() < 0) throw UsageError("--out ", path_, ": cannot write there: ", reason_of(errno));
+    if (lock_.get() < 0) refuse_place(errno);
     if (::fstat(lock_.get(), &status) != 0) throw_system_error(concat("cannot read ", place), errno);
     char holder[128] = {};
     const bool plain = S_ISREG(status.st_mode) && status.st_nlink == 1;
@@ -113,6 +125,7 @@ void RunFolder::require_no_foreign_files(bool has_checkpoint) const {
     std::error_code error;
     const auto type = fs::symlink_status(path, error).type();
     if (type == fs::file_type::not_found) continue;
+    if (type == fs::file_type::none) throw_system_error(concat("cannot look at ", path), error.value());
     if (type != fs::file_type::regular)
       throw UsageError(path, " is no regular file; a run would write there: move it, or choose another --out");
     if (has_checkpoint) continue;

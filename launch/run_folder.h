@@ -40,12 +40,14 @@ class RunFolder {
 
  private:
   void take_lock();
+  [[noreturn]] void refuse_place(int error) const;
   void require_no_foreign_files(bool has_checkpoint) const;
   void remove_temporaries() const;
 
   std::string path_, warning_;
   data::FileDescriptor lock_;
-  bool new_lock_ = false;  ///< no run has been here before
+  bool made_lock_ = false;  ///< by this run: there was none
+  bool new_lock_ = false;   ///< no run has been here before
 };
 
 /// JSON lines that are appended one at a time, each whole and flushed to the system.

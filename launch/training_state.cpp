@@ -126,7 +126,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   return resumed;
 }
 
-std::string TrainingState::clear_encoder(const std::string& path) const {
+std::string TrainingState::set_other_encoder_aside(const std::string& path) const {
   if (!data::exists(path)) return {};
   const auto same = [&] {
     std::map<std::string, at::Tensor> there;
@@ -144,10 +144,7 @@ std::string TrainingState::clear_encoder(const std::string& path) const {
              return found != there.end() && found->second.equal(item.second.detach().cpu());
            });
   };
-  if (same()) {
-    std::filesystem::remove(path);
-    return {};
-  }
+  if (same()) return {};
   const auto folder = std::filesystem::path(path).parent_path();
   std::filesystem::path aside;
   for (int number = 1; aside.empty() || data::exists(aside.string()); ++number)

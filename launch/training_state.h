@@ -43,10 +43,10 @@ struct TrainingState {
   /// what differs (of the data, when `file_list` is there, which data::write_file_list made), or when none of those there can be read.
   Resumed resume(const std::string& folder, const std::string& file_list);
 
-  /// Removes the encoder that a run which ended here has written: its weights are those of this state, to the last bit. Any other file (of
-  /// a later step whose checkpoint is damaged, or a user's) is renamed to encoder-N.safetensors beside it, with the first N that is free;
-  /// returns that path. Empty when nothing was renamed.
-  std::string clear_encoder(const std::string& path) const;
+  /// Where the file at `path` is not the encoder of this state, to the last bit (but of a later step whose checkpoint is damaged, or a
+  /// user's), it is renamed to encoder-N.safetensors beside it, with the first N that is free; returns that path. Empty when nothing was
+  /// renamed.
+  std::string set_other_encoder_aside(const std::string& path) const;
 
   /// Whether all weights, statistics and queues are finite.
   bool finite() const;

@@ -90,16 +90,21 @@ class PlanBuilder {
   void large_crops(double least = 0.2);
   /// For small images.
   void no_blur();
-  /// SwAV's crops: local ones keep the paper's ratio to the global ones, 96 to 224; of small images they are half as large. `with_locals`:
-  /// whether there are any, and why not.
-  void multi_crop(bool with_locals = true, const std::string& why_not = "");
+  /// SwAV's crops: two global ones and, of images above 64 pixels in runs that are not short, local ones, which keep the paper's ratio to the
+  /// global ones, 96 to 224.
+  void multi_crop(std::int64_t batch, std::int64_t epochs);
   /// SimCLR's two views. `scale` (of their area) and `jitter` (its strength beside SimCLR's) are the paper's; small images have their own.
   void two_views(std::vector<double> scale, double jitter);
   /// SwAV's rates: through the two published points of LARC, 0.6 at a batch of 256 and 4.8 at 4096, as a power of the batch (0.75;
   /// not the linear rule); batches from 1024 on warm up for 10 epochs from a sixteenth of it. It ends at a thousandth.
   void larc(std::int64_t batch, std::int64_t epochs);
-  /// SGD for short runs, by the rate of our recipes for small data: 0.8 for a batch of 256 in proportion, with momentum and a cosine to 0.
-  void sgd(std::int64_t batch, const std::string& reason);
+  std::int64_t updates(std::int64_t batch, std::int64_t epochs) const;  ///< of the whole run
+  /// Whether a run has fewer than 5000 updates. The shortest that was published with LARS or LARC has 12,500.
+  bool few_updates(std::int64_t batch, std::int64_t epochs) const;
+  /// Whether to train by SGD where LARS or LARC was published: with few updates, or where it is given.
+  bool prefers_sgd(std::int64_t batch, std::int64_t epochs) const;
+  /// SGD for short runs: `rate` for a batch of 256 in proportion, weight decay 5e-4, a cosine to 0. `published` is what it stands for.
+  void sgd(std::int64_t batch, std::int64_t epochs, double rate, const std::string& published);
   /// The linear rule: what was published for a batch of 256, in proportion to the batch; returns optimizer.lr.
   double proportional_lr(double published, std::int64_t batch);
   /// One cluster for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images; and why.

@@ -2,15 +2,18 @@
 
 namespace unlabel::ssl {
 
-// Views, network and rates as for SwAV, with which it was published; three heads of as many clusters as SwAV would have
+// Views, network, optimizer and rates as for SwAV, with which it was published; three heads of as many clusters as SwAV would have
 // prototypes, which do not learn.
 Plan plan_deepcluster_v2(const PlanInput& input) {
   PlanBuilder plan(input);
-  plan.multi_crop();
-  const auto features = plan.encoder();
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();
-  plan.larc(batch, epochs);
+  plan.multi_crop(batch, epochs);
+  const auto features = plan.encoder();
+  if (plan.prefers_sgd(batch, epochs))
+    plan.sgd(batch, epochs, 0.8, "LARC");
+  else
+    plan.larc(batch, epochs);
   const auto [clusters, why] = plan.clusters();
   plan.choose<std::vector<std::int64_t>>("deepcluster_v2.prototypes", {clusters, clusters, clusters},
                                          concat("three heads, as published; ", why));

@@ -6,8 +6,6 @@ namespace unlabel::ssl {
 
 namespace {
 
-/// Below so many updates a run is short: the paper's shortest, 100 epochs of 4096, has 31,200.
-constexpr std::int64_t kFewUpdates = 5000;
 /// Below so many prototypes epsilon is smaller than the paper's.
 constexpr std::int64_t kFewPrototypes = 500;
 
@@ -32,16 +30,10 @@ Plan plan_swav(const PlanInput& input) {
   const auto batch = plan.batch_size();
   const std::int64_t steps = std::max<std::int64_t>(1, images / batch);
   const auto epochs = plan.epochs();
-  const bool few_updates = steps * epochs < kFewUpdates;
-  plan.multi_crop(!few_updates && !plan.small(), few_updates
-                                                     ? concat(steps * epochs, " updates are too few to learn from them")
-                                                     : "small images: as published recipes for CIFAR have it");
+  plan.multi_crop(batch, epochs);
   const auto features = plan.encoder();
-
-  const auto kind = find_setting<std::string>(input.given, "optimizer.kind");
-  if (kind ? *kind == "sgd" : few_updates)
-    plan.sgd(batch,
-             concat("for ", steps * epochs, " updates; the paper's LARC would hardly move the weights in so few"));
+  if (plan.prefers_sgd(batch, epochs))
+    plan.sgd(batch, epochs, 0.8, "LARC");
   else
     plan.larc(batch, epochs);
 

@@ -114,17 +114,20 @@ std::string PlanBuilder::optimizer(const std::string& kind, const std::string& r
   return chosen;
 }
 
-void PlanBuilder::multi_crop(bool with_locals, const std::string& why_not) {
+void PlanBuilder::multi_crop(std::int64_t batch, std::int64_t epochs) {
+  const bool few = few_updates(batch, epochs), with_locals = !few && !small();
   const auto global = global_size();
   choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
   choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
-  const auto locals = choose<std::int64_t>("augment.local_count",
-                                           global < 24 || !with_locals ? 0
-                                           : small()                   ? 4
-                                                                       : 6,
-                                           global < 24    ? "crops smaller than these show too little"
-                                           : !with_locals ? why_not
-                                                          : "more views at a small price (the paper's multi-crop)");
+  const auto locals =
+      choose<std::int64_t>("augment.local_count",
+                           global < 24 || !with_locals ? 0
+                           : small()                   ? 4
+                                                       : 6,
+                           global < 24 ? "crops smaller than these show too little"
+                           : few       ? concat(updates(batch, epochs), " updates are too few to learn from them")
+                           : small()   ? "small images: as published recipes for CIFAR have it"
+                                       : "more views at a small price (the paper's multi-crop)");
   if (locals > 0)
     choose<std::int64_t>(
         "augment.local_size",
@@ -180,10 +183,25 @@ void PlanBuilder::larc(std::int64_t batch, std::int64_t epochs) {
   if (warmup > 0) choose<double>("schedule.warmup_start_lr", lr / 16, "as published: 0.3 before 4.8");
 }
 
-void PlanBuilder::sgd(std::int64_t batch, const std::string& reason) {
-  optimizer("sgd", reason);
-  choose<double>("optimizer.lr", two_digits(0.8 * static_cast<double>(batch) / 256),
-                 "that of our recipes for small data, 0.4 for a batch of 128, in proportion");
+bool PlanBuilder::few_updates(std::int64_t batch, std::int64_t epochs) const {
+  constexpr std::int64_t kFewUpdates = 5000;
+  return updates(batch, epochs) < kFewUpdates;
+}
+
+std::int64_t PlanBuilder::updates(std::int64_t batch, std::int64_t epochs) const {
+  return std::max<std::int64_t>(1, images() / batch) * epochs;
+}
+
+bool PlanBuilder::prefers_sgd(std::int64_t batch, std::int64_t epochs) const {
+  const auto given = find_setting<std::string>(input_.given, "optimizer.kind");
+  return given ? *given == "sgd" : few_updates(batch, epochs);
+}
+
+void PlanBuilder::sgd(std::int64_t batch, std::int64_t epochs, double rate, const std::string& published) {
+  optimizer("sgd", concat("for ", updates(batch, epochs), " updates; the published ", published,
+                          " would hardly move the weights in so few"));
+  choose<double>("optimizer.lr", two_digits(rate * static_cast<double>(batch) / 256),
+                 concat("measured on small data: ", rate, " for a batch of 256, in proportion"));
   choose<double>("optimizer.weight_decay", 5e-4, "that of our recipes for small data");
   choose<std::string>("schedule.kind", "cosine", "the paper's");
   choose<double>("schedule.final_lr", 0, "that of our recipes for small data");

@@ -264,6 +264,10 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
   return report;
 }
 
+std::string model_name(const EncoderOptions& options) {
+  return concat("a ", options.arch, " of width ", options.width, " (", options.stem, " stem)");
+}
+
 std::string known_prefixes() { return joined({kWrappers.begin(), kWrappers.end()}, " "); }
 
 std::vector<std::string> nonfinite_tensors(const NamedTensors& tensors) {
@@ -288,6 +292,17 @@ constexpr const char* kConvert =
     "[d:=d[k] for _ in K for k in K if isinstance(d.get(k),dict)];"
     "save_file({k:v.clone().contiguous() for k,v in d.items() if torch.is_tensor(v)},'weights.safetensors')\" ";
 
+/// `text` as one word of a POSIX shell.
+std::string shell_word(const std::string& text) {
+  const auto plain = [](unsigned char c) {
+    return std::isalnum(c) || std::string_view("/._-+=:@%,").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!text.empty() && text[0] != '-' && std::ranges::all_of(text, plain)) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
 bool is_pickle(const std::string& path) {
   // Regular files only: a pipe would wait for ever.
   const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
@@ -310,7 +325,7 @@ TensorFile read_weights(const std::string& path, bool data) {
       throw UsageError(path,
                        " is a PyTorch pickle, which cannot be read yet; convert it where torch and safetensors are "
                        "installed: ",
-                       kConvert, path);
+                       kConvert, shell_word(path));
     auto file = data ? read_safetensors(path) : read_safetensors_header(path);
     file.tensors = with_torchvision_names(std::move(file.tensors));
     return file;
@@ -357,10 +372,7 @@ LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderO
     loaded.options = *inferred;
   }
   loaded.encoder = make_encoder(loaded.options);
-  loaded.report = load_state(*loaded.encoder, file.tensors,
-                             {.source = path,
-                              .model = concat("a ", loaded.options.arch, " of width ", loaded.options.width, " (",
-                                              loaded.options.stem, " stem)")});
+  loaded.report = load_state(*loaded.encoder, file.tensors, {.source = path, .model = model_name(loaded.options)});
   loaded.metadata = std::move(file.metadata);
   return loaded;
 }

@@ -55,6 +55,9 @@ struct LoadReport {
 /// module is not filled (unless partial) or, if strict, a tensor is left over.
 LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options = {});
 
+/// "a resnet18 of width 16 (small stem)": an architecture, for messages.
+std::string model_name(const EncoderOptions& options);
+
 /// The prefixes of names that other frameworks put before a backbone's, for messages: "module., backbone., ...".
 std::string known_prefixes();
 

@@ -187,6 +187,19 @@ TEST(Knn, CollapsedFeaturesAreTold) {
   }
 }
 
+TEST(Knn, ImagesThatAreTiedInEitherWayAreCountedOnce) {
+  // Two neighbors: of row 0 they are equally near, of one class; of row 1 two classes have equal votes; row 2 is settled.
+  Features train, test;
+  train.values = torch::tensor({{1.f, 0.f, 0.f}, {1.f, 0.f, 0.f}, {0.f, 1.f, .5f}, {0.f, 1.f, -.5f}, {0.f, 0.f, -1.f}});
+  train.labels = torch::tensor({0, 0, 0, 1, 1}, torch::kInt64);
+  test.values = torch::tensor({{1.f, 0.f, 0.f}, {0.f, 1.f, 0.f}, {0.f, .2f, -1.f}});
+  test.labels = torch::tensor({0, 0, 1}, torch::kInt64);
+  for (auto* features : {&train, &test}) features->indices = torch::arange(features->size());
+  KnnOptions options;
+  options.k = 2;
+  EXPECT_EQ(knn(train, test, options, *ssl::single_process()).tied, 2);
+}
+
 TEST(Knn, ClassesThatDoNotMeetAreRefusedAndOthersTold) {
   const auto values = torch::eye(3);
   const auto labels = torch::tensor({0, 1, 2}, torch::kInt64);

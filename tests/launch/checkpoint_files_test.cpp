@@ -6,6 +6,7 @@
 #include "../data/temp_folder.h"
 #include "../inject/faults.h"
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -123,12 +124,48 @@ TEST(CheckpointFiles, OneThatCannotBeReadNowIsNotDamaged) {
   EXPECT_THROWS_WITH(list_checkpoints(folder / "file/checkpoints"), UsageError, "name a folder");
 }
 
+TEST(CheckpointFiles, AWholeOneOfTheSameStepStays) {
+  const TempFolder folder;
+  const auto place = folder / "step-00000001";
+  write_checkpoint_files(folder.path(), files_at(1), {});
+  struct stat before {
+  }, after{};
+  ASSERT_EQ(::stat(place.c_str(), &before), 0);
+  {
+    const inject::Faults faults({{.call = "rename", .path = "step-00000001-old", .error = EIO}});
+    write_checkpoint_files(folder.path(), files_at(1), {});
+    EXPECT_EQ(faults.injected(), 0) << "it is never away";
+  }
+  ASSERT_EQ(::stat(place.c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000001"}));
+  // One that cannot be read now is not replaced, and a damaged one is.
+  {
+    const inject::Faults faults({{.call = "read", .path = "step-00000001/state", .error = EIO}});
+    EXPECT_THROW(write_checkpoint_files(folder.path(), files_at(1), {}), Error);
+  }
+  folder.write("step-00000001/training.json", std::string_view("{}"));
+  write_checkpoint_files(folder.path(), files_at(1), {});
+  EXPECT_EQ(verify_checkpoint(place).at("iteration"), 1);
+}
+
+TEST(CheckpointFiles, WhatCannotBeRemovedFailsNoWrite) {
+  const TempFolder folder;
+  for (const int step : {1, 2}) write_checkpoint_files(folder.path(), files_at(step), {.last = 1});
+  const inject::Faults faults({{.call = "readdir", .path = folder.path(), .error = EIO}});
+  EXPECT_NO_THROW(write_checkpoint_files(folder.path(), files_at(3), {.last = 1}));
+  EXPECT_GT(faults.injected(), 0);
+  EXPECT_TRUE(is_checkpoint(folder / "step-00000003"));
+}
+
 TEST(CheckpointFiles, OptionsOfOlderProgramsGetWhatTheyMeantThen) {
   const auto of = [](const std::string& augment) {
-    return parse_training(R"({"iteration": 1, "options": {"augment": )" + augment + "}}", "training.json")["options"]["augment"];
+    return parse_training(R"({"iteration": 1, "options": {"augment": )" + augment + "}}",
+                          "training.json")["options"]["augment"];
   };
   EXPECT_EQ(of(R"({"preset": "byol"})")["crop_family"], "torchvision");
-  EXPECT_EQ(of(R"({"preset": "byol", "crop_family": null})")["crop_family"], nullptr) << "a program that has the option";
+  EXPECT_EQ(of(R"({"preset": "byol", "crop_family": null})")["crop_family"], nullptr)
+      << "a program that has the option";
   EXPECT_EQ(of(R"({"preset": "byol", "crop_family": "byol"})")["crop_family"], "byol");
   EXPECT_FALSE(of(R"({"preset": "swav"})").contains("crop_family"));
   EXPECT_EQ(of("[]"), nlohmann::json::array());

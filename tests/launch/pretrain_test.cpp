@@ -594,6 +594,16 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
   EXPECT_FALSE(explained.at("settings").empty());
 }
 
+TEST_F(CiPretrain, OnlyOneRankThatMeasuresIsOtherSettings) {
+  const auto run = small_run(data(), out("knn-of-one"));
+  for (const auto& rank : start_ranks({run, run + Arguments{"--knn.every", "1"}})) {
+    const auto outcome = rank->wait();
+    EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+    EXPECT_NE(outcome.err.find("rank 1 has other settings than rank 0: knn.every 1 and not 0"), std::string::npos)
+        << outcome.err;
+  }
+}
+
 TEST_F(CiPretrain, SharesBatchStatisticsAmongImagesAndNotRanks) {
   const auto says = [&](const std::string& images) {
     const auto outcomes = unlabel_ranks(

@@ -81,8 +81,8 @@ TEST(ProcessGroup, GathersTextsOfAnyLength) {
 }
 
 TEST(ProcessGroup, CountsTheRanksOfThisMachine) {
-  run_gloo_ranks(3, [](std::shared_ptr<const ssl::Group> group) { EXPECT_EQ(ranks_on_this_machine(*group), 3); });
-  EXPECT_EQ(ranks_on_this_machine(*ssl::single_process()), 1);
+  run_gloo_ranks(3, [](std::shared_ptr<const ssl::Group> group) { EXPECT_EQ(ranks_on_these_cores(*group), 3); });
+  EXPECT_EQ(ranks_on_these_cores(*ssl::single_process()), 1);
 }
 
 TEST(ProcessGroup, WaitsForAnActionThatTakesLongerThanRanksWaitForEachOther) {
@@ -118,12 +118,15 @@ TEST(ProcessGroup, ALostRankIsTold) {
 }
 
 TEST(ProcessGroup, ARankLostWhileGroupsAreMadeIsTold) {
-  run_gloo_ranks(4, [](std::shared_ptr<const ssl::Group> group) {
-    if (group->rank() % 2 == 1) return;  // the partners of ranks 0 and 2
-    const auto message = refusal<ssl::LostRankError>([&] { group->subgroup(2); });
-    EXPECT_NE(message.find("making a group of ranks failed"), std::string::npos) << message;
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-  });
+  run_gloo_ranks(
+      4,
+      [](std::shared_ptr<const ssl::Group> group) {
+        if (group->rank() % 2 == 1) return;  // the partners of ranks 0 and 2
+        const auto message = refusal<ssl::LostRankError>([&] { group->subgroup(2); });
+        EXPECT_NE(message.find("making a group of ranks failed"), std::string::npos) << message;
+        EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+      },
+      /*timeout_seconds=*/1);
 }
 
 TEST(ProcessGroup, NamesTheRankThatDoesNotCome) {

@@ -42,14 +42,15 @@ inline Environment local_environment(int rank, int world_size, int port) {
 }
 
 /// Runs `body` on `world_size` ranks joined by real Gloo, each a thread of this process. Rethrows the first rank's exception.
-inline void run_gloo_ranks(int world_size, const std::function<void(std::shared_ptr<const ssl::Group>)>& body) {
+inline void run_gloo_ranks(int world_size, const std::function<void(std::shared_ptr<const ssl::Group>)>& body,
+                           int timeout_seconds = 60) {
   const int port = free_port();
   std::vector<std::exception_ptr> errors(world_size);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < world_size; ++rank)
     threads.emplace_back([&, rank] {
       try {
-        body(connect(local_environment(rank, world_size, port), c10::kCPU, {"gloo", 60}));
+        body(connect(local_environment(rank, world_size, port), c10::kCPU, {"gloo", timeout_seconds}));
       } catch (...) {
         errors[rank] = std::current_exception();
       }

@@ -40,6 +40,25 @@ TEST(RunFolderLock, OnlyALockThatIsHeldMeansAnotherRun) {
   EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError, "in use by another run");
 }
 
+TEST(RunFolderLock, ADiskThatDoesNotAnswerIsNoMistakeOfTheUsers) {
+  for (const char* call : {"open", "write"}) {
+    const data::TempFolder folder;
+    const inject::Faults faults({{.call = call, .path = ".lock", .error = ESTALE}});
+    EXPECT_THROW(RunFolder(folder.path(), 0, false), IoError) << call;
+  }
+}
+
+TEST(RunFolderLock, AnEmptyLockOfTheUsersStays) {
+  const data::TempFolder folder;
+  folder.write(".lock", std::string_view(""));
+  folder.write("encoder.safetensors", std::string_view("mine"));
+  EXPECT_THROW(RunFolder(folder.path(), 0, false), UsageError);
+  EXPECT_TRUE(std::filesystem::exists(folder / ".lock"));
+  std::filesystem::remove(folder / ".lock");
+  EXPECT_THROW(RunFolder(folder.path(), 0, false), UsageError);
+  EXPECT_FALSE(std::filesystem::exists(folder / ".lock")) << "what stands there is as it was";
+}
+
 TEST(RunFolderLock, NeverWritesThroughALinkOrIntoAnothersFile) {
   const TempFolder folder;
   folder.write("mine", "precious");

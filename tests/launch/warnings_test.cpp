@@ -32,6 +32,8 @@ TEST(Warnings, OfALongRunAreBounded) {
   for (int i = 0; i < 1000; ++i) warnings.add(concat("step ", i));
   EXPECT_EQ(warnings.sentences().size(), 101u);
   EXPECT_EQ(warnings.sentences().back(), "900 more warnings, which are not listed here");
+  warnings.add("step 999");  // told before
+  EXPECT_EQ(warnings.sentences().back(), "900 more warnings, which are not listed here");
 }
 
 TEST(Warnings, AreAKeyOfEveryResult) {
