@@ -28,7 +28,7 @@ std::pair<ImageFormat, cv::Size> identify(Bytes bytes) {
   if (bytes.empty()) throw Error("not an image: the file is empty");
   const ImageFormat format = image_format(bytes);
   if (format == ImageFormat::kUnknown) {
-    const std::string_view other = other_format(bytes);
+    const std::string_view other = other_format(bytes).name;
     if (other.empty()) throw RefusedImage("not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
     throw RefusedImage("not an image that can be read: it is ", other,
                        "; convert it to JPEG, PNG, WebP, BMP, TIFF or PNM");
