@@ -3,13 +3,13 @@
 #include <unlabel/augment/image_files.h>
 #include <unlabel/augment/image_header.h>
 #include <unlabel/augment/json_line.h>
+#include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/contents.h>
 #include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/parallel_for.h>
-#include <unlabel/data/processors.h>
 #include <unlabel/data/retry.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/data/shards.h>
@@ -241,7 +241,7 @@ class Shards : public Dataset {
     open_folder(directory);
     std::vector<Scanned> found(names.size());
     std::vector<std::string> reasons(names.size());
-    const auto threads = std::min({names.size(), static_cast<std::size_t>(usable_processors().threads), kMaxThreads});
+    const auto threads = std::min({names.size(), static_cast<std::size_t>(augment::usable_processors().threads), kMaxThreads});
     parallel_for(names.size(), threads, [&] {
       return [&](std::size_t i) {
         try {
