@@ -270,22 +270,6 @@ void write_file(const std::string& path, std::string_view text) {
   file.commit();
 }
 
-std::string read_text_file(const std::string& path) {
-  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY);
-  if (file.get() < 0) fail("read", path);
-  std::string text;
-  for (std::size_t size = 0;;) {
-    text.resize(size + (std::size_t{1} << 16));
-    const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
-    if (count < 0 && errno != EINTR) fail("read", path);
-    if (count > 0) size += static_cast<std::size_t>(count);
-    if (count == 0) {
-      text.resize(size);
-      return text;
-    }
-  }
-}
-
 void flush_folder(const std::string& path) {
   const auto folder = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (folder.get() < 0 && errno == EACCES) return;  // a folder may be written and not read

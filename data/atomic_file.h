@@ -53,9 +53,6 @@ void require_writable(const std::string& path);
 /// AtomicFile for a text at hand.
 void write_file(const std::string& path, std::string_view text);
 
-/// The whole file, for tests: whatever its size and its kind are. Throws as throw_system_error does when it cannot be read, a folder included.
-std::string read_text_file(const std::string& path);
-
 /// Flushes a folder's entries (a rename in it) to the disk.
 void flush_folder(const std::string& path);
 

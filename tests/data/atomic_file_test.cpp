@@ -72,10 +72,8 @@ TEST(AtomicFile, KeepsThePermissionsOfWhatItReplaces) {
   }
 }
 
-TEST(AtomicFile, SaysWhatCannotBeReadOrWritten) {
+TEST(AtomicFile, SaysWhatCannotBeWritten) {
   const TempFolder folder;
-  EXPECT_THROWS_WITH(read_text_file(folder.path()), Error, "cannot read " + folder.path() + ": Is a directory");
-  EXPECT_THROWS_WITH(read_text_file(folder / "none"), Error, "none: No such file");
   EXPECT_THROWS_WITH(write_file(folder / "none/a.txt", "x"), Error, "a.txt: No such file");
 }
 
