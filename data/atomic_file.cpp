@@ -105,7 +105,8 @@ void write_all(int descriptor, const char* bytes, std::size_t size, const std::s
   while (size > 0) {
     const ssize_t written = ::write(descriptor, bytes, size);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EAGAIN) {  // a pipe or a terminal that somebody opened not to wait: we do
+    // A pipe or a terminal that somebody opened not to wait: we do. Of other files EAGAIN is a fault, which poll() would not wait out.
+    if (written < 0 && errno == EAGAIN && (::fcntl(descriptor, F_GETFL) & O_NONBLOCK) != 0) {
       pollfd ready{descriptor, POLLOUT, 0};
       if (::poll(&ready, 1, -1) < 0 && errno != EINTR) fail("write", path);
       continue;

@@ -78,8 +78,8 @@ OpenFile open_file(int folder, const char* path, std::string_view name);
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
                std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
-/// The size of what is at a place in a folder; nullopt when nothing is there, a link leads nowhere or in circles, or a folder on the way may
-/// not be entered: an image there is a broken one, and has no size. Else throws as throw_system_error does, IoError after retry().
+/// The size of what is at a place in a folder; nullopt when nothing is there, a link leads nowhere or in circles, or a folder on the way
+/// may not be entered: an image there is a broken one, and has no size. Else throws as throw_system_error does, IoError after retry().
 std::optional<std::uint64_t> size_of(int folder, const char* path);
 
 /// Whether there is something at `path`, links followed: false when nothing is there, or a link leads nowhere. Else throws as

@@ -32,8 +32,8 @@ enum class Belongs : std::uint8_t {
 class FolderWalk {
  public:
   struct Options {
-    bool all =
-        false;  ///< every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry
+    /// Every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry.
+    bool all = false;
     bool first_only = false;              ///< end at the first image
     std::vector<std::string> left_out{};  ///< folders directly below the root that are left out
   };

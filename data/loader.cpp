@@ -179,8 +179,8 @@ struct Loader::Impl {
     growing_.push_back(std::move(growing));
   }
 
-  /// Waits for the next attempt to read a file of this batch, of which one has failed that began at `began`; false when there is to be none,
-  /// as it would end too late if it took as long as the longest before.
+  /// Waits for the next attempt to read a file of this batch, of which one has failed that began at `began`; false when there is to be
+  /// none, as it would end too late if it took as long as the longest before.
   bool wait_out(Growing& growing, int attempt, std::chrono::steady_clock::time_point began) {
     constexpr std::chrono::milliseconds kSlice{50};  // between two looks at give_up
     std::unique_lock lock(mutex_);
