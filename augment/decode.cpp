@@ -7,12 +7,14 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_header.h>
 #include <unlabel/augment/levels.h>
+#include <unlabel/augment/system_error.h>
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <utility>
 
 namespace unlabel::augment {
@@ -26,7 +28,7 @@ std::pair<ImageFormat, cv::Size> identify(Bytes bytes) {
   if (bytes.empty()) throw Error("not an image: the file is empty");
   const ImageFormat format = image_format(bytes);
   if (format == ImageFormat::kUnknown) {
-    const std::string_view other = other_format(bytes);
+    const std::string_view other = other_format(bytes).name;
     if (other.empty()) throw RefusedImage("not an image that can be read: neither JPEG, PNG, WebP, BMP, TIFF nor PNM");
     throw RefusedImage("not an image that can be read: it is ", other,
                        "; convert it to JPEG, PNG, WebP, BMP, TIFF or PNM");
@@ -133,15 +135,21 @@ std::pair<ImageFormat, cv::Size> admit(Bytes bytes, const DecodeOptions& options
   return {format, size};
 }
 
-/// What `function` returns; what the libraries throw becomes Error.
+[[noreturn]] void refuse_memory(cv::Size size) {
+  throw LimitError("there is too little memory for an image of ", size.width, " x ", size.height,
+                   " pixels; lower decode.max_pixels, or use fewer threads");
+}
+
+/// What `function` returns; what the libraries throw becomes Error, and LimitError where memory is wanting.
 template <class Function>
 auto as_errors(cv::Size size, const Function& function) {
   try {
     return function();
   } catch (const cv::Exception& error) {
+    if (error.code == cv::Error::StsNoMem) refuse_memory(size);
     throw Error("cannot decode the image: ", error.err);
   } catch (const std::bad_alloc&) {
-    throw Error("not enough memory for an image of ", size.width, " x ", size.height, " pixels");
+    refuse_memory(size);
   }
 }
 

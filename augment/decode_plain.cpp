@@ -75,9 +75,11 @@ class PnmText {
 };
 
 /// The palette's indices of a run-length coded bitmap, in the order of the file. As Pillow reads them: a run ends with its row, what is
-/// skipped has index 0, and the end of the bitmap may come early. Only data that end before it are truncated.
+/// skipped has index 0, and an end before the last pixel, of the data or by its code, is a truncation.
 std::vector<Byte> run_length_indices(Bytes data, cv::Size size, int bits) {
   const std::size_t width = static_cast<std::size_t>(size.width), total = width * static_cast<std::size_t>(size.height);
+  // Four bytes give no more than a step of 255 rows and 255 pixels.
+  if (total > (data.size() / 4 + 1) * 255 * (width + 1)) fail("BMP", "the file is truncated");
   std::vector<Byte> indices(total);
   std::size_t at = 0, column = 0, next = 0;
   const auto take = [&] {
@@ -96,7 +98,7 @@ std::vector<Byte> run_length_indices(Bytes data, cv::Size size, int bits) {
       at = (at + width - 1) / width * width;
       column = 0;
     } else if (value == 1) {  // the end of the bitmap
-      break;
+      fail("BMP", "the file is truncated");
     } else if (value == 2) {  // a step to the right and to later rows
       const std::size_t right = take();
       at = std::min(total, at + right + take() * width);
@@ -154,15 +156,17 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
     }
   }
 
-  cv::Mat rgb(size, CV_8UC3);
+  cv::Mat rgb;
   if (run_length) {
     const auto indices = run_length_indices(bytes.subspan(pixels_at), size, bits);
+    rgb.create(size, CV_8UC3);
     for (int y = 0; y < size.height; ++y) {
       const Byte* row = indices.data() + static_cast<std::size_t>(top_down ? y : size.height - 1 - y) * size.width;
       std::transform(row, row + size.width, rgb.ptr<cv::Vec3b>(y), [&](Byte index) { return palette[index]; });
     }
     return rgb;
   }
+  rgb.create(size, CV_8UC3);
   for (int y = 0; y < size.height; ++y) {
     const Byte* row = bytes.data() + pixels_at + row_bytes * (top_down ? y : size.height - 1 - y);
     auto* out = rgb.ptr<cv::Vec3b>(y);

@@ -14,8 +14,7 @@ namespace {
 
 constexpr const char* kLessMemory =
     "use a smaller --micro-batch (gradients accumulate) or --batch-size when training, a smaller --features.batch-size "
-    "when "
-    "measuring, and fewer --threads";
+    "when measuring, and fewer --threads";
 
 /// What LibTorch says, by what it says: its headers are not for this room.
 std::string library_text(std::string_view text) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace unlabel::augment {
 
@@ -189,6 +190,17 @@ FolderLayout folder_layout(const std::string& directory, const std::vector<std::
                !beside.empty() ? is_or_are(beside) : "are", " ", beside.empty() ? "" : listed(beside),
                beside.empty() || !images_beside ? "" : ", and ", images_beside ? "the images beside it" : ""));
   return layout;
+}
+
+NestedSplit nested_split(const std::vector<std::string>& folders) {
+  std::vector<std::string> trains, tests;
+  for (const auto& folder : folders) {
+    const auto split = named_split(folder);
+    if (split == NamedSplit::kTrain) trains.push_back(folder);
+    if (split == NamedSplit::kTest) tests.push_back(folder);
+  }
+  if (trains.empty() || tests.empty()) return {.taken = folders, .left_out = false, .tests = std::move(tests)};
+  return {.taken = std::move(trains), .left_out = true, .tests = {}};
 }
 
 }  // namespace unlabel::augment

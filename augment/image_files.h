@@ -67,4 +67,15 @@ struct FolderProbe {
 FolderLayout folder_layout(const std::string& directory, const std::vector<std::string>& folders, bool images_beside,
                            const FolderProbe& probe);
 
+/// What is taken of a folder further down, which is no data set's root.
+struct NestedSplit {
+  std::vector<std::string>
+      taken;              ///< of its folders: those named for training where others are named for testing, else all
+  bool left_out = false;  ///< whether all that is beside `taken` is left out, images too
+  std::vector<std::string> tests;  ///< named for testing, and taken all the same, as none for training is beside
+};
+
+/// By the names of the `folders` in it (hidden and system folders left out).
+NestedSplit nested_split(const std::vector<std::string>& folders);
+
 }  // namespace unlabel::augment

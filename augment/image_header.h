@@ -14,9 +14,14 @@ enum class ImageFormat { kUnknown, kJpeg, kPng, kWebp, kBmp, kTiff, kPnm };
 /// By the first bytes.
 ImageFormat image_format(std::span<const std::uint8_t> bytes);
 
-/// What a file of ImageFormat::kUnknown is by its first bytes, as it may stand in a sentence ("a GIF", "an HTML page"); empty where nobody
-/// knows.
-std::string_view other_format(std::span<const std::uint8_t> bytes);
+/// A format that we do not decode.
+struct OtherFormat {
+  std::string_view name;  ///< as it may stand in a sentence ("a GIF", "an HTML page"); empty where nobody knows
+  bool is_image = false;  ///< of one image, and no page, archive or pointer
+};
+
+/// What a file of ImageFormat::kUnknown is by its first bytes.
+OtherFormat other_format(std::span<const std::uint8_t> bytes);
 
 /// Width and height as the header says, read without any library; they may be hostile (0 x 0 where there is no header).
 /// For JPEG that is the first frame header. Before any turn by the orientation.

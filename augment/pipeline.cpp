@@ -21,7 +21,6 @@ namespace unlabel::augment {
 namespace {
 
 constexpr std::size_t kMaxSteps = 64;
-constexpr std::int64_t kMostPixels = std::int64_t{1} << 27;
 
 std::string place(std::size_t step) { return "pipeline step " + std::to_string(step + 1); }
 
@@ -51,9 +50,9 @@ Known after(const Step& step, Known known, const std::string& where) {
                  [&](const Resize& o) {
                    if (o.size.width > 0 || known.size)
                      known.size = size_after(step, known.size.value_or(cv::Size(1, 1)));
-                   if (known.size && std::int64_t{known.size->width} * known.size->height > kMostPixels)
+                   if (known.size && std::int64_t{known.size->width} * known.size->height > kMaxPixels)
                      throw UsageError(where, ": makes ", known.size->width, " x ", known.size->height,
-                                      " pixels, more than ", kMostPixels);
+                                      " pixels, more than ", kMaxPixels);
                  },
                  [&](const RandomResizedCrop& o) {
                    known.size = size_after(step, {});
@@ -226,9 +225,7 @@ void apply_step(const Step& step, const Drawn& drawn, Work& work) {
             work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
           },
           [&](const Resize& o) {
-            if (std::int64_t{size.width} * size.height > kMostPixels)
-              throw Error("cannot resize ", before.width, " x ", before.height, " pixels to ", size.width, " x ",
-                          size.height, ": the image is too long for its width");
+            if (std::int64_t{size.width} * size.height > kMaxPixels) refuse_pixels(before, size);
             if (size != before)
               work.make(size, type, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
           },

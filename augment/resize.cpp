@@ -11,8 +11,6 @@ namespace unlabel::augment {
 
 namespace {
 
-constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
-
 /// How a pass multiplies and rounds: Pillow's fixed point for 8 bits, plain floats otherwise.
 template <class Pixel>
 struct Arithmetic;
@@ -239,12 +237,12 @@ void check_image(const cv::Mat& image, cv::Size size) {
   if (size.width < 1 || size.height < 1) throw UsageError("cannot resize to ", size.width, " x ", size.height);
 }
 
-[[noreturn]] void refuse_pixels(const cv::Mat& image, cv::Size size) {
-  throw Error("cannot resize ", image.cols, " x ", image.rows, " pixels to ", size.width, " x ", size.height,
+}  // namespace
+
+void refuse_pixels(cv::Size image, cv::Size size) {
+  throw Error("cannot resize ", image.width, " x ", image.height, " pixels to ", size.width, " x ", size.height,
               ": the image is too long for its width");
 }
-
-}  // namespace
 
 void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out) {
   resize_region(image, size, {{0, 0}, size}, interpolation, out);
@@ -264,7 +262,7 @@ void resize_region(const cv::Mat& image, cv::Size size, cv::Rect region, Interpo
   const cv::Size between =
       columns_first ? cv::Size(across.inputs().size(), region.height) : cv::Size(region.width, down.inputs().size());
   const auto pixels = [](cv::Size of) { return std::int64_t{of.width} * of.height; };
-  if (std::max(pixels(between), pixels(region.size())) > kMaxPixels) refuse_pixels(image, size);
+  if (std::max(pixels(between), pixels(region.size())) > kMaxPixels) refuse_pixels(image.size(), size);
   out.create(region.size(), image.type());
   if (image.depth() == CV_8U) {
     resize_image<std::uint8_t>(image, across, down, columns_first, between, out);
@@ -275,7 +273,7 @@ void resize_region(const cv::Mat& image, cv::Size size, cv::Rect region, Interpo
 
 void resize_sampled(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out) {
   check_image(image, size);
-  if (std::int64_t{size.width} * size.height > kMaxPixels) refuse_pixels(image, size);
+  if (std::int64_t{size.width} * size.height > kMaxPixels) refuse_pixels(image.size(), size);
   static thread_local Samples across, down;
   find_samples(image.cols, size.width, interpolation, across);
   find_samples(image.rows, size.height, interpolation, down);

@@ -2,9 +2,17 @@
 
 #include <opencv2/core/mat.hpp>
 
+#include <cstdint>
+
 namespace unlabel::augment {
 
 enum class Interpolation { kBilinear, kBicubic };
+
+/// The most pixels that resizing makes.
+inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
+
+/// Throws Error: an image of that size cannot be resized to `size`, for it is too long for its width.
+[[noreturn]] void refuse_pixels(cv::Size image, cv::Size size);
 
 /// Resizes with an antialiased filter: the triangle (bilinear, support 1) or Keys' cubic with a = -1/2 (bicubic,
 /// support 2), widened by the scale when the image shrinks, so that every input pixel counts. No OpenCV flag does this.
@@ -19,10 +27,10 @@ enum class Interpolation { kBilinear, kBicubic };
 /// antialias=True; bicubic may overshoot [0, 1] there, as in torchvision. `image` may be a region of a larger one;
 /// pixels outside it are not read (torchvision's crop-then-resize). `out` is (re)allocated unless it already fits, and
 /// must not share memory with `image`.
-/// Throws Error when more than 2^27 pixels would be made.
+/// Throws Error when more than kMaxPixels would be made.
 void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out);
 
-/// A region of what `resize` makes, bit by bit, of which nothing else is made: the region alone counts against the 2^27 pixels. Throws
+/// A region of what `resize` makes, bit by bit, of which nothing else is made: the region alone counts against kMaxPixels. Throws
 /// UsageError when it does not lie within `size`.
 void resize_region(const cv::Mat& image, cv::Size size, cv::Rect region, Interpolation interpolation, cv::Mat& out);
 

@@ -1,4 +1,3 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
 
 #include <cerrno>
@@ -43,6 +42,8 @@ FaultKind fault_kind(int error) {
     case ESTALE:
     case ETIME:
     case ETIMEDOUT:
+    // A signal ended the call, as network file systems allow.
+    case EINTR:
       return FaultKind::kOutside;
     default:
       return FaultKind::kFile;
@@ -56,7 +57,7 @@ void throw_system_error(const std::string& what, int error) {
     case FaultKind::kOutside:
       throw IoError(what, ": ", reason_of(error));
     case FaultKind::kProcess:
-      throw UsageError(
+      throw LimitError(
           what, ": ", reason_of(error),
           error == ENOMEM ? "; there is too little memory" : "; raise the limit (ulimit -n) or use fewer threads");
     case FaultKind::kFile:

@@ -1,21 +1,30 @@
 #pragma once
 
+#include <unlabel/augment/error.h>
+
 #include <string>
 
 namespace unlabel {
+
+/// A limit of this process, and no fault of a file: too many open files, too little memory.
+class LimitError : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
 
 /// Whose fault it is that a call of the system has failed.
 enum class FaultKind {
   kFile,     ///< this file's or path's: it is gone, not permitted, a folder
   kProcess,  ///< this process's: too many open files, no memory
-  kOutside,  ///< a disk or a network that does not answer: EIO, ESTALE, ETIMEDOUT and their like; trying again may help
+  kOutside,  ///< a disk or a network that does not answer: EIO, ESTALE, ETIMEDOUT and their like, or a signal that came in between
+             ///< (EINTR); trying again may help
 };
 FaultKind fault_kind(int error);
 
 /// "Input/output error": what errno `error` means.
 std::string reason_of(int error);
 
-/// Throws for errno `error`, as "WHAT: REASON": IoError for trouble outside, UsageError (with what may help) for a fault of the process,
+/// Throws for errno `error`, as "WHAT: REASON": IoError for trouble outside, LimitError (with what may help) for a fault of the process,
 /// Error for one of the file. `what` is "cannot read photos/1.jpg".
 [[noreturn]] void throw_system_error(const std::string& what, int error);
 

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <optional>
 #include <random>
+#include <set>
 #include <utility>
 
 namespace unlabel::data {
@@ -34,6 +36,7 @@ struct Target {
   std::string path;
   std::optional<int> descriptor;  ///< this process's own, when it leads to one
   bool straight = false;          ///< it is there and no regular file: written into, never replaced
+  std::optional<mode_t> mode{};   ///< the permissions of a regular file that is there
 };
 
 std::string folder_of(const std::string& path) {
@@ -55,7 +58,7 @@ std::optional<int> own_descriptor(const std::string& path) {
 }
 
 Target find_target(const std::string& path) {
-  Target target{path, std::nullopt, false};
+  Target target{path, std::nullopt};
   struct stat status {};
   for (int links = 0;; ++links) {
     if (::lstat(target.path.c_str(), &status) != 0) {
@@ -81,18 +84,13 @@ Target find_target(const std::string& path) {
   // A rename would replace a file that may not be written, as nothing else does.
   if (::access(target.path.c_str(), W_OK) != 0) fail("write", path);
   target.straight = !S_ISREG(status.st_mode);
+  if (!target.straight) target.mode = status.st_mode & 0777;
   return target;
 }
 
 /// Opens what is written into rather than replaced.
 int open_straight(const Target& target) {
-  if (!target.descriptor) {
-    int descriptor;
-    do {
-      descriptor = ::open(target.path.c_str(), O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
-    } while (descriptor < 0 && errno == EINTR);
-    return descriptor;
-  }
+  if (!target.descriptor) return open_at(AT_FDCWD, target.path.c_str(), O_WRONLY | O_APPEND | O_NOCTTY).release();
   const int mode = ::fcntl(*target.descriptor, F_GETFL);
   if (mode < 0) return -1;
   if ((mode & O_ACCMODE) == O_RDONLY) {
@@ -100,6 +98,47 @@ int open_straight(const Target& target) {
     return -1;
   }
   return ::fcntl(*target.descriptor, F_DUPFD_CLOEXEC, 3);
+}
+
+/// Writes all of it; `path` is what messages call the file.
+void write_all(int descriptor, const char* bytes, std::size_t size, const std::string& path) {
+  while (size > 0) {
+    const ssize_t written = ::write(descriptor, bytes, size);
+    if (written < 0 && errno == EINTR) continue;
+    // A pipe or a terminal that somebody opened not to wait: we do. Of other files EAGAIN is a fault, which poll() would not wait out.
+    if (written < 0 && errno == EAGAIN && (::fcntl(descriptor, F_GETFL) & O_NONBLOCK) != 0) {
+      pollfd ready{descriptor, POLLOUT, 0};
+      if (::poll(&ready, 1, -1) < 0 && errno != EINTR) fail("write", path);
+      continue;
+    }
+    if (written < 0) fail("write", path);
+    if (written == 0) throw Error("cannot write ", path, ": nothing more is taken, and no reason given");
+    bytes += written;
+    size -= static_cast<std::size_t>(written);
+  }
+}
+
+/// Whether a file is mounted there by itself, so that it can be written into but not replaced.
+bool is_mounted(const std::string& path) {
+  struct statx status {};
+  return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, 0, &status) == 0 &&
+         (status.stx_attributes & status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+/// Gives the file at `to` the bytes of the one at `from`, and brings them to the disk.
+void copy_into(const std::string& from, const std::string& to) {
+  const auto source = open_at(AT_FDCWD, from.c_str(), O_RDONLY);
+  const auto target = open_at(AT_FDCWD, to.c_str(), O_WRONLY | O_TRUNC);
+  if (source.get() < 0 || target.get() < 0) fail("write", to);
+  std::vector<char> piece(std::size_t{1} << 20);
+  while (true) {
+    const ssize_t count = ::read(source.get(), piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read", from);
+    if (count == 0) break;
+    write_all(target.get(), piece.data(), static_cast<std::size_t>(count), to);
+  }
+  if (::fsync(target.get()) != 0) fail("write", to);
 }
 
 /// A name beside `target` that nobody has.
@@ -123,6 +162,8 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
       temporary_ = temporary_name(target_);
       descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
+    // Some file systems have no permissions to set.
+    if (descriptor_ >= 0 && target.mode) static_cast<void>(::fchmod(descriptor_, *target.mode));
   }
   if (descriptor_ < 0) fail("write", path_);
 }
@@ -135,16 +176,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(const void* bytes, std::size_t size) {
   UNLABEL_INVARIANT(!flushed_);
-  const char* at = static_cast<const char*>(bytes);
-  while (size > 0) {
-    const ssize_t written = ::write(descriptor_, at, size);
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      fail("write", path_);
-    }
-    at += written;
-    size -= static_cast<std::size_t>(written);
-  }
+  write_all(descriptor_, static_cast<const char*>(bytes), size, path_);
 }
 
 void AtomicFile::flush() {
@@ -158,12 +190,18 @@ void AtomicFile::flush() {
 void AtomicFile::rename() {
   if (!temporary_.empty()) {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
-      if (errno != EBUSY) fail("write", path_);
-      // A file that is mounted, as containers do with a single file, can be written into but not replaced.
-      std::error_code error;
-      fs::copy_file(temporary_, target_, fs::copy_options::overwrite_existing, error);
-      if (error) fail("write", path_, error.value());
-      ::unlink(temporary_.c_str());
+      // Network file systems say EBUSY too, of a file in use, which must stay whole.
+      const int error = errno;
+      if (error != EBUSY || !is_mounted(target_)) fail("write", path_, error);
+      const auto whole = std::exchange(temporary_, {});  // kept from now on, until its bytes are elsewhere
+      try {
+        copy_into(whole, target_);
+      } catch (const IoError& failed) {
+        throw IoError(failed.what(), "; the whole file is ", whole);
+      } catch (const Error& failed) {
+        throw Error(failed.what(), "; the whole file is ", whole);
+      }
+      ::unlink(whole.c_str());
     }
     temporary_.clear();
   }
@@ -206,11 +244,13 @@ void commit_all(const std::vector<AtomicFile*>& files) {
     }
     replaced.push_back(std::move(before));
   }
-  std::string flushed;
+  // No second name stays when a folder cannot be flushed.
+  std::set<std::string> folders;
   for (const auto& [target, kept, was_there] : replaced) {
     if (!kept.empty()) ::unlink(kept.c_str());
-    if (const auto folder = folder_of(target); folder != flushed) flush_folder(flushed = folder);
+    folders.insert(folder_of(target));
   }
+  for (const auto& folder : folders) flush_folder(folder);
 }
 
 void require_writable(const std::string& path) {
@@ -231,24 +271,8 @@ void write_file(const std::string& path, std::string_view text) {
   file.commit();
 }
 
-std::string read_text_file(const std::string& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) fail("read", path);
-  std::string text;
-  for (std::size_t size = 0;;) {
-    text.resize(size + (std::size_t{1} << 16));
-    const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
-    if (count < 0 && errno != EINTR) fail("read", path);
-    if (count > 0) size += static_cast<std::size_t>(count);
-    if (count == 0) {
-      text.resize(size);
-      return text;
-    }
-  }
-}
-
 void flush_folder(const std::string& path) {
-  const FileDescriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto folder = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (folder.get() < 0 && errno == EACCES) return;  // a folder may be written and not read
   if (folder.get() < 0) fail("open", path);
   if (::fsync(folder.get()) != 0 && errno != EINVAL) fail("flush", path);  // some file systems cannot flush a folder

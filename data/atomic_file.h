@@ -10,9 +10,15 @@ namespace unlabel::data {
 /// Writes a file so that others see the old one or the whole new one, never a part: the bytes go to a temporary file
 /// beside it, which commit() flushes to the disk and renames. Without commit() the temporary file is removed.
 ///
-/// Only nothing or a regular file is ever replaced. A symbolic link is followed, and what it points to is replaced. What is no regular file
-/// (a device, a named pipe) is opened and written into, and so is an open file of this process (/dev/stdout, /dev/fd/N, the shell's
-/// `>(command)`), at its place: there the bytes are on their way as soon as they are written.
+/// Only nothing or a regular file is ever replaced; its permissions are kept (its owner is not), and a new file has those of a plain one.
+/// A symbolic link is followed, and what it points to is replaced. What is no regular file (a device, a named pipe) is opened and written
+/// into, and so is an open file of this process (/dev/stdout, /dev/fd/N, the shell's `>(command)`), at its place: there the bytes are on
+/// their way as soon as they are written.
+///
+/// A file that is mounted by itself, as containers do, cannot be replaced: commit() copies the new bytes into it, so that others may see a
+/// part of them. When that fails, the temporary file, which is whole, stays, and the Error names it. (Before Linux 5.8 it cannot be told
+/// that a file is mounted: commit() throws.)
+///
 /// Every call throws Error that names the file and the system's reason (disk full, no permission, a folder of that name), as
 /// throw_system_error does.
 class AtomicFile {
@@ -40,7 +46,8 @@ class AtomicFile {
 };
 
 /// commit() of files that belong together: all are flushed before the first is renamed, and when a rename fails, those before it are taken
-/// back as far as the file system lets us (it has hard links). Throws as commit() does.
+/// back as far as the file system lets us (it has hard links). Throws as commit() does; when the folders cannot be flushed, the files are
+/// in place, but perhaps not after a loss of power.
 void commit_all(const std::vector<AtomicFile*>& files);
 
 /// Throws as AtomicFile does when no file could be written at `path` now; leaves nothing behind. So a long job says it at its start.
@@ -48,9 +55,6 @@ void require_writable(const std::string& path);
 
 /// AtomicFile for a text at hand.
 void write_file(const std::string& path, std::string_view text);
-
-/// The whole file. Throws as throw_system_error does when it cannot be read, a folder included.
-std::string read_text_file(const std::string& path);
 
 /// Flushes a folder's entries (a rename in it) to the disk.
 void flush_folder(const std::string& path);

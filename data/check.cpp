@@ -1,12 +1,13 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_files.h>
-#include <unlabel/augment/image_header.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/check.h>
 #include <unlabel/data/cifar10.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/folder_walk.h>
 #include <unlabel/data/idx.h>
+#include <unlabel/data/image_folder.h>
 #include <unlabel/data/parallel_for.h>
 #include <unlabel/data/place.h>
 #include <unlabel/data/retry.h>
@@ -15,7 +16,6 @@
 #include <algorithm>
 #include <atomic>
 #include <iterator>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -58,23 +58,8 @@ struct Item {
   bool test = false;  ///< of the test split
 };
 
-const char* format_name(augment::ImageFormat format) {
-  switch (format) {
-    case augment::ImageFormat::kJpeg:
-      return "a JPEG";
-    case augment::ImageFormat::kPng:
-      return "a PNG";
-    case augment::ImageFormat::kWebp:
-      return "a WebP";
-    case augment::ImageFormat::kTiff:
-      return "a TIFF";
-    default:
-      return "an image";
-  }
-}
-
 /// Why a file is not taken.
-std::string refusal(const std::string& path, Belongs belongs, int root, std::vector<std::uint8_t>& bytes) {
+std::string refusal(const std::string& path, Belongs belongs, int root) {
   switch (belongs) {
     case Belongs::kForeignImage:
       return "an image in a format that is not read; convert it to JPEG or PNG";
@@ -84,13 +69,15 @@ std::string refusal(const std::string& path, Belongs belongs, int root, std::vec
       return "in a folder of thumbnails, deleted files and the like";
     case Belongs::kLeftOut:
       return "left out: its folder is of no split that is taken";
+    case Belongs::kForbidden:
+      return "a folder that may not be read: what is in it is not looked at";
     default:
       break;
   }
-  if (!begins_like_image(root, path.c_str())) return "not an image, by its name";
-  retry([&] { read_file(root, path.c_str(), path, std::numeric_limits<std::uint64_t>::max(), bytes, 64); });
-  return concat("not an image by its name, but ", format_name(augment::image_format(bytes)),
-                " by its content: name it .jpg, .png ...");
+  const auto format = content_format(root, path.c_str());
+  if (format.name.empty()) return "not an image, by its name";
+  return concat("not an image by its name, but ", format.name, " by its content: ",
+                format.decoded ? "name it .jpg, .png ..." : "its format is not read; convert it to JPEG or PNG");
 }
 
 /// Judges `count` items on several threads. `judge(i, scratch)` gives the outcome of one, with memory of the thread's to
@@ -138,7 +125,7 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
       for (std::int64_t i = 0; i < dataset->size(); ++i)
         items[prefix + dataset->name(i)] = {Belongs::kYes, split == Split::kTest};
       for (auto& note : dataset->notes()) notes.push_back(std::move(note));
-    } catch (const UsageError& error) {  // no images of that split
+    } catch (const NoImages& error) {
       notes.emplace_back(error.what());
     }
   };
@@ -160,7 +147,7 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
           if (outcome.verdict == Verdict::kOk && item.test) ++test;
           if (outcome.verdict != Verdict::kOk || item.belongs == Belongs::kYes) return outcome;
         }
-        return {Verdict::kRefused, refusal(path, item.belongs, walk.root_fd.get(), scratch.bytes)};
+        return {Verdict::kRefused, refusal(path, item.belongs, walk.root_fd.get())};
       },
       [&](std::size_t i) { return all[i]->first; });
   report.test = test;
@@ -192,33 +179,28 @@ void append(CheckReport& report, CheckReport more) {
     to->insert(to->end(), std::make_move_iterator(from->begin()), std::make_move_iterator(from->end()));
 }
 
-}  // namespace
-
-CheckReport check_data(const std::string& spec, const CheckOptions& options) {
-  if (options.threads < 1) throw UsageError("check with ", options.threads, " threads; use at least 1");
-  const auto [kind, directory] = resolve_place(spec);
-  if (kind == "folder") return check_folder(directory, options);
+/// Of tar archives every sample, and those archives that are damaged.
+CheckReport check_shards(const std::string& directory, const CheckOptions& options) {
   CheckReport report;
-  const auto add_notes = [&](const Dataset& dataset) {
-    for (auto& note : dataset.notes()) report.notes.push_back(std::move(note));
-  };
-  if (kind == "shards") {
-    for (const auto split : {Split::kTrain, Split::kTest}) {
-      if (!has_shards(directory, split)) continue;
-      std::vector<DamagedShard> damaged;
-      if (const auto shards = open_whole_shards(directory, split, damaged)) {
-        auto checked = check_samples(*shards, options);
-        if (split == Split::kTest) checked.test = checked.ok;
-        append(report, std::move(checked));
-        add_notes(*shards);
-      }
-      for (auto& [name, reason] : damaged) report.broken.push_back({std::move(name), std::move(reason)});
-      report.files += static_cast<std::int64_t>(damaged.size());
+  for (const auto split : {Split::kTrain, Split::kTest}) {
+    if (!has_shards(directory, split)) continue;
+    std::vector<DamagedShard> damaged;
+    if (const auto shards = open_whole_shards(directory, split, damaged)) {
+      auto checked = check_samples(*shards, options);
+      if (split == Split::kTest) checked.test = checked.ok;
+      append(report, std::move(checked));
+      for (auto& note : shards->notes()) report.notes.push_back(std::move(note));
     }
-    if (report.files == 0) open_shards(directory, Split::kTrain);  // says what was looked for
-    return report;
+    for (auto& [name, reason] : damaged) report.broken.push_back({std::move(name), std::move(reason)});
+    report.files += static_cast<std::int64_t>(damaged.size());
   }
-  // These are read whole, and checked, when they are opened.
+  if (report.files == 0) open_shards(directory, Split::kTrain);  // says what was looked for
+  return report;
+}
+
+/// Of CIFAR-10 and IDX the files, which are read whole, and checked, when they are opened.
+CheckReport check_files(const std::string& spec, const std::string& kind, const std::string& directory) {
+  CheckReport report;
   for (const auto split : {Split::kTrain, Split::kTest}) {
     if (!(kind == "idx" ? has_idx : has_cifar10)(directory, split)) continue;
     try {
@@ -227,12 +209,28 @@ CheckReport check_data(const std::string& spec, const CheckOptions& options) {
       report.files += files;
       report.ok += files;
       if (split == Split::kTest) report.test += files;
+    } catch (const LimitError&) {
+      throw;
+    } catch (const ForbiddenFolder&) {
+      throw;
     } catch (const UsageError& error) {
       ++report.files;
       report.broken.push_back({directory, error.what()});
     }
   }
   if (report.files == 0) open_dataset(spec, Split::kTrain);  // says what was looked for
+  return report;
+}
+
+}  // namespace
+
+CheckReport check_data(const std::string& spec, const CheckOptions& options) {
+  if (options.threads < 1) throw UsageError("check with ", options.threads, " threads; use at least 1");
+  const auto [kind, directory] = resolve_place(spec);
+  auto report = kind == "folder"   ? check_folder(directory, options)
+                : kind == "shards" ? check_shards(directory, options)
+                                   : check_files(spec, kind, directory);
+  for (auto* files : {&report.refused, &report.broken}) std::ranges::stable_sort(*files, {}, &CheckedFile::path);
   return report;
 }
 

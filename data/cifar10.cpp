@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/cifar10.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/retry.h>
@@ -56,23 +57,32 @@ class Cifar10 : public Dataset {
     for (const auto& file : contents.files) {
       if (!(split == Split::kTrain ? is_train_name(file) : is_test_name(file))) continue;
       const auto path = folder + "/" + file;
-      try {
-        retry([&] { read_file(AT_FDCWD, path.c_str(), path, kMaxBatchBytes, bytes); });
-      } catch (const IoError&) {
-        throw;
-      } catch (const Error& error) {
-        throw UsageError(error.what(), "; fetch the file again");
-      }
-      if (bytes.size() % kRecord != 0)
-        throw UsageError(path, " has ", bytes.size(), " bytes, no multiple of CIFAR-10's records of ", kRecord,
+      const auto of_file = [&](const auto& read) {
+        try {
+          return retry(read);
+        } catch (const IoError&) {
+          throw;
+        } catch (const LimitError&) {
+          throw;
+        } catch (const Error& error) {
+          throw UsageError(error.what(), "; fetch the file again");
+        }
+      };
+      const auto size = of_file([&] { return open_file(AT_FDCWD, path.c_str(), path).size; });
+      if (size % kRecord != 0)
+        throw UsageError(path, " has ", size, " bytes, no multiple of CIFAR-10's records of ", kRecord,
                          "; fetch the file again");
+      // The file, and the records that grow by it beside what they were.
+      require_memory(std::min(size, kMaxBatchBytes) * 2 + records_.size(), path);
+      of_file([&] { read_file(AT_FDCWD, path.c_str(), path, kMaxBatchBytes, bytes); });
+      if (bytes.size() != size) throw UsageError(path, " changes while it is read; try again");
       for (std::size_t i = 0; i < bytes.size() / kRecord; ++i) {
         if (bytes[i * kRecord] >= kClasses) {
           throw UsageError(path, " gives image ", i, " the label ", int{bytes[i * kRecord]}, ", CIFAR-10 has ",
                            kClasses, " classes; is it another data set's file?");
         }
       }
-      require_memory(2 * records_.size() + bytes.size(), path);
+      records_.reserve(records_.size() + bytes.size());
       records_.insert(records_.end(), bytes.begin(), bytes.end());
       files_.push_back({file, bytes.size(), records_.size() / kRecord});
     }

@@ -72,7 +72,8 @@ bool is_of(const Kind& kind, std::string_view name) {
 std::string describe_contents(const std::string& directory) {
   const FolderWalk walk(directory, {.all = true});
   std::vector<Examples> found(kinds().size());
-  Examples foreign, unnamed, others, hidden, system, left_out;
+  Examples foreign, unnamed, others, hidden, system, left_out, forbidden;
+  std::size_t opened = 0;
   for (const auto& entry : walk.entries) {
     const std::string_view path = walk.path(entry);
     switch (entry.belongs) {
@@ -90,12 +91,16 @@ std::string describe_contents(const std::string& directory) {
       case Belongs::kLeftOut:
         left_out.add(path);
         break;
+      case Belongs::kForbidden:
+        forbidden.add(path);
+        break;
       case Belongs::kOtherName: {
         const auto kind =
             std::ranges::find_if(kinds(), [&](const Kind& k) { return is_of(k, path.substr(path.rfind('/') + 1)); });
         if (kind != kinds().end())
           found[static_cast<std::size_t>(kind - kinds().begin())].add(path);
-        else if (unnamed.count == 0 && begins_like_image(walk.root_fd.get(), walk.path(entry)))
+        else if (unnamed.count == 0 && opened++ < kMostUnnamed &&
+                 !content_format(walk.root_fd.get(), walk.path(entry)).name.empty())
           unnamed.add(path);
         else
           others.add(path);
@@ -113,6 +118,7 @@ std::string describe_contents(const std::string& directory) {
        "convert them to JPEG or PNG");
   tell(unnamed, "image by its content", "images by their content", "name such files .jpg, .png ...");
   tell(left_out, "file in folders that are left out", "files in folders that are left out", "");
+  tell(forbidden, "folder that may not be read", "folders that may not be read", "");
   tell(hidden, "hidden file", "hidden files", "");
   tell(system, "file of thumbnails or deleted ones", "files of thumbnails or deleted ones", "");
   tell(others, "other file", "other files", "");

@@ -34,13 +34,13 @@ bool has_class_folders(const std::string& directory) {
 
 std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
   const auto [layout, test, choice] = splits_of(directory);
-  if (!layout.refusal.empty()) throw UsageError(layout.refusal);
+  if (!layout.refusal.empty()) throw NoImages(layout.refusal);
   return open_image_folder(directory, layout.train, layout.train.empty() ? layout.left_out : std::vector<std::string>(),
                            layout.notes);
 }
 
-std::shared_ptr<const Dataset> open_test_folder(const std::string& directory) {
-  const auto [layout, test, choice] = splits_of(directory);
+std::shared_ptr<const Dataset> open_test_folder(const std::string& directory, const FolderSplits& splits) {
+  const auto& [layout, test, choice] = splits;
   if (test.empty())
     throw UsageError(directory, " has no test images: looked for test/, val/, validation/ and their like, CIFAR-10's ",
                      "test_batch.bin and IDX's t10k-images-idx3-ubyte; add one, or name the folder of the test images ",
@@ -91,7 +91,7 @@ FolderSplits splits_of(const std::string& directory) {
     return [&directory, look](const std::string& name) -> decltype(look(name)) {
       try {
         return look(directory + "/" + name);
-      } catch (const UsageError&) {  // a folder that may not be read
+      } catch (const ForbiddenFolder&) {
         return {};
       }
     };
@@ -160,7 +160,7 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split
   if (kind == "cifar10") return open_cifar10(directory, split);
   if (kind == "idx") return open_idx(directory, split);
   if (kind == "shards") return open_shards(directory, split);
-  return split == Split::kTrain ? open_train_folder(directory) : open_test_folder(directory);
+  return split == Split::kTrain ? open_train_folder(directory) : open_test_folder(directory, splits_of(directory));
 }
 
 std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::string& index) {
@@ -183,8 +183,9 @@ bool has_test_images(const std::string& spec) {
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   const auto [kind, directory] = resolve_place(spec);
   if (kind != "folder") return open_dataset(spec, Split::kTest);
-  const auto [layout, test, choice] = splits_of(directory);
-  if (!test.empty()) return open_test_folder(directory);
+  const auto splits = splits_of(directory);
+  const auto& layout = splits.layout;
+  if (!splits.test.empty()) return open_test_folder(directory, splits);
   if (!layout.refusal.empty()) throw UsageError(layout.refusal);
   if (!layout.train.empty())
     throw UsageError(spec, " has ", layout.train, "/ but no test/ or val/ inside; name the folder of the test images");

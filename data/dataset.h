@@ -81,8 +81,8 @@ enum class Split {
 /// valid ... in any case. What is named as test images is never part of the training images, so that no image is both: where nothing else
 /// is left, the training split is an error. To train on them, name them: DIR/test. A folder `train` among other folders of images, none of
 /// them a split, is a class of that name (airplane/, car/, train/). Of several folders of test images the first by that list is taken which
-/// has class folders, and the first of all where none has. A folder beside train/ that cannot be read counts as one without images.
-/// What was guessed is told by Dataset::notes.
+/// has class folders, and the first of all where none has. A folder beside train/ that may not be read (no permission) counts as one
+/// without images. What was guessed is told by Dataset::notes.
 ///
 /// Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was looked for and what is there.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);

@@ -67,21 +67,37 @@ void require_memory(std::uint64_t bytes, std::string_view what) {
   constexpr std::uint64_t kSmall = std::uint64_t{64} << 20;  // not worth a look
   if (bytes < kSmall) return;
   if (const auto available = available_memory(); available && *available < bytes)
-    throw UsageError(what, " takes ", bytes >> 20, " MiB of memory, and ", *available >> 20, " MiB are free");
+    throw LimitError(what, " takes ", bytes >> 20, " MiB of memory, and ", *available >> 20, " MiB are free");
 }
 
 FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) close(fd_);
 }
 
+FileDescriptor open_at(int folder, const char* path, int flags) {
+  int fd;
+  do {
+    fd = openat(folder, path, flags | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  return FileDescriptor(fd);
+}
+
+FileDescriptor open_folder(const std::string& path) {
+  return retry([&] {
+    auto fd = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+    if (fd.get() < 0) throw_unreadable_folder(path, errno);
+    return fd;
+  });
+}
+
 OpenFile open_file(int folder, const char* path, std::string_view name) {
   // O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer. It has no effect on regular files.
-  OpenFile file{FileDescriptor(openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK))};
+  OpenFile file{open_at(folder, path, O_RDONLY | O_NONBLOCK | O_NOCTTY)};
   struct stat status {};
   if (file.fd.get() < 0 || fstat(file.fd.get(), &status) != 0) {
     const int error = errno;
-    // A socket's errno is that of a missing device.
-    if (error == ENXIO && fstatat(folder, path, &status, 0) == 0 && S_ISSOCK(status.st_mode))
+    // A socket's errno, and that of a node without its device, are those of a disk that is gone.
+    if ((error == ENXIO || error == ENODEV) && fstatat(folder, path, &status, 0) == 0 && !S_ISREG(status.st_mode))
       throw Error("cannot read ", name, ": not a regular file");
     throw_system_error(concat("cannot open ", name), error);
   }
@@ -100,7 +116,10 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
   for (std::size_t done = 0; done < out.size();) {
     const auto count = read(file.fd.get(), out.data() + done, out.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw_system_error(concat("cannot read ", name), errno);
+    if (count < 0) {
+      const int error = errno;  // concat may change it
+      throw_system_error(concat("cannot read ", name), error);
+    }
     if (count == 0) throw Error("cannot read ", name, ": it ends after ", done, " of ", out.size(), " bytes");
     done += static_cast<std::size_t>(count);
   }
@@ -123,8 +142,9 @@ std::optional<std::uint64_t> size_of(int folder, const char* path) {
   return retry([&]() -> std::optional<std::uint64_t> {
     struct stat status {};
     if (fstatat(folder, path, &status, 0) == 0) return static_cast<std::uint64_t>(status.st_size);
-    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES) return std::nullopt;
-    throw_system_error(concat("cannot read ", path), errno);
+    const int error = errno;
+    if (error == ENOENT || error == ENOTDIR || error == ELOOP || error == EACCES) return std::nullopt;
+    throw_system_error(concat("cannot read ", path), error);
   });
 }
 
@@ -132,8 +152,9 @@ bool exists(const std::string& path) {
   return retry([&] {
     struct stat status {};
     if (::stat(path.c_str(), &status) == 0) return true;
-    if (fault_kind(errno) != FaultKind::kFile) throw_system_error(concat("cannot look for ", path), errno);
-    return false;
+    const int error = errno;
+    if (error == ENOENT || error == ENOTDIR) return false;
+    throw_system_error(concat("cannot look for ", path), error);
   });
 }
 
@@ -144,7 +165,7 @@ void throw_unreadable_folder(const std::string& path, int error) {
     case ENOTDIR:
       throw UsageError(path, " is not a folder; give the folder that holds the images");
     case EACCES:
-      throw UsageError("cannot read the folder ", path, ": ", reason_of(error), "; check its permissions");
+      throw ForbiddenFolder("cannot read the folder ", path, ": ", reason_of(error), "; check its permissions");
     default:
       if (fault_kind(error) != FaultKind::kFile) throw_system_error(concat("cannot read the folder ", path), error);
       throw UsageError("cannot read the folder ", path, ": ", reason_of(error));
@@ -153,8 +174,10 @@ void throw_unreadable_folder(const std::string& path, int error) {
 
 namespace {
 FolderContents list_folder_once(const std::string& path) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
+  auto fd = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(fd.get() < 0 ? nullptr : fdopendir(fd.get()), closedir);
   if (!folder) throw_unreadable_folder(path, errno);
+  fd.release();
   FolderContents contents;
   while (errno = 0, true) {
     const auto* entry = readdir(folder.get());
@@ -169,7 +192,8 @@ FolderContents list_folder_once(const std::string& path) {
     if (type == DT_LNK || type == DT_UNKNOWN) {
       struct stat status {};
       if (fstatat(dirfd(folder.get()), entry->d_name, &status, 0) != 0) {
-        if (fault_kind(errno) != FaultKind::kFile) throw_unreadable_folder(path + "/" + entry->d_name, errno);
+        const int error = errno;
+        if (fault_kind(error) != FaultKind::kFile) throw_unreadable_folder(path + "/" + entry->d_name, error);
         continue;  // a link to nowhere
       }
       type = S_ISDIR(status.st_mode) ? DT_DIR : DT_REG;

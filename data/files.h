@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/augment/error.h>
+
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -32,7 +34,7 @@ std::uint64_t checksum_of(std::span<const std::uint8_t> bytes);
 /// Bytes of memory that are free for this process: what the system has available, within the control group's limit. nullopt: unknown.
 std::optional<std::uint64_t> available_memory();
 
-/// Throws UsageError when `bytes` more are not to be had, naming what they are for.
+/// Throws LimitError when `bytes` more are not to be had, naming what they are for.
 void require_memory(std::uint64_t bytes, std::string_view what);
 
 /// Larger files are not read as images.
@@ -55,10 +57,16 @@ class FileDescriptor {
   int fd_;
 };
 
+/// openat(), made again while a signal interrupts it; sets errno. The descriptor is closed in programs that are started.
+FileDescriptor open_at(int folder, const char* path, int flags);
+
+/// A folder, opened for reading. Throws as list_folder does.
+FileDescriptor open_folder(const std::string& path);
+
 /// A regular file opened for reading, and its size. `folder` and `path` are as openat takes them; `name` is what
 /// messages call it. Throws as throw_system_error does when the file cannot be opened: Error, IoError when a disk or a network does not
-/// answer, and UsageError when the fault is the process's: too many open files, no memory. Error when it is no regular file (a pipe would
-/// wait for ever).
+/// answer, and LimitError when the fault is the process's: too many open files, no memory. Error when it is no regular file (a pipe would
+/// wait for ever, and a device without its driver is no disk that does not answer).
 struct OpenFile {
   FileDescriptor fd;
   std::uint64_t size = 0;
@@ -70,12 +78,13 @@ OpenFile open_file(int folder, const char* path, std::string_view name);
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
                std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
-/// The size of what is at a place in a folder; nullopt when nothing is there, or a link leads nowhere. Throws Error, or IoError, when that
-/// cannot be told.
+/// The size of what is at a place in a folder; nullopt when nothing is there, a link leads nowhere or in circles, or a folder on the way
+/// may not be entered: an image there is a broken one, and has no size. Else throws as throw_system_error does, IoError after retry().
 std::optional<std::uint64_t> size_of(int folder, const char* path);
 
-/// Whether there is something at `path`, links followed. Throws IoError, after retry(), when a disk or a network does not answer: that
-/// something cannot be seen now does not say that it is missing.
+/// Whether there is something at `path`, links followed: false when nothing is there, or a link leads nowhere. Else throws as
+/// throw_system_error does, IoError after retry(): that something cannot be seen (no permission, a disk or a network that does not answer)
+/// does not say that it is missing.
 bool exists(const std::string& path);
 
 /// What is in a folder, apart from hidden entries and systems' own folders, byte-sorted; links are followed.
@@ -85,8 +94,14 @@ struct FolderContents {
   bool images = false;             ///< whether there are any
 };
 
-/// Throws UsageError that names the folder when it is missing, no folder, or unreadable, and IoError, after retry(), when a disk or a
-/// network does not answer.
+/// A folder that this user may not read.
+class ForbiddenFolder : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
+/// Throws UsageError that names the folder when it is missing, no folder, or unreadable (ForbiddenFolder, where permission is wanting;
+/// LimitError, where the fault is the process's), and IoError, after retry(), when a disk or a network does not answer.
 FolderContents list_folder(const std::string& path);
 
 /// Counts things of one kind, and keeps the name that sorts first as an example.
@@ -100,7 +115,7 @@ struct Examples {
   std::string text(const char* one, const char* several) const;
 };
 
-/// Throws for a folder that cannot be opened or read, by errno: IoError for trouble outside, else UsageError.
+/// Throws for a folder that cannot be opened or read, by errno, as list_folder does.
 [[noreturn]] void throw_unreadable_folder(const std::string& path, int error);
 
 }  // namespace unlabel::data

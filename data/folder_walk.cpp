@@ -18,11 +18,7 @@
 
 namespace unlabel::data {
 
-using augment::NamedSplit;
-
 namespace {
-
-constexpr std::size_t kMostUnnamed = 64;  ///< files without an image's name that are opened to see what they are
 
 /// A folder's own name, of a path that ends with a slash.
 std::string_view last_part(std::string_view prefix) {
@@ -33,11 +29,7 @@ std::string_view last_part(std::string_view prefix) {
 }  // namespace
 
 FolderWalk::FolderWalk(const std::string& folder, Options options) : root(folder), options_(std::move(options)) {
-  root_fd = retry([&] {
-    FileDescriptor fd(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (fd.get() < 0) throw_unreadable_folder(root, errno);
-    return fd;
-  });
+  root_fd = open_folder(root);
   visit({"", Belongs::kYes});
 }
 
@@ -69,8 +61,13 @@ void FolderWalk::visit(const Below& folder) {
 /// files open. True when there is more to do below: it then stands in above_.
 bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
   const auto& prefix = here.prefix;
-  FileDescriptor fd(openat(root_fd.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0) fail(prefix, errno);
+  auto fd = open_at(root_fd.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY);
+  if (fd.get() < 0) {
+    const int error = errno;
+    if (!options_.all || prefix.empty() || error != EACCES) fail(prefix, error);
+    take(prefix, "", Belongs::kForbidden);
+    return false;
+  }
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) fail(prefix, errno);
   const std::pair identity{status.st_dev, status.st_ino};
@@ -92,7 +89,8 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
     const bool told = entry->d_type == DT_DIR || entry->d_type == DT_REG;
     const bool there = told || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
     // A link to nowhere is none that its disk does not show now.
-    if (!there && fault_kind(errno) != FaultKind::kFile) fail(concat(prefix, name, "/"), errno);
+    if (const int error = errno; !there && fault_kind(error) != FaultKind::kFile)
+      fail(concat(prefix, name, "/"), error);
     const bool is_folder = told ? entry->d_type == DT_DIR : there && S_ISDIR(status.st_mode);
     const bool is_file = told ? entry->d_type == DT_REG : there && S_ISREG(status.st_mode);
     if (is_folder) {
@@ -123,20 +121,16 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
 /// files that were taken since `first_entry` too.
 void FolderWalk::settle_splits(const std::string& prefix, std::vector<Below>& folders, std::size_t first_entry,
                                std::size_t first_path) {
-  const auto is_of = [](NamedSplit split) {
-    return [split](const Below& below) {
-      return below.belongs == Belongs::kYes && augment::named_split(last_part(below.prefix)) == split;
-    };
-  };
-  if (std::ranges::none_of(folders, is_of(NamedSplit::kTest))) return;
-  if (std::ranges::none_of(folders, is_of(NamedSplit::kTrain))) {
-    for (const auto& below : folders)
-      if (is_of(NamedSplit::kTest)(below)) nested_taken_.add(below.prefix);
-    return;
-  }
+  std::vector<std::string> names;
+  for (const auto& below : folders)
+    if (below.belongs == Belongs::kYes) names.emplace_back(last_part(below.prefix));
+  const auto split = augment::nested_split(names);
+  for (const auto& name : split.tests) nested_taken_.add(concat(prefix, name, "/"));
+  if (!split.left_out) return;
   nested_left_out_.add(prefix);
   for (auto& below : folders)
-    if (below.belongs == Belongs::kYes && !is_of(NamedSplit::kTrain)(below)) below.belongs = Belongs::kLeftOut;
+    if (below.belongs == Belongs::kYes && std::ranges::find(split.taken, last_part(below.prefix)) == split.taken.end())
+      below.belongs = Belongs::kLeftOut;
   if (options_.all) {
     for (auto i = first_entry; i < entries.size(); ++i)
       if (entries[i].belongs == Belongs::kYes) entries[i].belongs = Belongs::kLeftOut;
@@ -172,7 +166,7 @@ std::vector<std::string> FolderWalk::notes() const {
                            foreign_.text("file that looks like an image", "files that look like images"),
                            ", of a format that is not read", kLook));
   const auto image = std::ranges::find_if(
-      unnamed_, [&](const std::string& name) { return begins_like_image(root_fd.get(), name.c_str()); });
+      unnamed_, [&](const std::string& name) { return !content_format(root_fd.get(), name.c_str()).name.empty(); });
   if (image != unnamed_.end())
     notes.push_back(concat(others_.text("file", "files"), " without the name of an image ",
                            others_.count == 1 ? "is" : "are", " passed over, and ", *image, " is one by its content",
@@ -190,25 +184,35 @@ std::vector<std::string> FolderWalk::notes() const {
   return notes;
 }
 
-bool begins_like_image(int folder, const char* path) {
+ContentFormat content_format(int folder, const char* path) {
+  constexpr std::uint64_t kStart = 256;  // a DICOM's mark comes after 128 bytes
   std::vector<std::uint8_t> bytes;
   try {
-    retry([&] { read_file(folder, path, path, std::numeric_limits<std::uint64_t>::max(), bytes, 64); });
+    retry([&] { read_file(folder, path, path, std::numeric_limits<std::uint64_t>::max(), bytes, kStart); });
+  } catch (const UsageError&) {
+    throw;
   } catch (const IoError&) {
     throw;
   } catch (const Error&) {
-    return false;
+    return {};
   }
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const auto at = [&](std::size_t begin, std::string_view what) {
-    return text.size() >= begin + what.size() && text.substr(begin, what.size()) == what;
-  };
-  const auto format = augment::image_format(bytes);
-  // "BM" and "P6" may begin a text.
-  if (format != augment::ImageFormat::kUnknown && format != augment::ImageFormat::kBmp &&
-      format != augment::ImageFormat::kPnm)
-    return true;
-  return at(0, "GIF8") || at(4, "ftyphei") || at(4, "ftypmif1") || at(4, "ftypavif") || at(4, "jP  ") || at(4, "JXL ");
+  switch (augment::image_format(bytes)) {
+    case augment::ImageFormat::kJpeg:
+      return {"a JPEG", true};
+    case augment::ImageFormat::kPng:
+      return {"a PNG", true};
+    case augment::ImageFormat::kWebp:
+      return {"a WebP", true};
+    case augment::ImageFormat::kTiff:
+      return {"a TIFF", true};
+    case augment::ImageFormat::kBmp:  // "BM" and "P6" may begin a text
+    case augment::ImageFormat::kPnm:
+      return {};
+    case augment::ImageFormat::kUnknown:
+      break;
+  }
+  const auto other = augment::other_format(bytes);
+  return other.is_image ? ContentFormat{other.name, false} : ContentFormat();
 }
 
 }  // namespace unlabel::data

@@ -21,6 +21,7 @@ enum class Belongs : std::uint8_t {
   kHidden,        ///< its name, or that of a folder above it, begins with a dot
   kSystem,        ///< in a folder of thumbnails, deleted files and the like
   kLeftOut,       ///< in a folder that is left out, or beside the training folder of a split further down
+  kForbidden,     ///< a folder that may not be read; it may be of any of these kinds
 };
 
 /// The images in a folder and the folders below it (augment/image_files.h has the names), in the order in which the system names them.
@@ -31,7 +32,8 @@ enum class Belongs : std::uint8_t {
 class FolderWalk {
  public:
   struct Options {
-    bool all = false;                     ///< every regular file, hidden ones too, with what speaks against it
+    /// Every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry.
+    bool all = false;
     bool first_only = false;              ///< end at the first image
     std::vector<std::string> left_out{};  ///< folders directly below the root that are left out
   };
@@ -40,8 +42,7 @@ class FolderWalk {
     Belongs belongs;       ///< always kYes without `all`
   };
 
-  /// Throws UsageError that names the folder when one is missing or cannot be read, and IoError, after retry(), when its disk does not
-  /// answer.
+  /// Throws as list_folder does when a folder is missing or cannot be read; with `all`, only the root must be permitted.
   FolderWalk(const std::string& folder, Options options);
 
   const char* path(const Entry& entry) const { return paths.data() + entry.offset; }
@@ -75,7 +76,14 @@ class FolderWalk {
   std::vector<std::string> unnamed_;  ///< some of the files without an image's name
 };
 
-/// Whether the first bytes of a file are those of an image, of a format that we decode or of another one.
-bool begins_like_image(int folder, const char* path);
+/// Files without an image's name that are opened, at most, to see what they are.
+inline constexpr std::size_t kMostUnnamed = 64;
+
+/// The format of an image by the first bytes of its file.
+struct ContentFormat {
+  std::string_view name;  ///< as it may stand in a sentence ("a JPEG", "a GIF"); empty: no image
+  bool decoded = false;   ///< whether it is decoded
+};
+ContentFormat content_format(int folder, const char* path);
 
 }  // namespace unlabel::data

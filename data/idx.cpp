@@ -60,9 +60,11 @@ class GzipReader {
       auto file = open_file(AT_FDCWD, path.c_str(), path);
       file_size_ = file.size;
       file_ = gzdopen(file.fd.get(), "rb");
-      if (!file_) throw UsageError("cannot read ", path, ": out of memory");
+      if (!file_) throw LimitError("cannot read ", path, ": out of memory");
       file.fd.release();
     } catch (const IoError&) {
+      throw;
+    } catch (const LimitError&) {
       throw;
     } catch (const Error& error) {
       throw UsageError(error.what());
@@ -100,7 +102,7 @@ class GzipReader {
   }
 
  private:
-  /// For the system's errors, as against those of the compressed bytes.
+  /// For the system's errors, as against those of the compressed bytes. An interrupted read is one of them: zlib loses its place.
   void throw_when_unreadable() {
     const int error = errno;
     int code = Z_OK;

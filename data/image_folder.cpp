@@ -6,10 +6,7 @@
 #include <unlabel/data/image_folder.h>
 #include <unlabel/data/parallel_for.h>
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -35,7 +32,7 @@ class ImageFolder : public Dataset {
               std::vector<std::string> notes)
       : below_(std::move(below)), root_(joined_path(directory, below_)), notes_(std::move(notes)) {
     FolderWalk walk(root_, {.left_out = left_out});
-    if (walk.entries.empty()) throw UsageError("no images in ", root_, " or below: ", describe_contents(root_));
+    if (walk.entries.empty()) throw NoImages("no images in ", root_, " or below: ", describe_contents(root_));
     walk.sort();
     for (auto& note : walk.notes()) notes_.push_back(std::move(note));
     root_fd_ = std::move(walk.root_fd);
@@ -48,14 +45,13 @@ class ImageFolder : public Dataset {
   /// From another's index.
   ImageFolder(const std::string& directory, const nlohmann::json& index)
       : below_(index.at("below").get<std::string>()), root_(joined_path(directory, below_)) {
-    root_fd_ = FileDescriptor(open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (root_fd_.get() < 0) throw_unreadable_folder(root_, errno);
+    root_fd_ = open_folder(root_);
     const auto& bytes = index.at("paths").get_binary();
     paths_.assign(bytes.begin(), bytes.end());
     sizes_ = from_binary<std::uint64_t>(index.at("sizes"));
+    if (paths_.empty() || paths_.back() != '\0') throw Error("a list of files is damaged");
     for (std::size_t begin = 0; begin < paths_.size(); begin = paths_.find('\0', begin) + 1) offsets_.push_back(begin);
-    if (paths_.empty() || paths_.back() != '\0' || offsets_.size() != sizes_.size())
-      throw Error("a list of files is damaged");
+    if (offsets_.size() != sizes_.size()) throw Error("a list of files is damaged");
     std::call_once(sized_, [] {});
     find_classes();
     for (const auto i : sampled_places(offsets_.size())) require_same_size(root_fd_.get(), path(i), root_, sizes_[i]);

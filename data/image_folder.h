@@ -1,5 +1,6 @@
 #pragma once
 
+#include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
 
 #include <memory>
@@ -7,6 +8,12 @@
 #include <vector>
 
 namespace unlabel::data {
+
+/// A folder without images of the wanted split.
+class NoImages : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
 
 /// All images in a folder and the folders below it, in the order of their relative paths, byte by byte.
 ///
@@ -20,8 +27,8 @@ namespace unlabel::data {
 ///   an image at the top, or one folder only, says that the folders are no classes.
 ///
 /// Files are read relative to the opened folder, so that it may be renamed meanwhile. A file above 1 GiB is refused
-/// when it is read. Sizes are looked up, on several threads, when they are first asked for (each_file, fingerprint, index). Throws
-/// UsageError for a folder that is missing, unreadable (it or one below) or without images.
+/// when it is read. Sizes are looked up, on several threads, when they are first asked for (each_file, fingerprint, index). Throws as
+/// list_folder does for a folder that is missing or unreadable (it or one below), and NoImages.
 ///
 /// `below` names the folder in `directory` to open, if not itself. Folders directly in that one which `left_out` names are passed over, as
 /// if they were not there. `notes` come first among the data set's own.

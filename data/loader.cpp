@@ -95,8 +95,9 @@ struct Growing {
   std::exception_ptr error;
   std::size_t error_row = 0;
   std::vector<std::pair<std::size_t, Replacement>> replacements;  ///< by row
-  /// From the first read that met trouble outside; no row waits beyond its patience.
+  /// When the first read that met trouble outside began, and how long the longest such read took.
   std::optional<std::chrono::steady_clock::time_point> trouble_began;
+  std::chrono::steady_clock::duration longest_read{};
 
   std::size_t rows() const { return batch.indices.size(); }
   bool finished() const { return done == rows(); }
@@ -178,13 +179,15 @@ struct Loader::Impl {
     growing_.push_back(std::move(growing));
   }
 
-  /// Waits for the next attempt to read a file of this batch; false when there is to be none.
-  bool wait_out(Growing& growing, int attempt) {
+  /// Waits for the next attempt to read a file of this batch, of which one has failed that began at `began`; false when there is to be
+  /// none, as it would end too late if it took as long as the longest before.
+  bool wait_out(Growing& growing, int attempt, std::chrono::steady_clock::time_point began) {
     constexpr std::chrono::milliseconds kSlice{50};  // between two looks at give_up
     std::unique_lock lock(mutex_);
     const auto now = std::chrono::steady_clock::now(), again = now + retry_pause(attempt);
-    if (!growing.trouble_began) growing.trouble_began = now;
-    if (again > *growing.trouble_began + options_.patience) return false;
+    growing.trouble_began = std::min(began, growing.trouble_began.value_or(began));
+    growing.longest_read = std::max(growing.longest_read, now - began);
+    if (again + growing.longest_read > *growing.trouble_began + options_.patience) return false;
     while (!stop_ && std::chrono::steady_clock::now() < again) {
       if (options_.give_up && options_.give_up()) return false;
       work_.wait_for(lock, kSlice, [&] { return stop_; });
@@ -194,10 +197,11 @@ struct Loader::Impl {
 
   void read_patiently(Growing& growing, std::int64_t index, augment::Source& source) {
     for (int attempt = 0;; ++attempt) {
+      const auto began = std::chrono::steady_clock::now();
       try {
         return dataset_->read(index, source);
       } catch (const IoError&) {
-        if (!wait_out(growing, attempt)) throw;
+        if (!wait_out(growing, attempt, began)) throw;
       }
     }
   }

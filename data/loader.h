@@ -66,7 +66,8 @@ struct LoaderOptions {
 /// else that a worker throws is thrown by next() in place of the batch, at every call until the next start().
 ///
 /// A sample that cannot be read this time (IoError: a disk or a network does not answer) is never replaced: it is read again after growing
-/// pauses, for LoaderOptions::patience in all of its batch, and then next() throws the IoError.
+/// pauses, for LoaderOptions::patience in all of its batch, and then next() throws the IoError. That time counts from the begin of the
+/// first read that failed, and no read is repeated that would end after it, if it took as long as the longest of those that failed.
 ///
 /// One thread at a time may call a loader. OpenCV runs large images on threads of its own beside the loader's; a
 /// program that wants none calls cv::setNumThreads(1), which is global and hence not done here.

@@ -19,14 +19,26 @@ inline std::chrono::milliseconds retry_pause(int attempt) {
 
 /// What `read` gives, tried again while it throws IoError (a disk or a network that does not answer), after growing pauses, until
 /// `patience` is over: then the last IoError is thrown. `read` starts anew each time. Everything else that it throws is thrown at once.
+///
+/// The time counts from the first IoError on, since a read of something large may fail late, and a second attempt is made in any case. A
+/// further one is made only if it ends within `patience` when it takes as long as the longest before. So behind the first IoError at most
+/// `patience` is spent, or one pause and one attempt where that takes longer.
 template <class Read>
 auto retry(const Read& read, std::chrono::milliseconds patience = kShortPatience) {
-  const auto end = std::chrono::steady_clock::now() + patience;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point end;
+  Clock::duration longest{};
   for (int attempt = 0;; ++attempt) {
+    const auto began = Clock::now();
     try {
       return read();
     } catch (const IoError&) {
-      if (std::chrono::steady_clock::now() + retry_pause(attempt) > end) throw;
+      const auto now = Clock::now();
+      longest = std::max(longest, now - began);
+      if (attempt == 0)
+        end = now + patience;
+      else if (now + retry_pause(attempt) + longest > end)
+        throw;
     }
     std::this_thread::sleep_for(retry_pause(attempt));
   }

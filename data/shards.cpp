@@ -3,13 +3,13 @@
 #include <unlabel/augment/image_files.h>
 #include <unlabel/augment/image_header.h>
 #include <unlabel/augment/json_line.h>
+#include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/contents.h>
 #include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/parallel_for.h>
-#include <unlabel/data/processors.h>
 #include <unlabel/data/retry.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/data/shards.h>
@@ -40,7 +40,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::uint64_t kLongestClass = 32;
+constexpr std::uint64_t kLongestClass = 32, kMaxNamesBytes = std::uint64_t{64} << 20;
 constexpr int kMaxClasses = 1'000'000;
 constexpr std::size_t kMaxThreads = 8;
 
@@ -49,7 +49,10 @@ void read_at(int descriptor, const std::string& name, std::uint64_t offset, char
   while (size > 0) {
     const auto count = ::pread(descriptor, out, size, static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw_system_error(concat("cannot read ", name), errno);
+    if (count < 0) {
+      const int error = errno;  // concat may change it
+      throw_system_error(concat("cannot read ", name), error);
+    }
     if (count == 0) throw Error("cannot read ", name, ": the archive has changed, and become shorter");
     out += count;
     offset += static_cast<std::uint64_t>(count);
@@ -68,7 +71,7 @@ std::pair<std::string_view, std::string_view> key_and_extension(std::string_view
 struct Archives {
   std::string below;               ///< the folder that they are in, below the one that was named; empty: itself
   std::vector<std::string> names;  ///< byte-sorted
-  Examples left_out;               ///< those beside them of the other split, by their names
+  Examples left_out;               ///< those beside them that are not of the split
 };
 
 std::vector<std::string> tars_in(const std::string& folder) {
@@ -82,11 +85,22 @@ Archives find_archives(const std::string& directory, Split split) {
   const auto wanted = split == Split::kTrain ? augment::NamedSplit::kTrain : augment::NamedSplit::kTest;
   std::erase_if(folders, [&](const auto& name) { return augment::named_split(name) != wanted; });
   std::ranges::stable_sort(folders, {}, augment::test_name_rank);
-  for (const auto& name : folders) {
-    Archives found{name, tars_in(directory + "/" + name), {}};
-    if (!found.names.empty()) return found;
-  }
   Archives here{"", tars_in(directory), {}};
+  Archives found;
+  for (const auto& name : folders) {
+    auto names = tars_in(directory + "/" + name);
+    if (names.empty()) continue;
+    if (!found.names.empty())
+      throw UsageError(directory, " has several folders of training archives, ", found.below, "/ and ", name,
+                       "/; name the one that is meant: shards:", directory, "/", found.below);
+    found.below = name;
+    found.names = std::move(names);
+    if (split == Split::kTest) return found;
+  }
+  if (!found.names.empty()) {
+    for (const auto& name : here.names) found.left_out.add(name);
+    return found;
+  }
   const auto others = std::ranges::partition(
       here.names, [&](const auto& name) { return augment::has_test_word(name) == (split == Split::kTest); });
   for (const auto& name : others) here.left_out.add(name);
@@ -212,11 +226,20 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
 }
 
 std::vector<std::string> read_class_names(const std::string& folder, const std::string& directory) {
-  std::error_code error;
   for (const auto& place : {folder, directory}) {
     const std::string path = place + "/classes.txt";
-    if (!exists(path) || !fs::is_regular_file(path, error)) continue;
-    std::istringstream text(retry([&] { return read_text_file(path); }));
+    if (!exists(path)) continue;
+    std::vector<std::uint8_t> bytes;
+    try {
+      retry([&] { read_file(AT_FDCWD, path.c_str(), path, kMaxNamesBytes, bytes); });
+    } catch (const IoError&) {
+      throw;
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error& error) {
+      throw UsageError(error.what(), "; mend the file or remove it");
+    }
+    std::istringstream text(std::string(bytes.begin(), bytes.end()));
     std::vector<std::string> names;
     for (std::string line; std::getline(text, line);) {
       if (line.ends_with('\r')) line.pop_back();  // an editor's; no class that was packed has one
@@ -241,7 +264,8 @@ class Shards : public Dataset {
     open_folder(directory);
     std::vector<Scanned> found(names.size());
     std::vector<std::string> reasons(names.size());
-    const auto threads = std::min({names.size(), static_cast<std::size_t>(usable_processors().threads), kMaxThreads});
+    const auto threads =
+        std::min({names.size(), static_cast<std::size_t>(augment::usable_processors().threads), kMaxThreads});
     parallel_for(names.size(), threads, [&] {
       return [&](std::size_t i) {
         try {
@@ -368,11 +392,7 @@ class Shards : public Dataset {
 
   void open_folder(const std::string& directory) {
     folder_ = archives_.below.empty() ? directory : directory + "/" + archives_.below;
-    folder_fd_ = retry([&] {
-      FileDescriptor fd(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (fd.get() < 0) throw_unreadable_folder(folder_, errno);
-      return fd;
-    });
+    folder_fd_ = data::open_folder(folder_);
   }
 
   void name_classes(const std::string& directory) {
@@ -388,8 +408,9 @@ class Shards : public Dataset {
 
   void note(Split split, const Examples& dotted, const Examples& passed_over) {
     if (split == Split::kTrain && archives_.left_out.count > 0)
-      notes_.push_back(concat(archives_.left_out.text("archive", "archives"), " of ", folder_,
-                              " left out of the training images: named as test images"));
+      notes_.push_back(concat(archives_.left_out.text("archive", "archives"), " ",
+                              archives_.below.empty() ? "of " : "beside ", folder_, " left out of the training images",
+                              archives_.below.empty() ? ": named as test images" : ""));
     if (dotted.count > 0)
       notes_.push_back(concat(dotted.text("image", "images"),
                               " taken by the last extension of a name with several dots: their samples have no other"));

@@ -17,9 +17,9 @@ namespace unlabel::data {
 ///   of its name up to the last dot. A sample without any image is passed over. `.cls` holds its class, a decimal number. All other members
 ///   are passed over; those that end like an image are told in notes().
 /// - Training takes the archives of a folder named for training (augment::named_split) where there is one, else those in `directory`
-///   itself; testing takes those of the first folder named for testing. Without such folders the archives' names decide: one with a word
-///   for testing in it (imagenet-val-0003.tar) is for testing. They come in byte order of their names, and samples in the order of the
-///   archive.
+///   itself; what is left out is told in notes(), and two such folders with archives are refused. Testing takes those of the first folder
+///   named for testing. Without such folders the archives' names decide: one with a word for testing in it (imagenet-val-0003.tar) is for
+///   testing. They come in byte order of their names, and samples in the order of the archive.
 /// - Samples are labelled when every one has a class. classes.txt beside the archives names the classes, a line each; without it they
 ///   are called "0", "1", ... up to the largest.
 ///

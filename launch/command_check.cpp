@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/processors.h>
 #include <unlabel/data/check.h>
-#include <unlabel/data/processors.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
@@ -34,7 +34,7 @@ void print_refused(const std::string& json, const std::vector<data::CheckedFile>
 int command_check(const std::vector<std::string>& arguments) {
   std::string data, json;
   data::CheckOptions options;
-  options.threads = data::usable_processors().threads;
+  options.threads = augment::usable_processors().threads;
   OptionTable fields;
   fields.add("data", data, "a folder, whose files are all looked at, or cifar10:DIR, idx:DIR, shards:DIR");
   fields.add("threads", options.threads, "threads that decode");

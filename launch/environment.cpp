@@ -118,17 +118,17 @@ int share_of(int processors, const Environment& environment) {
 
 }  // namespace
 
-int default_threads(const Environment& environment, const data::Processors& usable, bool processors_compute) {
+int default_threads(const Environment& environment, const augment::Processors& usable, bool processors_compute) {
   return std::min(share_of(processors_compute ? usable.cores : usable.threads, environment), 16);
 }
 
-int arithmetic_threads(const Environment& environment, const data::Processors& usable, int library,
+int arithmetic_threads(const Environment& environment, const augment::Processors& usable, int library,
                        const GetVariable& variable) {
   if (variable("OMP_NUM_THREADS") || variable("MKL_NUM_THREADS")) return library;
   return std::min(library, share_of(usable.cores, environment));
 }
 
-std::string idle_cores_note(const Environment& environment, const data::Processors& usable, int threads,
+std::string idle_cores_note(const Environment& environment, const augment::Processors& usable, int threads,
                             const GetVariable& variable) {
   const int share = share_of(usable.cores, environment);
   if (environment.source != "torchrun" || threads > 1 || share < 2 || variable("OMP_NUM_THREADS") != "1") return "";

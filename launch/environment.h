@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/data/processors.h>
+#include <unlabel/augment/processors.h>
 
 #include <functional>
 #include <optional>
@@ -43,15 +43,15 @@ Environment read_environment();
 
 /// Loader threads for a rank, 1 to 16: its share of the hardware threads that may be used here, or of the cores where the processors
 /// compute too, for two threads of one core that both compute are hardly faster than one.
-int default_threads(const Environment& environment, const data::Processors& usable, bool processors_compute);
+int default_threads(const Environment& environment, const augment::Processors& usable, bool processors_compute);
 
 /// Threads that a rank computes on: what its library would take (`library`) by itself or by OMP_NUM_THREADS; without that variable
 /// (nor MKL_NUM_THREADS) no more than its share of the cores, for ranks or containers that take more stand in each other's way.
-int arithmetic_threads(const Environment& environment, const data::Processors& usable, int library,
+int arithmetic_threads(const Environment& environment, const augment::Processors& usable, int library,
                        const GetVariable& variable);
 
 /// A line for ranks that leave most of their cores idle, since torchrun sets OMP_NUM_THREADS to 1 where nobody has; else empty.
-std::string idle_cores_note(const Environment& environment, const data::Processors& usable, int threads,
+std::string idle_cores_note(const Environment& environment, const augment::Processors& usable, int threads,
                             const GetVariable& variable);
 
 }  // namespace unlabel::launch

@@ -25,7 +25,7 @@ std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", Li
 void use_share_of_cores(const Environment& environment) {
   if (!environment.local_world_size) return;
   static const int library = at::get_num_threads();  // before it was set here
-  const int threads = arithmetic_threads(environment, data::usable_processors(), library, environment_variable);
+  const int threads = arithmetic_threads(environment, augment::usable_processors(), library, environment_variable);
   if (threads != at::get_num_threads()) at::set_num_threads(threads);
 }
 

@@ -152,7 +152,7 @@ data::LoaderOptions loader_options(const PretrainOptions& options, const Environ
   data::LoaderOptions loading;
   loading.seed = options.seed;
   loading.threads = options.threads >= 0 ? options.threads
-                                         : default_threads(environment, data::usable_processors(),
+                                         : default_threads(environment, augment::usable_processors(),
                                                            /*processors_compute=*/device.is_cpu());
   loading.decode = options.decode;
   loading.allocate = data::pinned_memory(device);
@@ -402,7 +402,7 @@ void Run::announce() {
     progress_.warn(slow);
   if (device_.is_cpu())
     if (const auto note =
-            idle_cores_note(environment_, data::usable_processors(), at::get_num_threads(), environment_variable);
+            idle_cores_note(environment_, augment::usable_processors(), at::get_num_threads(), environment_variable);
         !note.empty())
       progress_.say("note: " + note);
   if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)

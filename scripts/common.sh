@@ -13,19 +13,44 @@ usage() {
   sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/$(basename "$0")"
 }
 
-# Processors that may be used here: the affinity mask, at most what the quotas of control groups (v2, v1) grant, rounded up.
+# Folders of the control groups of this process that may have a quota of processors: its own ones and those above them, v2 and v1, as
+# augment/processors.cpp has it. A container sees its group as the root, and may be told the path outside.
+quota_groups() {
+  local groups=${CGROUP_ROOT:-/sys/fs/cgroup} line controllers path mount mounts
+  { cat "${CGROUP_LIST:-/proc/self/cgroup}" 2>/dev/null || echo 0::/; } | while IFS= read -r line; do
+    controllers=${line#*:}
+    path=${controllers#*:}
+    controllers=${controllers%%:*}
+    if [[ -z $controllers ]]; then
+      mounts=("$groups" "$groups/unified")
+    elif [[ ,$controllers, == *,cpu,* ]]; then
+      mounts=("$groups/$controllers" "$groups/cpu")
+    else
+      continue
+    fi
+    while true; do
+      path=${path%/}
+      for mount in "${mounts[@]}"; do echo "$mount$path"; done
+      [[ $path == */* ]] || break
+      path=${path%/*}
+    done
+  done
+}
+
+# Processors that may be used here: the affinity mask, at most what the quotas of control groups grant, rounded up.
 cores() {
-  local cores groups=${CGROUP_ROOT:-/sys/fs/cgroup} quota period
+  local cores group quota period
   cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) # nproc would take these for the number of processors
-  if ! read -r quota period 2>/dev/null <"$groups/cpu.max"; then
-    quota=$(cat "$groups/cpu/cpu.cfs_quota_us" 2>/dev/null || echo max)
-    period=$(cat "$groups/cpu/cpu.cfs_period_us" 2>/dev/null || echo max)
-  fi
-  if [[ $quota =~ ^[0-9]+$ && $period =~ ^[1-9][0-9]*$ ]]; then
+  while IFS= read -r group; do
+    if ! read -r quota period 2>/dev/null <"$group/cpu.max"; then
+      quota=$(cat "$group/cpu.cfs_quota_us" 2>/dev/null || echo max)
+      period=$(cat "$group/cpu.cfs_period_us" 2>/dev/null || echo max)
+    fi
+    [[ $quota =~ ^[0-9]+$ && $period =~ ^[1-9][0-9]*$ ]] || continue
     quota=$(((quota + period - 1) / period))
     ((quota < 1)) && quota=1
     ((quota < cores)) && cores=$quota
-  fi
+  done < <(quota_groups)
   echo "$cores"
 }
 

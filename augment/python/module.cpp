@@ -11,8 +11,10 @@
 #include <unlabel/augment/mix.h>
 #include <unlabel/augment/planar.h>
 #include <unlabel/augment/presets.h>
+#include <unlabel/augment/processors.h>
 #include <unlabel/augment/random_shift.h>
 #include <unlabel/augment/resize.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/augment/transforms.h>
 #include <unlabel/augment/view_kernel.h>
 
@@ -190,7 +192,8 @@ Floats batch_of(const Given<Floats>& given) {
 nlohmann::json json_from(nb::handle value, int depth = 0) {
   constexpr int kMaxDepth = 4;
   if (value.is_none()) return nullptr;
-  if (nb::hasattr(value, "tolist")) return json_from(value.attr("tolist")(), depth);
+  // What tolist() gives may have one too, as a mock's does.
+  if (depth <= kMaxDepth && nb::hasattr(value, "tolist")) return json_from(value.attr("tolist")(), depth + 1);
   if (PyBool_Check(value.ptr())) return value.ptr() == Py_True;
   std::int64_t whole;
   if (PyLong_Check(value.ptr()) && nb::try_cast(value, whole)) return whole;
@@ -214,6 +217,26 @@ nb::object object_from(const nlohmann::json& json) {
   return nb::tuple(items);
 }
 
+/// Names of files and folders are bytes, as the file system has them.
+std::string name_from(nb::handle bytes) {
+  const auto owner = nb::cast<nb::bytes>(bytes);
+  return {owner.c_str(), owner.size()};
+}
+
+std::vector<std::string> names_from(nb::handle list) {
+  std::vector<std::string> names;
+  for (const nb::handle item : list) names.push_back(name_from(item));
+  return names;
+}
+
+nb::bytes bytes_of(const std::string& name) { return nb::bytes(name.data(), name.size()); }
+
+nb::list list_of(const std::vector<std::string>& names) {
+  nb::list items;
+  for (const auto& name : names) items.append(bytes_of(name));
+  return items;
+}
+
 /// Tells by Python's warnings that 16-bit images lost most of their levels.
 void warn_of(const DecodeReport& report) {
   const std::string text = range_warning(report);
@@ -231,16 +254,21 @@ nb::ndarray<nb::numpy> array_of(cv::Mat image, bool channel_axis = false) {
           nullptr,    kept->depth() == CV_32F ? nb::dtype<float>() : nb::dtype<std::uint8_t>()};
 }
 
-/// Fills `bytes` with a whole file. Returns errno, 0 when it went well.
+/// Fills `bytes` with a whole regular file. Returns errno, 0 when it went well.
 int read_file(const char* path, std::vector<std::uint8_t>& bytes) {
   struct File {
     int descriptor;
     ~File() {
       if (descriptor >= 0) ::close(descriptor);
     }
-  } const file{::open(path, O_RDONLY | O_CLOEXEC)};
+  } file{-1};
+  do {  // O_NONBLOCK: a pipe would wait for somebody who writes into it
+    file.descriptor = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  } while (file.descriptor < 0 && errno == EINTR);
   struct stat status {};
   if (file.descriptor < 0 || ::fstat(file.descriptor, &status) != 0) return errno;
+  if (S_ISDIR(status.st_mode)) return EISDIR;
+  if (!S_ISREG(status.st_mode)) return ENOTSUP;
   if (status.st_size > kMaxFileSize) return EFBIG;
   bytes.resize(static_cast<std::size_t>(status.st_size) + 1);  // one more, to meet the end without growing
   for (std::size_t filled = 0;;) {
@@ -331,11 +359,7 @@ Floats output_of(const MultiCrop& crops, int view, nb::handle given) {
 }
 
 Outputs outputs_of(const MultiCrop& crops, nb::handle given, const Image& image) {
-  nb::object listed;
-  try {
-    listed = nb::steal(PySequence_List(given.ptr()));
-  } catch (const nb::python_error&) {
-  }
+  const nb::object listed = nb::steal(PySequence_List(given.ptr()));
   if (!listed.is_valid()) {
     PyErr_Clear();
     throw_type_error("`out` is a list of arrays, one a view, not ", shown(nb::borrow(given)));
@@ -459,6 +483,8 @@ NB_MODULE(_core, m) {
   nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
     try {
       std::rethrow_exception(thrown);
+    } catch (const LimitError& error) {
+      PyErr_SetString(PyExc_MemoryError, error.what());
     } catch (const UsageError& error) {
       PyErr_SetString(PyExc_ValueError, error.what());
     }
@@ -611,30 +637,25 @@ NB_MODULE(_core, m) {
       "folder_layout",
       [](const nb::bytes& directory, const nb::list& folders, bool images_beside, const nb::callable& holds_images,
          const nb::callable& folders_in) {
-        const auto text = [](nb::handle bytes) {
-          const auto owner = nb::cast<nb::bytes>(bytes);
-          return std::string(owner.c_str(), owner.size());
-        };
-        const auto texts = [&](nb::handle list) {
-          std::vector<std::string> items;
-          for (const nb::handle item : list) items.push_back(text(item));
-          return items;
-        };
-        const auto bytes = [](const std::string& name) { return nb::bytes(name.data(), name.size()); };
         const auto layout =
-            folder_layout(text(directory), texts(folders), images_beside,
-                          {[&](const std::string& name) { return nb::cast<bool>(holds_images(bytes(name))); },
-                           [&](const std::string& name) { return texts(folders_in(bytes(name))); }});
-        const auto list = [&](const std::vector<std::string>& names) {
-          nb::list items;
-          for (const auto& name : names) items.append(bytes(name));
-          return items;
-        };
-        return nb::make_tuple(bytes(layout.train), list(layout.left_out), list(layout.tests), list(layout.notes),
-                              bytes(layout.refusal));
+            folder_layout(name_from(directory), names_from(folders), images_beside,
+                          {[&](const std::string& name) { return nb::cast<bool>(holds_images(bytes_of(name))); },
+                           [&](const std::string& name) { return names_from(folders_in(bytes_of(name))); }});
+        return nb::make_tuple(bytes_of(layout.train), list_of(layout.left_out), list_of(layout.tests),
+                              list_of(layout.notes), bytes_of(layout.refusal));
       },
       "directory"_a, "folders"_a, "images_beside"_a, "holds_images"_a, "folders_in"_a,
       "Where the splits of a folder are: (train, left_out, tests, notes, refusal), as the program has it.");
+  m.def(
+      "nested_split",
+      [](const nb::list& folders) {
+        const auto split = nested_split(names_from(folders));
+        return nb::make_tuple(list_of(split.taken), split.left_out, list_of(split.tests));
+      },
+      "folders"_a, "What is taken of a folder further down: (taken, left_out, tests), as the program has it.");
+  m.def(
+      "usable_threads", [] { return usable_processors().threads; },
+      "Hardware threads that may be used: the affinity mask, at most what the quotas of control groups grant.");
 
   // Functions by themselves. An image is [height, width, 3], [height, width, 1] or [height, width], uint8 or float32 in [0, 1]; the result
   // is of the same type and has the same axes unless it is said.

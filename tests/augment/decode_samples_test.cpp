@@ -7,9 +7,12 @@
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <string>
@@ -321,20 +324,42 @@ TEST(DecodeSamples, RunLengthCodedBitmapsStayWithinTheImage) {
     return levels;
   };
   using Row = std::vector<int>;
-  EXPECT_EQ(red({4, 1, 0, 0, 2, 1, 0, 1}), (Row{10, 10, 0, 0, 10, 10, 10, 10})) << "rows from below, an early end";
+  EXPECT_EQ(red({4, 1, 0, 0, 2, 1, 0, 0, 0, 1}), (Row{10, 10, 0, 0, 10, 10, 10, 10}))
+      << "rows from below, an early end of one";
   EXPECT_EQ(red({255, 1, 0, 0, 4, 0, 0, 1}), (Row{0, 0, 0, 0, 10, 10, 10, 10})) << "a run ends with its row";
   EXPECT_EQ(red({0, 2, 255, 255, 9, 1}), (Row{0, 0, 0, 0, 0, 0, 0, 0})) << "a step out of the image";
   EXPECT_EQ(red({0, 2, 3, 1, 1, 1}), (Row{0, 0, 0, 10, 0, 0, 0, 0})) << "a step to the right and up";
   EXPECT_EQ(red({0, 3, 1, 0, 1, 0, 0, 0, 4, 1}), (Row{10, 10, 10, 10, 10, 0, 10, 0}))
       << "as they are, to an even number";
-  EXPECT_EQ(red({4, 0x10, 0, 0, 0, 3, 0x11, 0x10, 0, 1}, 4), (Row{10, 10, 10, 0, 10, 0, 10, 0})) << "two in turn";
+  EXPECT_EQ(red({4, 0x10, 0, 0, 0, 3, 0x11, 0x10, 0, 0, 0, 1}, 4), (Row{10, 10, 10, 0, 10, 0, 10, 0})) << "two in turn";
   EXPECT_EQ(red({0, 200, 1, 1, 1, 1, 1, 1, 1, 1}), Row(8, 10)) << "more than the image takes";
-  for (const Bytes& cut :
-       {Bytes{}, Bytes{4}, Bytes{4, 1}, Bytes{0, 2, 1}, Bytes{0, 8, 1, 1, 1}, Bytes{4, 1, 0, 0, 3, 1}})
+  for (const Bytes& cut : {Bytes{}, Bytes{4}, Bytes{4, 1}, Bytes{0, 2, 1}, Bytes{0, 8, 1, 1, 1},
+                           Bytes{4, 1, 0, 0, 3, 1}, Bytes{4, 1, 0, 1}, Bytes{4, 1, 0, 0, 2, 1, 0, 1},
+                           Bytes{0, 1}})  // Pillow too refuses an end before the last pixel
     EXPECT_EQ(refusal(bitmap(cut)), "cannot decode BMP: the file is truncated");
   Bytes other = bitmap({4, 1});
   other[30] = 4;
   EXPECT_EQ(refusal(other), "cannot decode BMP: compression 4 of 8 bits a pixel is not supported");
+}
+
+TEST(DecodeSamples, MemoryThatIsWantingIsNoFaultOfTheImage) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer takes more memory than a limit would allow";
+#endif
+  // 100 MB of pixels, which take 300 as RGB.
+  Bytes file{'P', '5', ' '};
+  for (const char c : std::string("20000 5000 255\n")) file.push_back(static_cast<std::uint8_t>(c));
+  file.resize(file.size() + std::size_t{20000} * 5000);
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &limit), 0);
+  const rlimit little{pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) + (std::uint64_t{64} << 20),
+                      limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &little), 0);
+  const auto refused = unlabel::refusal<UsageError>([&] { decode(file, {.max_pixels = 1 << 30}); });
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+  EXPECT_NE(refused.find("too little memory for an image of 20000 x 5000 pixels"), std::string::npos) << refused;
 }
 
 TEST(DecodeSamples, ABitmapsPixelsAreBehindItsPalette) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <new>
@@ -46,8 +47,10 @@ TEST(ExceptionText, OfASystemsErrorsIsASentence) {
   const auto threads =
       text_of([] { throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again)); });
   EXPECT_NE(threads.find("use fewer --threads"), std::string::npos) << threads;
-  const auto folder = std::filesystem::temp_directory_path() / "unlabel-exception-text";
-  std::filesystem::create_directories(folder / "inside");
+  std::string pattern = (std::filesystem::temp_directory_path() / "unlabel-exception-text-XXXXXX").string();
+  ASSERT_TRUE(mkdtemp(pattern.data()));
+  const std::filesystem::path folder(pattern);
+  std::filesystem::create_directory(folder / "inside");
   EXPECT_EQ(text_of([&] { std::filesystem::remove(folder); }),
             "cannot remove " + folder.string() + ": Directory not empty");
   EXPECT_EQ(

@@ -110,5 +110,20 @@ TEST(FolderLayout, RefusesWhatHasNoTrainingImagesOrSeveral) {
   EXPECT_EQ((Tree{{{"Train", {}}, {"train", {}}, {"val", {}}}, {"Train"}}.layout().train), "train");
 }
 
+TEST(NestedSplit, TakesEveryTrainingFolderBesideTestImages) {
+  const auto coco = nested_split({"test2017", "train2014", "train2017", "val2014", "val2017", "other"});
+  EXPECT_EQ(coco.taken, (Names{"train2014", "train2017"}));
+  EXPECT_TRUE(coco.left_out);
+  EXPECT_TRUE(coco.tests.empty());
+  const auto tests = nested_split({"val", "good"});
+  EXPECT_EQ(tests.taken, (Names{"val", "good"}));
+  EXPECT_FALSE(tests.left_out);
+  EXPECT_EQ(tests.tests, Names{"val"});
+  const auto plain = nested_split({"train", "good"});
+  EXPECT_EQ(plain.taken, (Names{"train", "good"}));
+  EXPECT_FALSE(plain.left_out);
+  EXPECT_TRUE(plain.tests.empty());
+}
+
 }  // namespace
 }  // namespace unlabel::augment

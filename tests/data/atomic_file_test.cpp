@@ -6,13 +6,19 @@
 #include "temp_folder.h"
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <filesystem>
+#include <functional>
 #include <iterator>
 #include <string>
 #include <thread>
@@ -38,22 +44,36 @@ TEST(AtomicFile, ReplacesAFileOnCommitOnly) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+mode_t permissions_of(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(stat(path.c_str(), &status), 0) << path;
+  return status.st_mode & 0777;
+}
+
 TEST(AtomicFile, HasThePermissionsOfAPlainNewFile) {
   const TempFolder folder;
   for (const mode_t mask : {0022, 0077, 0002}) {
     const mode_t before = umask(mask);
     write_file(folder / "a.txt", "x");
     umask(before);
-    struct stat status {};
-    ASSERT_EQ(stat((folder / "a.txt").c_str(), &status), 0);
-    EXPECT_EQ(status.st_mode & 0777, 0666 & ~mask);
+    EXPECT_EQ(permissions_of(folder / "a.txt"), 0666 & ~mask);
+    std::filesystem::remove(folder / "a.txt");
   }
 }
 
-TEST(AtomicFile, SaysWhatCannotBeReadOrWritten) {
+TEST(AtomicFile, KeepsThePermissionsOfWhatItReplaces) {
   const TempFolder folder;
-  EXPECT_THROWS_WITH(read_text_file(folder.path()), Error, "cannot read " + folder.path() + ": Is a directory");
-  EXPECT_THROWS_WITH(read_text_file(folder / "none"), Error, "none: No such file");
+  for (const mode_t mode : {0600, 0640, 0666}) {
+    folder.write("a.txt", "old");
+    ASSERT_EQ(chmod((folder / "a.txt").c_str(), mode), 0);
+    write_file(folder / "a.txt", "new");
+    EXPECT_EQ(permissions_of(folder / "a.txt"), mode);
+    EXPECT_EQ(read_text_file(folder / "a.txt"), "new");
+  }
+}
+
+TEST(AtomicFile, SaysWhatCannotBeWritten) {
+  const TempFolder folder;
   EXPECT_THROWS_WITH(write_file(folder / "none/a.txt", "x"), Error, "a.txt: No such file");
 }
 
@@ -82,12 +102,10 @@ TEST(AtomicFile, LeavesADeviceADevice) {
   const TempFolder folder;
   const auto null = folder / "null";
   if (mknod(null.c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0) GTEST_SKIP() << "cannot make a device node here";
-  try {
-    require_writable(null);
-    write_file(null, "x");
-  } catch (const Error& error) {
-    GTEST_SKIP() << "devices cannot be opened here: " << error.what();
-  }
+  if (FileDescriptor(::open(null.c_str(), O_WRONLY | O_CLOEXEC)).get() < 0)
+    GTEST_SKIP() << "devices cannot be opened here: " << std::strerror(errno);
+  require_writable(null);
+  write_file(null, "x");
   EXPECT_TRUE(std::filesystem::is_character_file(null));
 }
 
@@ -108,6 +126,28 @@ TEST(AtomicFile, WritesIntoAnOpenFileOfTheProcessAtItsPlace) {
   EXPECT_THROWS_WITH(require_writable("/dev/fd/987"), Error, "No such file");
   const FileDescriptor only_read(::open((folder / "out").c_str(), O_RDONLY));
   EXPECT_THROWS_WITH(require_writable("/dev/fd/" + std::to_string(only_read.get())), Error, "Bad file descriptor");
+}
+
+TEST(AtomicFile, WaitsForAPipeThatIsOpenedNotToWait) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+  const FileDescriptor out(ends[0]);
+  FileDescriptor in(ends[1]);
+  std::size_t arrived = 0;
+  std::thread reader([&] {
+    std::vector<char> piece(4096);
+    while (true) {
+      const auto count = ::read(out.get(), piece.data(), piece.size());
+      if (count == 0) break;
+      if (count > 0) arrived += static_cast<std::size_t>(count);
+      if (count < 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  const std::string text(300'000, 'x');
+  EXPECT_NO_THROW(write_file("/dev/fd/" + std::to_string(in.get()), text));
+  in = FileDescriptor();
+  reader.join();
+  EXPECT_EQ(arrived, text.size());
 }
 
 TEST(AtomicFile, FollowsALinkAndKeepsIt) {
@@ -150,14 +190,86 @@ TEST(AtomicFile, SaysAtOnceWhatCannotBeWritten) {
   EXPECT_THROW(require_writable(folder / "file"), IoError);
 }
 
+/// Does `act` in a process of its own, in which a file is mounted over `path`. Returns why that cannot be done here; empty: it was.
+std::string with_a_mount(const std::string& path, const std::string& source, const std::function<void()>& act) {
+  constexpr int kCannot = 77;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if ((::unshare(CLONE_NEWNS) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount(source.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
+      ::_exit(kCannot);
+    act();
+    ::_exit(testing::Test::HasFailure() ? 1 : 0);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kCannot) return "no file can be mounted in a namespace here";
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  return "";
+}
+
 TEST(AtomicFile, AFileThatIsMountedIsWrittenInto) {
   const TempFolder folder;
-  folder.write("mounted", "old and longer");
-  const inject::Faults faults({{"rename", folder / "mounted", EBUSY}});
-  write_file(folder / "mounted", "new");
-  EXPECT_EQ(faults.injected(), 1);
-  EXPECT_EQ(read_text_file(folder / "mounted"), "new");
-  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"mounted"});
+  folder.write("source", "old and longer");
+  folder.write("in/mounted", "below");
+  const auto mounted = folder / "in/mounted";
+  const auto cannot = with_a_mount(mounted, folder / "source", [&] {
+    const inject::Faults faults({{"fsync", mounted, 0}});
+    write_file(mounted, "new");
+    EXPECT_EQ(faults.injected(), 2) << "of the temporary file and of the copy";
+    EXPECT_EQ(read_text_file(mounted), "new");
+  });
+  if (!cannot.empty()) GTEST_SKIP() << cannot;
+  EXPECT_EQ(read_text_file(folder / "source"), "new");
+  EXPECT_EQ(names_in(folder / "in"), std::vector<std::string>{"mounted"});
+}
+
+TEST(AtomicFile, ACopyIntoAMountThatFailsLeavesTheWholeFile) {
+  for (const char* call : {"write", "fsync"}) {
+    const TempFolder folder;
+    folder.write("source", "old");
+    folder.write("in/mounted", "below");
+    const auto mounted = folder / "in/mounted";
+    const auto cannot = with_a_mount(mounted, folder / "source", [&] {
+      const inject::Faults faults({{call, mounted, ENOSPC, 1}});  // the first is of the temporary file
+      EXPECT_THROWS_WITH(write_file(mounted, "new"), Error,
+                         "No space left on device; the whole file is " + mounted + ".tmp-");
+    });
+    if (!cannot.empty()) GTEST_SKIP() << cannot;
+    const auto names = names_in(folder / "in");
+    ASSERT_EQ(names.size(), 2u) << call;
+    EXPECT_EQ(read_text_file(folder / ("in/" + names[1])), "new") << call;
+  }
+}
+
+TEST(AtomicFile, AFileInUseIsNotWrittenInto) {
+  const TempFolder folder;
+  folder.write("used", "old");
+  {
+    const inject::Faults faults({{"rename", folder / "used", EBUSY}});
+    EXPECT_THROWS_WITH(write_file(folder / "used", "new"), Error, "busy");
+  }
+  EXPECT_EQ(read_text_file(folder / "used"), "old");
+  EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"used"});
+}
+
+TEST(AtomicFile, AFolderThatCannotBeFlushedLeavesNoSecondNames) {
+  const TempFolder folder;
+  for (const char* name : {"1/a", "2/b"}) folder.write(name, "old");
+  {
+    AtomicFile a(folder / "1/a"), b(folder / "2/b");
+    for (auto* file : {&a, &b}) {
+      file->write("new");
+      file->flush();
+    }
+    const inject::Faults faults({{"fsync", folder / "1", EIO}});
+    EXPECT_THROW(commit_all({&a, &b}), IoError);
+    EXPECT_EQ(faults.injected(), 1);
+  }
+  for (const char* name : {"1/a", "2/b"}) EXPECT_EQ(read_text_file(folder / name), "new");
+  EXPECT_EQ(names_in(folder / "1"), std::vector<std::string>{"a"});
+  EXPECT_EQ(names_in(folder / "2"), std::vector<std::string>{"b"});
 }
 
 TEST(AtomicFile, AFailedWriteLeavesWhatWasThere) {

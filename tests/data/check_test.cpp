@@ -1,12 +1,15 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/check.h>
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/files.h>
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
 
+#include "../inject/faults.h"
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -164,6 +167,58 @@ TEST(Check, OpensTheFilesOfCifar) {
   EXPECT_EQ(report.ok, 1);
   ASSERT_EQ(report.broken.size(), 1u);
   EXPECT_NE(report.broken[0].reason.find("test_batch.bin has 3000 bytes"), std::string::npos);
+}
+
+TEST(Check, TellsAFolderThatMayNotBeReadWhereItIsNoneOfTheData) {
+  const TempFolder folder;
+  for (const char* name : {"train/a/1.png", "train/b/2.png", "val/a/3.png", "more/4.png", "lost+found/5.png",
+                           ".Trash-0/6.png", "train/a/.cache/7.png"})
+    folder.write_image(name);
+  const std::vector<std::string> closed{".Trash-0/", "lost+found/", "more/", "train/a/.cache/"};
+  {
+    const inject::Faults faults({{"open", "/.Trash-0", EACCES},
+                                 {"open", "/lost+found", EACCES},
+                                 {"open", "/more", EACCES},
+                                 {"open", "/.cache", EACCES}});
+    const auto report = check_data(folder.path());
+    EXPECT_EQ(report.ok, 3);
+    EXPECT_EQ(report.files, 7);
+    std::vector<std::string> refused;
+    for (const auto& [path, reason] : report.refused) {
+      refused.push_back(path);
+      EXPECT_NE(reason.find("may not be read"), std::string::npos) << reason;
+    }
+    EXPECT_EQ(refused, closed);
+  }
+  const inject::Faults faults({{"open", "/train/a", EACCES}});
+  EXPECT_THROWS_WITH(check_data(folder.path()), ForbiddenFolder, "train/a");
+}
+
+TEST(Check, NamesAFormatByItsContent) {
+  const TempFolder folder;
+  folder.write_image("1.png");
+  folder.write("a.dat", std::string("\0\0\0\x1c"
+                                    "ftypmsf1",
+                                    12) +
+                            std::string(300, 'x'));
+  folder.write("b.dat", "GIF89a" + std::string(300, 'x'));
+  folder.write("c.dat", "<!DOCTYPE html>" + std::string(300, 'x'));
+  const auto refused = by_path(check_data(folder.path()).refused);
+  EXPECT_EQ(refused.at("a.dat"),
+            "not an image by its name, but a HEIF sequence by its content: its format is not read; convert it to JPEG "
+            "or PNG");
+  EXPECT_NE(refused.at("b.dat").find("a GIF by its content"), std::string::npos);
+  EXPECT_EQ(refused.at("c.dat"), "not an image, by its name");
+}
+
+TEST(Check, ListsDamagedArchivesInTheOrderOfThePaths) {
+  const TempFolder folder;
+  folder.write("0.tar", "no archive");
+  folder.write("1.tar", tar_header("1.png", 1) + "x" + std::string(tar_padding(1)) + std::string(tar_end()));
+  const auto broken = check_data("shards:" + folder.path()).broken;
+  ASSERT_EQ(broken.size(), 2u);
+  EXPECT_EQ(broken[0].path, "0.tar");
+  EXPECT_EQ(broken[1].path, "1.tar:1.png");
 }
 
 TEST(Check, GoesOnAfterADamagedArchive) {

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/cifar10.h>
 
+#include "../inject/faults.h"
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 
@@ -85,6 +86,11 @@ TEST(BinaryCifar10, RefusesWhatIsNoSetOfRecords) {
   for (const std::size_t size : {std::size_t{1}, kRecord - 1, kRecord + 1, 2 * kRecord - 1}) {
     folder.write("data_batch_1.bin", std::string_view(reinterpret_cast<const char*>(bytes.data()), size));
     EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "data_batch_1.bin has");
+  }
+  {
+    const inject::Faults faults({{"read", "data_batch_1.bin", 0}});
+    EXPECT_THROW(open_cifar10(folder.path(), Split::kTrain), UsageError);
+    EXPECT_EQ(faults.injected(), 0) << "nothing is read of a file of a wrong size";
   }
   folder.write("data_batch_1.bin", "");
   EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "empty");

@@ -1,12 +1,15 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/dataset_index.h>
 #include <unlabel/data/place.h>
 
+#include "../inject/faults.h"
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -239,8 +242,19 @@ TEST(OpenIndexed, NoticesOtherFilesInASample) {
   folder.write("199.jpg", "xyz");
   EXPECT_THROWS_WITH(open(), MismatchError, "199.jpg has 3 bytes, and not 1");
   EXPECT_THROWS_WITH(open_indexed(folder / "none", index), UsageError, "there is no folder");
-  for (const auto& damaged : {index.substr(0, index.size() - 3), index.substr(0, 4), std::string(), std::string(100, '\xff')})
+  for (const auto& damaged :
+       {index.substr(0, index.size() - 3), index.substr(0, 4), std::string(), std::string(100, '\xff')})
     EXPECT_THROW(open_indexed(folder.path(), damaged), Error);
+  for (const std::string paths : {"", "100.jpg"}) {
+    const auto open_end = pack_index({{"below", ""},
+                                      {"paths", binary_of(std::vector<char>(paths.begin(), paths.end()))},
+                                      {"sizes", binary_of(std::vector<std::uint64_t>{1})}});
+    EXPECT_THROWS_WITH(open_indexed(folder.path(), open_end), Error, "damaged");
+  }
+  folder.write("199.jpg", "x");
+  const inject::Faults faults({{"open", folder.path(), EIO, 0, 1}});
+  open();
+  EXPECT_EQ(faults.injected(), 1);
 }
 
 TEST(SurveySizes, ReadsTheStartOfLargeFilesWhereThatIsEnough) {

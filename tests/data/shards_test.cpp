@@ -146,6 +146,24 @@ TEST(Shards, KnowSplitsByTheirNames) {
   EXPECT_NE(train->notes()[0].find("1 archive (set-dev-0.tar) of"), std::string::npos) << train->notes()[0];
 }
 
+TEST(Shards, TellWhatIsBesideTheFolderOfTrainingArchives) {
+  const TempFolder folder;
+  folder.write("train/0.tar", archive_of({{"a.jpg", "a"}}));
+  EXPECT_TRUE(open_shards(folder.path(), Split::kTrain)->notes().empty());
+  folder.write("1.tar", archive_of({{"b.jpg", "b"}}));
+  folder.write("2.tar", archive_of({{"c.jpg", "c"}}));
+  const auto train = open_shards(folder.path(), Split::kTrain);
+  EXPECT_EQ(train->size(), 1);
+  ASSERT_EQ(train->notes().size(), 1u);
+  EXPECT_EQ(train->notes()[0],
+            "2 archives (1.tar ...) beside " + folder.path() + "/train left out of the training images");
+  std::filesystem::create_directory(folder / "train2017");
+  EXPECT_EQ(open_shards(folder.path(), Split::kTrain)->size(), 1) << "a folder without archives";
+  folder.write("train2017/0.tar", archive_of({{"d.jpg", "d"}}));
+  EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError,
+                     "several folders of training archives, train/ and train2017/");
+}
+
 TEST(Shards, FingerprintIsOfNamesSizesAndClasses) {
   const TempFolder folder;
   const auto fingerprint = [&](const char* name, const char* contents, const char* label) {

@@ -11,7 +11,10 @@
 
 #include "../inject/faults.h"
 #include "temp_folder.h"
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <atomic>
@@ -74,6 +77,62 @@ TEST(Unreachable, IsTriedAgainUntilPatienceIsOver) {
                Error);
   EXPECT_EQ(calls, 1) << "what is no trouble outside is not tried again";
   EXPECT_LT(2 * patience_of(std::chrono::seconds(600)), std::chrono::seconds(600));
+}
+
+TEST(Unreachable, WhatFailsLateIsTriedAgainToo) {
+  const auto attempts_of = [](Milliseconds each, Milliseconds patience) {
+    int attempts = 0;
+    EXPECT_THROW(retry(
+                     [&] {
+                       ++attempts;
+                       std::this_thread::sleep_for(each);
+                       throw IoError("never");
+                     },
+                     patience),
+                 IoError);
+    return attempts;
+  };
+  EXPECT_EQ(attempts_of(Milliseconds(60), Milliseconds(20)), 2) << "one more in any case";
+  EXPECT_EQ(attempts_of(Milliseconds(200), Milliseconds(500)), 2) << "a third would end beyond the patience";
+}
+
+TEST(Unreachable, ABatchWaitsNoLongerForReadsThatFailLate) {
+  const Photos photos;
+  const auto attempts_of = [&](Milliseconds patience) {
+    const Faults faults({{.call = "open", .path = ".png", .error = ETIMEDOUT, .delay_milliseconds = 300}});
+    LoaderOptions options;
+    options.threads = 0;
+    options.patience = patience;
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_THROW(photos.load(options), IoError);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, patience + Milliseconds(50));
+    return faults.injected();
+  };
+  EXPECT_EQ(attempts_of(Milliseconds(500)), 1);
+  EXPECT_EQ(attempts_of(Milliseconds(900)), 2);
+}
+
+TEST(Unreachable, AnInterruptedCallIsMadeAgain) {
+  const Photos photos;
+  EXPECT_EQ(fault_kind(EINTR), FaultKind::kOutside);
+  const Faults faults({{"open", "2.png", EINTR, 0, 3}, {"stat", "3.png", EINTR, 0, 1}});
+  const auto dataset = open_dataset(photos.folder.path(), Split::kTrain);
+  augment::Source source;
+  EXPECT_NO_THROW(dataset->read(2, source));
+  EXPECT_EQ(faults.injected(0), 3);
+  EXPECT_NO_THROW(dataset->fingerprint());
+  EXPECT_EQ(faults.injected(1), 1);
+}
+
+TEST(Unreachable, WhatIsMissingIsToldFromWhatCannotBeSeen) {
+  const TempFolder folder;
+  folder.write("a", "x");
+  EXPECT_TRUE(exists(folder / "a"));
+  EXPECT_FALSE(exists(folder / "b"));
+  EXPECT_FALSE(exists(folder / "a/b"));
+  EXPECT_THROWS_WITH(exists(folder / std::string(300, 'n')), Error, "too long");
+  const Faults faults({{"stat", folder / "a", EACCES}});
+  EXPECT_THROWS_WITH(exists(folder / "a"), Error, "Permission denied");
 }
 
 TEST(Unreachable, AnImageIsReadAgainAndNeverReplaced) {
@@ -153,6 +212,62 @@ TEST(Unreachable, ListingsWaitAndThenSaySo) {
   }
   const Faults faults({{"readdir", "/train/b", ESTALE}});
   EXPECT_THROW(size(), IoError);
+}
+
+TEST(Unreachable, ALimitOfTheProcessChangesNoSplit) {
+  const TempFolder folder;
+  for (const char* name : {"airplane/1.png", "train/2.png"}) folder.write_image(name);
+  ASSERT_EQ(open_dataset(folder.path(), Split::kTrain)->size(), 2) << "two classes";
+  for (const int error : {EMFILE, ENFILE, ENOMEM}) {
+    const Faults faults({{"open", "/airplane", error}});
+    EXPECT_THROW(open_dataset(folder.path(), Split::kTrain), LimitError) << reason_of(error);
+    EXPECT_THROW(check_data(folder.path()), LimitError) << reason_of(error);
+  }
+  const Faults faults({{"open", "/airplane", EACCES}});
+  EXPECT_EQ(open_dataset(folder.path(), Split::kTrain)->size(), 1) << "as if it held no images";
+}
+
+TEST(Unreachable, ALimitOfTheProcessIsNoDamage) {
+  const TempFolder folder;
+  folder.write("cifar/data_batch_1.bin", std::string(3073, '\0'));
+  const std::string header{"\0\0\x08\x03\0\0\0\x01\0\0\0\x02\0\0\0\x02", 16};
+  folder.write("idx/train-images-idx3-ubyte", header + "abcd");
+  for (const auto& [spec, file] : {std::pair("cifar10:", "/data_batch_1.bin"), std::pair("idx:", "/train-images")}) {
+    const auto place = spec + folder / (spec[0] == 'c' ? "cifar" : "idx");
+    const Faults faults({{"open", file, EMFILE}});
+    EXPECT_THROWS_WITH(check_data(place), LimitError, "ulimit -n");
+  }
+}
+
+TEST(Unreachable, NamesOfClassesAreReadOrTheirFaultIsTold) {
+  const TempFolder folder;
+  std::string archive = tar_header("1.png", 5);
+  archive.append("image").append(tar_padding(5)).append(tar_header("1.cls", 1));
+  archive.append("0").append(tar_padding(1)).append(tar_end());
+  folder.write("a.tar", archive);
+  folder.write("classes.txt", "cat\n");
+  const auto names = [&] { return open_dataset("shards:" + folder.path(), Split::kTrain)->class_names(); };
+  for (const char* call : {"stat", "open", "read"}) {
+    for (const int skip : {0, 1}) {
+      const Faults faults({{call, "classes.txt", ESTALE, skip, 1}});
+      EXPECT_EQ(names(), std::vector<std::string>{"cat"}) << call;
+    }
+  }
+  std::filesystem::resize_file(folder / "classes.txt", (std::uint64_t{64} << 20) + 1);
+  EXPECT_THROWS_WITH(names(), UsageError, "more than the");
+  std::filesystem::remove(folder / "classes.txt");
+  EXPECT_EQ(names(), std::vector<std::string>{"0"});
+}
+
+TEST(Unreachable, ANodeWithoutItsDeviceIsNoFile) {
+  const TempFolder folder;
+  folder.write_image("1.png");
+  if (mknod((folder / "2.png").c_str(), S_IFCHR | 0666, makedev(253, 253)) != 0)
+    GTEST_SKIP() << "cannot make a device node here";
+  const Faults faults({{"open", ".png", ENXIO}});
+  std::vector<std::uint8_t> bytes;
+  EXPECT_THROWS_WITH(read_file(AT_FDCWD, (folder / "2.png").c_str(), "2.png", 100, bytes), Error, "not a regular file");
+  EXPECT_THROW(read_file(AT_FDCWD, (folder / "1.png").c_str(), "1.png", 100, bytes), IoError);
 }
 
 TEST(Unreachable, ASizeThatCannotBeSeenIsNotZero) {

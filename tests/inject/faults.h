@@ -3,6 +3,7 @@
 // Faults of the system on demand: preload.c says what can fail, and how rules are written.
 
 #include <csignal>
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -49,9 +50,10 @@ class Faults {
 /// The environment of a program in which they come from its start.
 inline std::map<std::string, std::string> variables(const std::vector<Fault>& faults) {
   // A program that is built for AddressSanitizer wants its runtime first, and takes the library after it all the same.
+  const char* const given = std::getenv("ASAN_OPTIONS");
   return {{"LD_PRELOAD", UNLABEL_INJECT_LIBRARY},
           {"UNLABEL_INJECT", rules_of(faults)},
-          {"ASAN_OPTIONS", "verify_asan_link_order=0"}};
+          {"ASAN_OPTIONS", (given && *given ? std::string(given) + ":" : "") + "verify_asan_link_order=0"}};
 }
 
 }  // namespace unlabel::inject

@@ -150,14 +150,17 @@ static int fails_open_file(const char* call, int descriptor) { return fails_belo
   static result (*next)(__VA_ARGS__); \
   if (!next) next = (result(*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name)
 
-#define OPEN(name)                                                                \
-  int name(const char* path, int flags, ...) {                                    \
-    va_list more;                                                                 \
-    va_start(more, flags);                                                        \
-    const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0; \
-    va_end(more);                                                                 \
-    NEXT(int, name, const char*, int, ...);                                       \
-    return fails_below("open", AT_FDCWD, path) ? -1 : next(path, flags, mode);    \
+// Whether open() is given a mode. O_TMPFILE holds the bit of O_DIRECTORY.
+static int makes_file(int flags) { return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE; }
+
+#define OPEN(name)                                                             \
+  int name(const char* path, int flags, ...) {                                 \
+    va_list more;                                                              \
+    va_start(more, flags);                                                     \
+    const mode_t mode = makes_file(flags) ? va_arg(more, mode_t) : 0;          \
+    va_end(more);                                                              \
+    NEXT(int, name, const char*, int, ...);                                    \
+    return fails_below("open", AT_FDCWD, path) ? -1 : next(path, flags, mode); \
   }
 OPEN(open)
 OPEN(open64)
@@ -166,7 +169,7 @@ OPEN(open64)
   int name(int folder, const char* path, int flags, ...) {                           \
     va_list more;                                                                    \
     va_start(more, flags);                                                           \
-    const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;    \
+    const mode_t mode = makes_file(flags) ? va_arg(more, mode_t) : 0;                \
     va_end(more);                                                                    \
     NEXT(int, name, int, const char*, int, ...);                                     \
     return fails_below("open", folder, path) ? -1 : next(folder, path, flags, mode); \

@@ -1,5 +1,4 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/checkpoint_writer.h>
 

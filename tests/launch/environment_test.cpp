@@ -123,7 +123,7 @@ Environment ranks_here(int local_world_size, const std::string& source = "enviro
 }
 
 TEST(Environment, SharesTheCoresOfAMachineAmongItsRanks) {
-  const data::Processors machine{.threads = 64, .cores = 32};
+  const augment::Processors machine{.threads = 64, .cores = 32};
   EXPECT_EQ(default_threads(ranks_here(1), machine, false), 16);
   EXPECT_EQ(default_threads(ranks_here(8), machine, false), 8);
   EXPECT_EQ(default_threads(ranks_here(8), machine, true), 4);
@@ -144,7 +144,7 @@ TEST(Environment, SharesTheCoresOfAMachineAmongItsRanks) {
 }
 
 TEST(Environment, TellsOfCoresThatTorchrunLeavesIdle) {
-  const data::Processors machine{.threads = 64, .cores = 32};
+  const augment::Processors machine{.threads = 64, .cores = 32};
   const auto one = variables({{"OMP_NUM_THREADS", "1"}});
   EXPECT_NE(idle_cores_note(ranks_here(4, "torchrun"), machine, 1, one).find("OMP_NUM_THREADS=8"), std::string::npos);
   EXPECT_EQ(idle_cores_note(ranks_here(32, "torchrun"), machine, 1, one), "");

@@ -184,7 +184,7 @@ TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
   outcome = unlabel(first + Arguments{"4", "--encoder.width", "16"});
   EXPECT_EQ(outcome.exit_code, 93);
   EXPECT_NE(outcome.err.find("encoder.width was 8 and is 16; use"), std::string::npos) << outcome.err;
-  const auto config = nlohmann::json::parse(data::read_text_file(out("began/config.json")));
+  const auto config = nlohmann::json::parse(read_bytes(out("began/config.json")));
   EXPECT_EQ(config.at("encoder").at("width"), 8);
   EXPECT_EQ(config.at("swav").at("prototypes"), 24);
 }

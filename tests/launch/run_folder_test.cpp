@@ -1,5 +1,4 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/run_folder.h>
 
 #include "../data/temp_folder.h"

@@ -7,7 +7,8 @@ rm -rf "$groups"
 mkdir -p "$groups/cpu" "$groups/memory"
 # shellcheck source=scripts/common.sh
 . "$source/scripts/common.sh"
-export CGROUP_ROOT=$groups
+export CGROUP_ROOT=$groups CGROUP_LIST=$groups/list
+echo 0::/ >"$CGROUP_LIST"
 unset CMAKE_BUILD_PARALLEL_LEVEL
 expect() { # WHAT, WANTED, GOT
   [[ $2 == "$3" ]] || { echo "cores: $1: wanted $2, got $3" && exit 1; }
@@ -28,7 +29,19 @@ expect "more than there are" "$all" "$(cores)"
 echo "max 100000" >"$groups/cpu.max"
 expect "no quota" "$all" "$(cores)"
 
+echo 0::/user.slice/job/step >"$CGROUP_LIST" # of a group above the process's own
+mkdir -p "$groups/user.slice/job/step"
+echo "50000 100000" >"$groups/user.slice/job/cpu.max"
+echo "max 100000" >"$groups/user.slice/job/step/cpu.max"
+expect "half a processor for a group above" 1 "$(cores)"
+rm "$groups/user.slice/job/cpu.max"
+expect "no quota in three groups" "$all" "$(cores)"
+echo 0::/outside/of/the/container >"$CGROUP_LIST"
+echo "100000 100000" >"$groups/cpu.max"
+expect "one processor for a container" 1 "$(cores)"
+
 rm "$groups/cpu.max" # version 1
+printf '%s\n' 5:cpuset:/ 4:cpu,cpuacct:/docker/0a1b 0::/ >"$CGROUP_LIST"
 echo 100000 >"$groups/cpu/cpu.cfs_period_us"
 echo 100000 >"$groups/cpu/cpu.cfs_quota_us"
 expect "one processor by version 1" 1 "$(cores)"

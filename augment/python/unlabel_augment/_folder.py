@@ -42,16 +42,26 @@ def _folders(path: str) -> tuple[list[str], list[str]]:
     return folders, images
 
 
-def _nested_training_folder(folders: Sequence[str]) -> str:
-    """The one for training among folders further down, when another one is for testing: then nothing beside it is taken (bottle/train, bottle/test)."""
-    train, _, tests, _, _ = _core.folder_layout(b"", [os.fsencode(name) for name in folders], False, lambda name: True, lambda name: [])
-    return os.fsdecode(train) if tests else ""
+class _Guesses:
+    """What was decided by the names of folders further down."""
+
+    def __init__(self) -> None:
+        self.nested: list[str] = []  #: with folders for training and for testing inside: only the former are taken
+        self.tests: list[str] = []  #: named as test images, and taken all the same, as none for training is beside
+
+    def warn(self, root: str, stacklevel: int) -> None:
+        if self.nested:
+            warnings.warn(f"{root}: of folders with splits further down only the training images are taken: {_listed(sorted(self.nested))}",
+                          stacklevel=stacklevel + 1)
+        if self.tests:
+            warnings.warn(f"{root}: folders named as test images are taken all the same, as none for training is beside: "
+                          f"{_listed(sorted(self.tests))}", stacklevel=stacklevel + 1)
 
 
-def _walk(root: str, below: str = "", above: tuple = (), nested: list[str] | None = None) -> Iterator[str]:
-    """Paths of the images in `root`/`below` and the folders there, from `root` on. Links are followed, but not into a folder that they are inside of.
-    Appends to `nested` the folders of which only the one for training is taken."""
-    folders = [(below, above)]
+def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = None) -> Iterator[str]:
+    """Paths of the images in `root` and the folders there, from `root` on, without those in the folders `left_out` directly in it. Links are followed,
+    but not into a folder that they are inside of."""
+    folders: list[tuple[str, tuple]] = [("", ())]
     while folders:
         below, above = folders.pop()
         here = os.path.join(root, below) if below else root
@@ -60,11 +70,16 @@ def _walk(root: str, below: str = "", above: tuple = (), nested: list[str] | Non
             continue
         above += ((status.st_dev, status.st_ino),)
         inner, images = _folders(here)
-        train = _nested_training_folder(inner) if below else ""
-        if train:
-            inner, images = [train], []
-            if nested is not None:
-                nested.append(os.path.join(below, train))
+        if below:
+            taken, only_training, tests = _core.nested_split([os.fsencode(name) for name in inner])
+            inner = [os.fsdecode(name) for name in taken]
+            if only_training:
+                images = []
+            if guesses is not None:
+                guesses.nested += [os.path.join(below, name) for name in inner] if only_training else []
+                guesses.tests += [os.path.join(below, os.fsdecode(name)) for name in tests]
+        else:
+            inner = [name for name in inner if name not in left_out]
         folders += [(os.path.join(below, name), above) for name in inner]
         for name in images:
             yield os.path.join(below, name)
@@ -83,11 +98,18 @@ def _split_folder(root: str, split: str | None) -> tuple[str, list[str]]:
     if split == "all" or not folders:
         return root, []
 
+    # A folder that may not be read counts as one without images, as in the program.
     def holds_images(name: bytes) -> bool:
-        return next(_walk(root, os.fsdecode(name)), None) is not None
+        try:
+            return next(_walk(os.path.join(root, os.fsdecode(name))), None) is not None
+        except PermissionError:
+            return False
 
     def folders_in(name: bytes) -> list[bytes]:
-        return [os.fsencode(inner) for inner in _folders(os.path.join(root, os.fsdecode(name)))[0]]
+        try:
+            return [os.fsencode(inner) for inner in _folders(os.path.join(root, os.fsdecode(name)))[0]]
+        except PermissionError:
+            return []
 
     train, left_out, tests, notes, refusal = _core.folder_layout(os.fsencode(root), [os.fsencode(name) for name in folders], bool(images),
                                                                  holds_images, folders_in)
@@ -150,10 +172,9 @@ class Folder:
         self._epoch = multiprocessing.RawValue("q", 0)  # shared with workers that outlive an epoch (persistent_workers)
         self.root, left_out = _split_folder(os.fsdecode(folder), "all" if split is None and classes is not None and len(classes) else split)
         tops = [name for name in _folders(self.root)[0] if name not in left_out]
-        nested: list[str] = []
-        images = sorted((path for path in _walk(self.root, nested=nested) if path.partition(os.sep)[0] not in left_out), key=os.fsencode)
-        if nested:
-            warnings.warn(f"{self.root}: of folders with splits further down only the training images are taken: {_listed(nested)}", stacklevel=2)
+        guesses = _Guesses()
+        images = sorted(_walk(self.root, guesses=guesses, left_out=left_out), key=os.fsencode)
+        guesses.warn(self.root, stacklevel=2)
         self.classes, images = self._classify(images, sorted(tops, key=os.fsencode), classes, allow_empty)
         numbers = {name: label for label, name in enumerate(self.classes)}
         self.paths: list[str] = [os.path.join(self.root, path) for path in images]
@@ -247,7 +268,7 @@ class Loader:
             raise ValueError(f"broken is 'raise' or 'skip', not {broken!r}")
         self.folder = Folder(folder, views, seed=seed, decode=decode, classes=classes, allow_empty=allow_empty, split=split)
         self.views, self.batch_size, self.seed = views, _count("batch_size", batch_size, 1), self.folder.seed
-        self.threads = len(os.sched_getaffinity(0)) if threads is None else _count("threads", threads, 1)
+        self.threads = min(len(os.sched_getaffinity(0)), _core.usable_threads()) if threads is None else _count("threads", threads, 1)
         self.shuffle, self.drop_last, self.broken, self.prefetch = shuffle, drop_last, broken, _count("prefetch", prefetch, 1)
         self.epoch = 0
         self.classes, self.paths, self.labels = self.folder.classes, self.folder.paths, self.folder.labels

@@ -453,6 +453,37 @@ assert ua.Folder(partly, views, classes=["alps", "beach", "test"]).labels.tolist
 nested = laid_out("nested", "bottle/train/good/1.jpg", "bottle/test/bad/1.jpg", "bottle/mask/1.jpg", "bottle/1.jpg", "nut/test/1.jpg")
 found, said = told(lambda: ua.Folder(nested, views))
 assert found.paths == [str(nested / "bottle/train/good/1.jpg"), str(nested / "nut/test/1.jpg")] and "bottle/train" in said[0], said
+assert "named as test images are taken all the same" in said[1] and "nut/test" in said[1], said
+years = laid_out("years", *(f"coco/{name}/1.jpg" for name in ("train2014", "train2017", "val2014", "val2017")), "other/1.jpg")
+found, said = told(lambda: ua.Folder(years, views))
+assert found.paths == [str(years / path) for path in ("coco/train2014/1.jpg", "coco/train2017/1.jpg", "other/1.jpg")] and len(said) == 1, said
+# A folder beside train/ that may not be read counts as one without images.
+closed = laid_out("closed", "train/1.jpg", "val/1.jpg", "more/1.jpg")
+(closed / "more").chmod(0)
+as_root = os.geteuid() == 0
+if as_root:
+    os.seteuid(65534)
+try:
+    if not os.access(closed, os.R_OK, effective_ids=True):
+        print("a folder that may not be read is not tried: the work folder may not be read by others")
+    else:
+        assert len(ua.Folder(closed, views, split="train")) == 1
+finally:
+    if as_root:
+        os.seteuid(0)
+    (closed / "more").chmod(0o755)
+# What is no regular file is refused, and waits for nobody.
+os.mkfifo(work / "pipe.jpg")
+refused(OSError, lambda: views(work / "pipe.jpg", (0, 0, 0)))
+
+
+class Endless:
+    def tolist(self):
+        return Endless()
+
+
+refused((TypeError, ValueError), lambda: ua.DecodeOptions(max_pixels=Endless()))
+assert 1 <= ua.Loader(years, views, 1).threads <= len(os.sched_getaffinity(0))
 
 before = folder[5][0][0]
 folder.set_epoch(1)

@@ -1,4 +1,4 @@
-#include <unlabel/data/processors.h>
+#include <unlabel/augment/processors.h>
 
 #include <sched.h>
 
@@ -11,7 +11,7 @@
 #include <sstream>
 #include <thread>
 
-namespace unlabel::data {
+namespace unlabel::augment {
 
 namespace {
 
@@ -106,4 +106,4 @@ const Processors& usable_processors() {
   return usable;
 }
 
-}  // namespace unlabel::data
+}  // namespace unlabel::augment

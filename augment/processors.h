@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace unlabel::data {
+namespace unlabel::augment {
 
 /// Reads one of the kernel's small files; nullopt when it is not there.
 using ReadText = std::function<std::optional<std::string>(const std::string& path)>;
@@ -31,4 +31,4 @@ Processors usable_processors(const std::vector<int>& allowed, const ReadText& re
 /// Those of this process, as it began.
 const Processors& usable_processors();
 
-}  // namespace unlabel::data
+}  // namespace unlabel::augment

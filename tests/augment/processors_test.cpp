@@ -1,11 +1,11 @@
-#include <unlabel/data/processors.h>
+#include <unlabel/augment/processors.h>
 
 #include <gtest/gtest.h>
 
 #include <map>
 #include <numeric>
 
-namespace unlabel::data {
+namespace unlabel::augment {
 namespace {
 
 using Files = std::map<std::string, std::string>;
@@ -100,4 +100,4 @@ TEST(Processors, OfThisProcessAreAtLeastOne) {
 }
 
 }  // namespace
-}  // namespace unlabel::data
+}  // namespace unlabel::augment
