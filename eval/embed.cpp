@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_line.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/files.h>
 #include <unlabel/eval/embed.h>
 #include <unlabel/eval/npy.h>
 #include <unlabel/ssl/safetensors.h>
@@ -31,11 +32,10 @@ Places places_of(const std::string& path) {
   if (suffix != ".npy" && suffix != ".safetensors")
     throw UsageError("embeddings are written to a .npy or a .safetensors file, not to '", path, "'");
   const auto stem = (file.parent_path() / file.stem()).string();
-  std::error_code ignored;
-  const bool embedded = fs::exists(stem + ".npy", ignored) || fs::exists(stem + ".safetensors", ignored);
+  const bool embedded = data::exists(stem + ".npy") || data::exists(stem + ".safetensors");
   Places places{path, stem + ".labels.npy", stem + ".jsonl", suffix == ".npy"};
   for (const auto& beside : {places.labels, places.rows})
-    if (!embedded && fs::exists(beside, ignored) && (places.npy || beside == places.rows))
+    if (!embedded && data::exists(beside) && (places.npy || beside == places.rows))
       throw UsageError(beside, " is there without ", path, ", and would be replaced; move it, or choose another name");
   return places;
 }

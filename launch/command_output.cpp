@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
+#include <unlabel/data/files.h>
 #include <unlabel/launch/command_output.h>
 
 #include <stdio_ext.h>
@@ -26,16 +27,16 @@ std::string printable(std::string text) {
 void require_output(const std::string& option, const std::string& path) {
   if (path.empty() || path == "-") return;
   const auto folder = std::filesystem::absolute(path).parent_path();
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(folder, ignored))
-    throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
+  bool there = true;
   try {
-    data::require_writable(path);
+    there = data::exists(folder.string());
+    if (there) data::require_writable(path);
   } catch (const IoError&) {
     throw;
   } catch (const Error& error) {
     throw UsageError(option, " ", path, ": ", error.what(), "; choose another place");
   }
+  if (!there) throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
 }
 
 void Warnings::add(const std::string& sentence) {

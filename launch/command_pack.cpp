@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/files.h>
 #include <unlabel/data/shards.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
@@ -44,7 +45,7 @@ int command_pack(const std::vector<std::string>& arguments) {
   require_output("--json", json);
   std::error_code error;
   // By what it leads to: a rename would replace the link, or fail.
-  const bool there = fs::exists(out, error);
+  const bool there = data::exists(out);
   if (!there && fs::is_symlink(out, error))
     throw UsageError("--out ", out, " is a link to nothing; choose another place");
   if (there && (!fs::is_directory(out, error) || !fs::is_empty(out, error)))

@@ -62,7 +62,8 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
 
 std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, data::Split split,
                                                        const ssl::Group& group, int timeout_seconds) {
-  return open_on_all_ranks(spec, [&] { return data::open_dataset(spec, split); }, group, timeout_seconds);
+  return open_on_all_ranks(
+      spec, [&] { return data::open_dataset(spec, split); }, group, timeout_seconds);
 }
 
 int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds) {

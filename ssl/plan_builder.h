@@ -90,8 +90,8 @@ class PlanBuilder {
   void large_crops(double least = 0.2);
   /// For small images.
   void no_blur();
-  /// SwAV's crops: two global ones and, of images above 64 pixels in runs that are not short, local ones, which keep the paper's ratio to the
-  /// global ones, 96 to 224.
+  /// SwAV's crops: two global ones and, of images above 64 pixels in runs that are not short, local ones, which keep the paper's ratio to
+  /// the global ones, 96 to 224.
   void multi_crop(std::int64_t batch, std::int64_t epochs);
   /// SimCLR's two views. `scale` (of their area) and `jitter` (its strength beside SimCLR's) are the paper's; small images have their own.
   void two_views(std::vector<double> scale, double jitter);
