@@ -46,7 +46,8 @@ void remove_unfinished_checkpoints(const std::string& folder);
 std::optional<std::int64_t> newest_checkpoint(const std::string& folder);
 
 /// The options of the newest complete checkpoint in `folder`, or of the checkpoint that it is, as training.json has them; nullopt when
-/// there is none. Reads no tensors. Throws UnreadableCheckpoint and IoError, and UsageError for what is the process's own (open files, memory).
+/// there is none. Reads no tensors. Throws UnreadableCheckpoint and IoError, and UsageError for what is the process's own (open files,
+/// memory).
 std::optional<nlohmann::json> checkpoint_options(const std::string& folder);
 
 /// Renames the checkpoints of later steps than `resumed` to damaged-step-*: a run has passed them over, and will come to those steps again.
