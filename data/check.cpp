@@ -133,12 +133,14 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
   take(Split::kTrain, splits.layout.train);
 
   std::vector<const std::pair<const std::string, Item>*> all;
+  all.reserve(items.size());
   for (const auto& item : items) all.push_back(&item);
   std::atomic<std::int64_t> test = 0;
   auto report = check_all(
       all.size(), options.threads,
       [&](std::size_t i, augment::Source& scratch) -> Outcome {
-        const auto& [path, item] = *all[i];
+        const auto& path = all[i]->first;
+        const auto& item = all[i]->second;
         if (item.belongs == Belongs::kYes || (item.belongs == Belongs::kLeftOut && augment::is_image_name(path))) {
           auto outcome = outcome_of([&](augment::DecodeReport* decoded) {
             read_file(walk.root_fd.get(), path.c_str(), path, kMaxFileBytes, scratch.bytes);

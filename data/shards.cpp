@@ -101,10 +101,11 @@ Archives find_archives(const std::string& directory, Split split) {
     for (const auto& name : here.names) found.left_out.add(name);
     return found;
   }
-  const auto others = std::ranges::partition(
-      here.names, [&](const auto& name) { return augment::has_test_word(name) == (split == Split::kTest); });
-  for (const auto& name : others) here.left_out.add(name);
-  here.names.erase(others.begin(), others.end());
+  const auto others = std::partition(here.names.begin(), here.names.end(), [&](const std::string& name) {
+    return augment::has_test_word(name) == (split == Split::kTest);
+  });
+  for (auto name = others; name != here.names.end(); ++name) here.left_out.add(*name);
+  here.names.erase(others, here.names.end());
   std::ranges::sort(here.names);
   return here;
 }
