@@ -327,8 +327,14 @@ TEST(Planner, ChangesRatesForFewSteps) {
     return plan(10000, 32, {{"method", method}, {"batch_size", 128}, {"epochs", 10}}).recipe;
   };
   EXPECT_EQ(small("moco")["moco"]["momentum"], 0.99);
-  EXPECT_EQ(small("deepcluster")["optimizer"]["lr"], 0.025);
-  EXPECT_EQ(small("deepcluster")["deepcluster"]["top_layer_lr"], 0.25);
+  EXPECT_EQ(small("deepcluster")["optimizer"]["lr"], 0.05);
+  EXPECT_EQ(small("deepcluster")["deepcluster"]["top_layer_lr"], 0.5);
+  const auto shorter = plan(2000, 32, {{"method", "deepcluster"}, {"epochs", 10}}).recipe;  // 31 steps of 64 an epoch
+  EXPECT_EQ(shorter["optimizer"]["lr"], 0.05);
+  EXPECT_EQ(shorter["deepcluster"]["top_layer_lr"], 0.22);
+  const auto longer = plan(10000, 32, {{"method", "deepcluster"}, {"batch_size", 128}}).recipe;  // 400 epochs
+  EXPECT_EQ(longer["optimizer"]["lr"], 0.025);
+  EXPECT_EQ(longer["deepcluster"]["top_layer_lr"], 0.25);
 }
 
 TEST(Planner, LeavesThePrecisionToTheDevice) {
