@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <numeric>
+#include <optional>
 
 namespace unlabel::eval {
 namespace {
@@ -67,12 +68,12 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   auto usable = torch::zeros({each}, torch::kUInt8);
   Features features;
 
-  data::Loader loader(dataset, view, loader_options(options));
+  std::optional<data::Loader> loader;
   std::int64_t row = 0;
   const auto encode_for_a_while = [&] {
     const auto pause = std::chrono::steady_clock::now() + options.patience / 2;
     while (row < end - begin && std::chrono::steady_clock::now() < pause) {
-      const auto batch = loader.next();
+      const auto batch = loader->next();
       if (!batch) throw Error("the loader ended after ", row, " of ", end - begin, " images");
       const auto count = static_cast<std::int64_t>(batch->indices.size());
       values.narrow(0, row, count).copy_(encode_batch(data::collate_views(*batch).front()));
@@ -88,13 +89,14 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
     }
   };
   ssl::together(group, [&] {
-    if (begin < end) loader.start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
+    loader.emplace(dataset, view, loader_options(options));
+    if (begin < end) loader->start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
   });
   // Ranks that are done hear in between that others go on: they would not wait for all the difference.
   do {
     ssl::together(group, encode_for_a_while);
   } while (ssl::any_rank(group, row < end - begin));
-  features.decoded = of_all_ranks(loader.decoded(), group);
+  features.decoded = of_all_ranks(loader->decoded(), group);
 
   features.values = gather_rows(values, rows, group, device);
   usable = gather_rows(usable, rows, group, device);

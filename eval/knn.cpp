@@ -176,7 +176,7 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
     const auto sum = torch::zeros_like(best).scatter_add_(1, voted, term);
     const auto scores = best + sum.log();
     hits += count_hits(scores, target.narrow(0, row, rows));
-    auto by_order = scores.eq(scores.amax(1, /*keepdim=*/true)).sum(1).gt(1);
+    auto by_order = tied_rows(scores);
     // All neighbours equally near, and none farther to be told from them: the order of the training images chose them.
     if (result.k > 1) by_order |= similarity.select(1, 0).eq(similarity.select(1, result.k - 1));
     tied += by_order.sum().item<std::int64_t>();

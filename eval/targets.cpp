@@ -54,15 +54,16 @@ Hits& Hits::operator+=(const Hits& other) {
   return *this;
 }
 
+at::Tensor tied_rows(const at::Tensor& scores) { return scores.eq(scores.amax(1, /*keepdim=*/true)).sum(1).gt(1); }
+
 Hits count_hits(const at::Tensor& scores, const at::Tensor& target) {
   const auto wanted = target.clamp_min(0).unsqueeze(1);
   const auto wanted_score = scores.gather(1, wanted);
   const auto known = target.ge(0) & scores.lt(INFINITY).all(1) & wanted_score.squeeze(1).gt(-INFINITY);
   const auto class_number = torch::arange(scores.size(1), wanted.options()).unsqueeze(0);
   const auto ahead = (scores.gt(wanted_score) | (scores.eq(wanted_score) & class_number.lt(wanted))).sum(1);
-  const auto first = scores.eq(std::get<0>(scores.max(1, /*keepdim=*/true))).sum(1);
   return {(ahead.eq(0) & known).sum().item<std::int64_t>(), (ahead.lt(5) & known).sum().item<std::int64_t>(),
-          first.gt(1).sum().item<std::int64_t>()};
+          tied_rows(scores).sum().item<std::int64_t>()};
 }
 
 }  // namespace unlabel::eval

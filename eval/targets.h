@@ -37,6 +37,9 @@ struct Hits {
   Hits& operator+=(const Hits& other);
 };
 
+/// Rows of `scores` (m x classes) whose largest value stands more than once: m, bool.
+at::Tensor tied_rows(const at::Tensor& scores);
+
 /// `scores` is m x classes; `target` m, with -1 for a class that cannot be right. A score of -inf says that nothing speaks for the class:
 /// it has no place, not even among the first five. A row with a NaN or +inf is wrong. A row's class comes after all classes of larger
 /// score, and after those of equal score with a smaller number: ties never depend on chance.

@@ -45,21 +45,15 @@ Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* sk
   if (is_checkpoint(path)) return read_one(std::filesystem::weakly_canonical(path, unreadable).string());
   std::string reasons;
   for (const auto& [step, folder] : list_checkpoints(path)) {
-    try {
-      auto checkpoint = read_one(folder);
+    Checkpoint checkpoint;
+    const auto reason = damage([&] {
+      checkpoint = read_one(folder);
       if (checkpoint.iteration != step)
         throw Error(folder, " is damaged: its training.json is of step ", checkpoint.iteration);
-      return checkpoint;
-    } catch (const UnreadableCheckpoint&) {
-      throw;
-    } catch (const IoError&) {
-      throw;
-    } catch (const UsageError&) {  // of the process: too many open files
-      throw;
-    } catch (const Error& error) {
-      if (skipped) skipped->push_back(error.what());
-      reasons += concat("; ", error.what());
-    }
+    });
+    if (reason.empty()) return checkpoint;
+    if (skipped) skipped->push_back(reason);
+    reasons += "; " + reason;
   }
   throw MismatchError("no checkpoint in ", path, " can be read", reasons,
                       "; to start anew choose another --out, or move it away");

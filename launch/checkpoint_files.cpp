@@ -127,17 +127,32 @@ void remove_checkpoint(const std::string& folder, const std::string& name) {
 
 /// Whether a checkpoint of this step is there, and what its manifest says. Throws what is no fault of its files.
 bool is_whole(const fs::path& folder, std::int64_t step) {
-  try {
-    return verify_checkpoint(folder.string()).at("iteration") == step;
-  } catch (const IoError&) {
-    throw;
-  } catch (const UnreadableCheckpoint&) {
-    throw;
-  } catch (const UsageError&) {
-    throw;
-  } catch (const Error&) {
-    return false;
-  }
+  bool whole = false;
+  damage([&] { whole = verify_checkpoint(folder.string()).at("iteration") == step; });
+  return whole;
+}
+
+/// Writes it beside its place, reads it back, and puts it there.
+void put_checkpoint(const std::string& folder, const std::string& name, const fs::path& temporary,
+                    const CheckpointFiles& files) {
+  fs::create_directory(temporary);
+  auto training = files.training;
+  training["iteration"] = files.iteration;
+  const std::string training_text = json_text(training);
+  nlohmann::json manifest = {{"format", kFormat}, {"files", nlohmann::json::object()}};
+  const auto put = [&](const char* file, std::string_view bytes) {
+    data::write_file((temporary / file).string(), bytes);
+    SizeAndCrc sum;
+    sum.add(bytes);
+    manifest["files"][file] = sum.json();
+  };
+  put(kState, {files.state.data(), files.state.size()});
+  put(kTraining, training_text);
+  data::write_file((temporary / kManifest).string(), json_text(manifest));
+  verify_files(temporary, manifest["files"]);
+  remove_checkpoint(folder, name);  // a damaged one of the same step
+  fs::rename(temporary, fs::path(folder) / name);
+  data::flush_folder(folder);
 }
 
 void remove_old(const std::string& folder, std::int64_t written, const Retention& keep) {
@@ -159,28 +174,8 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
   std::error_code ignored;
   try {
     if (fs::create_directories(folder)) data::flush_folder((fs::path(folder) / "..").string());
-    fs::create_directory(temporary);
-    auto training = files.training;
-    training["iteration"] = files.iteration;
-    const std::string training_text = json_text(training);
-    nlohmann::json manifest = {{"format", kFormat}, {"files", nlohmann::json::object()}};
-    const auto put = [&](const char* file, std::string_view bytes) {
-      data::write_file((temporary / file).string(), bytes);
-      SizeAndCrc sum;
-      sum.add(bytes);
-      manifest["files"][file] = sum.json();
-    };
-    put(kState, {files.state.data(), files.state.size()});
-    put(kTraining, training_text);
-    data::write_file((temporary / kManifest).string(), json_text(manifest));
-    verify_files(temporary, manifest["files"]);
-    if (is_whole(final_place, files.iteration)) {  // it is of this very step already: never without it
-      fs::remove_all(temporary);
-    } else {
-      remove_checkpoint(folder, name);
-      fs::rename(temporary, final_place);
-      data::flush_folder(folder);
-    }
+    // A whole one of this very step stays: a run would be without it for a moment.
+    if (!is_whole(final_place, files.iteration)) put_checkpoint(folder, name, temporary, files);
   } catch (const std::exception& error) {
     fs::remove_all(temporary, ignored);
     throw Error("cannot write checkpoint ", final_place.string(), ": ", exception_text(error));
@@ -233,20 +228,31 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
   for (const auto& [step, path] : one ? std::vector{std::pair(std::int64_t{0}, folder)} : list_checkpoints(folder)) {
     if (!one && !is_checkpoint(path)) continue;
     const auto place = (fs::path(path) / kTraining).string();
-    try {
+    std::optional<nlohmann::json> options;
+    // Damage is told when the run wants to go on from it.
+    damage([&] {
       const auto training = parse_training(text_of(place), place);
       check_training(training, place);
-      return training.at("options");
-    } catch (const IoError&) {
-      throw;
-    } catch (const UnreadableCheckpoint&) {
-      throw;
-    } catch (const UsageError&) {  // of the process: too many open files
-      throw;
-    } catch (const Error&) {  // to be told when the run wants to go on from it
-    }
+      options = training.at("options");
+    });
+    if (options) return options;
   }
   return std::nullopt;
+}
+
+std::string damage(const std::function<void()>& read) {
+  try {
+    read();
+    return {};
+  } catch (const UnreadableCheckpoint&) {
+    throw;
+  } catch (const IoError&) {
+    throw;
+  } catch (const UsageError&) {  // of the process: too many open files
+    throw;
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 void set_damaged_aside(const std::string& folder, std::int64_t resumed) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,6 +80,10 @@ void check_training(const nlohmann::json& training, const std::string& where);
 /// Checks one checkpoint's files against its manifest and gives what training.json holds. Throws Error that names what is damaged, and
 /// UnreadableCheckpoint and IoError.
 nlohmann::json verify_checkpoint(const std::string& path);
+
+/// Why what `read` reads of a checkpoint is damaged: the message of its Error, empty without one. UnreadableCheckpoint, IoError and
+/// UsageError (of the process: too many open files) are no damage, and go on.
+std::string damage(const std::function<void()>& read);
 
 /// Where a checkpoint's tensors are.
 std::string state_file(const std::string& path);

@@ -60,7 +60,7 @@ Plan plan_moco(const PlanInput& input) {
   const auto features = plan.encoder();
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();
-  const std::int64_t updates = std::max<std::int64_t>(1, plan.images() / batch) * epochs;
+  const auto updates = plan.updates(batch, epochs);
   plan.optimizer("sgd");
   plan.proportional_lr(0.03, batch);
   plan.choose<double>("optimizer.weight_decay", plan.small() ? 5e-4 : 1e-4,

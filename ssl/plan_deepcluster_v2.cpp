@@ -10,10 +10,7 @@ Plan plan_deepcluster_v2(const PlanInput& input) {
   const auto epochs = plan.epochs();
   plan.multi_crop(batch, epochs);
   const auto features = plan.encoder();
-  if (plan.prefers_sgd(batch, epochs))
-    plan.sgd(batch, epochs, 0.8, "LARC");
-  else
-    plan.larc(batch, epochs);
+  plan.larc_or_sgd(batch, epochs);
   const auto [clusters, why] = plan.clusters();
   plan.choose<std::vector<std::int64_t>>("deepcluster_v2.prototypes", {clusters, clusters, clusters},
                                          concat("three heads, as published; ", why));

@@ -32,10 +32,7 @@ Plan plan_swav(const PlanInput& input) {
   const auto epochs = plan.epochs();
   plan.multi_crop(batch, epochs);
   const auto features = plan.encoder();
-  if (plan.prefers_sgd(batch, epochs))
-    plan.sgd(batch, epochs, 0.8, "LARC");
-  else
-    plan.larc(batch, epochs);
+  plan.larc_or_sgd(batch, epochs);
 
   const auto [clusters, why] = plan.clusters();
   const auto prototypes = plan.choose<std::int64_t>("swav.prototypes", clusters, why);

@@ -115,15 +115,12 @@ std::string PlanBuilder::optimizer(const std::string& kind, const std::string& r
 }
 
 void PlanBuilder::multi_crop(std::int64_t batch, std::int64_t epochs) {
-  const bool few = few_updates(batch, epochs), with_locals = !few && !small();
+  const bool few = few_updates(batch, epochs);
   const auto global = global_size();
   choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
   choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
   const auto locals =
-      choose<std::int64_t>("augment.local_count",
-                           global < 24 || !with_locals ? 0
-                           : small()                   ? 4
-                                                       : 6,
+      choose<std::int64_t>("augment.local_count", global < 24 || few || small() ? 0 : 6,
                            global < 24 ? "crops smaller than these show too little"
                            : few       ? concat(updates(batch, epochs), " updates are too few to learn from them")
                            : small()   ? "small images: as published recipes for CIFAR have it"
@@ -134,7 +131,7 @@ void PlanBuilder::multi_crop(std::int64_t batch, std::int64_t epochs) {
         std::min(global, small() ? round_to(global * 0.5, 4, 8) : round_to(global * 96.0 / 224, 8, 32)),
         small() ? "half of the global crops" : "the paper's ratio, 96 to 224");
   if (small()) {
-    large_crops(with_locals ? 0.2 : 0.4);
+    large_crops(0.4);
     if (locals > 0)
       choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
     no_blur();
@@ -206,6 +203,13 @@ void PlanBuilder::sgd(std::int64_t batch, std::int64_t epochs, double rate, cons
   choose<std::string>("schedule.kind", "cosine", "the paper's");
   choose<double>("schedule.final_lr", 0, "that of our recipes for small data");
   choose<double>("schedule.warmup_epochs", 0, "short runs do without");
+}
+
+void PlanBuilder::larc_or_sgd(std::int64_t batch, std::int64_t epochs) {
+  if (prefers_sgd(batch, epochs))
+    sgd(batch, epochs, 0.8, "LARC");
+  else
+    larc(batch, epochs);
 }
 
 std::pair<std::int64_t, std::string> PlanBuilder::clusters() const {
