@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_line.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 #include <unlabel/eval/embed.h>
@@ -49,6 +50,8 @@ void require_embedding_output(const std::string& path) {
     try {
       data::require_writable(place);
     } catch (const IoError&) {
+      throw;
+    } catch (const LimitError&) {
       throw;
     } catch (const Error& error) {
       throw UsageError(error.what(), "; choose another place");

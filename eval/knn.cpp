@@ -158,29 +158,32 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
   const auto each = (result.test_images + group.world_size() - 1) / group.world_size();
   const auto begin = std::min(result.test_images, each * group.rank());
   const auto end = std::min(result.test_images, begin + each);
-  const auto keys = unit_rows(train.values.to(device));
   Hits hits;
   std::int64_t tied = 0;
-  for (auto row = begin; row < end; row += kQueryBlock) {
-    const auto rows = std::min(kQueryBlock, end - row);
-    const auto found = nearest_units(unit_rows(test.values.narrow(0, row, rows).to(device)), keys, result.k);
-    const auto similarity = found.similarity.to(torch::kFloat64);
-    const auto voted = train_class.index_select(0, found.index.flatten()).view_as(found.index);
-    // log v_c = (s_c + log sum_i exp((s_i - s_c) / T)) with s_c the largest similarity of the class, up to one number for all classes: the
-    // sum lies between 1 and k whatever T is. Its terms are rounded to float32 and summed in float64, which is exact, so that the order of
-    // the neighbours does not decide between classes that are equal.
-    const auto vote = (similarity - similarity.narrow(1, 0, 1)) / result.temperature;
-    const auto best = torch::full({rows, result.classes}, -INFINITY, vote.options())
-                          .scatter_reduce(1, voted, vote, "amax", /*include_self=*/true);
-    const auto term = (vote - best.gather(1, voted)).exp().to(torch::kFloat32).to(torch::kFloat64);
-    const auto sum = torch::zeros_like(best).scatter_add_(1, voted, term);
-    const auto scores = best + sum.log();
-    hits += count_hits(scores, target.narrow(0, row, rows));
-    auto by_order = tied_rows(scores);
-    // All neighbours equally near, and none farther to be told from them: the order of the training images chose them.
-    if (result.k > 1) by_order |= similarity.select(1, 0).eq(similarity.select(1, result.k - 1));
-    tied += by_order.sum().item<std::int64_t>();
-  }
+  // A rank that has too little memory must not leave the others waiting for its counts.
+  ssl::together(group, [&] {
+    const auto keys = unit_rows(train.values.to(device));
+    for (auto row = begin; row < end; row += kQueryBlock) {
+      const auto rows = std::min(kQueryBlock, end - row);
+      const auto found = nearest_units(unit_rows(test.values.narrow(0, row, rows).to(device)), keys, result.k);
+      const auto similarity = found.similarity.to(torch::kFloat64);
+      const auto voted = train_class.index_select(0, found.index.flatten()).view_as(found.index);
+      // log v_c = (s_c + log sum_i exp((s_i - s_c) / T)) with s_c the largest similarity of the class, up to one number for all classes: the
+      // sum lies between 1 and k whatever T is. Its terms are rounded to float32 and summed in float64, which is exact, so that the order of
+      // the neighbours does not decide between classes that are equal.
+      const auto vote = (similarity - similarity.narrow(1, 0, 1)) / result.temperature;
+      const auto best = torch::full({rows, result.classes}, -INFINITY, vote.options())
+                            .scatter_reduce(1, voted, vote, "amax", /*include_self=*/true);
+      const auto term = (vote - best.gather(1, voted)).exp().to(torch::kFloat32).to(torch::kFloat64);
+      const auto sum = torch::zeros_like(best).scatter_add_(1, voted, term);
+      const auto scores = best + sum.log();
+      hits += count_hits(scores, target.narrow(0, row, rows));
+      auto by_order = tied_rows(scores);
+      // All neighbours equally near, and none farther to be told from them: the order of the training images chose them.
+      if (result.k > 1) by_order |= similarity.select(1, 0).eq(similarity.select(1, result.k - 1));
+      tied += by_order.sum().item<std::int64_t>();
+    }
+  });
   auto counts = torch::tensor({hits.top1, hits.top5, tied}, torch::kInt64).to(device);
   group.all_reduce_sum(counts);
   counts = counts.cpu();

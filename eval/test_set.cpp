@@ -83,6 +83,14 @@ void with_content(const data::Dataset& dataset, std::int64_t index, augment::Sou
   visit(content_of(source));
 }
 
+/// Whether samples are arrays of pixels, and not files' bytes: by the first that can be read.
+bool has_pixels(const data::Dataset& dataset, augment::Source& source) {
+  bool read = false;
+  for (std::int64_t index = 0; index < std::min<std::int64_t>(16, dataset.size()) && !read; ++index)
+    with_content(dataset, index, source, [&](const Content&) { read = true; });
+  return read && !source.pixels.empty();
+}
+
 }  // namespace
 
 std::shared_ptr<const data::Dataset> labelled_by_folder(std::shared_ptr<const data::Dataset> test,
@@ -120,6 +128,9 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
     const auto index = data::evenly_spaced(i, count, test.size());
     with_content(test, index, source, [&](const Content& content) { wanted.emplace(content, index); });
   }
+  // Bytes of files and pixels of arrays are never equal.
+  const bool arrays = has_pixels(train, source);
+  if (!wanted.empty() && arrays != has_pixels(test, source)) return result;
   result.compared = static_cast<std::int64_t>(wanted.size());
   const auto compare = [&](std::int64_t index) {
     with_content(train, index, source, [&](const Content& content) {
@@ -152,9 +163,7 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
     for (const auto candidate : of_same_name) compare(candidate);
     return result;
   }
-  bool pixels = false;
-  with_content(train, 0, source, [&](const Content&) { pixels = !source.pixels.empty(); });
-  if (pixels) {
+  if (arrays) {
     for (std::int64_t index = 0; index < train.size(); ++index) compare(index);
   } else if (train.fingerprint() == test.fingerprint() && train.size() == test.size()) {
     std::vector<std::int64_t> indices;

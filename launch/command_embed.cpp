@@ -29,21 +29,24 @@ int command_embed(const std::vector<std::string>& arguments) {
     throw UsageError("one folder at a time: give --test alone, or --data or --train");
   if (out.empty()) throw UsageError("--out is missing: NAME.npy or NAME.safetensors");
   auto environment = read_environment();
-  if (environment.rank == 0) {
-    require_output("--json", options.json);
-    require_output("--out", out);
-    eval::require_embedding_output(out);
-  }
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
-  auto subject = make_subject(options, line, device);
-  const auto group = connect(environment, device, {options.backend, options.timeout});
+  const auto group = meet(environment, device, {options.backend, options.timeout}, "embed");
   use_share_of_cores(environment, *group);
-  agree_on_command(*group, "embed", fields, subject);
+  // What may fail on one rank alone, before anything is computed.
+  Subject subject;
+  ssl::together(*group, [&] {
+    if (group->rank() == 0) {
+      require_output("--json", options.json);
+      require_output("--out", out);
+      eval::require_embedding_output(out);
+    }
+    subject = make_subject(options, line, device);
+  });
+  agree_on_settings(*group, fields, subject);
   const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest, *group);
   for (const auto& note : dataset->notes()) warnings.add(note);
-  agree_on_images(*group, {dataset});
   settle_size(subject, *dataset, options, *group);
   settle_feature_precision(options, device, *group, warnings);
   const auto features = subject_features(subject, dataset, options, device, *group, warnings);

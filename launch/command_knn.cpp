@@ -24,18 +24,21 @@ int command_knn(const std::vector<std::string>& arguments) {
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   auto environment = read_environment();
-  if (environment.rank == 0) require_output("--json", options.json);
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   knn.device = device.str();
   eval::require_valid(knn);
-  auto subject = make_subject(options, line, device);
-  const auto group = connect(environment, device, {options.backend, options.timeout});
+  const auto group = meet(environment, device, {options.backend, options.timeout}, "knn");
   use_share_of_cores(environment, *group);
-  agree_on_command(*group, "knn", fields, subject);
+  // What may fail on one rank alone, before anything is computed.
+  Subject subject;
+  ssl::together(*group, [&] {
+    if (group->rank() == 0) require_output("--json", options.json);
+    subject = make_subject(options, line, device);
+  });
+  agree_on_settings(*group, fields, subject);
   const auto sets = open_sets(options, *group, warnings);
-  agree_on_images(*group, {sets.train, sets.test});
   settle_size(subject, *sets.test, options, *group);
   settle_feature_precision(options, device, *group, warnings);
 

@@ -37,20 +37,23 @@ int command_linear(const std::vector<std::string>& arguments) {
   if (protocol == "swav" && options.pixels)
     throw UsageError("--pixels has no encoder for --protocol swav; use --protocol features");
   auto environment = read_environment();
-  if (environment.rank == 0) require_output("--json", options.json);
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
   if (protocol == "features") eval::require_valid(logistic);
-  auto subject = make_subject(options, line, device);
-  probe.features = feature_options(subject, options, device);
+  probe.features = options.features;
   probe.seed = options.seed;
   if (protocol == "swav") eval::require_valid(probe);
-  const auto group = connect(environment, device, {options.backend, options.timeout});
+  const auto group = meet(environment, device, {options.backend, options.timeout}, "linear");
   use_share_of_cores(environment, *group);
-  agree_on_command(*group, "linear", fields, subject);
+  // What may fail on one rank alone, before anything is computed.
+  Subject subject;
+  ssl::together(*group, [&] {
+    if (group->rank() == 0) require_output("--json", options.json);
+    subject = make_subject(options, line, device);
+  });
+  agree_on_settings(*group, fields, subject);
   const auto sets = open_sets(options, *group, warnings);
-  agree_on_images(*group, {sets.train, sets.test});
   settle_size(subject, *sets.test, options, *group);
   settle_feature_precision(options, device, *group, warnings);
   probe.features = feature_options(subject, options, device);  // of the settled precision

@@ -33,6 +33,8 @@ void require_output(const std::string& option, const std::string& path) {
     if (there) data::require_writable(path);
   } catch (const IoError&) {
     throw;
+  } catch (const LimitError&) {
+    throw;
   } catch (const Error& error) {
     throw UsageError(option, " ", path, ": ", error.what(), "; choose another place");
   }

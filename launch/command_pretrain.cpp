@@ -107,10 +107,10 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   line.apply(options);
   std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
   const auto environment = read_environment();
-  if (environment.rank == 0) require_output("--json", json);
   use_share_of_cores(environment);
   if (only_explain) {
     if (environment.rank != 0) return 0;
+    require_output("--json", json);
     auto resolved = resolve_options(line, Purpose::kLook);
     show_native_precision(resolved, choose_device(resolved.options.device, environment));
     refuse_what_cannot_run(resolved, environment.world_size);
@@ -122,8 +122,10 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   // Ranks meet before the data is opened, which one of them lists for all.
   std::shared_ptr<const ssl::Group> group;
   auto resolved = resolve_options(line, Purpose::kRun, [&](const PretrainOptions& given) {
-    group = connect(environment, choose_device(given.device, environment), {given.backend, given.timeout});
-    agree_on(*group, {same_program()});
+    group = meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
+    ssl::together(*group, [&] {
+      if (group->rank() == 0) require_output("--json", json);
+    });
     return open_data_on_all_ranks(given, *group);
   });
   resolved.group = group;

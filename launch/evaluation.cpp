@@ -112,7 +112,6 @@ ssl::LoadedEncoder load(const std::string& path, const ssl::EncoderOptions& othe
   }
   const auto& checkpoints = place.checkpoints;
   const auto checkpoint = read_checkpoint(checkpoints);
-  if (!checkpoint.training.contains("options")) throw Error(checkpoints, ": training.json holds no options");
   // What the method itself had may be unknown here: it may be one of somebody's own.
   auto needed = nlohmann::json::object();
   for (const char* name : {"method", "encoder", "augment", "decode"})
@@ -174,7 +173,6 @@ augment::MultiCrop Subject::view() const {
 
 Subject make_subject(const EvaluationOptions& options, const CommandLine& line, at::Device device) {
   require_precision(options.features.precision);
-  if (options.timeout < 1) throw UsageError("--timeout must be at least 1 second, and is ", options.timeout);
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
     throw UsageError("what is to be measured? --checkpoint RUN|FILE, or --untrained, or --pixels");
@@ -277,15 +275,13 @@ void report(const Subject& subject, const EvaluationOptions& options, const Meas
   write_result(options.json, std::move(result), warnings.sentences());
 }
 
-void agree_on_command(const ssl::Group& group, const std::string& command, const OptionTable& settings,
-                      const Subject& subject) {
+void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const Subject& subject) {
   if (group.world_size() == 1) return;
   auto json = settings.to_json();
   // Where each machine finds and puts things, and how fast it is.
   for (const char* own : {"checkpoint", "data", "train", "test", "out", "json", "device", "backend", "timeout"})
     json.erase(own);
   json["features"].erase("threads");
-  json["command"] = command;
   auto decode = subject.decode;
   json["images"] = {{"size", subject.size}, {"mean", subject.mean}, {"std", subject.std}};
   json["decode"] = augment::table(decode).to_json();
@@ -296,16 +292,8 @@ void agree_on_command(const ssl::Group& group, const std::string& command, const
       weights.add(name);
       weights.add(std::string_view(static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()));
     }
-  agree_on(group, {same_program(),
-                   {"settings", json, "start all ranks with the same command"},
+  agree_on(group, {{"settings", json, "start all ranks with the same command"},
                    {"weights", weights.value(), "give all machines the same file of weights"}});
-}
-
-void agree_on_images(const ssl::Group& group, const std::vector<std::shared_ptr<const data::Dataset>>& images) {
-  if (group.world_size() == 1) return;
-  auto data = nlohmann::json::array();
-  for (const auto& set : images) data.push_back({{"images", set->size()}, {"names and sizes", set->fingerprint()}});
-  agree_on(group, {{"images", {{"sets", data}}, "give all machines the same files"}});
 }
 
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split,

@@ -87,13 +87,8 @@ void report(const Subject& subject, const EvaluationOptions& options, const Meas
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split,
                                                 const ssl::Group& group);
 
-/// The first that ranks do together. Throws MismatchError (93) on every rank when they run other commands, settings or programs, or have
-/// other weights.
-void agree_on_command(const ssl::Group& group, const std::string& command, const OptionTable& settings,
-                      const Subject& subject);
-
-/// Throws MismatchError (93) on every rank when ranks have other images.
-void agree_on_images(const ssl::Group& group, const std::vector<std::shared_ptr<const data::Dataset>>& images);
+/// Throws MismatchError (93) on every rank when ranks have other settings or other weights.
+void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const Subject& subject);
 
 /// How images become features: the same for training and test images, in every protocol.
 eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOptions& options, at::Device device);

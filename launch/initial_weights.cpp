@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/initial_weights.h>
@@ -13,7 +14,17 @@ namespace {
 
 /// Where the weights are. Throws UsageError when there are none.
 EncoderPlace find_weights(const std::string& path, const std::string& option) {
-  if (!data::exists(path)) throw UsageError(option, " ", path, ": there is no such file or run folder");
+  bool there = false;
+  try {
+    there = data::exists(path);
+  } catch (const IoError&) {
+    throw;
+  } catch (const LimitError&) {
+    throw;
+  } catch (const Error& error) {  // no permission
+    throw UsageError(option, " ", path, ": ", error.what());
+  }
+  if (!there) throw UsageError(option, " ", path, ": there is no such file or run folder");
   auto place = find_encoder(path);
   if (place.file.empty() && place.checkpoints.empty())
     throw UsageError(option, " ", path, ": neither encoder.safetensors nor a checkpoint is in it");
@@ -25,10 +36,11 @@ EncoderPlace find_weights(const std::string& path, const std::string& option) {
 std::optional<ssl::EncoderOptions> encoder_options_at(const std::string& path, const std::string& option) {
   const auto place = find_weights(path, option);
   if (!place.file.empty()) return ssl::read_encoder_options(place.file);
-  const auto settings = checkpoint_options(place.checkpoints);
-  if (!settings) read_checkpoint(place.checkpoints);  // says why none can be read
+  auto settings = checkpoint_options(place.checkpoints);
+  // Says why none can be read, unless the run has written another one meanwhile.
+  if (!settings) settings = read_checkpoint(place.checkpoints).training.at("options");
   ssl::EncoderOptions options;
-  table(options).from_json(json_member<nlohmann::json::object_t>(settings.value(), "encoder", place.checkpoints),
+  table(options).from_json(json_member<nlohmann::json::object_t>(*settings, "encoder", place.checkpoints),
                            concat(place.checkpoints, ": encoder"));
   return options;
 }

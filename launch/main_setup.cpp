@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/launch/agreement.h>
 #include <unlabel/launch/main_setup.h>
 #include <unlabel/launch/process_group.h>
 
@@ -21,6 +22,13 @@ void quiet_libraries() {
 }
 
 std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", LibTorch ", TORCH_VERSION); }
+
+std::shared_ptr<const ssl::Group> meet(const Environment& environment, c10::Device device,
+                                       const ConnectOptions& options, const std::string& command) {
+  auto group = connect(environment, device, options);
+  agree_on(*group, {same_program(), {"command", command, "start all ranks with the same one"}});
+  return group;
+}
 
 void use_share_of_cores(const Environment& environment) {
   if (!environment.local_world_size) return;

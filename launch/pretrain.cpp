@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/exception_text.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/device_copy.h>
 #include <unlabel/data/file_list.h>
@@ -266,7 +267,8 @@ class Run {
 };
 
 std::shared_ptr<const ssl::Group> Run::join() {
-  auto group = resolved_.group ? resolved_.group : connect(environment_, device_, {options_.backend, options_.timeout});
+  auto group =
+      resolved_.group ? resolved_.group : meet(environment_, device_, {options_.backend, options_.timeout}, "pretrain");
   use_share_of_cores(environment_, *group);
   return group;
 }
@@ -296,8 +298,7 @@ std::optional<std::int64_t> Run::agree() const {
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
   agree_on(
       *group_,
-      {same_program(),
-       {"settings", settings, "start all ranks with the same command, recipe and data"},
+      {{"settings", settings, "start all ranks with the same command, recipe and data"},
        {"data", {{"images", dataset_->size()}, {"fingerprint", fingerprint_}}, "give all machines the same files"}});
   return newest;
 }
@@ -493,8 +494,8 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
     progress_.say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
   } catch (const ssl::LostRankError&) {
     throw;
-  } catch (const Error& error) {  // on all ranks alike
-    progress_.warn(concat("epoch ", epoch + 1, ": no kNN accuracy: ", error.what()));
+  } catch (const std::exception& error) {  // on all ranks alike; LibTorch's own for too little memory
+    progress_.warn(concat("epoch ", epoch + 1, ": no kNN accuracy: ", exception_text(error)));
   }
 #ifdef __GLIBC__
   ::malloc_trim(0);  // the bank's blocks, freed between others of all sizes, would stay: 1 to 5 MiB an epoch at first

@@ -143,7 +143,6 @@ void require_valid(const PretrainOptions& options) {
   positive("epochs", options.epochs);
   positive("batch-size", options.batch_size);
   positive("checkpoint.keep", options.checkpoint.keep);
-  positive("timeout", options.timeout);
   if (options.batch_norm_images < 0)
     throw UsageError("--batch-norm-images must be 0 (the whole batch) or a number of images, not ",
                      options.batch_norm_images);

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/processors.h>
 #include <unlabel/launch/backends.h>
 #include <unlabel/launch/process_group.h>
 #include <unlabel/ssl/ranks.h>
@@ -231,6 +232,8 @@ std::string built_backends() {
 
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
                                           const ConnectOptions& options) {
+  if (options.timeout_seconds < 1)
+    throw UsageError("--timeout must be at least 1 second, not ", options.timeout_seconds);
   const auto backend = choose_backend(options.backend, device);
   if (environment.world_size == 1) return ssl::single_process();
   const auto make_joined = [&](c10::Device place, const std::string& transport) {
@@ -262,16 +265,19 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
 }
 
 int ranks_on_these_cores(const ssl::Group& group) {
-  // A container has a name, and cores, of its own; a machine's name need not be its own.
   std::string place;
   std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), place);
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  place += concat(" ", host, " ");
+  place += ' ';
   cpu_set_t bound;
   CPU_ZERO(&bound);
   ::sched_getaffinity(0, sizeof bound, &bound);
   for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) place += CPU_ISSET(cpu, &bound) ? '1' : '0';
+  // Containers of one machine, which have names of their own, share its cores unless each has a quota.
+  if (augment::usable_processors().threads < CPU_COUNT(&bound)) {
+    char host[256] = "";
+    ::gethostname(host, sizeof host - 1);
+    place += concat(" ", host);
+  }
   return static_cast<int>(std::ranges::count(ssl::gather_texts(group, place), place));
 }
 

@@ -32,12 +32,12 @@ struct ConnectOptions {
 };
 
 /// Joins the processes that `environment` describes; every rank calls it. A world of one is single_process() and opens no port.
-/// Throws UsageError for what `--backend` cannot do and Error when a peer does not come in time or the port is taken.
+/// Throws UsageError for a time limit below a second and for what `--backend` cannot do, and Error when a peer does not come in time or the port is taken.
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
                                           const ConnectOptions& options = {});
 
-/// How many of the group's ranks may use the cores that this one may: on one machine, in one container, and bound to the same cores. Every
-/// rank must call it.
+/// How many of the group's ranks may use the cores that this one may: on one machine, bound to the same cores, and, where a quota limits
+/// this one, in the same container. Every rank must call it.
 int ranks_on_these_cores(const ssl::Group& group);
 
 /// The c10d group behind `group`, for DataParallel; null for a world of one.

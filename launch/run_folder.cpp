@@ -51,22 +51,21 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_check
     throw UsageError("--out ", path_, ": the disk has ", space.available >> 20, " MB free and the run needs about ",
                      bytes_needed >> 20, " MB; make room or choose another place");
   fs::create_directories(path_, error);
-  if (error) throw UsageError("--out ", path_, ": cannot make the folder: ", error.message());
+  if (error) refuse_place(error.value());
   take_lock();
   try {
     require_no_foreign_files(has_checkpoint);
+    char host[64] = "?";
+    ::gethostname(host, sizeof host - 1);
+    const std::string me = concat(kLockBegins, ::getpid(), " on ", host);
+    // In this order a kill in between leaves no empty lock, which would be nobody's.
+    if (::pwrite(lock_.get(), me.data(), me.size(), 0) < 0 ||
+        ::ftruncate(lock_.get(), static_cast<off_t>(me.size())) != 0)
+      refuse_place(errno);
   } catch (...) {
     if (made_lock_) ::unlink(file(".lock").c_str());
     throw;
   }
-
-  char host[64] = "?";
-  ::gethostname(host, sizeof host - 1);
-  const std::string me = concat(kLockBegins, ::getpid(), " on ", host);
-  // In this order a kill in between leaves no empty lock, which would be nobody's.
-  if (::pwrite(lock_.get(), me.data(), me.size(), 0) < 0 ||
-      ::ftruncate(lock_.get(), static_cast<off_t>(me.size())) != 0)
-    refuse_place(errno);
   if (warning_.empty()) remove_temporaries();
 }
 

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/launch/agreement.h>
 #include <unlabel/launch/shared_data.h>
 #include <unlabel/ssl/ranks.h>
 
@@ -29,10 +30,15 @@ std::string of_first_rank(const ssl::Group& group, const std::string& text) {
   return {reinterpret_cast<const char*>(bytes.data_ptr<std::uint8_t>()), static_cast<std::size_t>(size)};
 }
 
+/// How often ranks hear of each other while one of them is at work.
+std::chrono::milliseconds pause(int timeout_seconds) {
+  return std::chrono::milliseconds(std::chrono::seconds(timeout_seconds)) / 4;
+}
+
 }  // namespace
 
 void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action) {
-  ssl::long_together(group, std::chrono::milliseconds(std::chrono::seconds(timeout_seconds)) / 4, [&] {
+  ssl::long_together(group, pause(timeout_seconds), [&] {
     if (group.rank() == 0) action();
   });
 }
@@ -48,7 +54,7 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
     index = dataset->index();
   });
   index = of_first_rank(group, index);
-  ssl::together(group, [&] {
+  ssl::long_together(group, pause(timeout_seconds), [&] {
     if (group.rank() == 0) return;
     try {
       dataset = index.empty() ? open() : data::open_indexed(spec, index);
@@ -57,6 +63,9 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
                           "; give all machines the same");
     }
   });
+  agree_on(group, {{"images",
+                    {{"images", dataset->size()}, {"names and sizes", dataset->fingerprint()}},
+                    "give all machines the same files"}});
   return dataset;
 }
 

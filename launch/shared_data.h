@@ -16,8 +16,8 @@ void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::
 
 /// Opens a data set on all ranks, which must call it together: rank 0 lists it, the others get its list and look at a sample of the files
 /// (data::open_indexed), so that a disk that they share is listed once. IDX and CIFAR-10, which are read whole, every rank opens by itself.
-/// `open` opens what is at `spec`, by default open_dataset. Throws, on all ranks alike, as `open` does, and MismatchError for a rank whose
-/// files are others.
+/// `open` opens what is at `spec`, by default open_dataset. Throws, on all ranks alike, as `open` does, and MismatchError (93) for a rank
+/// whose images are others.
 std::shared_ptr<const data::Dataset> open_on_all_ranks(
     const std::string& spec, const std::function<std::shared_ptr<const data::Dataset>()>& open, const ssl::Group& group,
     int timeout_seconds);

@@ -2,6 +2,7 @@
 #include <unlabel/data/file_list.h>
 #include <unlabel/data/files.h>
 #include <unlabel/launch/agreement.h>
+#include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/weights.h>
@@ -112,7 +113,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   if (const auto views = checkpoint.training.value("views", nlohmann::json()), now = make_views(options).to_json();
       !views.is_null() && views != now)
     throw MismatchError("the run in ", options.out,
-                        " began with other views, of a program of another version: ", differences(views, now),
+                        " began with other views, of a program of another version: ", differences(now, views),
                         "; go on with that program, or another --out with --init ", options.out,
                         " to begin from what was learned");
   ssl::load_state(method, below(checkpoint.tensors, "method."), {.strict = true, .source = folder});
@@ -130,14 +131,11 @@ std::string TrainingState::set_other_encoder_aside(const std::string& path) cons
   if (!data::exists(path)) return {};
   const auto same = [&] {
     std::map<std::string, at::Tensor> there;
-    try {
+    const auto broken = damage([&] {
       const auto file = ssl::read_safetensors(path);
       there.insert(file.tensors.begin(), file.tensors.end());
-    } catch (const IoError&) {
-      throw;
-    } catch (const Error&) {  // no safetensors
-      return false;
-    }
+    });
+    if (!broken.empty()) return false;
     const auto mine = ssl::state_of(method.encoder());
     return there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
              const auto found = there.find(item.first);

@@ -91,7 +91,7 @@ class PlanBuilder {
   /// For small images.
   void no_blur();
   /// SwAV's crops: two global ones and, of images above 64 pixels in runs that are not short, local ones, which keep the paper's ratio to
-  /// the global ones, 96 to 224.
+  /// the global ones, 96 to 224. Small images, and few updates, have views that have more in common than the paper's.
   void multi_crop(std::int64_t batch, std::int64_t epochs);
   /// SimCLR's two views. `scale` (of their area) and `jitter` (its strength beside SimCLR's) are the paper's; small images have their own.
   void two_views(std::vector<double> scale, double jitter);
@@ -111,8 +111,11 @@ class PlanBuilder {
   double proportional_lr(double published, std::int64_t batch);
   /// One cluster for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images; and why.
   std::pair<std::int64_t, std::string> clusters() const;
-  /// The method's optimiser, or another one that is given, which needs its learning rate given too; returns its kind.
-  std::string optimizer(const std::string& kind, const std::string& reason = "as published with the method");
+  static constexpr const char* kAsPublished = "as published with the method";
+  /// The method's optimiser, or another one that is given, which needs its learning rate given too; returns its kind. `kinds` names those
+  /// that have planned rates where there are several.
+  std::string optimizer(const std::string& kind, const std::string& reason = kAsPublished,
+                        const std::string& kinds = "");
 
   /// The plan with its warnings.
   Plan take();

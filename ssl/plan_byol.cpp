@@ -27,7 +27,7 @@ Plan plan_byol(const PlanInput& input) {
   if (plan.prefers_sgd(batch, epochs)) {
     plan.sgd(batch, epochs, 0.4, "LARS");
   } else {
-    plan.optimizer("lars");
+    plan.optimizer("lars", PlanBuilder::kAsPublished, "lars and sgd");
     const double base = epochs < 200 ? 0.45 : epochs < 600 ? 0.3 : 0.2;
     plan.choose<double>("optimizer.lr", two_digits(base * static_cast<double>(batch) / 256),
                         concat("published for ",

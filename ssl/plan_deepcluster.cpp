@@ -5,7 +5,7 @@
 namespace unlabel::ssl {
 
 // - One cluster for every 128 images, as the paper's 10,000 for ImageNet, at least 16.
-// - SGD at 0.05 for a batch of 256, in proportion to the batch, without a schedule. In a run of few updates no batch has less
+// - SGD at 0.05 for a batch of 256, in proportion to the batch, without a schedule. In a run of few updates smaller batches have no less
 //   (docs/results.md).
 // - The top layer begins anew each epoch. The paper's has 5000 steps at the rate of the network; one with fewer steps has up to
 //   ten times that rate, or it stays at ln(clusters) for most of an epoch and the network learns little (docs/results.md).
@@ -21,10 +21,12 @@ Plan plan_deepcluster(const PlanInput& input) {
   const auto epochs = plan.epochs();
   plan.optimizer("sgd");
   const bool few = plan.few_updates(batch, epochs);
-  const auto lr = few && batch < 256 ? plan.choose<double>("optimizer.lr", 0.05,
-                                                           concat("the published one whatever the batch, for ",
-                                                                  plan.updates(batch, epochs), " updates"))
-                                     : plan.proportional_lr(0.05, batch);
+  const auto lr =
+      few && batch < 256
+          ? plan.choose<double>(
+                "optimizer.lr", 0.05,
+                concat("the published one for a batch of 256: ", plan.updates(batch, epochs), " updates are few"))
+          : plan.proportional_lr(0.05, batch);
   plan.choose<double>("optimizer.weight_decay", 1e-5, "the paper's");
   plan.choose<std::string>("schedule.kind", "constant", "the paper's");
   plan.choose<std::int64_t>(

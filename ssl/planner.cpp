@@ -106,11 +106,12 @@ void require_optimizer(const std::string& kind) {
                      "; there are sgd, lars, larc and adamw");
 }
 
-std::string PlanBuilder::optimizer(const std::string& kind, const std::string& reason) {
+std::string PlanBuilder::optimizer(const std::string& kind, const std::string& reason, const std::string& kinds) {
   auto chosen = choose<std::string>("optimizer.kind", kind, reason);
   require_optimizer(chosen);
   if (chosen != kind && !find_setting<double>(input_.given, "optimizer.lr"))
-    throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ", kind, " only");
+    throw UsageError("--optimizer.kind ", chosen, " needs --optimizer.lr: rates are planned for ",
+                     kinds.empty() ? kind : kinds, " only");
   return chosen;
 }
 
@@ -136,6 +137,11 @@ void PlanBuilder::multi_crop(std::int64_t batch, std::int64_t epochs) {
       choose<std::vector<double>>("augment.local_scale", {0.05, 0.2}, "up to where the global crops begin");
     no_blur();
     choose<double>("augment.jitter", 0.5, "half the paper's, as published recipes for CIFAR have it");
+  } else if (few) {
+    const auto reason = concat("views with more in common than the paper's, for ", updates(batch, epochs), " updates");
+    choose<std::vector<double>>("augment.global_scale", {0.4, 1.0}, reason);
+    choose<bool>("augment.blur", false, reason);
+    choose<double>("augment.jitter", 0.5, reason);
   }
 }
 
@@ -165,7 +171,7 @@ double PlanBuilder::proportional_lr(double published, std::int64_t batch) {
 }
 
 void PlanBuilder::larc(std::int64_t batch, std::int64_t epochs) {
-  optimizer("larc");
+  optimizer("larc", kAsPublished, "larc and sgd");
   const auto lr = choose<double>(
       "optimizer.lr", two_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75)),
       batch == 256    ? "published for a batch of 256"
@@ -202,7 +208,8 @@ void PlanBuilder::sgd(std::int64_t batch, std::int64_t epochs, double rate, cons
   choose<double>("optimizer.weight_decay", 5e-4, "that of our recipes for small data");
   choose<std::string>("schedule.kind", "cosine", "the paper's");
   choose<double>("schedule.final_lr", 0, "that of our recipes for small data");
-  choose<double>("schedule.warmup_epochs", 0, "short runs do without");
+  choose<double>("schedule.warmup_epochs", 0,
+                 few_updates(batch, epochs) ? "short runs do without" : "that of our recipes for small data");
 }
 
 void PlanBuilder::larc_or_sgd(std::int64_t batch, std::int64_t epochs) {

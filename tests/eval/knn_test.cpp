@@ -188,15 +188,23 @@ TEST(Knn, CollapsedFeaturesAreTold) {
 }
 
 TEST(Knn, ImagesThatAreTiedInEitherWayAreCountedOnce) {
-  // Two neighbors: of row 0 they are equally near, of one class; of row 1 two classes have equal votes; row 2 is settled.
+  // Four neighbors: of row 0 all are equally near, and of one class; of row 1 two are nearer than the others, and both classes have
+  // equal votes; row 2 is settled.
   Features train, test;
-  train.values = torch::tensor({{1.f, 0.f, 0.f}, {1.f, 0.f, 0.f}, {0.f, 1.f, .5f}, {0.f, 1.f, -.5f}, {0.f, 0.f, -1.f}});
-  train.labels = torch::tensor({0, 0, 0, 1, 1}, torch::kInt64);
-  test.values = torch::tensor({{1.f, 0.f, 0.f}, {0.f, 1.f, 0.f}, {0.f, .2f, -1.f}});
-  test.labels = torch::tensor({0, 0, 1}, torch::kInt64);
+  train.values = torch::tensor({{0.f, 0.f, 1.f},
+                                {0.f, 0.f, 1.f},
+                                {0.f, 0.f, 1.f},
+                                {0.f, 0.f, 1.f},
+                                {2.f, 1.f, 0.f},
+                                {2.f, -1.f, 0.f},
+                                {1.f, 1.f, 0.f},
+                                {1.f, -1.f, 0.f}});
+  train.labels = torch::tensor({0, 0, 0, 0, 0, 1, 0, 1}, torch::kInt64);
+  test.values = torch::tensor({{0.f, 0.f, 1.f}, {1.f, 0.f, 0.f}, {2.f, 1.f, 0.f}});
+  test.labels = torch::tensor({0, 0, 0}, torch::kInt64);
   for (auto* features : {&train, &test}) features->indices = torch::arange(features->size());
   KnnOptions options;
-  options.k = 2;
+  options.k = 4;
   EXPECT_EQ(knn(train, test, options, *ssl::single_process()).tied, 2);
 }
 

@@ -150,6 +150,7 @@ TEST_F(LinearProbe, IsNamedAsPublishedOnlyWithThePublishedSettings) {
   EXPECT_EQ(options_.batch_size, 256);
   EXPECT_EQ(options_.lr, 0.3);
   EXPECT_EQ(options_.weight_decay, 1e-6);
+  EXPECT_EQ(options_.momentum, 0.9);
   options_.features.threads = 0;
   std::vector<double> rates;
   testing::FieldsEncoder encoder;

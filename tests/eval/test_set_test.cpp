@@ -134,6 +134,13 @@ TEST_F(TestSet, SharedImagesOfArraysAreFound) {
       find_shared_images(*open_dataset(folder_.path(), Split::kTrain), *open_dataset(folder_.path(), Split::kTest));
   EXPECT_EQ(found.compared, 4);
   EXPECT_EQ(found.shared, 2);
+  // Arrays and files cannot be compared, and nothing says that they were.
+  write("photos", {"cat"}, 5, 0);
+  for (const bool arrays : {true, false}) {
+    const auto array = open_dataset("idx:" + folder_.path(), arrays ? Split::kTrain : Split::kTest);
+    const auto files = open("photos");
+    EXPECT_EQ(arrays ? find_shared_images(*array, *files).compared : find_shared_images(*files, *array).compared, 0);
+  }
 }
 
 TEST_F(TestSet, WhatIsMeasuredWhileTrainingIsKnownBefore) {

@@ -123,6 +123,36 @@ TEST_F(CiEvaluation, RanksThatDifferEndAlike) {
   }
 }
 
+TEST_F(CiEvaluation, RanksOfOtherCommandsEndAlike) {
+  const Arguments knn{"knn", "--checkpoint", run_, "--data", data()};
+  for (const auto& rank : start_ranks({{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"}, knn})) {
+    const auto outcome = rank->wait();
+    EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+    EXPECT_NE(outcome.err.find("rank 1 has other command than rank 0: \"knn\" and not \"pretrain\""), std::string::npos)
+        << outcome.err;
+  }
+  EXPECT_FALSE(fs::exists(*folder_ / "never"));
+}
+
+TEST_F(CiEvaluation, WhatFailsOnOneRankAloneIsToldOnAll) {
+  const auto expect = [](const std::vector<Arguments>& ranks, const std::string& told) {
+    for (const auto& rank : start_ranks(ranks)) {
+      const auto outcome = rank->wait();
+      EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+      EXPECT_NE(outcome.err.find(told), std::string::npos) << outcome.err;
+    }
+  };
+  const Arguments knn{"knn", "--checkpoint", run_, "--data", data()};
+  const auto nowhere = knn + Arguments{"--json", *folder_ / "nowhere/x.json"};
+  expect({nowhere, nowhere}, "there is no folder");  // only rank 0 would write there
+  expect({knn, {"knn", "--checkpoint", *folder_ / "nowhere", "--data", data()}}, "there is no such file or run folder");
+  expect({{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never", "--json", *folder_ / "nowhere/x.json"},
+          {"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"}},
+         "there is no folder");
+  const auto at_once = knn + Arguments{"--timeout", "0"};
+  expect({at_once, at_once}, "--timeout must be at least 1 second, not 0");
+}
+
 TEST_F(CiEvaluation, RanksOfOtherVersionsEndAlike) {
   // This program, and one that calls itself 0.1.Z.
   const std::string program = UNLABEL_BINARY_DIR "/unlabel", other = *folder_ / "other";

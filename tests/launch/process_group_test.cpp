@@ -6,6 +6,7 @@
 #include "rank_threads.h"
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
@@ -83,6 +84,20 @@ TEST(ProcessGroup, GathersTextsOfAnyLength) {
 TEST(ProcessGroup, CountsTheRanksOfThisMachine) {
   run_gloo_ranks(3, [](std::shared_ptr<const ssl::Group> group) { EXPECT_EQ(ranks_on_these_cores(*group), 3); });
   EXPECT_EQ(ranks_on_these_cores(*ssl::single_process()), 1);
+  // A launcher may bind each rank to cores of its own.
+  cpu_set_t all;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &all)) cpus.push_back(cpu);
+  if (cpus.size() < 2) GTEST_SKIP() << "ranks bound to cores of their own: there is one core";
+  run_gloo_ranks(3, [&](std::shared_ptr<const ssl::Group> group) {
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    CPU_SET(cpus[group->rank() == 2 ? 1 : 0], &own);
+    ASSERT_EQ(::sched_setaffinity(0, sizeof own, &own), 0);  // of this thread
+    EXPECT_EQ(ranks_on_these_cores(*group), group->rank() == 2 ? 1 : 2);
+  });
 }
 
 TEST(ProcessGroup, WaitsForAnActionThatTakesLongerThanRanksWaitForEachOther) {

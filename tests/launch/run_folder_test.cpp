@@ -44,7 +44,18 @@ TEST(RunFolderLock, ADiskThatDoesNotAnswerIsNoMistakeOfTheUsers) {
     const data::TempFolder folder;
     const inject::Faults faults({{.call = call, .path = ".lock", .error = ESTALE}});
     EXPECT_THROW(RunFolder(folder.path(), 0, false), IoError) << call;
+    EXPECT_FALSE(std::filesystem::exists(folder / ".lock")) << call;
   }
+  const data::TempFolder folder;
+  const inject::Faults faults({{.call = "mkdir", .path = "run", .error = EIO}});
+  EXPECT_THROW(RunFolder(folder / "run", 0, false), IoError);
+}
+
+TEST(RunFolderLock, AFullDiskLeavesNoLock) {
+  const data::TempFolder folder;
+  const inject::Faults faults({{.call = "write", .path = ".lock", .error = ENOSPC}});
+  EXPECT_THROWS_WITH(RunFolder(folder.path(), 0, false), Error, "cannot write there");
+  EXPECT_FALSE(std::filesystem::exists(folder / ".lock"));
 }
 
 TEST(RunFolderLock, AnEmptyLockOfTheUsersStays) {

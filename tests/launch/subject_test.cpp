@@ -208,16 +208,11 @@ TEST_F(Subjects, WhatMakesAFigureDoubtfulIsToldBefore) {
       << said[0];
 }
 
-TEST_F(Subjects, RanksAgreeOnSettingsImagesAndWeights) {
-  images("train", {"cat", "dog"}, 2, 0);
-  images("fewer", {"cat", "dog"}, 1, 0);
-  const auto train = data::open_dataset(folder_ / "train", data::Split::kTrain);
-  const auto fewer = data::open_dataset(folder_ / "fewer", data::Split::kTrain);
+TEST_F(Subjects, RanksAgreeOnSettingsAndWeights) {
   const auto file = weights("a.safetensors", {{"size", "16"}});
   const auto one = subject(file), again = subject(file);
   const auto other = subject(weights("b.safetensors", {{"size", "16"}})), larger = subject(file, {"--size", "32"});
-  const auto told = [&](const Subject& second, std::shared_ptr<const data::Dataset> images, const std::string& command,
-                        const std::string& batch) {
+  const auto told = [&](const Subject& second, const std::string& batch) {
     std::vector<std::string> messages(2);
     ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
       const bool first = group->rank() == 0;
@@ -225,22 +220,16 @@ TEST_F(Subjects, RanksAgreeOnSettingsImagesAndWeights) {
       options.features.threads = group->rank();  // speed may differ
       auto fields = table(options);
       fields.set_text("features.batch_size", first ? "256" : batch);
-      messages[static_cast<std::size_t>(group->rank())] = refusal<MismatchError>([&] {
-        agree_on_command(*group, first ? "knn" : command, fields, first ? one : second);
-        agree_on_images(*group, {first ? train : images});
-      });
+      messages[static_cast<std::size_t>(group->rank())] =
+          refusal<MismatchError>([&] { agree_on_settings(*group, fields, first ? one : second); });
     });
     EXPECT_EQ(messages[0], messages[1]) << "every rank is told the same";
     return messages[0];
   };
-  EXPECT_EQ(told(again, train, "knn", "256"), "(accepted)");
-  EXPECT_NE(told(again, train, "embed", "256").find("other settings than rank 0: command \"embed\" and not \"knn\""),
-            std::string::npos);
-  EXPECT_NE(told(again, train, "knn", "5").find("features.batch_size 5 and not 256"), std::string::npos);
-  EXPECT_NE(told(larger, train, "knn", "256").find("images.size 32 and not 16"), std::string::npos);
-  EXPECT_NE(told(again, fewer, "knn", "256").find("other images than rank 0: sets.0.images 2 and not 4"),
-            std::string::npos);
-  EXPECT_NE(told(other, train, "knn", "256").find("other weights than rank 0"), std::string::npos);
+  EXPECT_EQ(told(again, "256"), "(accepted)");
+  EXPECT_NE(told(again, "5").find("other settings than rank 0: features.batch_size 5 and not 256"), std::string::npos);
+  EXPECT_NE(told(larger, "256").find("images.size 32 and not 16"), std::string::npos);
+  EXPECT_NE(told(other, "256").find("other weights than rank 0"), std::string::npos);
 }
 
 TEST_F(Subjects, RankZeroListsTheImagesAndSettlesTheirSize) {

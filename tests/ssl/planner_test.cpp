@@ -135,13 +135,17 @@ TEST(Planner, SwavLearnsInFewUpdates) {
     EXPECT_NEAR(p.recipe["optimizer"]["lr"].get<double>(), 0.4 * batch / 128, 1e-9);
     EXPECT_EQ(p.recipe["schedule"]["final_lr"], 0.0);
     EXPECT_EQ(p.recipe["augment"]["local_count"], 0);
-    if (side <= 64) {
-      EXPECT_EQ(p.recipe["augment"]["global_scale"], json({0.4, 1.0}));
-    }
+    EXPECT_EQ(p.recipe["augment"]["global_scale"], json({0.4, 1.0}));
+    EXPECT_EQ(p.recipe["augment"]["blur"], false);
+    EXPECT_EQ(p.recipe["augment"]["jitter"], 0.5);
     const auto updates = concat(images / batch * epochs, " updates");
     EXPECT_NE(choice_of(p, "optimizer.kind").reason.find(updates), std::string::npos);
     EXPECT_NE(choice_of(p, "augment.local_count").reason.find(updates), std::string::npos);
   }
+  // Longer runs of larger images have the paper's views.
+  const auto longer = plan(2240, 128, {{"epochs", 400}}).recipe["augment"];
+  EXPECT_EQ(longer["local_count"], 6);
+  for (const char* setting : {"global_scale", "blur", "jitter"}) EXPECT_FALSE(longer.contains(setting)) << setting;
   // What is given stays, with the rate that goes with it.
   const auto larc = plan(2000, 32, {{"epochs", 10}, {"optimizer", {{"kind", "larc"}}}});
   EXPECT_NEAR(larc.recipe["optimizer"]["lr"].get<double>(), 0.6 * std::pow(64.0 / 256, 0.75), 0.01);
