@@ -168,9 +168,9 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
       const auto found = nearest_units(unit_rows(test.values.narrow(0, row, rows).to(device)), keys, result.k);
       const auto similarity = found.similarity.to(torch::kFloat64);
       const auto voted = train_class.index_select(0, found.index.flatten()).view_as(found.index);
-      // log v_c = (s_c + log sum_i exp((s_i - s_c) / T)) with s_c the largest similarity of the class, up to one number for all classes: the
-      // sum lies between 1 and k whatever T is. Its terms are rounded to float32 and summed in float64, which is exact, so that the order of
-      // the neighbours does not decide between classes that are equal.
+      // log v_c = (s_c + log sum_i exp((s_i - s_c) / T)) with s_c the largest similarity of the class, up to one number for all classes:
+      // the sum lies between 1 and k whatever T is. Its terms are rounded to float32 and summed in float64, which is exact, so that the
+      // order of the neighbours does not decide between classes that are equal.
       const auto vote = (similarity - similarity.narrow(1, 0, 1)) / result.temperature;
       const auto best = torch::full({rows, result.classes}, -INFINITY, vote.options())
                             .scatter_reduce(1, voted, vote, "amax", /*include_self=*/true);

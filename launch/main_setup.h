@@ -16,8 +16,8 @@ void quiet_libraries();
 /// "unlabel 0.1.0, LibTorch 2.11.0": what decides the figures that a program computes.
 std::string program_version();
 
-/// Joins the ranks that `environment` describes (connect), which all must run `command`, and this version of the program: what they agree on
-/// before anything else. Throws MismatchError (93) on every rank where they do not.
+/// Joins the ranks that `environment` describes (connect), which all must run `command`, and this version of the program: what they agree
+/// on before anything else. Throws MismatchError (93) on every rank where they do not.
 std::shared_ptr<const ssl::Group> meet(const Environment& environment, c10::Device device,
                                        const ConnectOptions& options, const std::string& command);
 

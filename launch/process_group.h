@@ -32,7 +32,8 @@ struct ConnectOptions {
 };
 
 /// Joins the processes that `environment` describes; every rank calls it. A world of one is single_process() and opens no port.
-/// Throws UsageError for a time limit below a second and for what `--backend` cannot do, and Error when a peer does not come in time or the port is taken.
+/// Throws UsageError for a time limit below a second and for what `--backend` cannot do, and Error when a peer does not come in time or
+/// the port is taken.
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
                                           const ConnectOptions& options = {});
 
