@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <new>
 #include <utility>
 
@@ -63,12 +64,16 @@ cv::Mat decode_webp(Bytes bytes) {
   constexpr std::size_t kWebpHeader = 32;  // OpenCV prints to stderr where there is less
   if (bytes.size() < kWebpHeader) throw Error("cannot decode WebP: the file is truncated");
   cv::Mat image;
+  errno = 0;
   try {
     const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<std::uint8_t*>(bytes.data()));
     image = cv::imdecode(buffer, cv::IMREAD_UNCHANGED);  // IMREAD_COLOR would take alpha away by cv::cvtColor
-  } catch (const cv::Exception&) {
+  } catch (const cv::Exception& error) {
+    if (error.code == cv::Error::StsNoMem) throw;
     image.release();
   }
+  // OpenCV does not hand on libwebp's reason; an allocation that failed leaves this one.
+  if (image.empty() && errno == ENOMEM) throw std::bad_alloc();
   if (image.empty() || (image.type() != CV_8UC3 && image.type() != CV_8UC4))
     throw Error("broken image: it cannot be decoded");
   return reversed_channels(image);

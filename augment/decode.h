@@ -76,9 +76,9 @@ std::string range_warning(const DecodeReport& report);
 ///   multiplied by it (decode_tiff.h).
 /// - Of a TIFF with several pages the first; of an animated PNG its default image. An animated WebP is refused.
 ///
-/// Adds to `report`, where there is one, what was noticed. Throws Error that says why: truncated, corrupt; or RefusedImage: no image that
-/// we know, too large (more pixels than `max_pixels`, or a side above kMaxSide), samples that have no place in 8-bit RGB (more than 4 of a
-/// pixel; signed or floating-point ones without a range). Thread-safe.
+/// Adds to `report`, where there is one, what was noticed. Throws Error that says why: truncated, corrupt; RefusedImage: no image that we
+/// know, too large (more pixels than `max_pixels`, or a side above kMaxSide), samples without a place in 8-bit RGB (more than 4 of a pixel;
+/// signed or floating-point ones without a range); LimitError: too little memory, no fault of the image. Thread-safe.
 cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options = {}, DecodeReport* report = nullptr);
 
 /// `source.pixels` as three-channel RGB, or `source.bytes` decoded. Throws UsageError for pixels of another type than Source takes.

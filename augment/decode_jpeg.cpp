@@ -8,6 +8,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ class JpegReader {
     errors_.base.error_exit = [](j_common_ptr info) {
       auto* errors = reinterpret_cast<Errors*>(info->err);
       info->err->format_message(info, errors->message);
+      errors->out_of_memory = info->err->msg_code == JERR_OUT_OF_MEMORY;
       std::longjmp(errors->jump, 1);
     };
     errors_.base.emit_message = [](j_common_ptr info, int level) {
@@ -152,13 +154,19 @@ class JpegReader {
   bool arithmetic() const { return info_.arith_code; }
   bool cmyk() const { return info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK; }
   long warnings() const { return errors_.base.num_warnings; }
-  const char* message() const { return errors_.message; }
+
+  /// Throws for what read_header, read_pixels or read_planes has failed at.
+  [[noreturn]] void fail() const {
+    if (errors_.out_of_memory) throw std::bad_alloc();
+    throw Error("cannot decode JPEG: ", errors_.message);
+  }
 
  private:
   struct Errors {
     jpeg_error_mgr base;  // first: libjpeg hands back a pointer to it
     std::jmp_buf jump;
     char message[JMSG_LENGTH_MAX];
+    bool out_of_memory;
   };
 
   [[noreturn]] static void fail_truncated(j_decompress_ptr info) {
@@ -187,7 +195,7 @@ void convert_cmyk_row(const Byte* in, int width, Byte* out) {
 
 /// Reads the header and refuses what must not be decoded.
 void open(JpegReader& reader, std::span<const std::uint8_t> bytes, std::int64_t max_pixels) {
-  if (!reader.read_header()) throw Error("cannot decode JPEG: ", reader.message());
+  if (!reader.read_header()) reader.fail();
   const int width = reader.width(), height = reader.height();
   const std::int64_t pixels = std::int64_t{width} * height;
   check_pixels({width, height}, max_pixels);
@@ -200,7 +208,7 @@ void open(JpegReader& reader, std::span<const std::uint8_t> bytes, std::int64_t 
 }
 
 void check_end(const JpegReader& reader, bool whole, const DecodeOptions& options, DecodeReport* report) {
-  if (!whole || (options.strict && reader.warnings() > 0)) throw Error("cannot decode JPEG: ", reader.message());
+  if (!whole || (options.strict && reader.warnings() > 0)) reader.fail();
   if (report) report->warnings += reader.warnings();
 }
 

@@ -75,7 +75,9 @@ class PnmText {
 };
 
 /// The palette's indices of a run-length coded bitmap, in the order of the file. As Pillow reads them: a run ends with its row, what is
-/// skipped has index 0, and an end before the last pixel, of the data or by its code, is a truncation.
+/// skipped has index 0, and an end before the last pixel, of the data or by its code, is a truncation. Unlike Pillow, an odd number of
+/// 4-bit indices that are written as they are has all of them (Pillow drops the last), and takes whole 16 bits counted from its own begin
+/// (Pillow counts them from that of the file).
 std::vector<Byte> run_length_indices(Bytes data, cv::Size size, int bits) {
   const std::size_t width = static_cast<std::size_t>(size.width), total = width * static_cast<std::size_t>(size.height);
   // Four bytes give no more than a step of 255 rows and 255 pixels.

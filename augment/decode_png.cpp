@@ -7,7 +7,9 @@
 #include <bit>
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <vector>
 
 namespace unlabel::augment {
@@ -28,11 +30,13 @@ class PngReader {
   PngReader& operator=(const PngReader&) = delete;
 
   bool read_header() {
-    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
-    if (!png_) return fail("out of memory");
+    png_ = png_create_read_struct_2(
+        PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {}, this, allocate,
+        [](png_structp, png_voidp bytes) { std::free(bytes); });
+    if (!png_) return false;
     if (setjmp(jump_)) return false;
     info_ = png_create_info_struct(png_);
-    if (!info_) return fail("out of memory");
+    if (!info_) return false;
     png_set_read_fn(png_, this, read);
     png_set_user_limits(png_, 0x7FFFFFFF, 0x7FFFFFFF);
     png_set_chunk_malloc_max(png_, 8000000);
@@ -56,7 +60,7 @@ class PngReader {
     png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
     if (png_get_rowbytes(png_, info_) != std::size_t{3} * (deep() ? 2 : 1) * width())
-      return fail("an unexpected row length");
+      return failed("an unexpected row length");
     png_read_image(png_, rows);
     png_read_end(png_, nullptr);
     return true;
@@ -65,18 +69,30 @@ class PngReader {
   bool deep() const { return png_get_bit_depth(png_, info_) == 16; }
   int width() const { return static_cast<int>(png_get_image_width(png_, info_)); }
   int height() const { return static_cast<int>(png_get_image_height(png_, info_)); }
-  const char* message() const { return message_; }
+
+  /// Throws for what read_header or read_pixels has failed at.
+  [[noreturn]] void fail() const {
+    if (out_of_memory_) throw std::bad_alloc();
+    throw Error("cannot decode PNG: ", message_);
+  }
 
  private:
-  bool fail(const char* message) {
+  bool failed(const char* message) {
     std::snprintf(message_, sizeof(message_), "%s", message);
     return false;
   }
 
   [[noreturn]] static void on_error(png_structp png, png_const_charp message) {
     auto* self = static_cast<PngReader*>(png_get_error_ptr(png));
-    self->fail(message);
+    self->failed(message);
     std::longjmp(self->jump_, 1);
+  }
+
+  /// libpng's messages do not tell memory that is wanting from a limit of ours.
+  static png_voidp allocate(png_structp png, png_alloc_size_t size) {
+    void* bytes = std::malloc(size);
+    if (!bytes) static_cast<PngReader*>(png_get_mem_ptr(png))->out_of_memory_ = true;
+    return bytes;
   }
 
   static void read(png_structp png, png_bytep to, png_size_t count) {
@@ -91,13 +107,14 @@ class PngReader {
   png_infop info_ = nullptr;
   std::jmp_buf jump_;
   char message_[128] = "";
+  bool out_of_memory_ = false;
 };
 
 }  // namespace
 
 cv::Mat decode_png(std::span<const std::uint8_t> bytes, const DecodeOptions& options, DecodeReport* report) {
   PngReader reader(bytes);
-  if (!reader.read_header()) throw Error("cannot decode PNG: ", reader.message());
+  if (!reader.read_header()) reader.fail();
   const int width = reader.width(), height = reader.height();
   check_pixels({width, height}, options.max_pixels);
   // Deflate packs at most 1032 to 1, and a pixel is a bit or more: refuse what cannot be whole before allocating its
@@ -108,7 +125,7 @@ cv::Mat decode_png(std::span<const std::uint8_t> bytes, const DecodeOptions& opt
   cv::Mat image(height, width, deep ? CV_16UC3 : CV_8UC3);
   std::vector<Byte*> rows(height);
   for (int y = 0; y < height; ++y) rows[y] = image.ptr(y);
-  if (!reader.read_pixels(rows.data())) throw Error("cannot decode PNG: ", reader.message());
+  if (!reader.read_pixels(rows.data())) reader.fail();
   return deep ? to_rgb8(image, options.range, report) : image;
 }
 

@@ -5,10 +5,12 @@
 #include <tiffio.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <vector>
 
 namespace unlabel::augment {
@@ -20,12 +22,15 @@ struct TiffInput {
   std::span<const std::uint8_t> bytes;
   std::uint64_t at = 0;
   char message[256] = "";
+  bool out_of_memory = false;
 };
 
 TiffInput& input(thandle_t handle) { return *static_cast<TiffInput*>(handle); }
 
 int keep_message(TIFF*, void* user, const char*, const char* format, va_list arguments) {
   auto* to = static_cast<TiffInput*>(user);
+  // libtiff says "no space" in many ways, of its own limit too; an allocation that failed leaves this reason.
+  if (errno == ENOMEM) to->out_of_memory = true;
   if (to->message[0] == '\0') std::vsnprintf(to->message, sizeof(to->message), format, arguments);
   return 1;  // handled: libtiff's global handler would print
 }
@@ -35,6 +40,7 @@ int drop_message(TIFF*, void*, const char*, const char*, va_list) { return 1; }
 std::unique_ptr<TIFF, decltype(&TIFFClose)> open(TiffInput& in) {
   const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(TIFFOpenOptionsAlloc(),
                                                                                  TIFFOpenOptionsFree);
+  if (!options) throw std::bad_alloc();
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), keep_message, &in);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), drop_message, &in);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 29);
@@ -144,6 +150,50 @@ void check_layout(const Layout& layout, bool ranged) {
     refuse(kind, " samples of ", layout.bits, " bits have no levels of their own: give their range (low, high)");
 }
 
+/// How many bytes of samples one byte of a strip or a tile gives at most; 0: as many as one likes (a WebP of one color).
+std::uint64_t most_expansion(std::uint16_t compression) {
+  switch (compression) {
+    case COMPRESSION_NONE:
+      return 1;
+    case COMPRESSION_PACKBITS:  // two bytes repeat one 128 times
+      return 64;
+    case COMPRESSION_DEFLATE:
+    case COMPRESSION_ADOBE_DEFLATE:
+      return 1032;
+    case COMPRESSION_LZW:  // a code of 12 bits names as many bytes as there are codes, below 2^13
+      return 1 << 13;
+    case COMPRESSION_ZSTD:  // a block of four bytes repeats one 2^17 times
+    case COMPRESSION_LZMA:  // a match of 273 bytes costs a tenth of a bit or more
+      return 1 << 15;
+    case COMPRESSION_CCITTRLE:
+    case COMPRESSION_CCITTRLEW:
+    case COMPRESSION_CCITTFAX3:
+    case COMPRESSION_CCITTFAX4:  // a bit for a blank row, of kMaxSide bits at most
+      return kMaxSide;
+    default:
+      return 0;
+  }
+}
+
+/// Refuses an image whose strips or tiles are not in the file, or are too short for its pixels, before memory for these is taken.
+void check_strips(TIFF* tiff, const Layout& layout, cv::Size size, std::uint64_t file_size) {
+  std::uint16_t compression = COMPRESSION_NONE;
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &compression);
+  if (compression == COMPRESSION_OJPEG) return;  // its data may be named by other tags
+  const std::uint32_t count = layout.tiled ? TIFFNumberOfTiles(tiff) : TIFFNumberOfStrips(tiff);
+  std::uint64_t stored = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint64_t offset = TIFFGetStrileOffset(tiff, i);
+    if (offset < file_size) stored += std::min(TIFFGetStrileByteCount(tiff, i), file_size - offset);
+  }
+  // One sample of a pixel at least: the colors of YCbCr may be fewer.
+  const auto samples =
+      static_cast<std::uint64_t>(size.width) * static_cast<std::uint64_t>(size.height) * layout.bits / 8;
+  const std::uint64_t expansion = most_expansion(compression);
+  if (stored == 0 || (expansion > 0 && samples / expansion > stored))
+    throw Error("cannot decode TIFF: the file is truncated");
+}
+
 /// Calls with(Sample()) for the type of the samples that check_layout let through.
 // NOLINTBEGIN(bugprone-branch-clone): the calls look alike, and are of different types
 template <class With>
@@ -216,7 +266,10 @@ bool read_levels(TIFF* tiff, const Layout& layout, const Level& level, cv::Mat& 
 bool read_rgba(TIFF* tiff, cv::Mat& rgb) {
   TIFFRGBAImage image;
   char reason[1024] = "";
-  if (!TIFFRGBAImageBegin(&image, tiff, 1, reason)) throw Error("cannot decode TIFF: ", reason);
+  if (!TIFFRGBAImageBegin(&image, tiff, 1, reason)) {
+    if (errno == ENOMEM) throw std::bad_alloc();
+    throw Error("cannot decode TIFF: ", reason);
+  }
   const std::unique_ptr<TIFFRGBAImage, decltype(&TIFFRGBAImageEnd)> end(&image, TIFFRGBAImageEnd);
   if (static_cast<int>(image.width) != rgb.cols || static_cast<int>(image.height) != rgb.rows) return false;
   image.req_orientation = image.orientation;  // the rows as they are stored
@@ -237,7 +290,9 @@ bool read_rgba(TIFF* tiff, cv::Mat& rgb) {
 cv::Mat decode_tiff(std::span<const std::uint8_t> bytes, cv::Size size, const DecodeOptions& options,
                     DecodeReport* report) {
   TiffInput in{bytes};
+  errno = 0;
   const auto fail = [&] {
+    if (in.out_of_memory) throw std::bad_alloc();
     throw Error("cannot decode TIFF: ", in.message[0] ? in.message : "it is broken or of an unknown kind");
   };
   const auto tiff = open(in);
@@ -250,6 +305,7 @@ cv::Mat decode_tiff(std::span<const std::uint8_t> bytes, cv::Size size, const De
   const Layout layout = layout_of(tiff.get());
   LevelMap levels(options.range);
   check_layout(layout, levels.ranged());
+  check_strips(tiff.get(), layout, size, bytes.size());
   cv::Mat rgb(size, CV_8UC3);
   bool whole = false;
   if (layout.plain()) {

@@ -17,7 +17,7 @@ ImageFormat image_format(std::span<const std::uint8_t> bytes);
 /// A format that we do not decode.
 struct OtherFormat {
   std::string_view name;  ///< as it may stand in a sentence ("a GIF", "an HTML page"); empty where nobody knows
-  bool is_image = false;  ///< of one image, and no page, archive or pointer
+  bool is_image = false;  ///< of one image, by bytes that a text or a small file of numbers hardly begins with
 };
 
 /// What a file of ImageFormat::kUnknown is by its first bytes.

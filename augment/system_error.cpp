@@ -57,9 +57,10 @@ void throw_system_error(const std::string& what, int error) {
     case FaultKind::kOutside:
       throw IoError(what, ": ", reason_of(error));
     case FaultKind::kProcess:
-      throw LimitError(
-          what, ": ", reason_of(error),
-          error == ENOMEM ? "; there is too little memory" : "; raise the limit (ulimit -n) or use fewer threads");
+      throw LimitError(what, ": ", reason_of(error),
+                       error == ENOMEM   ? "; there is too little memory"
+                       : error == ENFILE ? "; the whole system has too many files open (sysctl fs.file-max)"
+                                         : "; raise the limit (ulimit -n) or use fewer threads");
     case FaultKind::kFile:
       break;
   }

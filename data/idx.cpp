@@ -60,7 +60,7 @@ class GzipReader {
       auto file = open_file(AT_FDCWD, path.c_str(), path);
       file_size_ = file.size;
       file_ = gzdopen(file.fd.get(), "rb");
-      if (!file_) throw LimitError("cannot read ", path, ": out of memory");
+      if (!file_) throw_system_error(concat("cannot read ", path), ENOMEM);
       file.fd.release();
     } catch (const IoError&) {
       throw;
@@ -102,12 +102,14 @@ class GzipReader {
   }
 
  private:
-  /// For the system's errors, as against those of the compressed bytes. An interrupted read is one of them: zlib loses its place.
+  /// For the system's errors, as against those of the compressed bytes. An interrupted read is one of them, as zlib loses its place; and so is
+  /// too little memory.
   void throw_when_unreadable() {
     const int error = errno;
     int code = Z_OK;
     gzerror(file_, &code);
     if (code == Z_ERRNO) throw_system_error(concat("cannot read ", path_), error);
+    if (code == Z_MEM_ERROR) throw_system_error(concat("cannot read ", path_), ENOMEM);
   }
 
   std::string why(const char* otherwise) {

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/idx.h>
 
+#include "../little_memory.h"
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 #include <zlib.h>
@@ -205,6 +206,20 @@ TEST(Idx, OpensFashionMnist) {
   augment::Source source;
   test->read(9999, source);
   EXPECT_EQ(source.pixels.size(), cv::Size(28, 28));
+}
+
+TEST(Idx, TooLittleMemoryIsNoDamage) {
+  if (!kLittleMemoryWorks) GTEST_SKIP() << "a sanitizer takes more memory than a limit would allow";
+  const TempFolder folder;
+  const auto images = idx({2, 2, 3}, counted(12));
+  for (const std::string name : {kImages, "train-images-idx3-ubyte.gz"}) {
+    folder.write(name, name == kImages ? images : gzip(images));
+    const auto open = [&] { open_idx(folder.path(), Split::kTrain); };
+    const auto told = limit_error_in(100'000, open);  // zlib's buffers take four times as much
+    EXPECT_NE(told.find(name + ": Cannot allocate memory; there is too little memory"), std::string::npos) << told;
+    EXPECT_EQ(limit_error_in(4'000'000, open), "(accepted)");
+    std::filesystem::remove(folder / name);
+  }
 }
 
 }  // namespace
