@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,6 +22,10 @@ struct Processors {
 /// thread without one counts as a core.
 int count_cores(const std::vector<int>& allowed, const ReadText& read);
 
+/// Folders that may have the limits of `controller` ("cpu", "memory") on the control groups of this process: its own ones and those above
+/// them, up to the root of the mounted hierarchy; of cgroup v2 and v1.
+std::vector<std::string> control_groups(const std::string& controller, const ReadText& read);
+
 /// Processors' worth of time that the control groups of this process grant: the least quota of its own group and of those above it,
 /// cpu.max (cgroup v2) or cpu.cfs_quota_us / cpu.cfs_period_us (v1); nullopt without a quota.
 std::optional<double> cpu_quota(const ReadText& read);
@@ -30,5 +35,13 @@ Processors usable_processors(const std::vector<int>& allowed, const ReadText& re
 
 /// Those of this process, as it began.
 const Processors& usable_processors();
+
+/// Bytes of memory that are free for this process: what the system has available (/proc/meminfo), and at most what the limits of its
+/// control groups leave, memory.max (cgroup v2) or memory.limit_in_bytes (v1), where files that the kernel keeps in memory count as free.
+/// nullopt: unknown.
+std::optional<std::uint64_t> available_memory(const ReadText& read);
+
+/// The same, now.
+std::optional<std::uint64_t> available_memory();
 
 }  // namespace unlabel::augment

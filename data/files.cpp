@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/image_files.h>
+#include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/retry.h>
@@ -11,8 +12,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <memory>
+#include <sstream>
 
 namespace unlabel::data {
 
@@ -38,35 +39,10 @@ std::uint64_t checksum_of(std::span<const std::uint8_t> bytes) {
   return hash;
 }
 
-std::optional<std::uint64_t> available_memory() {
-  const auto number_in = [](const char* path) -> std::optional<std::uint64_t> {
-    std::ifstream file(path);
-    std::uint64_t number = 0;
-    return file >> number ? std::optional(number) : std::nullopt;
-  };
-  std::optional<std::uint64_t> available;
-  std::ifstream system("/proc/meminfo");
-  for (std::string name, rest; system >> name; std::getline(system, rest)) {
-    std::uint64_t kilobytes = 0;
-    if (name == "MemAvailable:" && system >> kilobytes) available = kilobytes << 10;
-  }
-  // A container's group is the root of what is seen in it; its page cache can be given back.
-  const auto limit = number_in("/sys/fs/cgroup/memory.max");
-  if (const auto used = number_in("/sys/fs/cgroup/memory.current"); limit && used) {
-    std::uint64_t cache = 0, number = 0;
-    std::ifstream parts("/sys/fs/cgroup/memory.stat");
-    for (std::string name; parts >> name >> number;)
-      if (name == "inactive_file" || name == "active_file") cache += number;
-    const auto free = *limit - std::min(*limit, *used - std::min(*used, cache));
-    available = std::min(available.value_or(free), free);
-  }
-  return available;
-}
-
 void require_memory(std::uint64_t bytes, std::string_view what) {
   constexpr std::uint64_t kSmall = std::uint64_t{64} << 20;  // not worth a look
   if (bytes < kSmall) return;
-  if (const auto available = available_memory(); available && *available < bytes)
+  if (const auto available = augment::available_memory(); available && *available < bytes)
     throw LimitError(what, " takes ", bytes >> 20, " MiB of memory, and ", *available >> 20, " MiB are free");
 }
 
@@ -125,6 +101,26 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
   }
 }
 
+std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit) {
+  std::vector<std::uint8_t> bytes;
+  try {
+    retry([&] { read_file(AT_FDCWD, path.c_str(), path, limit, bytes); });
+  } catch (const IoError&) {
+    throw;
+  } catch (const UsageError&) {
+    throw;
+  } catch (const Error& error) {
+    throw UsageError(error.what(), "; mend the file or remove it");
+  }
+  std::istringstream text(std::string(bytes.begin(), bytes.end()));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(line);
+  }
+  return lines;
+}
+
 void Examples::add(std::string_view name) {
   if (count++ == 0 || name < first) first = name;
 }
@@ -143,7 +139,7 @@ std::optional<std::uint64_t> size_of(int folder, const char* path) {
     struct stat status {};
     if (fstatat(folder, path, &status, 0) == 0) return static_cast<std::uint64_t>(status.st_size);
     const int error = errno;
-    if (error == ENOENT || error == ENOTDIR || error == ELOOP || error == EACCES) return std::nullopt;
+    if (error == ENOENT || error == ENOTDIR || error == ELOOP || is_forbidden(error)) return std::nullopt;
     throw_system_error(concat("cannot read ", path), error);
   });
 }
@@ -158,6 +154,8 @@ bool exists(const std::string& path) {
   });
 }
 
+bool is_forbidden(int error) { return error == EACCES || error == EPERM; }
+
 void throw_unreadable_folder(const std::string& path, int error) {
   switch (error) {
     case ENOENT:
@@ -165,6 +163,7 @@ void throw_unreadable_folder(const std::string& path, int error) {
     case ENOTDIR:
       throw UsageError(path, " is not a folder; give the folder that holds the images");
     case EACCES:
+    case EPERM:
       throw ForbiddenFolder("cannot read the folder ", path, ": ", reason_of(error), "; check its permissions");
     default:
       if (fault_kind(error) != FaultKind::kFile) throw_system_error(concat("cannot read the folder ", path), error);

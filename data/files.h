@@ -31,10 +31,7 @@ class Fingerprint {
 /// A checksum of bytes that are in memory: FNV-1a over words of eight, the lowest byte first, and the length.
 std::uint64_t checksum_of(std::span<const std::uint8_t> bytes);
 
-/// Bytes of memory that are free for this process: what the system has available, within the control group's limit. nullopt: unknown.
-std::optional<std::uint64_t> available_memory();
-
-/// Throws LimitError when `bytes` more are not to be had, naming what they are for.
+/// Throws LimitError when `bytes` more are not to be had (augment::available_memory), naming what they are for.
 void require_memory(std::uint64_t bytes, std::string_view what);
 
 /// Larger files are not read as images.
@@ -78,6 +75,11 @@ OpenFile open_file(int folder, const char* path, std::string_view name);
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
                std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
+/// The lines of a small text that stands beside the data, such as its classes' names; an editor's \r at their ends is dropped. Throws
+/// UsageError when it cannot be read, is empty or larger than `limit` bytes (LimitError, where the fault is the process's), and IoError,
+/// after retry().
+std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit);
+
 /// The size of what is at a place in a folder; nullopt when nothing is there, a link leads nowhere or in circles, or a folder on the way
 /// may not be entered: an image there is a broken one, and has no size. Else throws as throw_system_error does, IoError after retry().
 std::optional<std::uint64_t> size_of(int folder, const char* path);
@@ -93,6 +95,9 @@ struct FolderContents {
   std::vector<std::string> files;  ///< without images
   bool images = false;             ///< whether there are any
 };
+
+/// Whether errno says that permission is wanting: EACCES, or EPERM, as some network file systems have it.
+bool is_forbidden(int error);
 
 /// A folder that this user may not read.
 class ForbiddenFolder : public UsageError {

@@ -13,9 +13,9 @@ usage() {
   sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/$(basename "$0")"
 }
 
-# Folders of the control groups of this process that may have a quota of processors: its own ones and those above them, v2 and v1, as
-# augment/processors.cpp has it. A container sees its group as the root, and may be told the path outside.
-quota_groups() {
+# Folders of the control groups of this process that may have limits of a controller (cpu, memory): its own ones and those above them, v2
+# and v1, as augment/processors.cpp has it. A container sees its group as the root, and may be told the path outside: control_groups CONTROLLER
+control_groups() {
   local groups=${CGROUP_ROOT:-/sys/fs/cgroup} line controllers path mount mounts
   { cat "${CGROUP_LIST:-/proc/self/cgroup}" 2>/dev/null || echo 0::/; } | while IFS= read -r line; do
     controllers=${line#*:}
@@ -23,8 +23,8 @@ quota_groups() {
     controllers=${controllers%%:*}
     if [[ -z $controllers ]]; then
       mounts=("$groups" "$groups/unified")
-    elif [[ ,$controllers, == *,cpu,* ]]; then
-      mounts=("$groups/$controllers" "$groups/cpu")
+    elif [[ ,$controllers, == *,$1,* ]]; then
+      mounts=("$groups/$controllers" "$groups/$1")
     else
       continue
     fi
@@ -50,7 +50,7 @@ cores() {
     quota=$(((quota + period - 1) / period))
     ((quota < 1)) && quota=1
     ((quota < cores)) && cores=$quota
-  done < <(quota_groups)
+  done < <(control_groups cpu)
   echo "$cores"
 }
 
@@ -60,11 +60,13 @@ job_count() {
     echo "$CMAKE_BUILD_PARALLEL_LEVEL"
     return
   fi
-  local cores kib limit groups=${CGROUP_ROOT:-/sys/fs/cgroup}
+  local cores kib limit group
   cores=$(cores)
   kib=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)
-  limit=$(cat "$groups/memory.max" 2>/dev/null || cat "$groups/memory/memory.limit_in_bytes" 2>/dev/null || echo max)
-  [[ $limit =~ ^[0-9]+$ ]] && ((limit / 1024 < kib)) && kib=$((limit / 1024))
+  while IFS= read -r group; do
+    limit=$(cat "$group/memory.max" 2>/dev/null || cat "$group/memory.limit_in_bytes" 2>/dev/null || echo max)
+    [[ $limit =~ ^[0-9]+$ ]] && ((limit / 1024 < kib)) && kib=$((limit / 1024))
+  done < <(control_groups memory)
   local by_memory=$((kib / (3 * 1024 * 1024)))
   ((by_memory < 1)) && by_memory=1
   echo $((cores < by_memory ? cores : by_memory))

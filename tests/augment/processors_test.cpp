@@ -78,6 +78,45 @@ TEST(Processors, ReadsQuotasOfControlGroups) {
     EXPECT_EQ(cpu_quota(reader({{own, "0::/\n"}, {"/sys/fs/cgroup/cpu.max", damaged}})), std::nullopt) << damaged;
 }
 
+TEST(Processors, MemoryIsNoMoreThanControlGroupsLeave) {
+  const std::string own = "/proc/self/cgroup";
+  const auto available = [&](Files files) {
+    files["/proc/meminfo"] = "MemTotal:       65536000 kB\nMemAvailable:    1000 kB\nBuffers:   7 kB\n";
+    return available_memory(reader(std::move(files)));
+  };
+  EXPECT_EQ(available_memory(reader({})), std::nullopt);
+  EXPECT_EQ(available({}), 1'024'000u);
+  // Version 2: of the own group, of one above it, of a container whose group is the root; and none.
+  const std::string memory = "/sys/fs/cgroup/user.slice/job/memory.";
+  Files job{{own, "0::/user.slice/job\n"}, {memory + "max", "500000\n"}, {memory + "current", "200000\n"}};
+  EXPECT_EQ(available(job), 300'000u);
+  job[memory + "stat"] = "anon 5\ninactive_file 40000\nactive_file 10000\nshmem 9\n";
+  EXPECT_EQ(available(job), 350'000u) << "files that are kept in memory can be given back";
+  job["/sys/fs/cgroup/user.slice/memory.max"] = "600000\n";
+  job["/sys/fs/cgroup/user.slice/memory.current"] = "590000\n";
+  EXPECT_EQ(available(job), 10'000u);
+  job["/sys/fs/cgroup/user.slice/memory.current"] = "700000\n";
+  EXPECT_EQ(available(job), 0u);
+  EXPECT_EQ(
+      available(
+          {{own, "0::/\n"}, {"/sys/fs/cgroup/memory.max", "500000\n"}, {"/sys/fs/cgroup/memory.current", "100000\n"}}),
+      400'000u);
+  EXPECT_EQ(
+      available(
+          {{own, "0::/\n"}, {"/sys/fs/cgroup/memory.max", "max\n"}, {"/sys/fs/cgroup/memory.current", "100000\n"}}),
+      1'024'000u);
+  // Version 1: the group above, whose "total" counts those below it; no limit is a number beyond any memory.
+  const std::string above = "/sys/fs/cgroup/memory/docker/memory.", below = "/sys/fs/cgroup/memory/docker/0a1b/memory.";
+  EXPECT_EQ(available({{own, "5:cpuset:/\n4:memory:/docker/0a1b\n"},
+                       {above + "limit_in_bytes", "500000\n"},
+                       {above + "usage_in_bytes", "300000\n"},
+                       {above + "stat", "inactive_file 1\ntotal_inactive_file 20000\ntotal_active_file 3000\n"},
+                       {below + "limit_in_bytes", "9223372036854771712\n"},
+                       {below + "usage_in_bytes", "300000\n"}}),
+            223'000u);
+  EXPECT_GT(available_memory().value_or(1), 0u);
+}
+
 TEST(Processors, AreNoMoreThanAQuotaGrants) {
   auto files = two_threads_a_core(32);
   const auto with_quota = [&](const std::string& quota) {
