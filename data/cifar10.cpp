@@ -7,7 +7,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <sstream>
 
 namespace unlabel::data {
 
@@ -34,14 +33,10 @@ std::string batches_folder(const std::string& directory, const FolderContents& c
 std::string batches_folder(const std::string& directory) { return batches_folder(directory, list_folder(directory)); }
 
 std::vector<std::string> read_class_names(const std::string& path) {
-  std::vector<std::uint8_t> bytes;
-  retry([&] { read_file(AT_FDCWD, path.c_str(), path, 1 << 16, bytes); });
-  std::istringstream text(std::string(bytes.begin(), bytes.end()));
-  std::vector<std::string> names;
-  for (std::string line; std::getline(text, line);) {
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (!line.empty()) names.push_back(line);
-  }
+  auto names = read_lines(path, 1 << 16);
+  for (auto& name : names)
+    while (name.ends_with('\r') || name.ends_with(' ')) name.pop_back();
+  std::erase(names, "");
   if (names.size() != kClasses)
     throw UsageError(path, " names ", names.size(), " classes, CIFAR-10 has ", kClasses,
                      "; mend the file or remove it");
@@ -57,7 +52,7 @@ class Cifar10 : public Dataset {
     for (const auto& file : contents.files) {
       if (!(split == Split::kTrain ? is_train_name(file) : is_test_name(file))) continue;
       const auto path = folder + "/" + file;
-      const auto of_file = [&](const auto& read) {
+      const auto of_file = [&](const char* advice, const auto& read) {
         try {
           return retry(read);
         } catch (const IoError&) {
@@ -65,16 +60,16 @@ class Cifar10 : public Dataset {
         } catch (const LimitError&) {
           throw;
         } catch (const Error& error) {
-          throw UsageError(error.what(), "; fetch the file again");
+          throw UsageError(error.what(), advice);
         }
       };
-      const auto size = of_file([&] { return open_file(AT_FDCWD, path.c_str(), path).size; });
+      const auto size = of_file("", [&] { return open_file(AT_FDCWD, path.c_str(), path).size; });
       if (size % kRecord != 0)
         throw UsageError(path, " has ", size, " bytes, no multiple of CIFAR-10's records of ", kRecord,
                          "; fetch the file again");
       // The file, and the records that grow by it beside what they were.
       require_memory(std::min(size, kMaxBatchBytes) * 2 + records_.size(), path);
-      of_file([&] { read_file(AT_FDCWD, path.c_str(), path, kMaxBatchBytes, bytes); });
+      of_file("; fetch the file again", [&] { read_file(AT_FDCWD, path.c_str(), path, kMaxBatchBytes, bytes); });
       if (bytes.size() != size) throw UsageError(path, " changes while it is read; try again");
       for (std::size_t i = 0; i < bytes.size() / kRecord; ++i) {
         if (bytes[i * kRecord] >= kClasses) {

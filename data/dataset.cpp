@@ -26,26 +26,32 @@ constexpr char kEndOfName = 0;
 
 /// Whether every image of the folder is in a folder in it, as those of classes are.
 bool has_class_folders(const std::string& directory) {
-  const auto contents = list_folder(directory);
-  return !contents.images && std::ranges::any_of(contents.folders, [&](const std::string& name) {
-    return contains_image(directory + "/" + name);
-  });
+  return !list_folder(directory).images && contains_image(directory);
+}
+
+std::vector<std::string> train_notes(const FolderSplits& splits) {
+  auto notes = splits.layout.notes;
+  notes.insert(notes.end(), splits.forbidden.begin(), splits.forbidden.end());
+  return notes;
 }
 
 std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
-  const auto [layout, test, choice] = splits_of(directory);
+  const auto splits = splits_of(directory);
+  const auto& layout = splits.layout;
   if (!layout.refusal.empty()) throw NoImages(layout.refusal);
   return open_image_folder(directory, layout.train, layout.train.empty() ? layout.left_out : std::vector<std::string>(),
-                           layout.notes);
+                           train_notes(splits));
 }
 
 std::shared_ptr<const Dataset> open_test_folder(const std::string& directory, const FolderSplits& splits) {
-  const auto& [layout, test, choice] = splits;
+  const auto& [layout, test, choice, forbidden] = splits;
   if (test.empty())
     throw UsageError(directory, " has no test images: looked for test/, val/, validation/ and their like, CIFAR-10's ",
                      "test_batch.bin and IDX's t10k-images-idx3-ubyte; add one, or name the folder of the test images ",
                      "(--test, for measuring)");
-  return open_image_folder(directory, test, {}, choice.empty() ? std::vector<std::string>() : std::vector{choice});
+  auto notes = forbidden;
+  if (!choice.empty()) notes.push_back(choice);
+  return open_image_folder(directory, test, {}, std::move(notes));
 }
 
 /// The size of an image, from its header.
@@ -87,21 +93,26 @@ void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out
 
 FolderSplits splits_of(const std::string& directory) {
   const auto contents = list_folder(directory);
+  FolderSplits splits;
   const auto or_nothing = [&](const auto& look) {
-    return [&directory, look](const std::string& name) -> decltype(look(name)) {
+    return [&, look](const std::string& name) -> decltype(look(name)) {
       try {
         return look(directory + "/" + name);
       } catch (const ForbiddenFolder&) {
+        auto note = concat(name, "/ of ", directory, " may not be read, and counts as a folder without images");
+        if (std::ranges::find(splits.forbidden, note) == splits.forbidden.end())
+          splits.forbidden.push_back(std::move(note));
         return {};
       }
     };
   };
-  FolderSplits splits;
   auto& tests = splits.layout.tests;
   splits.layout =
       augment::folder_layout(directory, contents.folders, contents.images,
                              {or_nothing([](const std::string& path) { return contains_image(path); }),
                               or_nothing([](const std::string& path) { return list_folder(path).folders; })});
+  if (!splits.layout.refusal.empty())
+    for (const auto& note : splits.forbidden) splits.layout.refusal += "; " + note;
   if (tests.empty()) return splits;
   splits.test = tests.front();
   if (tests.size() == 1) return splits;
@@ -189,7 +200,7 @@ std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   if (!layout.refusal.empty()) throw UsageError(layout.refusal);
   if (!layout.train.empty())
     throw UsageError(spec, " has ", layout.train, "/ but no test/ or val/ inside; name the folder of the test images");
-  return open_image_folder(directory, "", {}, layout.notes);
+  return open_image_folder(directory, "", {}, train_notes(splits));
 }
 
 ImageSizes survey_sizes(const Dataset& dataset, int samples) {

@@ -64,7 +64,7 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
   auto fd = open_at(root_fd.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY);
   if (fd.get() < 0) {
     const int error = errno;
-    if (!options_.all || prefix.empty() || error != EACCES) fail(prefix, error);
+    if ((!options_.all && !options_.first_only) || prefix.empty() || !is_forbidden(error)) fail(prefix, error);
     take(prefix, "", Belongs::kForbidden);
     return false;
   }

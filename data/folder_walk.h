@@ -34,7 +34,7 @@ class FolderWalk {
   struct Options {
     /// Every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry.
     bool all = false;
-    bool first_only = false;              ///< end at the first image
+    bool first_only = false;  ///< end at the first image; a folder below that may not be read is passed over
     std::vector<std::string> left_out{};  ///< folders directly below the root that are left out
   };
   struct Entry {
@@ -42,7 +42,7 @@ class FolderWalk {
     Belongs belongs;       ///< always kYes without `all`
   };
 
-  /// Throws as list_folder does when a folder is missing or cannot be read; with `all`, only the root must be permitted.
+  /// Throws as list_folder does when a folder is missing or cannot be read; with `all` or `first_only`, only the root must be permitted.
   FolderWalk(const std::string& folder, Options options);
 
   const char* path(const Entry& entry) const { return paths.data() + entry.offset; }

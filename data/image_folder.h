@@ -39,7 +39,8 @@ std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, c
 /// The same from its Dataset::index(), as open_indexed does.
 std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory, const std::string& index);
 
-/// Whether the folder holds an image at any depth; ends at the first one.
+/// Whether the folder holds an image at any depth; ends at the first one. A folder below that may not be read counts as empty; throws
+/// ForbiddenFolder for `directory` itself.
 bool contains_image(const std::string& directory);
 
 }  // namespace unlabel::data

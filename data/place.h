@@ -3,6 +3,7 @@
 #include <unlabel/augment/image_files.h>
 
 #include <string>
+#include <vector>
 
 namespace unlabel::data {
 
@@ -21,8 +22,9 @@ Place resolve_place(const std::string& spec);
 /// The layout of a folder of images, and where its test images are.
 struct FolderSplits {
   augment::FolderLayout layout;
-  std::string test;         ///< the folder of test images that is taken; empty: none
-  std::string test_choice;  ///< why it and not another, for a note; empty: there is one only
+  std::string test;                      ///< the folder of test images that is taken; empty: none
+  std::string test_choice;               ///< why it and not another, for a note; empty: there is one only
+  std::vector<std::string> forbidden{};  ///< folders that may not be read, and were taken for empty: a note for each
 };
 
 /// Throws UsageError when the folder cannot be read.

@@ -22,7 +22,7 @@ inline std::chrono::milliseconds retry_pause(int attempt) {
 ///
 /// The time counts from the first IoError on, since a read of something large may fail late, and a second attempt is made in any case. A
 /// further one is made only if it ends within `patience` when it takes as long as the longest before. So behind the first IoError at most
-/// `patience` is spent, or one pause and one attempt where that takes longer.
+/// `patience` is spent, or one pause and one attempt where that takes longer; and beyond it what the last takes longer than those before.
 template <class Read>
 auto retry(const Read& read, std::chrono::milliseconds patience = kShortPatience) {
   using Clock = std::chrono::steady_clock;

@@ -229,24 +229,7 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
 std::vector<std::string> read_class_names(const std::string& folder, const std::string& directory) {
   for (const auto& place : {folder, directory}) {
     const std::string path = place + "/classes.txt";
-    if (!exists(path)) continue;
-    std::vector<std::uint8_t> bytes;
-    try {
-      retry([&] { read_file(AT_FDCWD, path.c_str(), path, kMaxNamesBytes, bytes); });
-    } catch (const IoError&) {
-      throw;
-    } catch (const UsageError&) {
-      throw;
-    } catch (const Error& error) {
-      throw UsageError(error.what(), "; mend the file or remove it");
-    }
-    std::istringstream text(std::string(bytes.begin(), bytes.end()));
-    std::vector<std::string> names;
-    for (std::string line; std::getline(text, line);) {
-      if (line.ends_with('\r')) line.pop_back();  // an editor's; no class that was packed has one
-      names.push_back(line);
-    }
-    return names;
+    if (exists(path)) return read_lines(path, kMaxNamesBytes);
   }
   return {};
 }

@@ -1,11 +1,15 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/check.h>
 #include <unlabel/data/cifar10.h>
 
 #include "../inject/faults.h"
+#include "../refusal.h"
 #include "temp_folder.h"
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <string>
 
 namespace unlabel::data {
 namespace {
@@ -75,6 +79,39 @@ TEST(BinaryCifar10, TakesTheNamesAndTheArchivesFolder) {
   EXPECT_EQ(dataset->class_names(), (std::vector<std::string>{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}));
   folder.write("cifar-10-batches-bin/batches.meta.txt", "a\nb\n");
   EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "names 2 classes");
+}
+
+TEST(BinaryCifar10, AFaultOfTheNamesIsToldAndReported) {
+  const TempFolder folder;
+  folder.write("data_batch_1.bin", records(0, 1));
+  const std::string names = "batches.meta.txt";
+  const auto expect_told = [&](const std::string& what) {
+    const auto place = "cifar10:" + folder.path();
+    EXPECT_THROWS_WITH(open_dataset(place, Split::kTrain), UsageError, what);
+    EXPECT_THROWS_WITH(open_dataset(place, Split::kTrain), UsageError, "; mend the file or remove it");
+    const auto report = check_data(place);
+    ASSERT_EQ(report.broken.size(), 1u);
+    EXPECT_NE(report.broken[0].reason.find(what), std::string::npos) << report.broken[0].reason;
+  };
+  folder.write(names, "");
+  expect_told("the file is empty");
+  folder.write(names, std::string(70000, 'x'));
+  expect_told("70000 bytes");
+  folder.write(names, "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
+  const inject::Faults faults({{"open", names, EACCES}});
+  expect_told("Permission denied");
+}
+
+TEST(BinaryCifar10, AnotherCopyIsNoHelpWherePermissionIsWanting) {
+  const TempFolder folder;
+  folder.write("data_batch_1.bin", records(0, 1));
+  const auto refused = [&] { return refusal([&] { open_cifar10(folder.path(), Split::kTrain); }); };
+  {
+    const inject::Faults faults({{"open", "data_batch_1.bin", EACCES}});
+    EXPECT_TRUE(refused().ends_with("data_batch_1.bin: Permission denied")) << refused();
+  }
+  folder.write("data_batch_1.bin", "");
+  EXPECT_TRUE(refused().ends_with("the file is empty; fetch the file again")) << refused();
 }
 
 TEST(BinaryCifar10, RefusesWhatIsNoSetOfRecords) {

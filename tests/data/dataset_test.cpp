@@ -104,6 +104,56 @@ TEST(OpenDataset, PassesOverAnUnreadableFolderBesideTrain) {
   std::filesystem::permissions(folder / "lost+found", std::filesystem::perms::owner_all);
 }
 
+/// Sixteen folders closed0 ... with an image each, and one m with an image, in the middle: in whatever order the system lists them, some of
+/// them come before m and some after it.
+void write_around_m(const TempFolder& folder, const std::string& parent) {
+  for (int i = 0; i < 16; ++i) {
+    if (i == 8) folder.write(parent + "/m/1.jpg", "x");
+    folder.write(concat(parent, "/closed", i, "/1.jpg"), "x");
+  }
+}
+
+TEST(OpenDataset, ForbiddenFoldersHideNoneBesideThem) {
+  for (const int error : {EACCES, EPERM}) {
+    const TempFolder folder;
+    folder.write("train/1.jpg", "x");
+    write_around_m(folder, "bird");
+    const inject::Faults faults({{"open", "/bird/closed", error}});
+    // bird/ holds images, so train/ is a class beside it; what may not be read of it is told.
+    EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "bird/closed");
+    folder.write("test/4.jpg", "x");
+    const auto notes = open_dataset(folder.path(), Split::kTrain)->notes();
+    ASSERT_EQ(notes.size(), 1u);
+    EXPECT_NE(notes[0].find("train/ is taken for the training images; left out is bird/"), std::string::npos)
+        << notes[0];
+  }
+}
+
+TEST(OpenDataset, AForbiddenFolderChangesNoChoiceOfTestImages) {
+  {
+    const TempFolder folder;
+    for (const auto& name : {"train/1.jpg", "test/2.jpg"}) folder.write(name, "x");
+    write_around_m(folder, "val");
+    const inject::Faults faults({{"open", "/val/closed", EACCES}});
+    EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "val/closed");
+  }
+  const TempFolder folder;
+  for (const auto& name : {"train/1.jpg", "test/2.jpg", "val/m/3.jpg"}) folder.write(name, "x");
+  const inject::Faults faults({{"open", "/val", EACCES}});
+  const auto test = open_dataset(folder.path(), Split::kTest);
+  EXPECT_EQ(test->name(0), "2.jpg");
+  EXPECT_NE(test->notes().at(0).find("val/ of " + folder.path() + " may not be read, and counts as a folder without"),
+            std::string::npos);
+}
+
+TEST(OpenDataset, ARefusalNamesTheFolderThatMayNotBeRead) {
+  const TempFolder folder;
+  for (const auto& name : {"photos/1.jpg", "test/2.jpg"}) folder.write(name, "x");
+  const inject::Faults faults({{"open", "/photos", EACCES}});
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError,
+                     "photos/ of " + folder.path() + " may not be");
+}
+
 TEST(OpenDataset, KeepsTestImagesOutOfTheTrainingImages) {
   const TempFolder folder;
   folder.write("test/x/1.jpg", "x");

@@ -122,17 +122,6 @@ TEST(ImageFolder, WithoutImagesSaysWhatIsThereAndWhatIsTaken) {
   }
 }
 
-// As unpacking an archive does whose times are all the same: the folder's own time is set back too.
-TEST(ImageFolder, SeesAFileThatCameWithAnOldTime) {
-  const TempFolder folder;
-  const auto then = fs::file_time_type::clock::now() - std::chrono::hours(24);
-  for (const char* name : {"a/1.jpg", "a/2.jpg"}) {
-    folder.write(name, "x");
-    for (const std::string path : {"/a", ""}) fs::last_write_time(folder.path() + path, then);
-    EXPECT_EQ(open_image_folder(folder.path())->size(), name[2] - '0');
-  }
-}
-
 TEST(ImageFolder, ARefusalOpensAFewFilesOnly) {
   const TempFolder folder;
   for (int i = 0; i < 100; ++i) folder.write(concat(i, ".label"), "0");

@@ -173,9 +173,11 @@ TEST(Unreachable, AnImageThatIsGoneOrNotPermittedIsBroken) {
     EXPECT_EQ(batch.replacements[0].index, 2);
     EXPECT_EQ(faults.injected(), 1) << "told at once";
   }
-  const Faults faults({{"open", "2.png", EMFILE}});
-  EXPECT_THROWS_WITH(photos.load({}), UsageError, "ulimit -n");
-  EXPECT_EQ(faults.injected(), 1) << "told at once";
+  for (const auto& [error, advice] : {std::pair(EMFILE, "ulimit -n"), std::pair(ENFILE, "fs.file-max")}) {
+    const Faults faults({{"open", "2.png", error}});
+    EXPECT_THROWS_WITH(photos.load({}), UsageError, advice);
+    EXPECT_EQ(faults.injected(), 1) << "told at once";
+  }
 }
 
 TEST(Unreachable, AWaitingLoaderEndsWhenItIsToldTo) {
@@ -223,8 +225,13 @@ TEST(Unreachable, ALimitOfTheProcessChangesNoSplit) {
     EXPECT_THROW(open_dataset(folder.path(), Split::kTrain), LimitError) << reason_of(error);
     EXPECT_THROW(check_data(folder.path()), LimitError) << reason_of(error);
   }
-  const Faults faults({{"open", "/airplane", EACCES}});
-  EXPECT_EQ(open_dataset(folder.path(), Split::kTrain)->size(), 1) << "as if it held no images";
+  for (const int error : {EACCES, EPERM}) {
+    const Faults faults({{"open", "/airplane", error}});
+    const auto dataset = open_dataset(folder.path(), Split::kTrain);
+    EXPECT_EQ(dataset->size(), 1) << "as if it held no images";
+    ASSERT_EQ(dataset->notes().size(), 1u);
+    EXPECT_NE(dataset->notes()[0].find("airplane/ of " + folder.path() + " may not be read"), std::string::npos);
+  }
 }
 
 TEST(Unreachable, ALimitOfTheProcessIsNoDamage) {
@@ -248,10 +255,9 @@ TEST(Unreachable, NamesOfClassesAreReadOrTheirFaultIsTold) {
   folder.write("classes.txt", "cat\n");
   const auto names = [&] { return open_dataset("shards:" + folder.path(), Split::kTrain)->class_names(); };
   for (const char* call : {"stat", "open", "read"}) {
-    for (const int skip : {0, 1}) {
-      const Faults faults({{call, "classes.txt", ESTALE, skip, 1}});
-      EXPECT_EQ(names(), std::vector<std::string>{"cat"}) << call;
-    }
+    const Faults faults({{call, "classes.txt", ESTALE, 0, 2}});
+    EXPECT_EQ(names(), std::vector<std::string>{"cat"}) << call;
+    EXPECT_EQ(faults.injected(), 2) << call;
   }
   std::filesystem::resize_file(folder / "classes.txt", (std::uint64_t{64} << 20) + 1);
   EXPECT_THROWS_WITH(names(), UsageError, "more than the");
