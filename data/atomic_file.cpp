@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <new>
 #include <optional>
 #include <random>
 #include <set>
@@ -34,9 +35,9 @@ constexpr std::size_t kLongestNameKept = 100;  // of a temporary file's name, so
 /// What a path leads to, links followed.
 struct Target {
   std::string path;
-  std::optional<int> descriptor;  ///< this process's own, when it leads to one
-  bool straight = false;          ///< it is there and no regular file: written into, never replaced
-  std::optional<mode_t> mode{};   ///< the permissions of a regular file that is there
+  std::optional<int> descriptor;          ///< this process's own, when it leads to one
+  bool straight = false;                  ///< it is there and no regular file: written into, never replaced
+  std::optional<struct stat> replaced{};  ///< a regular file that is there
 };
 
 std::string folder_of(const std::string& path) {
@@ -84,7 +85,7 @@ Target find_target(const std::string& path) {
   // A rename would replace a file that may not be written, as nothing else does.
   if (::access(target.path.c_str(), W_OK) != 0) fail("write", path);
   target.straight = !S_ISREG(status.st_mode);
-  if (!target.straight) target.mode = status.st_mode & 0777;
+  if (!target.straight) target.replaced = status;
   return target;
 }
 
@@ -127,10 +128,12 @@ bool is_mounted(const std::string& path) {
 
 /// Gives the file at `to` the bytes of the one at `from`, and brings them to the disk.
 void copy_into(const std::string& from, const std::string& to) {
-  const auto source = open_at(AT_FDCWD, from.c_str(), O_RDONLY);
-  const auto target = open_at(AT_FDCWD, to.c_str(), O_WRONLY | O_TRUNC);
-  if (source.get() < 0 || target.get() < 0) fail("write", to);
   std::vector<char> piece(std::size_t{1} << 20);
+  const auto source = open_at(AT_FDCWD, from.c_str(), O_RDONLY);
+  if (source.get() < 0) fail("read", from);
+  // From here on the old bytes are lost.
+  const auto target = open_at(AT_FDCWD, to.c_str(), O_WRONLY | O_TRUNC);
+  if (target.get() < 0) fail("write", to);
   while (true) {
     const ssize_t count = ::read(source.get(), piece.data(), piece.size());
     if (count < 0 && errno == EINTR) continue;
@@ -139,6 +142,17 @@ void copy_into(const std::string& from, const std::string& to) {
     write_all(target.get(), piece.data(), static_cast<std::size_t>(count), to);
   }
   if (::fsync(target.get()) != 0) fail("write", to);
+}
+
+/// Gives a new file, which is open, the permissions and the group of the one that it will replace. Where it cannot have the group, nobody
+/// gains by the one that it has: its members get what all others have. Some file systems have no permissions to set.
+void keep_permissions(int descriptor, const struct stat& replaced) {
+  mode_t mode = replaced.st_mode & 0777;
+  struct stat status {};
+  const bool same_group = ::fstat(descriptor, &status) == 0 && status.st_gid == replaced.st_gid;
+  if (!same_group && ::fchown(descriptor, static_cast<uid_t>(-1), replaced.st_gid) != 0)
+    mode &= ~S_IRWXG | ((mode & S_IRWXO) << 3);
+  static_cast<void>(::fchmod(descriptor, mode));
 }
 
 /// A name beside `target` that nobody has.
@@ -157,13 +171,14 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   if (target.straight) {
     descriptor_ = open_straight(target);
   } else {
-    // Not mkostemp: its file is private, and a plain new file's permissions are known to the system alone.
+    // Not mkostemp: a plain new file's permissions are known to the system alone. One that replaces another is private at first, so that
+    // nobody who may not read that one opens it.
+    const mode_t mode = target.replaced ? 0600 : 0666;
     do {
       temporary_ = temporary_name(target_);
-      descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
-    // Some file systems have no permissions to set.
-    if (descriptor_ >= 0 && target.mode) static_cast<void>(::fchmod(descriptor_, *target.mode));
+    if (descriptor_ >= 0 && target.replaced) keep_permissions(descriptor_, *target.replaced);
   }
   if (descriptor_ < 0) fail("write", path_);
 }
@@ -198,7 +213,11 @@ void AtomicFile::rename() {
         copy_into(whole, target_);
       } catch (const IoError& failed) {
         throw IoError(failed.what(), "; the whole file is ", whole);
-      } catch (const Error& failed) {
+      } catch (const LimitError& failed) {
+        throw LimitError(failed.what(), "; the whole file is ", whole);
+      } catch (const std::bad_alloc&) {
+        throw LimitError("cannot write ", path_, ": there is too little memory; the whole file is ", whole);
+      } catch (const std::exception& failed) {
         throw Error(failed.what(), "; the whole file is ", whole);
       }
       ::unlink(whole.c_str());
@@ -273,7 +292,7 @@ void write_file(const std::string& path, std::string_view text) {
 
 void flush_folder(const std::string& path) {
   const auto folder = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
-  if (folder.get() < 0 && errno == EACCES) return;  // a folder may be written and not read
+  if (folder.get() < 0 && is_forbidden(errno)) return;  // a folder may be written and not read
   if (folder.get() < 0) fail("open", path);
   if (::fsync(folder.get()) != 0 && errno != EINVAL) fail("flush", path);  // some file systems cannot flush a folder
 }

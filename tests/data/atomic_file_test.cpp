@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 
@@ -69,6 +70,54 @@ TEST(AtomicFile, KeepsThePermissionsOfWhatItReplaces) {
     write_file(folder / "a.txt", "new");
     EXPECT_EQ(permissions_of(folder / "a.txt"), mode);
     EXPECT_EQ(read_text_file(folder / "a.txt"), "new");
+  }
+}
+
+/// The permissions of the temporary file beside `path`.
+mode_t permissions_while_written(const std::string& path) {
+  const AtomicFile file(path);
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(path).parent_path()))
+    if (entry.path().string().find(".tmp-") != std::string::npos) return permissions_of(entry.path());
+  return 07777;
+}
+
+TEST(AtomicFile, WhatReplacesAPrivateFileIsNeverOpenToOthers) {
+  const TempFolder folder;
+  const auto path = folder / "a.txt";
+  write_file(path, "old");
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  const mode_t before = umask(0);
+  {
+    const inject::Faults faults({{"chmod", ".tmp-", EPERM}});  // as before that call, and where it fails
+    EXPECT_EQ(permissions_while_written(path), 0600);
+    EXPECT_EQ(faults.injected(), 1);
+  }
+  umask(before);
+}
+
+gid_t group_of(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(stat(path.c_str(), &status), 0) << path;
+  return status.st_gid;
+}
+
+TEST(AtomicFile, KeepsTheGroupOrGivesItsMembersNoMoreThanOthers) {
+  const TempFolder folder;
+  const auto path = folder / "a.txt";
+  for (const auto& [mode, cut] : {std::pair(0640, 0600), std::pair(0664, 0644), std::pair(0660, 0600)}) {
+    folder.write("a.txt", "old");
+    if (::chown(path.c_str(), static_cast<uid_t>(-1), ::getegid() + 1) != 0)
+      GTEST_SKIP() << "files cannot be given to another group here";
+    ASSERT_EQ(chmod(path.c_str(), static_cast<mode_t>(mode)), 0);
+    write_file(path, "new");
+    EXPECT_EQ(permissions_of(path), static_cast<mode_t>(mode));
+    EXPECT_EQ(group_of(path), ::getegid() + 1);
+    const inject::Faults faults({{"chown", ".tmp-", EPERM}});
+    write_file(path, "newer");
+    EXPECT_EQ(faults.injected(), 1);
+    EXPECT_EQ(group_of(path), ::getegid());
+    EXPECT_EQ(permissions_of(path), static_cast<mode_t>(cut));
+    std::filesystem::remove(path);
   }
 }
 
@@ -199,7 +248,11 @@ std::string with_a_mount(const std::string& path, const std::string& source, con
         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
         ::mount(source.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
       ::_exit(kCannot);
-    act();
+    try {
+      act();
+    } catch (...) {  // would run all other tests here too
+      ::_exit(1);
+    }
     ::_exit(testing::Test::HasFailure() ? 1 : 0);
   }
   int status = 0;
@@ -241,6 +294,23 @@ TEST(AtomicFile, ACopyIntoAMountThatFailsLeavesTheWholeFile) {
     ASSERT_EQ(names.size(), 2u) << call;
     EXPECT_EQ(read_text_file(folder / ("in/" + names[1])), "new") << call;
   }
+}
+
+TEST(AtomicFile, ACopyIntoAMountThatCannotBeginLeavesTheOldFile) {
+  const TempFolder folder;
+  folder.write("source", "old");
+  folder.write("in/mounted", "below");
+  const auto mounted = folder / "in/mounted";
+  const auto cannot = with_a_mount(mounted, folder / "source", [&] {
+    const inject::Faults faults({{"open", ".tmp-", EMFILE, 1}});  // the first makes the temporary file
+    EXPECT_THROWS_WITH(write_file(mounted, "new"), LimitError, "; the whole file is " + mounted + ".tmp-");
+    EXPECT_EQ(faults.injected(), 1);
+  });
+  if (!cannot.empty()) GTEST_SKIP() << cannot;
+  EXPECT_EQ(read_text_file(folder / "source"), "old");
+  const auto names = names_in(folder / "in");
+  ASSERT_EQ(names.size(), 2u);
+  EXPECT_EQ(read_text_file(folder / ("in/" + names[1])), "new");
 }
 
 TEST(AtomicFile, AFileInUseIsNotWrittenInto) {

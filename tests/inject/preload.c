@@ -4,7 +4,7 @@
 //     CALL|PATH|ERROR|SKIP|COUNT|DELAY|FLAG
 //
 // CALL   open (openat, fopen, opendir too), read (pread), readdir, write (pwrite), fsync (fdatasync), rename, flock, symlink, unlink (remove,
-//        rmdir), mkdir, truncate (ftruncate) or stat (lstat, fstatat; not of a descriptor)
+//        rmdir), mkdir, truncate (ftruncate), chmod (fchmod), chown (fchown) or stat (lstat, fstatat; not of a descriptor)
 // PATH   a part of the file's path (of the new name for rename and symlink); empty: every file
 // ERROR  errno; 0: the call goes on (after DELAY); -9: the process is killed there
 // SKIP   calls that match and pass first
@@ -275,6 +275,23 @@ int rmdir(const char* path) {
 int mkdir(const char* path, mode_t mode) {
   NEXT(int, mkdir, const char*, mode_t);
   return fails_below("mkdir", AT_FDCWD, path) ? -1 : next(path, mode);
+}
+
+int chmod(const char* path, mode_t mode) {
+  NEXT(int, chmod, const char*, mode_t);
+  return fails_below("chmod", AT_FDCWD, path) ? -1 : next(path, mode);
+}
+int fchmod(int file, mode_t mode) {
+  NEXT(int, fchmod, int, mode_t);
+  return fails_open_file("chmod", file) ? -1 : next(file, mode);
+}
+int chown(const char* path, uid_t owner, gid_t group) {
+  NEXT(int, chown, const char*, uid_t, gid_t);
+  return fails_below("chown", AT_FDCWD, path) ? -1 : next(path, owner, group);
+}
+int fchown(int file, uid_t owner, gid_t group) {
+  NEXT(int, fchown, int, uid_t, gid_t);
+  return fails_open_file("chown", file) ? -1 : next(file, owner, group);
 }
 
 #define TRUNCATE(name, type)                                                \

@@ -16,7 +16,13 @@ namespace {
 template <class Act>
 int in_child(const Act& act) {
   const int child = ::fork();
-  if (child == 0) ::_exit(act());
+  if (child == 0) {
+    try {
+      ::_exit(act());
+    } catch (...) {  // would run all other tests here too
+      ::_exit(-1);
+    }
+  }
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
