@@ -58,18 +58,23 @@ class _Guesses:
                           f"{_listed(sorted(self.tests))}", stacklevel=stacklevel + 1)
 
 
-def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = None) -> Iterator[str]:
+def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = None, skip_forbidden: bool = False) -> Iterator[str]:
     """Paths of the images in `root` and the folders there, from `root` on, without those in the folders `left_out` directly in it. Links are followed,
-    but not into a folder that they are inside of."""
+    but not into a folder that they are inside of. A folder below that may not be read is an error, or passed over with `skip_forbidden`."""
     folders: list[tuple[str, tuple]] = [("", ())]
     while folders:
         below, above = folders.pop()
         here = os.path.join(root, below) if below else root
-        status = os.stat(here)
-        if (status.st_dev, status.st_ino) in above:
+        try:
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in above:
+                continue
+            inner, images = _folders(here)
+        except PermissionError:
+            if not (below and skip_forbidden):
+                raise
             continue
         above += ((status.st_dev, status.st_ino),)
-        inner, images = _folders(here)
         if below:
             taken, only_training, tests = _core.nested_split([os.fsencode(name) for name in inner])
             inner = [os.fsdecode(name) for name in taken]
@@ -98,41 +103,55 @@ def _split_folder(root: str, split: str | None) -> tuple[str, list[str]]:
     if split == "all" or not folders:
         return root, []
 
-    # A folder that may not be read counts as one without images, as in the program.
+    # A folder that may not be read counts as one without images, as in the program, and is told; what may be read of others is looked at.
+    forbidden: list[str] = []
+
+    def forbid(name: bytes) -> None:
+        note = f"{os.fsdecode(name)}/ of {root} may not be read, and counts as a folder without images"
+        if note not in forbidden:
+            forbidden.append(note)
+
     def holds_images(name: bytes) -> bool:
         try:
-            return next(_walk(os.path.join(root, os.fsdecode(name))), None) is not None
+            return next(_walk(os.path.join(root, os.fsdecode(name)), skip_forbidden=True), None) is not None
         except PermissionError:
+            forbid(name)
             return False
 
     def folders_in(name: bytes) -> list[bytes]:
         try:
             return [os.fsencode(inner) for inner in _folders(os.path.join(root, os.fsdecode(name)))[0]]
         except PermissionError:
+            forbid(name)
             return []
 
     train, left_out, tests, notes, refusal = _core.folder_layout(os.fsencode(root), [os.fsencode(name) for name in folders], bool(images),
                                                                  holds_images, folders_in)
+    refusal = "; ".join([os.fsdecode(refusal), *forbidden]) if refusal else ""
     train, left_out, tests = os.fsdecode(train), [os.fsdecode(name) for name in left_out], [os.fsdecode(name) for name in tests]
     if split is None:
         names = ([train] if train else []) + tests
         if not names and refusal:
-            raise ValueError(os.fsdecode(refusal))
+            raise ValueError(refusal)
         if names:
             raise ValueError(f"{root} has folders that are named as splits, {_listed(names)}: take one by split='train' or split='test', or every "
                              "folder for a class by split='all'")
         return root, []
     if split == "train":
         if refusal:
-            raise ValueError(os.fsdecode(refusal))
-        for note in notes:
-            warnings.warn(os.fsdecode(note), stacklevel=3)
+            raise ValueError(refusal)
+        for note in [*map(os.fsdecode, notes), *forbidden]:
+            warnings.warn(note, stacklevel=3)
         return (os.path.join(root, train), []) if train else (root, left_out)
-    filled = [name for name in tests if holds_images(os.fsencode(name))]
-    # Of several the first with class folders, as ImageNet's test/ has no labels, and its val/ has.
-    chosen = next((name for name in filled if not _folders(os.path.join(root, name))[1]), filled[0] if filled else None)
-    if chosen is None:
+    if not tests:
         raise ValueError(f"{root} has no folder of test images: looked for test, val, validation and their like, there are {_listed(folders)}")
+    chosen = tests[0]
+    if len(tests) > 1:
+        # The first with class folders, as ImageNet's test/ has no labels, and its val/ has. Where none has images, listing says why.
+        filled = [name for name in tests if holds_images(os.fsencode(name))]
+        chosen = next((name for name in filled if not _folders(os.path.join(root, name))[1]), (filled or tests)[0])
+    for note in forbidden:
+        warnings.warn(note, stacklevel=3)
     return os.path.join(root, chosen), []
 
 

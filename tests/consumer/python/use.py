@@ -457,21 +457,53 @@ assert "named as test images are taken all the same" in said[1] and "nut/test" i
 years = laid_out("years", *(f"coco/{name}/1.jpg" for name in ("train2014", "train2017", "val2014", "val2017")), "other/1.jpg")
 found, said = told(lambda: ua.Folder(years, views))
 assert found.paths == [str(years / path) for path in ("coco/train2014/1.jpg", "coco/train2017/1.jpg", "other/1.jpg")] and len(said) == 1, said
-# A folder beside train/ that may not be read counts as one without images.
-closed = laid_out("closed", "train/1.jpg", "val/1.jpg", "more/1.jpg")
-(closed / "more").chmod(0)
-as_root = os.geteuid() == 0
-if as_root:
-    os.seteuid(65534)
-try:
-    if not os.access(closed, os.R_OK, effective_ids=True):
-        print("a folder that may not be read is not tried: the work folder may not be read by others")
-    else:
-        assert len(ua.Folder(closed, views, split="train")) == 1
-finally:
+
+
+def while_closed(root, *closed, act):
+    """What `act` gives while these folders may not be read; None where that cannot be tried."""
+    for name in closed:
+        (root / name).chmod(0)
+    as_root = os.geteuid() == 0
     if as_root:
-        os.seteuid(0)
-    (closed / "more").chmod(0o755)
+        os.seteuid(65534)
+    try:
+        if not os.access(root, os.R_OK, effective_ids=True):
+            print("a folder that may not be read is not tried: the work folder may not be read by others")
+            return None
+        return act()
+    finally:
+        if as_root:
+            os.seteuid(0)
+        for name in closed:
+            (root / name).chmod(0o755)
+
+
+def split_of(root, split):
+    return lambda: told(lambda: ua.Folder(root, views, split=split))
+
+
+# A folder beside train/ that may not be read counts as one without images, and is told.
+closed = laid_out("closed", "train/1.jpg", "val/1.jpg", "more/1.jpg")
+if tried := while_closed(closed, "more", act=split_of(closed, "train")):
+    found, said = tried
+    assert len(found) == 1 and len(said) == 1 and f"more/ of {closed} may not be read" in said[0], said
+# Those that are forbidden hide none of the images beside them, in whatever order the system lists them: bird/ holds images.
+inner = [f"bird/closed{i}" for i in range(16)]
+hiding = laid_out("hiding", "train/1.jpg", *(f"{name}/1.jpg" for name in [*inner[:8], "bird/m", *inner[8:]]))
+while_closed(hiding, *inner, act=lambda: refused(PermissionError, split_of(hiding, "train")))
+laid_out("hiding", "val/1.jpg")
+if tried := while_closed(hiding, *inner, act=split_of(hiding, "train")):
+    assert len(tried[1]) == 1 and "left out is bird/" in tried[1][0], tried
+# Test images that may not be read are no missing ones; of several folders the first that holds some is taken, and the others are told.
+shut = laid_out("shut", "train/1.jpg", "test/1.jpg")
+while_closed(shut, "test", act=lambda: refused(PermissionError, split_of(shut, "test")))
+two_shut = laid_out("two_shut", "train/1.jpg", "test/1.jpg", "val/2.jpg")
+while_closed(two_shut, "test", "val", act=lambda: refused(PermissionError, split_of(two_shut, "test")))
+if tried := while_closed(two_shut, "test", act=split_of(two_shut, "test")):
+    assert tried[0].paths == [str(two_shut / "val/2.jpg")] and f"test/ of {two_shut} may not be read" in tried[1][0], tried
+only_tests = laid_out("only_tests", "photos/1.jpg", "test/1.jpg")
+if reason := while_closed(only_tests, "photos", act=lambda: refused(ValueError, split_of(only_tests, "train"))):
+    assert f"photos/ of {only_tests} may not be read" in reason, reason
 # What is no regular file is refused, and waits for nobody.
 os.mkfifo(work / "pipe.jpg")
 refused(OSError, lambda: views(work / "pipe.jpg", (0, 0, 0)))
