@@ -69,7 +69,8 @@ OptionTable table(PretrainOptions& o) {
 
 namespace {
 
-/// Options that do not change what is learned: a run may go on with other values.
+/// Options that do not change what is learned: a run may go on with other values. decode.max_pixels only decides which images are too
+/// large, and a smaller one is the way out where there is too little memory for the largest.
 const std::set<std::string> kFree{"data",
                                   "out",
                                   "recipe",
@@ -85,17 +86,20 @@ const std::set<std::string> kFree{"data",
                                   "checkpoint.keep_every",
                                   "health.nonfinite_budget",
                                   "health.broken_budget",
+                                  "decode.max_pixels",
                                   "knn.every",
                                   "knn.protocol",
                                   "knn.train_images",
                                   "knn.test_images"};
 
-/// What a run began with stands, whatever a newer planner or a changed survey of the images would say.
+/// What a run began with stands, whatever a newer planner or a changed survey of the images would say; also which images are too large,
+/// where it is not said anew.
 void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
   auto kept = nlohmann::json::object();
   for (const auto& field : fields.fields()) {
     const auto place = ssl::setting_pointer(field.name);
-    if (!may_change(field.name) && saved.contains(place)) kept[place] = saved.at(place);
+    if ((!may_change(field.name) || field.name == "decode.max_pixels") && saved.contains(place))
+      kept[place] = saved.at(place);
   }
   fields.from_json(kept, "the checkpoint");
   for (auto& [setting, value, reason] : choices)

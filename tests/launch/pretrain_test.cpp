@@ -178,9 +178,18 @@ TEST_F(CiPretrain, RefusesToGoOnWithOtherSettingsOrData) {
 TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
   Arguments first{"pretrain", "swav", "--data", data(), "--out", out("began"), "--threads", "0", "--max-steps"};
   const Arguments settings{"--encoder.width", "8", "--batch-size", "16", "--epochs", "2", "--swav.prototypes", "24"};
-  ASSERT_EQ(unlabel(first + Arguments{"2"} + settings).exit_code, 0);
+  ASSERT_EQ(unlabel(first + Arguments{"2", "--decode.max-pixels", "5000"} + settings).exit_code, 0);
+  const auto largest = [&] {
+    return nlohmann::json::parse(read_bytes(out("began/config.json"))).at("decode").at("max_pixels").get<int>();
+  };
   auto outcome = unlabel(first + Arguments{"3"});  // without them
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(largest(), 5000);
+  outcome = unlabel(first + Arguments{"4", "--decode.max-pixels", "4000"});  // the way out of too little memory
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(largest(), 4000);
+  outcome = unlabel(first + Arguments{"4", "--decode.strict", "true"});
+  EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
   outcome = unlabel(first + Arguments{"4", "--encoder.width", "16"});
   EXPECT_EQ(outcome.exit_code, 93);
   EXPECT_NE(outcome.err.find("encoder.width was 8 and is 16; use"), std::string::npos) << outcome.err;
