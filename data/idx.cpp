@@ -102,8 +102,8 @@ class GzipReader {
   }
 
  private:
-  /// For the system's errors, as against those of the compressed bytes. An interrupted read is one of them, as zlib loses its place; and so is
-  /// too little memory.
+  /// For the system's errors, as against those of the compressed bytes. An interrupted read is one of them, as zlib loses its place, and
+  /// so is too little memory.
   void throw_when_unreadable() {
     const int error = errno;
     int code = Z_OK;
