@@ -17,10 +17,11 @@ constexpr std::int64_t kFewPrototypes = 500;
 //   the largest of 64 of them is far smaller than that of the paper's 3000: at the paper's .05 assignments are nearly uniform, and the loss
 //   stays at ln K, for hundreds of updates or for good. (The authors advise .03 where it stays there.)
 // - LARC moves a weight by a thousandth of its norm times the rate, which is made for tens of thousands of updates. A run of fewer than
-//   5000 has SGD, by the rate of our recipes for CIFAR-10 and Fashion-MNIST, .4 for a batch of 128.
+//   5000 has SGD, at half the rate of our recipes for small data, and at a quarter of it above 64 pixels: at higher ones the embeddings
+//   sink to a handful of directions within the first epoch.
 // - Small images have no local crops, as in published recipes for CIFAR, and global ones from .4 of the area, as in ours, with half the
-//   jitter and no blur; neither has a run of few updates of larger images, in which the encoder would sink to a handful of directions
-//   by the paper's views.
+//   jitter and no blur. A run of few updates of larger images has the same: by the paper's views its encoder would sink to a handful of
+//   directions.
 // - The prototypes are frozen for the first epoch, as in the published scripts (313 iterations of 4096, 5005 of 256, on ImageNet).
 // - A queue when there are more than twice as many prototypes as samples in a batch: 1.28 embeddings a prototype (3840 for
 //   3000), from epoch 15, or an eighth of the run.

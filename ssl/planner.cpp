@@ -214,7 +214,7 @@ void PlanBuilder::sgd(std::int64_t batch, std::int64_t epochs, double rate, cons
 
 void PlanBuilder::larc_or_sgd(std::int64_t batch, std::int64_t epochs) {
   if (prefers_sgd(batch, epochs))
-    sgd(batch, epochs, 0.8, "LARC");
+    sgd(batch, epochs, small() ? 0.4 : 0.2, "LARC");
   else
     larc(batch, epochs);
 }
