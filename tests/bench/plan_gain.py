@@ -241,8 +241,16 @@ def gain(found):
     return 0 if found["diverged"] else 100 * (found["knn"] - found["untrained"])
 
 
+def share(of_plan, of_best):
+    """The plan's gain in that of the best settings, over the seeds that both have."""
+    seeds = sorted(of_plan.keys() & of_best.keys())
+    most = sum(gain(of_best[seed]) for seed in seeds)
+    return f"{sum(gain(of_plan[seed]) for seed in seeds) / most:.2f}" if most > 0 else "-"
+
+
 def table(given):
-    """A row for each method, data set and number of steps: the last plan that was measured, by seed, and the best of the search."""
+    """A row for each method, data set and number of steps: the last plan that was measured, by seed, and the best of the search
+    by the mean of its seeds."""
     plans, searched = {}, {}
     for found in results(given):
         method, data, steps, seed, given_options, _ = found["key"]
@@ -262,8 +270,8 @@ def table(given):
         lines.append("| " + " | ".join([
             row[0], row[1], str(row[2]), f"{statistics.mean(untrained):.1f}" if untrained else "-", "-" if mean is None else f"{mean:+.1f}",
             ", ".join(f"{seed}: {gain(of_plan[seed]):+.1f}" for seed in sorted(of_plan)) or "-",
-            f"{means[best]:+.1f} ({len(means)} tried)" if best else "-",
-            f"{mean / means[best]:.2f}" if best and mean is not None and means[best] > 0 else "-", f"`{best}`" if best else "-"]) + " |")
+            f"{means[best]:+.1f} ({len(means)} tried; seed {', '.join(map(str, sorted(searched[row][best])))})" if best else "-",
+            share(of_plan, searched[row][best]) if best else "-", f"`{best}`" if best else "-"]) + " |")
     return lines
 
 
