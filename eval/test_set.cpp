@@ -123,14 +123,18 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
   if (train.size() == 0 || test.size() == 0) return result;
   augment::Source source;
   std::multimap<Content, std::int64_t> wanted;  // of test samples
+  bool test_arrays = false;
   const auto count = std::min(most, test.size());
   for (std::int64_t i = 0; i < count; ++i) {
     const auto index = data::evenly_spaced(i, count, test.size());
-    with_content(test, index, source, [&](const Content& content) { wanted.emplace(content, index); });
+    with_content(test, index, source, [&](const Content& content) {
+      wanted.emplace(content, index);
+      test_arrays = !source.pixels.empty();
+    });
   }
   // Bytes of files and pixels of arrays are never equal.
   const bool arrays = has_pixels(train, source);
-  if (!wanted.empty() && arrays != has_pixels(test, source)) return result;
+  if (!wanted.empty() && arrays != test_arrays) return result;
   result.compared = static_cast<std::int64_t>(wanted.size());
   const auto compare = [&](std::int64_t index) {
     with_content(train, index, source, [&](const Content& content) {
