@@ -52,16 +52,8 @@ class Cifar10 : public Dataset {
     for (const auto& file : contents.files) {
       if (!(split == Split::kTrain ? is_train_name(file) : is_test_name(file))) continue;
       const auto path = folder + "/" + file;
-      const auto of_file = [&](const char* advice, const auto& read) {
-        try {
-          return retry(read);
-        } catch (const IoError&) {
-          throw;
-        } catch (const LimitError&) {
-          throw;
-        } catch (const Error& error) {
-          throw UsageError(error.what(), advice);
-        }
+      const auto of_file = [](const char* advice, const auto& read) {
+        return as_usage_error("", advice, [&] { return retry(read); });
       };
       const auto size = of_file("", [&] { return open_file(AT_FDCWD, path.c_str(), path).size; });
       if (size % kRecord != 0)

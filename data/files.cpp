@@ -103,15 +103,8 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
 
 std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit) {
   std::vector<std::uint8_t> bytes;
-  try {
-    retry([&] { read_file(AT_FDCWD, path.c_str(), path, limit, bytes); });
-  } catch (const IoError&) {
-    throw;
-  } catch (const UsageError&) {
-    throw;
-  } catch (const Error& error) {
-    throw UsageError(error.what(), "; mend the file or remove it");
-  }
+  as_usage_error("", "; mend the file or remove it",
+                 [&] { retry([&] { read_file(AT_FDCWD, path.c_str(), path, limit, bytes); }); });
   std::istringstream text(std::string(bytes.begin(), bytes.end()));
   std::vector<std::string> lines;
   for (std::string line; std::getline(text, line);) {

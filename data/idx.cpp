@@ -56,19 +56,13 @@ struct IdxFile {
 class GzipReader {
  public:
   explicit GzipReader(const std::string& path) : path_(path) {
-    try {
+    as_usage_error("", "", [&] {
       auto file = open_file(AT_FDCWD, path.c_str(), path);
       file_size_ = file.size;
       file_ = gzdopen(file.fd.get(), "rb");
       if (!file_) throw_system_error(concat("cannot read ", path), ENOMEM);
       file.fd.release();
-    } catch (const IoError&) {
-      throw;
-    } catch (const LimitError&) {
-      throw;
-    } catch (const Error& error) {
-      throw UsageError(error.what());
-    }
+    });
     gzbuffer(file_, 1 << 17);
   }
   ~GzipReader() {

@@ -47,15 +47,7 @@ void require_embedding_output(const std::string& path) {
   const auto places = places_of(path);
   for (const auto& place : {places.features, places.labels, places.rows}) {
     if (place == places.labels && !places.npy) continue;
-    try {
-      data::require_writable(place);
-    } catch (const IoError&) {
-      throw;
-    } catch (const LimitError&) {
-      throw;
-    } catch (const Error& error) {
-      throw UsageError(error.what(), "; choose another place");
-    }
+    as_usage_error("", "; choose another place", [&] { data::require_writable(place); });
   }
 }
 

@@ -27,17 +27,11 @@ std::string printable(std::string text) {
 void require_output(const std::string& option, const std::string& path) {
   if (path.empty() || path == "-") return;
   const auto folder = std::filesystem::absolute(path).parent_path();
-  bool there = true;
-  try {
-    there = data::exists(folder.string());
-    if (there) data::require_writable(path);
-  } catch (const IoError&) {
-    throw;
-  } catch (const LimitError&) {
-    throw;
-  } catch (const Error& error) {
-    throw UsageError(option, " ", path, ": ", error.what(), "; choose another place");
-  }
+  const bool there = as_usage_error(concat(option, " ", path, ": "), "; choose another place", [&] {
+    if (!data::exists(folder.string())) return false;
+    data::require_writable(path);
+    return true;
+  });
   if (!there) throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
 }
 

@@ -14,16 +14,7 @@ namespace {
 
 /// Where the weights are. Throws UsageError when there are none.
 EncoderPlace find_weights(const std::string& path, const std::string& option) {
-  bool there = false;
-  try {
-    there = data::exists(path);
-  } catch (const IoError&) {
-    throw;
-  } catch (const LimitError&) {
-    throw;
-  } catch (const Error& error) {  // no permission
-    throw UsageError(option, " ", path, ": ", error.what());
-  }
+  const bool there = as_usage_error(concat(option, " ", path, ": "), "", [&] { return data::exists(path); });
   if (!there) throw UsageError(option, " ", path, ": there is no such file or run folder");
   auto place = find_encoder(path);
   if (place.file.empty() && place.checkpoints.empty())
