@@ -29,7 +29,8 @@ std::string reason_of(int error);
 [[noreturn]] void throw_system_error(const std::string& what, int error);
 
 /// What `act` gives, at a place or of a file that the user has named: what it finds wrong with that goes on as UsageError, with `before`
-/// and `after` (advice) around its words. IoError and LimitError, which say nothing of the place, go on as they are.
+/// and `after` (advice) around its words. IoError and LimitError, which say nothing of the place, go on as they are, and so does
+/// MismatchError.
 template <class Act>
 auto as_usage_error(const std::string& before, const std::string& after, const Act& act) {
   try {
@@ -37,6 +38,8 @@ auto as_usage_error(const std::string& before, const std::string& after, const A
   } catch (const IoError&) {
     throw;
   } catch (const LimitError&) {
+    throw;
+  } catch (const MismatchError&) {
     throw;
   } catch (const Error& error) {
     throw UsageError(before, error.what(), after);

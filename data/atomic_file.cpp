@@ -4,10 +4,12 @@
 #include <unlabel/data/files.h>
 
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <linux/magic.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -144,14 +146,27 @@ void copy_into(const std::string& from, const std::string& to) {
   if (::fsync(target.get()) != 0) fail("write", to);
 }
 
-/// Gives a new file, which is open, the permissions and the group of the one that it will replace. Where it cannot have the group, nobody
-/// gains by the one that it has: its members get what all others have. Some file systems have no permissions to set.
-void keep_permissions(int descriptor, const struct stat& replaced) {
+constexpr const char* kAccessList = "system.posix_acl_access";
+
+/// Gives a new file, which is open, the access control list of the one at `path`. False when it has one that cannot be given.
+bool copy_access_list(const std::string& path, int descriptor) {
+  std::vector<char> list(XATTR_SIZE_MAX);
+  const ssize_t size = ::getxattr(path.c_str(), kAccessList, list.data(), list.size());
+  if (size < 0) return errno == ENODATA || errno == ENOTSUP;
+  return ::fsetxattr(descriptor, kAccessList, list.data(), static_cast<std::size_t>(size), 0) == 0;
+}
+
+/// Gives a new file, which is open, the group, the access control list and the permissions of the one at `path` that it will replace. Where
+/// it cannot have the group or the list, nobody gains by what it has: members of its group get what all others have. Some file systems have
+/// no permissions to set.
+void keep_permissions(int descriptor, const std::string& path, const struct stat& replaced) {
   mode_t mode = replaced.st_mode & 0777;
   struct stat status {};
-  const bool same_group = ::fstat(descriptor, &status) == 0 && status.st_gid == replaced.st_gid;
-  if (!same_group && ::fchown(descriptor, static_cast<uid_t>(-1), replaced.st_gid) != 0)
-    mode &= ~S_IRWXG | ((mode & S_IRWXO) << 3);
+  const bool same_group = (::fstat(descriptor, &status) == 0 && status.st_gid == replaced.st_gid) ||
+                          ::fchown(descriptor, static_cast<uid_t>(-1), replaced.st_gid) == 0;
+  ::fremovexattr(descriptor, kAccessList);  // that of its folder
+  // Beside a list, the bits of the group are the most that it grants to anybody but the owner and others.
+  if (!same_group || !copy_access_list(path, descriptor)) mode &= ~S_IRWXG | ((mode & S_IRWXO) << 3);
   static_cast<void>(::fchmod(descriptor, mode));
 }
 
@@ -178,7 +193,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
       temporary_ = temporary_name(target_);
       descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     } while (descriptor_ < 0 && (errno == EEXIST || errno == EINTR));
-    if (descriptor_ >= 0 && target.replaced) keep_permissions(descriptor_, *target.replaced);
+    if (descriptor_ >= 0 && target.replaced) keep_permissions(descriptor_, target_, *target.replaced);
   }
   if (descriptor_ < 0) fail("write", path_);
 }

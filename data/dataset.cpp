@@ -99,7 +99,8 @@ FolderSplits splits_of(const std::string& directory) {
       try {
         return look(directory + "/" + name);
       } catch (const ForbiddenFolder&) {
-        auto note = concat(name, "/ of ", directory, " may not be read, and counts as a folder without images");
+        auto note = concat(name, "/ of ", directory,
+                           " may not be read, in part or as a whole, and counts as a folder without images");
         if (std::ranges::find(splits.forbidden, note) == splits.forbidden.end())
           splits.forbidden.push_back(std::move(note));
         return {};

@@ -65,7 +65,15 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
   if (fd.get() < 0) {
     const int error = errno;
     if ((!options_.all && !options_.first_only) || prefix.empty() || !is_forbidden(error)) fail(prefix, error);
-    take(prefix, "", Belongs::kForbidden);
+    if (options_.all) {
+      take(prefix, "", Belongs::kForbidden);
+    } else if (!forbidden_) {
+      try {
+        fail(prefix, error);
+      } catch (const ForbiddenFolder&) {
+        forbidden_ = std::current_exception();
+      }
+    }
     return false;
   }
   struct stat status {};

@@ -57,6 +57,9 @@ class FolderWalk {
   std::string paths;
   std::vector<Entry> entries;
 
+  /// With first_only, the ForbiddenFolder of the first folder below that may not be read; null: there is none.
+  const std::exception_ptr& forbidden() const { return forbidden_; }
+
  private:
   struct Below {
     std::string prefix;  ///< the folder's path below the root, ended by a slash
@@ -71,6 +74,7 @@ class FolderWalk {
                      std::size_t first_path);
 
   Options options_;
+  std::exception_ptr forbidden_;
   std::vector<std::pair<dev_t, ino_t>> above_;
   Examples foreign_, system_, nested_left_out_, nested_taken_, others_;
   std::vector<std::string> unnamed_;  ///< some of the files without an image's name

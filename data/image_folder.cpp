@@ -167,7 +167,9 @@ std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory,
 }
 
 bool contains_image(const std::string& directory) {
-  return !FolderWalk(directory, {.first_only = true}).entries.empty();
+  const FolderWalk walk(directory, {.first_only = true});
+  if (walk.entries.empty() && walk.forbidden()) std::rethrow_exception(walk.forbidden());
+  return !walk.entries.empty();
 }
 
 }  // namespace unlabel::data

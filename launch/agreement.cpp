@@ -23,7 +23,7 @@ std::string differences(const nlohmann::json& expected, const nlohmann::json& gi
 }
 
 Agreement same_program() {
-  return {"version of the program", program_version(), "run the same program on all machines"};
+  return {"another version of the program", program_version(), "run the same program on all machines"};
 }
 
 void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements) {
@@ -41,7 +41,7 @@ void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements)
       if (i == first.size() || i >= other.size() || other[i].at("what") != first[i].at("what"))
         throw MismatchError("rank ", rank, " runs another command than rank 0; start all ranks with the same one");
       if (other[i].at("value") == first[i].at("value")) continue;
-      throw MismatchError("rank ", rank, " has other ", first[i].at("what").get<std::string>(),
+      throw MismatchError("rank ", rank, " has ", first[i].at("what").get<std::string>(),
                           " than rank 0: ", differences(first[i].at("value"), other[i].at("value")), "; ",
                           i < agreements.size() ? agreements[i].advice : "");
     }

@@ -11,7 +11,7 @@ namespace unlabel::launch {
 
 /// Something that every rank must hold alike, for otherwise ranks would compute different things together, or wait for each other for ever.
 struct Agreement {
-  std::string what;      ///< "settings", "data", "weights": as in "rank 1 has other settings than rank 0"
+  std::string what;      ///< "other settings", "another command": as in "rank 1 has other settings than rank 0"
   nlohmann::json value;  ///< compared as a whole; of objects the message names the fields that differ
   std::string advice;    ///< what to do: "start all ranks with the same command"
 };

@@ -119,16 +119,14 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     write_result(json, explained, resolved.warnings);
     return 0;
   }
-  // Ranks meet before the data is opened, which one of them lists for all.
-  std::shared_ptr<const ssl::Group> group;
-  auto resolved = resolve_options(line, Purpose::kRun, [&](const PretrainOptions& given) {
-    group = meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
+  const auto resolved = resolve_options(line, Purpose::kRun, [&](const PretrainOptions& given) {
+    auto group =
+        meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
     ssl::together(*group, [&] {
       if (group->rank() == 0) require_output("--json", json);
     });
-    return open_data_on_all_ranks(given, *group);
+    return group;
   });
-  resolved.group = group;
   const auto result = pretrain(resolved, environment);
   if (environment.rank != 0) return result.exit_code;
 

@@ -128,6 +128,14 @@ int arithmetic_threads(const Environment& environment, const augment::Processors
   return std::min(library, share_of(usable.cores, environment));
 }
 
+std::string shared_cores(const std::string& boot_id, const std::vector<bool>& mask, const augment::Processors& usable,
+                         const std::string& host) {
+  std::string name = boot_id + " ";
+  for (const bool bound : mask) name += bound ? '1' : '0';
+  const bool quota = usable.threads < std::ranges::count(mask, true);
+  return quota || boot_id.empty() ? name + " " + host : name;
+}
+
 std::string idle_cores_note(const Environment& environment, const augment::Processors& usable, int threads,
                             const GetVariable& variable) {
   const int share = share_of(usable.cores, environment);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace unlabel::launch {
 
@@ -49,6 +50,12 @@ int default_threads(const Environment& environment, const augment::Processors& u
 /// (nor MKL_NUM_THREADS) no more than its share of the cores, for ranks or containers that take more stand in each other's way.
 int arithmetic_threads(const Environment& environment, const augment::Processors& usable, int library,
                        const GetVariable& variable);
+
+/// Names the cores that a rank may use, so that ranks of one name share them: those of `mask` (of sched_getaffinity) of the machine that
+/// `boot_id` names. Containers of one machine, which have host names of their own, share its cores unless a quota (`usable`) gives each its
+/// own; where there is no boot_id, the host name stands for it.
+std::string shared_cores(const std::string& boot_id, const std::vector<bool>& mask, const augment::Processors& usable,
+                         const std::string& host);
 
 /// A line for ranks that leave most of their cores idle, since torchrun sets OMP_NUM_THREADS to 1 where nobody has; else empty.
 std::string idle_cores_note(const Environment& environment, const augment::Processors& usable, int threads,

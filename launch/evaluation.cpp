@@ -292,21 +292,23 @@ void agree_on_settings(const ssl::Group& group, const OptionTable& settings, con
       weights.add(name);
       weights.add(std::string_view(static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()));
     }
-  agree_on(group, {{"settings", json, "start all ranks with the same command"},
-                   {"weights", weights.value(), "give all machines the same file of weights"}});
+  agree_on(group, {{"other settings", json, "start all ranks with the same command"},
+                   {"other weights", weights.value(), "give all machines the same file of weights"}});
 }
 
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split,
                                                 const ssl::Group& group) {
   const bool train = split == data::Split::kTrain;
   const std::string& own = train ? options.train : options.test;
+  ssl::together(group, [&] {
+    if (own.empty() && options.data.empty())
+      throw UsageError(train ? "where are the training images? --data DIR with train inside, or --train DIR"
+                             : "where are the test images? --data DIR with test or val inside, or --test DIR");
+  });
   if (!own.empty())
     return open_on_all_ranks(
         own, [&] { return train ? data::open_dataset(own, split) : data::open_test_images(own); }, group,
         options.timeout);
-  if (options.data.empty())
-    throw UsageError(train ? "where are the training images? --data DIR with train inside, or --train DIR"
-                           : "where are the test images? --data DIR with test or val inside, or --test DIR");
   return open_on_all_ranks(options.data, split, group, options.timeout);
 }
 

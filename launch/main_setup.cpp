@@ -26,7 +26,7 @@ std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", Li
 std::shared_ptr<const ssl::Group> meet(const Environment& environment, c10::Device device,
                                        const ConnectOptions& options, const std::string& command) {
   auto group = connect(environment, device, options);
-  agree_on(*group, {same_program(), {"command", command, "start all ranks with the same one"}});
+  agree_on(*group, {same_program(), {"another command", command, "start all ranks with the same one"}});
   return group;
 }
 

@@ -162,8 +162,8 @@ data::LoaderOptions loader_options(const PretrainOptions& options, const Environ
   return loading;
 }
 
-/// A pretraining run. Its parts are made in the order of the members: first what options alone decide, so that a mistake in them is told
-/// before ranks meet; then the network, the same on every rank; then what the run folder holds, where the newest checkpoint is loaded.
+/// A pretraining run. Its parts are made in the order of the members: first what options alone decide; then what ranks agree on, and the
+/// network, the same on every rank; then what the run folder holds, where the newest checkpoint is loaded.
 class Run {
  public:
   Run(const ResolvedOptions& resolved, const Environment& environment)
@@ -201,7 +201,7 @@ class Run {
   Environment environment_;
   PretrainOptions options_ = resolved_.options;  ///< once ranks have met, with the precision that they agree on
   /// Ranks that wait for one of them hear in between that it goes on: they give up after --timeout.
-  const std::chrono::milliseconds pause_ = std::chrono::milliseconds(std::chrono::seconds(options_.timeout)) / 4;
+  const std::chrono::milliseconds pause_ = heartbeat(options_.timeout);
 
   const at::Device device_ = choose_device(options_.device, environment_);
   const std::shared_ptr<const data::Dataset> dataset_ = resolved_.dataset;
@@ -267,10 +267,8 @@ class Run {
 };
 
 std::shared_ptr<const ssl::Group> Run::join() {
-  auto group =
-      resolved_.group ? resolved_.group : meet(environment_, device_, {options_.backend, options_.timeout}, "pretrain");
-  use_share_of_cores(environment_, *group);
-  return group;
+  use_share_of_cores(environment_, *resolved_.group);
+  return resolved_.group;
 }
 
 /// Not a MismatchError: a file system between machines may show what it did not when the run is started again.
@@ -296,10 +294,7 @@ std::optional<std::int64_t> Run::agree() const {
   if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
   auto settings = config_json(options_);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
-  agree_on(
-      *group_,
-      {{"settings", settings, "start all ranks with the same command, recipe and data"},
-       {"data", {{"images", dataset_->size()}, {"fingerprint", fingerprint_}}, "give all machines the same files"}});
+  agree_on(*group_, {{"other settings", settings, "start all ranks with the same command, recipe and data"}});
   return newest;
 }
 
@@ -494,7 +489,9 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
     progress_.say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
   } catch (const ssl::LostRankError&) {
     throw;
-  } catch (const std::exception& error) {  // on all ranks alike; LibTorch's own for too little memory
+  } catch (const std::exception& error) {
+    // An Error comes to all ranks alike. Of LibTorch's own, as for too little memory, the others know nothing: this rank ends.
+    if (group_->world_size() > 1 && !dynamic_cast<const Error*>(&error)) throw;
     progress_.warn(concat("epoch ", epoch + 1, ": no kNN accuracy: ", exception_text(error)));
   }
 #ifdef __GLIBC__

@@ -4,10 +4,13 @@
 #include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
+#include <unlabel/launch/shared_data.h>
+#include <unlabel/ssl/group.h>
 #include <unlabel/ssl/plan_builder.h>
 #include <unlabel/ssl/recipe.h>
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <limits>
 #include <set>
@@ -92,21 +95,37 @@ const std::set<std::string> kFree{"data",
                                   "knn.train_images",
                                   "knn.test_images"};
 
-/// What a run began with stands, whatever a newer planner or a changed survey of the images would say; also which images are too large,
-/// where it is not said anew.
-void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
+/// Of these, what a run began with stands where neither the command line nor the recipe says it anew.
+const std::set<std::string> kKept{"decode.max_pixels"};
+
+/// Takes from `saved`, the options that a run began with, those that `stands` names.
+void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<bool(const std::string&)>& stands) {
   auto kept = nlohmann::json::object();
   for (const auto& field : fields.fields()) {
     const auto place = ssl::setting_pointer(field.name);
-    if ((!may_change(field.name) || field.name == "decode.max_pixels") && saved.contains(place))
-      kept[place] = saved.at(place);
+    if (stands(field.name) && saved.contains(place)) kept[place] = saved.at(place);
   }
   fields.from_json(kept, "the checkpoint");
+}
+
+/// What a run began with stands, whatever a newer planner or a changed survey of the images would say.
+void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
+  keep(saved, fields, [](const std::string& name) { return !may_change(name) || kKept.contains(name); });
   for (auto& [setting, value, reason] : choices)
     if (saved.contains(ssl::setting_pointer(setting))) {
       value = saved.at(ssl::setting_pointer(setting));
       reason = "as planned when this run began";
     }
+}
+
+/// The settings of --recipe. Throws UsageError for a recipe of another method.
+nlohmann::json read_recipe(const PretrainOptions& options) {
+  auto recipe = ssl::find_recipe(options.recipe);
+  if (recipe.contains("method") && recipe["method"] != options.method)
+    throw UsageError("--recipe ", options.recipe, " is for ", recipe["method"].dump(), ", not for ", options.method);
+  recipe.erase("description");
+  recipe.erase("source");
+  return recipe;
 }
 
 /// The settings of the section `encoder` that the weights of --init decide, without those that `asked` (of the recipe and the command line)
@@ -172,14 +191,7 @@ void require_valid(const PretrainOptions& options) {
 
 }  // namespace
 
-OpenedData open_data(const PretrainOptions& options) {
-  OpenedData opened;
-  opened.dataset = data::open_dataset(options.data, data::Split::kTrain);
-  opened.median_short_side = data::survey_sizes(*opened.dataset).median_short_side;
-  return opened;
-}
-
-ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const OpenData& open) {
+ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const Meet& meet) {
   ResolvedOptions resolved;
   auto& options = resolved.options;
   auto fields = table(options);
@@ -192,13 +204,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty() && purpose == Purpose::kRun)
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
-  const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
-  const bool goes_on = saved.has_value(), starts_from_weights = !goes_on && !options.init.empty();
   if (options.init_partial && options.init.empty()) throw UsageError("--init-partial is of --init, which is not given");
-  if (const auto method = goes_on ? saved->value("method", nlohmann::json()) : nlohmann::json();
-      method.is_string() && method != options.method)
-    throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
-                        options.method);
 
   // What the command line gives, in a recipe's layout.
   auto given = nlohmann::json::object();
@@ -209,32 +215,53 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     given[place] = all.at(place);
   }
   const bool planned = options.recipe.empty();
+  auto recipe = nlohmann::json::object();
+  std::exception_ptr bad_recipe;
+  try {
+    if (!planned) recipe = read_recipe(options);
+    fields.from_json(recipe, concat("recipe ", options.recipe));
+    line.apply(fields);
+  } catch (const std::exception&) {
+    bad_recipe = std::current_exception();
+  }
+
+  // Where and how long to wait for each other is known now. A file that is missing or wrong on one rank alone is told on all of them.
+  resolved.group = meet(options);
+  const auto& group = *resolved.group;
+  const auto began = of_first_rank(group, options.timeout, [&] {
+    const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
+    return saved ? saved->dump() : "";
+  });
+  const bool goes_on = !began.empty();
+  const auto saved = goes_on ? nlohmann::json::parse(began) : nlohmann::json::object();
   // The weights of --init decide the network, before any image is looked at.
   auto decided = nlohmann::json::object();
-  if (!planned) {
-    auto recipe = ssl::find_recipe(options.recipe);
-    if (recipe.contains("method") && recipe["method"] != options.method)
-      throw UsageError("--recipe ", options.recipe, " is for ", recipe["method"].dump(), ", not for ", options.method);
-    recipe.erase("description");
-    recipe.erase("source");
-    fields.from_json(recipe, concat("recipe ", options.recipe));
-    if (starts_from_weights) {
+  ssl::together(group, [&] {
+    if (bad_recipe) std::rethrow_exception(bad_recipe);
+    if (const auto method = saved.value("method", nlohmann::json()); method.is_string() && method != options.method)
+      throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
+                          options.method);
+    if (!goes_on && !options.init.empty()) {
       auto asked = recipe.value("encoder", nlohmann::json::object());
       asked.update(given.value("encoder", nlohmann::json::object()));
       decided = decided_by_weights(options, asked);
-      fields.from_json({{"encoder", decided}}, options.init);
     }
+    if (planned) return;
+    if (goes_on)
+      keep(saved, fields, [&](const std::string& name) {
+        return kKept.contains(name) && !recipe.contains(ssl::setting_pointer(name));
+      });
+    fields.from_json({{"encoder", decided}}, options.init);
     line.apply(fields);
-    require_valid(options);  // before ranks meet
-  }
-  if (planned && starts_from_weights)
-    decided = decided_by_weights(options, given.value("encoder", nlohmann::json::object()));
-  const auto opened = open(options);
-  resolved.dataset = opened.dataset;
+    require_valid(options);
+  });
+
+  resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
+  const auto median_short_side = median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout);
   if (planned) {
     ssl::PlanInput input;
     input.images = resolved.dataset->size();
-    input.median_short_side = opened.median_short_side;
+    input.median_short_side = median_short_side;
     input.given = given;
     if (!decided.empty()) input.given["encoder"].update(decided);
     auto plan = ssl::make_plan(input);
@@ -242,19 +269,19 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     for (const auto& [name, value] : decided.items())
       resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
     std::ranges::move(plan.choices, std::back_inserter(resolved.choices));
-    if (goes_on) keep_what_began(*saved, fields, resolved.choices);
+    if (goes_on) keep_what_began(saved, fields, resolved.choices);
     line.apply(fields);
     require_valid(options);
   }
   // A run that goes on keeps the precision that it began with, on whatever machine.
-  if (options.precision == "auto" && goes_on && saved->value("precision", nlohmann::json()).is_string())
-    options.precision = saved->at("precision").get<std::string>();
+  if (options.precision == "auto" && saved.value("precision", nlohmann::json()).is_string())
+    options.precision = saved.at("precision").get<std::string>();
   if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
     throw UsageError("--epochs ", options.epochs, " is more than can be counted");
   resolved.warnings = resolved.dataset->notes();
   auto settings = fields.to_json();
   if (goes_on) settings["init"] = options.out;  // its own weights
-  for (auto& warning : ssl::plan_warnings(settings, resolved.dataset->size(), opened.median_short_side))
+  for (auto& warning : ssl::plan_warnings(settings, resolved.dataset->size(), median_short_side))
     resolved.warnings.push_back(std::move(warning));
   return resolved;
 }

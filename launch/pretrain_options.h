@@ -82,7 +82,7 @@ OptionTable table(PretrainOptions& options);
 struct ResolvedOptions {
   PretrainOptions options;
   std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
-  std::shared_ptr<const ssl::Group> group;       ///< the ranks, where they met to open it; null: pretrain connects them
+  std::shared_ptr<const ssl::Group> group;       ///< the ranks, which have met
   std::vector<ssl::Choice> choices;              ///< the planner's; none for a recipe
   std::vector<std::string> warnings;             ///< what is not likely to work
 };
@@ -93,21 +93,16 @@ enum class Purpose {
   kLook,  ///< only to be looked at: without --out
 };
 
-/// The training images, and the lower median of their short sides, in pixels (data::survey_sizes).
-struct OpenedData {
-  std::shared_ptr<const data::Dataset> dataset;
-  int median_short_side = 0;
-};
-using OpenData = std::function<OpenedData(const PretrainOptions&)>;
-
-/// Opens options.data in this process.
-OpenedData open_data(const PretrainOptions& options);
+/// Joins the ranks of a run, to which device, backend and timeout are known.
+using Meet = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptions&)>;
 
 /// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
 /// at hand, then the command line. The weights of --init decide the network.
-/// Opens the data set by `open`, to which device, backend and timeout are known. Throws UsageError for options that contradict each other.
-ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose = Purpose::kRun,
-                                const OpenData& open = open_data);
+/// What every rank can tell by its command line is told before they meet; then they read the recipe, weights and data together, and what
+/// is wrong on one of them is told on all. Throws UsageError for options that contradict each other.
+ResolvedOptions resolve_options(
+    const CommandLine& line, Purpose purpose = Purpose::kRun,
+    const Meet& meet = [](const PretrainOptions&) { return ssl::single_process(); });
 
 /// Whether a run may go on with another value of an option: one that does not change what is learned.
 bool may_change(const std::string& name);

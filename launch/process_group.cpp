@@ -265,20 +265,17 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
 }
 
 int ranks_on_these_cores(const ssl::Group& group) {
-  std::string place;
-  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), place);
-  place += ' ';
+  std::string boot_id;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot_id);
   cpu_set_t bound;
   CPU_ZERO(&bound);
   ::sched_getaffinity(0, sizeof bound, &bound);
-  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) place += CPU_ISSET(cpu, &bound) ? '1' : '0';
-  // Containers of one machine, which have names of their own, share its cores unless each has a quota.
-  if (augment::usable_processors().threads < CPU_COUNT(&bound)) {
-    char host[256] = "";
-    ::gethostname(host, sizeof host - 1);
-    place += concat(" ", host);
-  }
-  return static_cast<int>(std::ranges::count(ssl::gather_texts(group, place), place));
+  std::vector<bool> mask;
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) mask.push_back(CPU_ISSET(cpu, &bound));
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  const auto mine = shared_cores(boot_id, mask, augment::usable_processors(), host);
+  return static_cast<int>(std::ranges::count(ssl::gather_texts(group, mine), mine));
 }
 
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group) {

@@ -30,17 +30,22 @@ std::string of_first_rank(const ssl::Group& group, const std::string& text) {
   return {reinterpret_cast<const char*>(bytes.data_ptr<std::uint8_t>()), static_cast<std::size_t>(size)};
 }
 
-/// How often ranks hear of each other while one of them is at work.
-std::chrono::milliseconds pause(int timeout_seconds) {
+}  // namespace
+
+std::chrono::milliseconds heartbeat(int timeout_seconds) {
   return std::chrono::milliseconds(std::chrono::seconds(timeout_seconds)) / 4;
 }
 
-}  // namespace
-
 void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action) {
-  ssl::long_together(group, pause(timeout_seconds), [&] {
+  ssl::long_together(group, heartbeat(timeout_seconds), [&] {
     if (group.rank() == 0) action();
   });
+}
+
+std::string of_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<std::string()>& read) {
+  std::string text;
+  run_on_first_rank(group, timeout_seconds, [&] { text = read(); });
+  return of_first_rank(group, text);
 }
 
 std::shared_ptr<const data::Dataset> open_on_all_ranks(
@@ -54,17 +59,16 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
     index = dataset->index();
   });
   index = of_first_rank(group, index);
-  ssl::long_together(group, pause(timeout_seconds), [&] {
+  ssl::long_together(group, heartbeat(timeout_seconds), [&] {
     if (group.rank() == 0) return;
     try {
       dataset = index.empty() ? open() : data::open_indexed(spec, index);
     } catch (const MismatchError& error) {
-      throw MismatchError("rank ", group.rank(), " has other data than rank 0: ", error.what(),
-                          "; give all machines the same");
+      throw MismatchError("other data than on rank 0: ", error.what(), "; give all machines the same");
     }
   });
-  agree_on(group, {{"images",
-                    {{"images", dataset->size()}, {"names and sizes", dataset->fingerprint()}},
+  agree_on(group, {{"other images",
+                    {{"images", dataset->size()}, {"fingerprint", dataset->fingerprint()}},
                     "give all machines the same files"}});
   return dataset;
 }
@@ -79,13 +83,6 @@ int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Grou
   int side = 0;
   run_on_first_rank(group, timeout_seconds, [&] { side = data::survey_sizes(dataset).median_short_side; });
   return static_cast<int>(of_first_rank(group, side));
-}
-
-OpenedData open_data_on_all_ranks(const PretrainOptions& options, const ssl::Group& group) {
-  OpenedData opened;
-  opened.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
-  opened.median_short_side = median_short_side_on_all_ranks(*opened.dataset, group, options.timeout);
-  return opened;
 }
 
 }  // namespace unlabel::launch

@@ -1,18 +1,24 @@
 #pragma once
 
 #include <unlabel/data/dataset.h>
-#include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/group.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 
 namespace unlabel::launch {
 
+/// How often ranks that wait for one of them, and give up after `timeout_seconds`, hear that it is at work.
+std::chrono::milliseconds heartbeat(int timeout_seconds);
+
 /// Runs on rank 0 what the other ranks then need not do: all must call it together. However long it takes, none of them waits for more than
 /// a quarter of `timeout_seconds` without hearing of it. What it throws, all throw.
 void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action);
+
+/// What `read` returns on rank 0, on all ranks, in the same way.
+std::string of_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<std::string()>& read);
 
 /// Opens a data set on all ranks, which must call it together: rank 0 lists it, the others get its list and look at a sample of the files
 /// (data::open_indexed), so that a disk that they share is listed once. IDX and CIFAR-10, which are read whole, every rank opens by itself.
@@ -26,8 +32,5 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, 
 
 /// The median short side of the images (data::survey_sizes), on all ranks; rank 0 alone reads headers.
 int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds);
-
-/// The training images of `options.data`, and their size, on all ranks.
-OpenedData open_data_on_all_ranks(const PretrainOptions& options, const ssl::Group& group);
 
 }  // namespace unlabel::launch

@@ -4,6 +4,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <exception>
 #include <future>
 
@@ -50,13 +51,14 @@ void together(const Group& ranks, const std::function<void()>& action) {
     return;
   }
   if (!any_rank(group, mine != nullptr)) return;
-  for (const auto& text : gather_texts(group, outcome)) {
-    if (text[0] == kFine) continue;
-    if (text[0] == kMismatch) throw MismatchError(text.substr(1));
-    if (text[0] == kUsage) throw UsageError(text.substr(1));
-    if (text[0] == kIo) throw IoError(text.substr(1));
-    throw Error(text.substr(1));
-  }
+  const auto outcomes = gather_texts(group, outcome);
+  const auto first = std::ranges::find_if(outcomes, [](const std::string& text) { return text[0] != kFine; });
+  const auto rank = first - outcomes.begin();
+  const auto message = concat(rank == 0 ? "" : concat("rank ", rank, ": "), first->substr(1));
+  if (first->front() == kMismatch) throw MismatchError(message);
+  if (first->front() == kUsage) throw UsageError(message);
+  if (first->front() == kIo) throw IoError(message);
+  throw Error(message);
 }
 
 void long_together(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action) {

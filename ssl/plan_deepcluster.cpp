@@ -39,7 +39,7 @@ Plan plan_deepcluster(const PlanInput& input) {
                             features >= 256 ? "the paper's" : "as many as the features of the encoder");
   const auto steps = std::max<std::int64_t>(1, plan.images() / batch);
   auto times = std::clamp(5000.0 / static_cast<double>(steps), 1.0, 10.0);
-  // In short runs of short epochs ten times is too much: with 31 steps an epoch 2.4 points were gained, and 5.4 with five times.
+  // In short runs of short epochs ten times is too much (docs/results.md: less is gained than with five times, and seeds differ by more).
   if (few) times = std::min(times, std::max(1.0, static_cast<double>(steps) / 7));
   plan.choose<double>(
       "deepcluster.top_layer_lr", two_digits(lr * times),

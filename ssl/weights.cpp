@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/files.h>
 #include <unlabel/ssl/weights.h>
 
@@ -320,7 +321,7 @@ bool is_pickle(const std::string& path) {
 }  // namespace
 
 TensorFile read_weights(const std::string& path, bool data) {
-  try {
+  return as_usage_error("", "", [&] {
     if (is_pickle(path))
       throw UsageError(path,
                        " is a PyTorch pickle, which cannot be read yet; convert it where torch and safetensors are "
@@ -329,11 +330,7 @@ TensorFile read_weights(const std::string& path, bool data) {
     auto file = data ? read_safetensors(path) : read_safetensors_header(path);
     file.tensors = with_torchvision_names(std::move(file.tensors));
     return file;
-  } catch (const IoError&) {
-    throw;
-  } catch (const Error& error) {
-    throw UsageError(error.what());
-  }
+  });
 }
 
 std::optional<EncoderOptions> read_encoder_options(const std::string& path) {

@@ -12,11 +12,14 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -119,6 +122,57 @@ TEST(AtomicFile, KeepsTheGroupOrGivesItsMembersNoMoreThanOthers) {
     EXPECT_EQ(permissions_of(path), static_cast<mode_t>(cut));
     std::filesystem::remove(path);
   }
+}
+
+/// Entries of a POSIX access control list as its attribute holds them: the owner and user 12345 read and write, the owning group and others
+/// do not, so that the group's bits of the mode (the mask) say more than the group may.
+std::string access_list() {
+  std::string bytes{2, 0, 0, 0};
+  const auto add = [&](char tag, char rights, std::uint32_t id) {
+    bytes += {tag, 0, rights, 0};
+    for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(id >> shift);
+  };
+  constexpr std::uint32_t kNobody = 0xffffffff;
+  add(0x01, 6, kNobody);
+  add(0x02, 6, 12345);
+  add(0x04, 0, kNobody);
+  add(0x10, 6, kNobody);
+  add(0x20, 0, kNobody);
+  return bytes;
+}
+
+std::string access_list_of(const std::string& path) {
+  std::array<char, 1024> list{};
+  const auto size = ::getxattr(path.c_str(), "system.posix_acl_access", list.data(), list.size());
+  return size < 0 ? "" : std::string(list.data(), static_cast<std::size_t>(size));
+}
+
+TEST(AtomicFile, KeepsTheAccessListAndTakesNoneOfTheFolder) {
+  const TempFolder folder;
+  const auto path = folder / "a.txt";
+  const auto list = access_list();
+  write_file(path, "old");
+  if (::setxattr(path.c_str(), "system.posix_acl_access", list.data(), list.size(), 0) != 0)
+    GTEST_SKIP() << "there are no access control lists here: " << reason_of(errno);
+  EXPECT_EQ(permissions_of(path), 0660) << "the mask";
+  write_file(path, "new");
+  EXPECT_EQ(access_list_of(path), list);
+  {
+    const inject::Faults faults({{"chown", ".tmp-", EPERM}});  // where it cannot have the group
+    ASSERT_EQ(::chown(path.c_str(), static_cast<uid_t>(-1), ::getegid() + 1), 0);
+    write_file(path, "newer");
+    EXPECT_EQ(faults.injected(), 1);
+    EXPECT_EQ(access_list_of(path), "");
+    EXPECT_EQ(permissions_of(path), 0600);
+  }
+  // New files of the folder would grant user 12345 what their mode grants the group.
+  ASSERT_EQ(::setxattr(folder.path().c_str(), "system.posix_acl_default", list.data(), list.size(), 0), 0);
+  ASSERT_EQ(chmod(path.c_str(), 0660), 0);
+  write_file(path, "newest");
+  EXPECT_EQ(access_list_of(path), "");
+  EXPECT_EQ(permissions_of(path), 0660);
+  write_file(folder / "b.txt", "as any new file");
+  EXPECT_NE(access_list_of(folder / "b.txt"), "");
 }
 
 TEST(AtomicFile, SaysWhatCannotBeWritten) {

@@ -129,6 +129,17 @@ TEST(OpenDataset, ForbiddenFoldersHideNoneBesideThem) {
   }
 }
 
+TEST(OpenDataset, AFolderOfWhichNothingMayBeReadIsTold) {
+  const TempFolder folder;
+  for (const auto& name : {"train/1.jpg", "bird/closed/2.jpg", "bird/notes.txt"}) folder.write(name, "x");
+  const inject::Faults faults({{"open", "/bird/closed", EACCES}});
+  const auto dataset = open_dataset(folder.path(), Split::kTrain);
+  EXPECT_EQ(dataset->size(), 1);
+  ASSERT_EQ(dataset->notes().size(), 1u);
+  EXPECT_EQ(dataset->notes()[0], "bird/ of " + folder.path() +
+                                     " may not be read, in part or as a whole, and counts as a folder without images");
+}
+
 TEST(OpenDataset, AForbiddenFolderChangesNoChoiceOfTestImages) {
   {
     const TempFolder folder;
@@ -142,8 +153,9 @@ TEST(OpenDataset, AForbiddenFolderChangesNoChoiceOfTestImages) {
   const inject::Faults faults({{"open", "/val", EACCES}});
   const auto test = open_dataset(folder.path(), Split::kTest);
   EXPECT_EQ(test->name(0), "2.jpg");
-  EXPECT_NE(test->notes().at(0).find("val/ of " + folder.path() + " may not be read, and counts as a folder without"),
-            std::string::npos);
+  EXPECT_NE(
+      test->notes().at(0).find("val/ of " + folder.path() + " may not be read, in part or as a whole, and counts as"),
+      std::string::npos);
 }
 
 TEST(OpenDataset, ARefusalNamesTheFolderThatMayNotBeRead) {

@@ -24,13 +24,15 @@ std::vector<std::string> told(const std::vector<Agreement>& first, const std::ve
 }
 
 TEST(Agreement, EqualRanksGoOn) {
-  const std::vector<Agreement> all{same_program(), {"settings", {{"k", 20}, {"list", json::array()}}, "x"}};
+  const std::vector<Agreement> all{same_program(), {"other settings", {{"k", 20}, {"list", json::array()}}, "x"}};
   EXPECT_EQ(told(all, all), (std::vector<std::string>{"", ""}));
   EXPECT_NO_THROW(agree_on(*ssl::single_process(), all));
 }
 
 TEST(Agreement, EveryRankIsToldBothValues) {
-  const auto settings = [](json value) { return std::vector<Agreement>{{"settings", std::move(value), "mend it"}}; };
+  const auto settings = [](json value) {
+    return std::vector<Agreement>{{"other settings", std::move(value), "mend it"}};
+  };
   const auto expect = [&](const json& first, const json& second, const std::string& difference) {
     const auto message = "rank 1 has other settings than rank 0: " + difference + "; mend it";
     EXPECT_EQ(told(settings(first), settings(second)), (std::vector<std::string>{message, message}));
@@ -47,12 +49,12 @@ TEST(Agreement, EveryRankIsToldBothValues) {
 
 TEST(Agreement, TheFirstDifferenceIsTold) {
   const auto messages =
-      told({{"program", "1", "a"}, {"weights", 3, "b"}}, {{"program", "1", "a"}, {"weights", 4, "b"}});
+      told({{"program", "1", "a"}, {"other weights", 3, "b"}}, {{"program", "1", "a"}, {"other weights", 4, "b"}});
   EXPECT_EQ(messages[0], "rank 1 has other weights than rank 0: 4 and not 3; b");
   // Other commands have other things to agree on: fewer, more, or of other names.
   const std::string other = "rank 1 runs another command than rank 0; start all ranks with the same one";
-  const std::vector<Agreement> two{{"program", "1", "a"}, {"weights", 3, "b"}}, one{{"program", "1", "a"}},
-      data{{"program", "1", "a"}, {"data", 3, "b"}};
+  const std::vector<Agreement> two{{"program", "1", "a"}, {"other weights", 3, "b"}}, one{{"program", "1", "a"}},
+      data{{"program", "1", "a"}, {"other data", 3, "b"}};
   EXPECT_EQ(told(two, one), (std::vector<std::string>{other, other}));
   EXPECT_EQ(told(one, two), (std::vector<std::string>{other, other}));
   EXPECT_EQ(told(two, data), (std::vector<std::string>{other, other}));

@@ -143,6 +143,21 @@ TEST(Environment, SharesTheCoresOfAMachineAmongItsRanks) {
   EXPECT_EQ(arithmetic_threads(ranks_here(4), machine, 20, variables({{"MKL_NUM_THREADS", "20"}})), 20);
 }
 
+TEST(Environment, ContainersOfAMachineShareItsCoresUnlessQuotasGiveEachItsOwn) {
+  const std::vector<bool> all(4, true), half{true, true, false, false};
+  augment::Processors usable;
+  usable.threads = 4;
+  const auto one = shared_cores("boot", all, usable, "one");
+  EXPECT_EQ(shared_cores("boot", all, usable, "two"), one) << "another container of the machine";
+  EXPECT_NE(shared_cores("boot", half, usable, "one"), one) << "bound to other cores";
+  EXPECT_NE(shared_cores("other", all, usable, "one"), one) << "another machine";
+  EXPECT_NE(shared_cores("", all, usable, "one"), shared_cores("", all, usable, "two")) << "machines without a boot_id";
+  usable.threads = 2;
+  const auto quota = shared_cores("boot", all, usable, "one");
+  EXPECT_EQ(shared_cores("boot", all, usable, "one"), quota) << "ranks of a container";
+  EXPECT_NE(shared_cores("boot", all, usable, "two"), quota) << "another container, of its own quota";
+}
+
 TEST(Environment, TellsOfCoresThatTorchrunLeavesIdle) {
   const augment::Processors machine{.threads = 64, .cores = 32};
   const auto one = variables({{"OMP_NUM_THREADS", "1"}});

@@ -128,7 +128,8 @@ TEST_F(CiEvaluation, RanksOfOtherCommandsEndAlike) {
   for (const auto& rank : start_ranks({{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"}, knn})) {
     const auto outcome = rank->wait();
     EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
-    EXPECT_NE(outcome.err.find("rank 1 has other command than rank 0: \"knn\" and not \"pretrain\""), std::string::npos)
+    EXPECT_NE(outcome.err.find("rank 1 has another command than rank 0: \"knn\" and not \"pretrain\""),
+              std::string::npos)
         << outcome.err;
   }
   EXPECT_FALSE(fs::exists(*folder_ / "never"));
@@ -145,10 +146,13 @@ TEST_F(CiEvaluation, WhatFailsOnOneRankAloneIsToldOnAll) {
   const Arguments knn{"knn", "--checkpoint", run_, "--data", data()};
   const auto nowhere = knn + Arguments{"--json", *folder_ / "nowhere/x.json"};
   expect({nowhere, nowhere}, "there is no folder");  // only rank 0 would write there
-  expect({knn, {"knn", "--checkpoint", *folder_ / "nowhere", "--data", data()}}, "there is no such file or run folder");
-  expect({{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never", "--json", *folder_ / "nowhere/x.json"},
-          {"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"}},
-         "there is no folder");
+  expect({knn, {"knn", "--checkpoint", *folder_ / "nowhere", "--data", data()}},
+         "rank 1: --checkpoint " + *folder_ / "nowhere" + ": there is no such file or run folder");
+  expect({knn, {"knn", "--checkpoint", run_}}, "rank 1: where are the training images?");
+  const Arguments pretrain{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"};
+  expect({pretrain, pretrain + Arguments{"--recipe", *folder_ / "nowhere.json"}}, "rank 1: ");
+  expect({pretrain, pretrain + Arguments{"--init", *folder_ / "nowhere"}}, "rank 1: --init " + *folder_ / "nowhere");
+  expect({pretrain + Arguments{"--json", *folder_ / "nowhere/x.json"}, pretrain}, "there is no folder");
   const auto at_once = knn + Arguments{"--timeout", "0"};
   expect({at_once, at_once}, "--timeout must be at least 1 second, not 0");
 }
@@ -172,7 +176,7 @@ TEST_F(CiEvaluation, RanksOfOtherVersionsEndAlike) {
     for (const auto& rank : start_ranks({arguments, arguments}, {}, {program, other})) {
       const auto outcome = rank->wait();
       EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
-      EXPECT_NE(outcome.err.find("rank 1 has other version of the program than rank 0"), std::string::npos)
+      EXPECT_NE(outcome.err.find("rank 1 has another version of the program than rank 0"), std::string::npos)
           << outcome.err;
     }
   EXPECT_FALSE(fs::exists(*folder_ / "never"));

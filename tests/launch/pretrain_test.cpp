@@ -188,6 +188,18 @@ TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
   outcome = unlabel(first + Arguments{"4", "--decode.max-pixels", "4000"});  // the way out of too little memory
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(largest(), 4000);
+  const auto recipe = out("recipe.json");
+  std::ofstream(recipe)
+      << R"({"method": "swav", "encoder": {"width": 8}, "batch_size": 16, "epochs": 2, "swav": {"prototypes": 24},
+                               "augment": {"global_size": 16, "local_count": 0}})";
+  const Arguments of_recipe{"pretrain",        "swav",     "--data", data(),       "--out",
+                            out("recipe-run"), "--recipe", recipe,   "--max-steps"};
+  for (const auto& more : {Arguments{"1", "--decode.max-pixels", "5000"}, Arguments{"2"}}) {
+    outcome = unlabel(of_recipe + more);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto config = nlohmann::json::parse(read_bytes(out("recipe-run/config.json")));
+    EXPECT_EQ(config.at("decode").at("max_pixels"), 5000);
+  }
   outcome = unlabel(first + Arguments{"4", "--decode.strict", "true"});
   EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
   outcome = unlabel(first + Arguments{"4", "--encoder.width", "16"});
@@ -415,7 +427,7 @@ TEST_F(CiPretrain, RanksMustHaveTheSameDataAndSettings) {
     EXPECT_FALSE(fs::exists(out(name) + "/config.json")) << "nothing is left behind";
   };
   refused("ranks-data", small_run(out("other-node"), out("ranks-data")),
-          "rank 1 has other data than rank 0: " + out("other-node") + "/class3/00063.png is missing");
+          "rank 1: other data than on rank 0: " + out("other-node") + "/class3/00063.png is missing");
   refused("ranks-settings", with(small_run(data(), out("ranks-settings")), {{"--swav.epsilon", "0.07"}}),
           "rank 1 has other settings than rank 0: swav.epsilon 0.07 and not 0.03");
 }

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/eval/knn.h>
 #include <unlabel/launch/data_parallel.h>
 #include <unlabel/ssl/ranks.h>
 
@@ -11,6 +12,7 @@
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <thread>
@@ -71,7 +73,31 @@ TEST(ProcessGroup, TogetherFailsEverywhereWithTheSameKind) {
     }
     group->barrier();  // still usable
   });
-  for (const auto& message : messages) EXPECT_EQ(message, "the data changed");
+  for (const auto& message : messages) EXPECT_EQ(message, "rank 1: the data changed");
+}
+
+TEST(ProcessGroup, AMeasurementThatFailsOnOneRankFailsOnAll) {
+  std::atomic<int> told = 0;
+  run_gloo_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
+    const auto features = [](at::ScalarType type) {
+      eval::Features made;
+      made.values = torch::ones({4, 2}, type);
+      made.labels = torch::tensor({0, 0, 1, 1}, torch::kInt64);
+      made.indices = torch::arange(4, torch::kInt64);
+      made.class_names = {"a", "b"};
+      return made;
+    };
+    // What LibTorch finds wrong, as too little memory would be.
+    const auto train = features(group->rank() == 1 ? torch::kFloat64 : torch::kFloat32);
+    const auto test = features(torch::kFloat32);
+    try {
+      eval::knn(train, test, {}, *group);
+    } catch (const Error& error) {
+      told += std::string(error.what()).starts_with("rank 1: ");
+    }
+    group->barrier();  // still usable
+  });
+  EXPECT_EQ(told, 2);
 }
 
 TEST(ProcessGroup, GathersTextsOfAnyLength) {

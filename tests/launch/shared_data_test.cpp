@@ -2,11 +2,13 @@
 #include <unlabel/launch/shared_data.h>
 
 #include "../data/temp_folder.h"
+#include "../inject/faults.h"
 #include "rank_threads.h"
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <filesystem>
+#include <string>
 
 namespace unlabel::launch {
 namespace {
@@ -48,7 +50,7 @@ TEST_F(OpenOnAllRanks, OtherFilesOfARankAreRefusedOnAll) {
     try {
       open_on_all_ranks(places[static_cast<std::size_t>(group->rank())].path(), Split::kTrain, *group, 60);
     } catch (const MismatchError& error) {
-      refused += std::string(error.what()).find("rank 2 has other data than rank 0: ") == 0;
+      refused += std::string(error.what()).find("rank 2: other data than on rank 0: ") == 0;
     }
   });
   EXPECT_EQ(refused, 3);
@@ -66,6 +68,25 @@ TEST_F(OpenOnAllRanks, WhatTheFirstRankCannotOpenIsToldOnAll) {
   EXPECT_EQ(refused, 3);
 }
 
+TEST_F(OpenOnAllRanks, ARankWhoseDiskIsSlowIsWaitedFor) {
+  using namespace std::literals;
+  places[0].write("idx/train-images-idx3-ubyte", "\0\0\10\3\0\0\0\1\0\0\0\1\0\0\0\1x"s);
+  std::filesystem::copy(places[0] / "idx", places[1] / "idx");
+  const inject::Faults faults(
+      {{.call = "open", .path = places[1] / "idx/train", .count = 1, .delay_milliseconds = 3500}});
+  std::atomic<int> opened = 0;
+  const int timeout = 2;
+  run_gloo_ranks(
+      2,
+      [&](const std::shared_ptr<const ssl::Group>& group) {
+        const auto place = places[static_cast<std::size_t>(group->rank())] / "idx";
+        opened += open_on_all_ranks(place, Split::kTrain, *group, timeout)->size() == 1;
+      },
+      timeout);
+  EXPECT_EQ(opened, 2);
+  EXPECT_EQ(faults.injected(), 1);
+}
+
 TEST_F(OpenOnAllRanks, FilesThatAreReadWholeAreOpenedByEachRankAndCompared) {
   using namespace std::literals;
   for (std::size_t rank = 0; rank < 3; ++rank) {
@@ -80,7 +101,7 @@ TEST_F(OpenOnAllRanks, FilesThatAreReadWholeAreOpenedByEachRankAndCompared) {
       // As many images of the same names on each, with other pixels.
       open_on_all_ranks(places[static_cast<std::size_t>(group->rank())] / "idx", Split::kTrain, *group, 60);
     } catch (const MismatchError& error) {
-      refused += std::string(error.what()).find("rank 1 has other images than rank 0: names and sizes ") == 0;
+      refused += std::string(error.what()).find("rank 1 has other images than rank 0: fingerprint ") == 0;
     }
   });
   EXPECT_EQ(opened, 3);

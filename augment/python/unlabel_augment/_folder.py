@@ -58,10 +58,12 @@ class _Guesses:
                           f"{_listed(sorted(self.tests))}", stacklevel=stacklevel + 1)
 
 
-def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = None, skip_forbidden: bool = False) -> Iterator[str]:
+def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = None, late_forbidden: bool = False) -> Iterator[str]:
     """Paths of the images in `root` and the folders there, from `root` on, without those in the folders `left_out` directly in it. Links are followed,
-    but not into a folder that they are inside of. A folder below that may not be read is an error, or passed over with `skip_forbidden`."""
+    but not into a folder that they are inside of. A folder below that may not be read is an error; with `late_forbidden` only after all that
+    may be."""
     folders: list[tuple[str, tuple]] = [("", ())]
+    forbidden: PermissionError | None = None
     while folders:
         below, above = folders.pop()
         here = os.path.join(root, below) if below else root
@@ -70,9 +72,10 @@ def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = No
             if (status.st_dev, status.st_ino) in above:
                 continue
             inner, images = _folders(here)
-        except PermissionError:
-            if not (below and skip_forbidden):
+        except PermissionError as error:
+            if not (below and late_forbidden):
                 raise
+            forbidden = forbidden or error
             continue
         above += ((status.st_dev, status.st_ino),)
         if below:
@@ -88,6 +91,8 @@ def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = No
         folders += [(os.path.join(below, name), above) for name in inner]
         for name in images:
             yield os.path.join(below, name)
+    if forbidden:
+        raise forbidden
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
@@ -107,13 +112,13 @@ def _split_folder(root: str, split: str | None) -> tuple[str, list[str]]:
     forbidden: list[str] = []
 
     def forbid(name: bytes) -> None:
-        note = f"{os.fsdecode(name)}/ of {root} may not be read, and counts as a folder without images"
+        note = f"{os.fsdecode(name)}/ of {root} may not be read, in part or as a whole, and counts as a folder without images"
         if note not in forbidden:
             forbidden.append(note)
 
     def holds_images(name: bytes) -> bool:
         try:
-            return next(_walk(os.path.join(root, os.fsdecode(name)), skip_forbidden=True), None) is not None
+            return next(_walk(os.path.join(root, os.fsdecode(name)), late_forbidden=True), None) is not None
         except PermissionError:
             forbid(name)
             return False

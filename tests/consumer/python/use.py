@@ -483,10 +483,11 @@ def split_of(root, split):
 
 
 # A folder beside train/ that may not be read counts as one without images, and is told.
-closed = laid_out("closed", "train/1.jpg", "val/1.jpg", "more/1.jpg")
-if tried := while_closed(closed, "more", act=split_of(closed, "train")):
-    found, said = tried
-    assert len(found) == 1 and len(said) == 1 and f"more/ of {closed} may not be read" in said[0], said
+for name in "more", "more/inner":
+    closed = laid_out(f"closed_{name}", "train/1.jpg", "val/1.jpg", f"{name}/1.jpg")
+    if tried := while_closed(closed, name, act=split_of(closed, "train")):
+        found, said = tried
+        assert len(found) == 1 and len(said) == 1 and f"more/ of {closed} may not be read" in said[0], said
 # Those that are forbidden hide none of the images beside them, in whatever order the system lists them: bird/ holds images.
 inner = [f"bird/closed{i}" for i in range(16)]
 hiding = laid_out("hiding", "train/1.jpg", *(f"{name}/1.jpg" for name in [*inner[:8], "bird/m", *inner[8:]]))
