@@ -50,8 +50,9 @@ class Group {
 std::shared_ptr<const Group> single_process();
 
 /// Runs `action`, which makes no collective, on every rank and then agrees on how it went: when it threw on any rank, it throws on all of
-/// them the message of the first rank that failed, as UsageError, MismatchError or IoError where it was one of these, else as Error; before
-/// that of any rank but 0 it says "rank 3: ". (On one rank what was thrown goes on as it is.) So no rank is left alone in the next collective by one that has failed.
+/// them the message of the first rank that failed, as UsageError, MismatchError or IoError where it was one of these, else as Error;
+/// before that of any rank but 0 it says "rank 3: ". (On one rank what was thrown goes on as it is.) So no rank is left alone in the next
+/// collective by one that has failed.
 void together(const Group& group, const std::function<void()>& action);
 
 /// Every rank's text, by rank, on every rank.
