@@ -206,6 +206,16 @@ TEST(Planner, WarnsWhereItCannotWork) {
   EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 8}}), "small for batch statistics"));
 }
 
+TEST(Planner, TellsWhichNumberOfUpdatesLearns) {
+  // 31 updates an epoch of 2,000 images in batches of 64.
+  EXPECT_TRUE(warns(plan(2000, 32, {{"batch_size", 64}, {"epochs", 3}}),
+                    "93 updates are too few to learn much: --epochs 10 makes 310"));
+  EXPECT_FALSE(warns(plan(2000, 32, {{"batch_size", 64}, {"epochs", 4}}), "updates"));
+  EXPECT_FALSE(warns(plan(2000, 32, {{"batch_size", 64}, {"epochs", 1}, {"init", "weights"}}), "updates"));
+  EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 50000}, {"epochs", 99}}), "99 updates are too few"));
+  EXPECT_FALSE(warns(plan(50000, 32, {{"batch_size", 50000}, {"epochs", std::int64_t{1} << 60}}), "updates"));
+}
+
 TEST(Planner, OffersOnlyAQueueThatTheDataFill) {
   const auto offered = [](std::int64_t images) {
     return plan(images, 32, {{"batch_size", 128}, {"swav", {{"prototypes", 3000}, {"queue_length", 0}}}});
