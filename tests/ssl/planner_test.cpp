@@ -213,7 +213,7 @@ TEST(Planner, TellsWhichNumberOfUpdatesLearns) {
   EXPECT_FALSE(warns(plan(2000, 32, {{"batch_size", 64}, {"epochs", 4}}), "updates"));
   EXPECT_FALSE(warns(plan(2000, 32, {{"batch_size", 64}, {"epochs", 1}, {"init", "weights"}}), "updates"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 50000}, {"epochs", 99}}), "99 updates are too few"));
-  EXPECT_FALSE(warns(plan(50000, 32, {{"batch_size", 50000}, {"epochs", std::int64_t{1} << 60}}), "updates"));
+  EXPECT_FALSE(warns(plan(50000, 32, {{"batch_size", 50000}, {"epochs", 2147483647}}), "updates"));
 }
 
 TEST(Planner, OffersOnlyAQueueThatTheDataFill) {
