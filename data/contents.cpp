@@ -72,12 +72,13 @@ bool is_of(const Kind& kind, std::string_view name) {
 std::string describe_contents(const std::string& directory) {
   const FolderWalk walk(directory, {.all = true});
   std::vector<Examples> found(kinds().size());
-  Examples foreign, unnamed, others, hidden, system, left_out, forbidden;
+  Examples images, foreign, unnamed, others, hidden, system, left_out, forbidden;
   std::size_t opened = 0;
   for (const auto& entry : walk.entries) {
     const std::string_view path = walk.path(entry);
     switch (entry.belongs) {
       case Belongs::kYes:
+        images.add(path);
         break;
       case Belongs::kForeignImage:
         foreign.add(path);
@@ -114,6 +115,7 @@ std::string describe_contents(const std::string& directory) {
     text += concat(begin, files.text(one, several), *advice ? ": " : "", advice);
   };
   for (std::size_t i = 0; i < found.size(); ++i) tell(found[i], kinds()[i].one, kinds()[i].several, kinds()[i].advice);
+  tell(images, "image", "images", "");
   tell(foreign, "image in a format that is not read", "images in formats that are not read",
        "convert them to JPEG or PNG");
   tell(unnamed, "image by its content", "images by their content", "name such files .jpg, .png ...");

@@ -51,7 +51,7 @@ std::shared_ptr<const Dataset> open_test_folder(const std::string& directory, co
                      "(--test, for measuring)");
   auto notes = forbidden;
   if (!choice.empty()) notes.push_back(choice);
-  return open_image_folder(directory, test, {}, std::move(notes));
+  return open_image_folder(directory, test, {}, std::move(notes), Split::kTest);
 }
 
 /// The size of an image, from its header.
@@ -201,7 +201,7 @@ std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   if (!layout.refusal.empty()) throw UsageError(layout.refusal);
   if (!layout.train.empty())
     throw UsageError(spec, " has ", layout.train, "/ but no test/ or val/ inside; name the folder of the test images");
-  return open_image_folder(directory, "", {}, train_notes(splits));
+  return open_image_folder(directory, "", {}, train_notes(splits), Split::kTest);
 }
 
 ImageSizes survey_sizes(const Dataset& dataset, int samples) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,8 @@ class FolderWalk {
 
   /// With first_only, the ForbiddenFolder of the first folder below that may not be read; null: there is none.
   const std::exception_ptr& forbidden() const { return forbidden_; }
+  /// Folders below with one for training and one for testing inside, of which only the former is taken.
+  const Examples& nested_splits() const { return nested_left_out_; }
 
  private:
   struct Below {

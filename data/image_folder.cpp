@@ -7,6 +7,7 @@
 #include <unlabel/data/parallel_for.h>
 
 #include <algorithm>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,10 +30,13 @@ std::string joined_path(const std::string& directory, const std::string& below) 
 class ImageFolder : public Dataset {
  public:
   ImageFolder(const std::string& directory, std::string below, const std::vector<std::string>& left_out,
-              std::vector<std::string> notes)
+              std::vector<std::string> notes, Split split)
       : below_(std::move(below)), root_(joined_path(directory, below_)), notes_(std::move(notes)) {
     FolderWalk walk(root_, {.left_out = left_out});
     if (walk.entries.empty()) throw NoImages("no images in ", root_, " or below: ", describe_contents(root_));
+    if (const auto& nested = walk.nested_splits(); split == Split::kTest && nested.count > 0)
+      throw UsageError(root_, " holds images for training and for testing further down, in ",
+                       nested.text("folder", "folders"), ": name the folder of the test images of one");
     walk.sort();
     for (auto& note : walk.notes()) notes_.push_back(std::move(note));
     root_fd_ = std::move(walk.root_fd);
@@ -96,7 +100,7 @@ class ImageFolder : public Dataset {
 
   std::string description() const override {
     return concat("image folder ", root_, ": ", size(), size() == 1 ? " image, " : " images, ",
-                  class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
+                  class_names_.empty() ? "no labels" + why_unlabelled_ : concat(class_names_.size(), " classes"));
   }
 
  private:
@@ -127,14 +131,22 @@ class ImageFolder : public Dataset {
       const std::string_view whole = path(i);
       return whole.substr(0, whole.find('/'));
     };
-    std::string_view last;
+    std::string_view last, at_the_top;
     for (std::size_t i = 0; i < offsets_.size(); ++i) {
       const auto name = class_of(i);
-      if (path(i)[name.size()] != '/') return;
+      if (path(i)[name.size()] != '/') {
+        if (at_the_top.empty()) at_the_top = name;
+        continue;
+      }
       if (name != last) classes.emplace(name, 0);
       last = name;
     }
-    if (classes.size() < 2) return;
+    if (!at_the_top.empty() || classes.size() < 2) {
+      if (classes.empty()) return;
+      why_unlabelled_ = at_the_top.empty() ? concat(": all are in ", classes.begin()->first, "/")
+                                           : concat(": ", at_the_top, " lies beside the folders");
+      return;
+    }
     for (auto& [name, label] : classes) {
       label = static_cast<std::int32_t>(class_names_.size());
       class_names_.emplace_back(name);
@@ -151,6 +163,7 @@ class ImageFolder : public Dataset {
   mutable std::vector<std::uint64_t> sizes_;
   std::vector<std::int32_t> labels_;
   std::vector<std::string> class_names_;
+  std::string why_unlabelled_;  ///< where there are folders: ": 1.jpg lies beside the folders"
   std::vector<std::string> notes_;
 };
 
@@ -158,8 +171,8 @@ class ImageFolder : public Dataset {
 
 std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, const std::string& below,
                                                  const std::vector<std::string>& left_out,
-                                                 std::vector<std::string> notes) {
-  return std::make_shared<ImageFolder>(directory, below, left_out, std::move(notes));
+                                                 std::vector<std::string> notes, Split split) {
+  return std::make_shared<ImageFolder>(directory, below, left_out, std::move(notes), split);
 }
 
 std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory, const std::string& index) {

@@ -30,17 +30,18 @@ class NoImages : public UsageError {
 /// when it is read. Sizes are looked up, on several threads, when they are first asked for (each_file, fingerprint, index). Throws as
 /// list_folder does for a folder that is missing or unreadable (it or one below), and NoImages.
 ///
-/// `below` names the folder in `directory` to open, if not itself. Folders directly in that one which `left_out` names are passed over, as
-/// if they were not there. `notes` come first among the data set's own.
+/// `below` names the folder in `directory` to open, if not itself. Folders directly in that one which `left_out` names are passed over,
+/// as if they were not there. `notes` come first among the data set's own. Of folders further down with training and test images inside
+/// only the training images are taken; with Split::kTest they are a UsageError.
 std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, const std::string& below = "",
                                                  const std::vector<std::string>& left_out = {},
-                                                 std::vector<std::string> notes = {});
+                                                 std::vector<std::string> notes = {}, Split split = Split::kTrain);
 
 /// The same from its Dataset::index(), as open_indexed does.
 std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory, const std::string& index);
 
-/// Whether the folder holds an image at any depth; ends at the first one. A folder below that may not be read counts as empty; throws
-/// ForbiddenFolder for `directory` itself.
+/// Whether the folder holds an image at any depth; ends at the first one. Throws ForbiddenFolder where none is found and a folder may not
+/// be read.
 bool contains_image(const std::string& directory);
 
 }  // namespace unlabel::data

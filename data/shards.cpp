@@ -364,7 +364,7 @@ class Shards : public Dataset {
   std::string description() const override {
     return concat(archives_.names.size(), archives_.names.size() == 1 ? " shard in " : " shards in ", folder_, ": ",
                   size(), size() == 1 ? " image, " : " images, ",
-                  class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"));
+                  class_names_.empty() ? "no labels" : concat(class_names_.size(), " classes"), tests_beside_);
   }
 
  private:
@@ -391,10 +391,13 @@ class Shards : public Dataset {
   }
 
   void note(Split split, const Examples& dotted, const Examples& passed_over) {
-    if (split == Split::kTrain && archives_.left_out.count > 0)
-      notes_.push_back(concat(archives_.left_out.text("archive", "archives"), " ",
-                              archives_.below.empty() ? "of " : "beside ", folder_, " left out of the training images",
-                              archives_.below.empty() ? ": named as test images" : ""));
+    if (const auto& others = archives_.left_out; split == Split::kTrain && others.count > 0) {
+      if (archives_.below.empty())
+        tests_beside_ = concat("; left out: ", others.text("archive", "archives"), " named as test images");
+      else
+        notes_.push_back(
+            concat(others.text("archive", "archives"), " beside ", folder_, " left out of the training images"));
+    }
     if (dotted.count > 0)
       notes_.push_back(concat(dotted.text("image", "images"),
                               " taken by the last extension of a name with several dots: their samples have no other"));
@@ -405,6 +408,7 @@ class Shards : public Dataset {
   }
 
   Archives archives_;
+  std::string tests_beside_;  ///< of the description: archives that are no training images
   std::string folder_;
   FileDescriptor folder_fd_;
   std::vector<std::uint64_t> sizes_;

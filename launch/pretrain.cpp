@@ -352,6 +352,10 @@ std::unique_ptr<RunLog> Run::open_log() {
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));
     if (iteration_ >= last_) return;
+    if (iteration_ == 0 && data::exists(folder_->file("metrics.jsonl")))
+      early_warnings_.add(
+          concat("the run in ", options_.out,
+                 " had not come to its first checkpoint: it begins anew, by the settings of this command"));
     if (const auto kept = keep_other_encoder(); !kept.empty()) early_warnings_.add(kept);
     std::filesystem::remove(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
     log = std::make_unique<RunLog>(*folder_, iteration_);

@@ -77,8 +77,6 @@ namespace {
 const std::set<std::string> kFree{"data",
                                   "out",
                                   "recipe",
-                                  "init",
-                                  "init_partial",
                                   "max_steps",
                                   "threads",
                                   "device",
@@ -95,8 +93,9 @@ const std::set<std::string> kFree{"data",
                                   "knn.train_images",
                                   "knn.test_images"};
 
-/// Of these, what a run began with stands where neither the command line nor the recipe says it anew.
-const std::set<std::string> kKept{"decode.max_pixels"};
+/// What a run began with stands where neither the command line nor a recipe says it anew. (A run that is planned keeps all that may not
+/// change, too.)
+const std::set<std::string> kKept{"decode.max_pixels", "init", "init_partial"};
 
 /// Takes from `saved`, the options that a run began with, those that `stands` names.
 void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<bool(const std::string&)>& stands) {
@@ -204,7 +203,6 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty() && purpose == Purpose::kRun)
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
-  if (options.init_partial && options.init.empty()) throw UsageError("--init-partial is of --init, which is not given");
 
   // What the command line gives, in a recipe's layout.
   auto given = nlohmann::json::object();
@@ -241,6 +239,8 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     if (const auto method = saved.value("method", nlohmann::json()); method.is_string() && method != options.method)
       throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
                           options.method);
+    if (!goes_on && options.init_partial && options.init.empty())
+      throw UsageError("--init-partial is of --init, which is not given");
     if (!goes_on && !options.init.empty()) {
       auto asked = recipe.value("encoder", nlohmann::json::object());
       asked.update(given.value("encoder", nlohmann::json::object()));

@@ -178,7 +178,7 @@ TEST(OpenDataset, KeepsTestImagesOutOfTheTrainingImages) {
   folder.write("photos/1.jpg", "x");
   folder.write("photos/test/1.jpg", "x");  // only the top folders are splits
   const auto photos = open_dataset(folder.path(), Split::kTrain);
-  EXPECT_EQ(photos->description(), "image folder " + folder.path() + ": 2 images, no labels");
+  EXPECT_EQ(photos->description(), "image folder " + folder.path() + ": 2 images, no labels: all are in photos/");
   EXPECT_EQ(photos->name(1), "photos/test/1.jpg");
   folder.write("trips/1.jpg", "x");
   EXPECT_EQ(open_dataset(folder.path(), Split::kTrain)->class_names(), (std::vector<std::string>{"photos", "trips"}));

@@ -97,6 +97,10 @@ TEST(ImageFolder, OfASplitFurtherDownTakesTheTrainingImages) {
   EXPECT_NE(notes[0].find("2 folders (bottle/ ...) with one for training and one for testing"), std::string::npos)
       << notes[0];
   EXPECT_NE(notes[1].find("1 folder (nut/test/) named as test images is taken"), std::string::npos) << notes[1];
+  // Asked for test images, it does not give the others.
+  EXPECT_THROWS_WITH(open_test_images(folder.path()), UsageError,
+                     "for training and for testing further down, in 2 folders (bottle/ ...): name the folder");
+  EXPECT_EQ(names(*open_test_images(folder / "bottle")), (Names{"broken/3.jpg", "good/2.jpg"}));
 }
 
 TEST(ImageFolder, WithoutImagesSaysWhatIsThereAndWhatIsTaken) {
@@ -137,13 +141,16 @@ TEST(ImageFolder, HasNoLabelsUnlessEveryImageIsInOneOfTwoFolders) {
     const auto dataset = open_image_folder(folder.path());
     EXPECT_TRUE(dataset->class_names().empty());
     EXPECT_EQ(labels(*dataset), (Labels{-1, -1, -1}));
-    EXPECT_EQ(dataset->description(), "image folder " + folder.path() + ": 3 images, no labels");
+    EXPECT_EQ(dataset->description(),
+              "image folder " + folder.path() + ": 3 images, no labels: top.jpg lies beside the folders");
     fs::remove(folder / "top.jpg");
     EXPECT_EQ(labels(*open_image_folder(folder.path())), (Labels{0, 1}));
   }
   const TempFolder folder;
   for (const char* name : {"only/1.jpg", "only/2.jpg", "empty/readme.txt"}) folder.write(name, "x");
-  EXPECT_EQ(labels(*open_image_folder(folder.path())), (Labels{-1, -1}));
+  const auto one = open_image_folder(folder.path());
+  EXPECT_EQ(labels(*one), (Labels{-1, -1}));
+  EXPECT_NE(one->description().find("2 images, no labels: all are in only/"), std::string::npos) << one->description();
 }
 
 TEST(ImageFolder, FollowsLinksWithoutLoops) {

@@ -200,6 +200,18 @@ TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
     const auto config = nlohmann::json::parse(read_bytes(out("recipe-run/config.json")));
     EXPECT_EQ(config.at("decode").at("max_pixels"), 5000);
   }
+  // What it began from stays, and another is refused.
+  const auto weights = out("began/checkpoints");
+  const Arguments from{"pretrain",        "swav",      "--data", data(),       "--out",
+                       out("from-began"), "--threads", "0",      "--max-steps"};
+  for (const auto& more : {Arguments{"1", "--init", weights} + settings, Arguments{"2"}}) {
+    outcome = unlabel(from + more);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(nlohmann::json::parse(read_bytes(out("from-began/config.json"))).at("init"), weights);
+  }
+  outcome = unlabel(from + Arguments{"3", "--init", out("recipe-run")});
+  EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+  EXPECT_NE(outcome.err.find("init was \"" + weights + "\" and is "), std::string::npos) << outcome.err;
   outcome = unlabel(first + Arguments{"4", "--decode.strict", "true"});
   EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
   outcome = unlabel(first + Arguments{"4", "--encoder.width", "16"});
@@ -208,6 +220,16 @@ TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
   const auto config = nlohmann::json::parse(read_bytes(out("began/config.json")));
   EXPECT_EQ(config.at("encoder").at("width"), 8);
   EXPECT_EQ(config.at("swav").at("prototypes"), 24);
+}
+
+TEST_F(CiPretrain, SaysThatARunBeginsAnewWithoutACheckpoint) {
+  const auto run = small_run(data(), out("anew")) + Arguments{"--max-steps", "2"};
+  ASSERT_EQ(unlabel(run).exit_code, 0);
+  fs::remove_all(out("anew/checkpoints"));  // as if it had been killed before the first one
+  fs::remove(out("anew/encoder.safetensors"));
+  const auto outcome = unlabel(run);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("had not come to its first checkpoint: it begins anew"), std::string::npos) << outcome.err;
 }
 
 TEST_F(CiPretrain, StopsOnASignalWithACheckpoint) {
