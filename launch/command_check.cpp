@@ -43,7 +43,7 @@ int command_check(const std::vector<std::string>& arguments) {
   const CommandSpec spec{
       "unlabel check DATA [options]",
       "Tells of every file of a data set whether pretrain takes it, and why not (its name, hidden, a folder that is "
-      "left out), and\ndecodes what is taken. Ends with 1 when any of that is broken.",
+      "left out), and\ndecodes what is taken. Ends with 1 when any of that is broken, or nothing is taken.",
       {"data"},
       "examples:\n"
       "  unlabel check ~/photos"};
@@ -73,7 +73,7 @@ int command_check(const std::vector<std::string>& arguments) {
                 {"broken", list(report.broken)},
                 {"refused_files", list(report.refused)}},
                warnings.sentences());
-  return report.broken.empty() ? 0 : 1;
+  return report.broken.empty() && report.ok > 0 ? 0 : 1;
 }
 
 }  // namespace unlabel::launch

@@ -140,7 +140,9 @@ nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann
         ssl::known_prefixes(), " may stand in any combination); rename them, or say what it is with --encoder.arch");
   }
   if (const auto text = contradiction(asked, *weights, options.init); !text.empty() && !options.init_partial)
-    throw UsageError(text, "; leave it out, or take what fits with --init-partial");
+    throw UsageError(text, asked.value("width", weights->width) == weights->width
+                               ? "; leave it out, or take what fits with --init-partial"
+                               : "; leave it out: of another width nothing fits");
   auto decided = settings_of_weights(*weights);
   for (const auto& item : asked.items()) decided.erase(item.key());
   return decided;

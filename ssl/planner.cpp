@@ -28,8 +28,9 @@ double two_digits(double value) {
 
 PlanBuilder::PlanBuilder(const PlanInput& input) : input_(input) {
   if (input.images < 2 || input.median_short_side < 1)
-    throw UsageError("a plan needs images: there are ", input.images, ", with a median short side of ",
-                     input.median_short_side, " pixels");
+    throw UsageError("there is nothing to learn from: ", input.images, input.images == 1 ? " image" : " images",
+                     " with a median short side of ", input.median_short_side,
+                     " pixels; two are the least, and thousands are better");
   plan_.recipe = input.given;
 }
 

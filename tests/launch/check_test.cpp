@@ -23,6 +23,8 @@ TEST(CiCheck, ListsWhatIsBrokenAndEndsWithOne) {
   EXPECT_EQ(json.at("broken")[0].at("path"), "class1/00003.png");
   EXPECT_FALSE(json.at("broken")[0].at("reason").get<std::string>().empty());
   EXPECT_NE(outcome.err.find("broken   class1/00003.png: "), std::string::npos) << outcome.err;
+  std::filesystem::create_directory(folder / "empty");
+  EXPECT_EQ(unlabel({"check", folder / "empty"}).exit_code, 1);
   EXPECT_EQ(unlabel({"check"}).exit_code, 2);
   EXPECT_EQ(unlabel({"check", folder / "nowhere"}).exit_code, 2);
 }
