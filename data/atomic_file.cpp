@@ -152,7 +152,7 @@ constexpr const char* kAccessList = "system.posix_acl_access";
 bool copy_access_list(const std::string& path, int descriptor) {
   std::vector<char> list(XATTR_SIZE_MAX);
   const ssize_t size = ::getxattr(path.c_str(), kAccessList, list.data(), list.size());
-  if (size < 0) return errno == ENODATA || errno == ENOTSUP;
+  if (size < 0) return errno == ENODATA || errno == ENOTSUP || errno == ENOSYS;
   return ::fsetxattr(descriptor, kAccessList, list.data(), static_cast<std::size_t>(size), 0) == 0;
 }
 

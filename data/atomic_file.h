@@ -10,7 +10,7 @@ namespace unlabel::data {
 /// Writes a file so that others see the old one or the whole new one, never a part: the bytes go to a temporary file
 /// beside it, which commit() flushes to the disk and renames. Without commit() the temporary file is removed.
 ///
-/// Only nothing or a regular file is ever replaced; its permissions, its group and its access control list are kept (its owner is not;
+/// Only nothing or a regular file is ever replaced; its permissions, its group and its POSIX access control list are kept (its owner is not;
 /// where the group or the list cannot be given, the group's permissions are cut to those of others), and a new file has those of a plain
 /// one. A symbolic link is followed, and what it points to is replaced. What is no regular file (a device, a named pipe) is opened and
 /// written into, and so is an open file of this process (/dev/stdout, /dev/fd/N, the shell's `>(command)`), at its place: there the bytes

@@ -30,7 +30,8 @@ at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Gr
   const auto each = local.size(0);
   auto sizes = local.sizes().vec();
   sizes.insert(sizes.begin(), group.world_size());
-  auto all = torch::empty(sizes, local.options());
+  at::Tensor all;
+  ssl::together(group, [&] { all = torch::empty(sizes, local.options()); });
   for (std::int64_t begin = 0; begin < each; begin += kRowsGatheredAtOnce) {
     const auto count = std::min(kRowsGatheredAtOnce, each - begin);
     auto part = group.all_gather(local.narrow(0, begin, count).contiguous().to(device)).cpu();
@@ -64,8 +65,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   const auto each = (rows + group.world_size() - 1) / group.world_size();
   const auto begin = std::min(rows, each * group.rank());
   const auto end = std::min(rows, begin + each);
-  auto values = torch::zeros({each, dim});
-  auto usable = torch::zeros({each}, torch::kUInt8);
+  at::Tensor values, usable;
   Features features;
 
   std::optional<data::Loader> loader;
@@ -89,6 +89,8 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
     }
   };
   ssl::together(group, [&] {
+    values = torch::zeros({each, dim});
+    usable = torch::zeros({each}, torch::kUInt8);
     loader.emplace(dataset, view, loader_options(options));
     if (begin < end) loader->start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
   });

@@ -152,8 +152,6 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
   const auto targets = make_targets(train, test);
   result.classes = targets.classes();
   result.unknown = targets.unknown;
-  const auto train_class = targets.train.to(device);
-  const auto target = targets.test.to(device);
 
   const auto each = (result.test_images + group.world_size() - 1) / group.world_size();
   const auto begin = std::min(result.test_images, each * group.rank());
@@ -162,6 +160,8 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
   std::int64_t tied = 0;
   // A rank that has too little memory must not leave the others waiting for its counts.
   ssl::together(group, [&] {
+    const auto train_class = targets.train.to(device);
+    const auto target = targets.test.to(device);
     const auto keys = unit_rows(train.values.to(device));
     for (auto row = begin; row < end; row += kQueryBlock) {
       const auto rows = std::min(kQueryBlock, end - row);

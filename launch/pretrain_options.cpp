@@ -77,6 +77,8 @@ namespace {
 const std::set<std::string> kFree{"data",
                                   "out",
                                   "recipe",
+                                  "init",
+                                  "init_partial",
                                   "max_steps",
                                   "threads",
                                   "device",
@@ -93,10 +95,6 @@ const std::set<std::string> kFree{"data",
                                   "knn.train_images",
                                   "knn.test_images"};
 
-/// What a run began with stands where neither the command line nor a recipe says it anew. (A run that is planned keeps all that may not
-/// change, too.)
-const std::set<std::string> kKept{"decode.max_pixels", "init", "init_partial"};
-
 /// Takes from `saved`, the options that a run began with, those that `stands` names.
 void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<bool(const std::string&)>& stands) {
   auto kept = nlohmann::json::object();
@@ -107,9 +105,9 @@ void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<
   fields.from_json(kept, "the checkpoint");
 }
 
-/// What a run began with stands, whatever a newer planner or a changed survey of the images would say.
+/// What a run began with stands, whatever a newer planner or a changed survey of the images would say; also which images are too large.
 void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
-  keep(saved, fields, [](const std::string& name) { return !may_change(name) || kKept.contains(name); });
+  keep(saved, fields, [](const std::string& name) { return !may_change(name) || name == "decode.max_pixels"; });
   for (auto& [setting, value, reason] : choices)
     if (saved.contains(ssl::setting_pointer(setting))) {
       value = saved.at(ssl::setting_pointer(setting));
@@ -249,9 +247,11 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
       decided = decided_by_weights(options, asked);
     }
     if (planned) return;
+    // Of what the recipe leaves out, the largest image stands as the run began, and the network where weights decided it.
     if (goes_on)
       keep(saved, fields, [&](const std::string& name) {
-        return kKept.contains(name) && !recipe.contains(ssl::setting_pointer(name));
+        const bool decided_then = name.starts_with("encoder.") && saved.value("init", nlohmann::json("")) != "";
+        return (name == "decode.max_pixels" || decided_then) && !recipe.contains(ssl::setting_pointer(name));
       });
     fields.from_json({{"encoder", decided}}, options.init);
     line.apply(fields);
@@ -260,27 +260,37 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
 
   resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
   const auto median_short_side = median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout);
-  if (planned) {
-    ssl::PlanInput input;
-    input.images = resolved.dataset->size();
-    input.median_short_side = median_short_side;
-    input.given = given;
-    if (!decided.empty()) input.given["encoder"].update(decided);
-    auto plan = ssl::make_plan(input);
-    fields.from_json(plan.recipe, "the plan");
-    for (const auto& [name, value] : decided.items())
-      resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
-    std::ranges::move(plan.choices, std::back_inserter(resolved.choices));
-    if (goes_on) keep_what_began(saved, fields, resolved.choices);
-    line.apply(fields);
-    require_valid(options);
+  if (planned)
+    ssl::together(group, [&] {
+      ssl::PlanInput input;
+      input.images = resolved.dataset->size();
+      input.median_short_side = median_short_side;
+      input.given = given;
+      if (!decided.empty()) input.given["encoder"].update(decided);
+      auto plan = ssl::make_plan(input);
+      fields.from_json(plan.recipe, "the plan");
+      for (const auto& [name, value] : decided.items())
+        resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
+      std::ranges::move(plan.choices, std::back_inserter(resolved.choices));
+      if (goes_on) keep_what_began(saved, fields, resolved.choices);
+      line.apply(fields);
+      require_valid(options);
+    });
+  // What it began from is no longer read, and stays on record.
+  if (goes_on) {
+    const auto of_now = options.init;
+    keep(saved, fields, [](const std::string& name) { return name == "init" || name == "init_partial"; });
+    if (!of_now.empty() && of_now != options.init)
+      resolved.warnings.push_back(concat("--init ", of_now, " is not used: the run in ", options.out,
+                                         " goes on, and began ",
+                                         options.init.empty() ? "without" : concat("from ", options.init)));
   }
   // A run that goes on keeps the precision that it began with, on whatever machine.
   if (options.precision == "auto" && saved.value("precision", nlohmann::json()).is_string())
     options.precision = saved.at("precision").get<std::string>();
   if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
     throw UsageError("--epochs ", options.epochs, " is more than can be counted");
-  resolved.warnings = resolved.dataset->notes();
+  std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
   auto settings = fields.to_json();
   if (goes_on) settings["init"] = options.out;  // its own weights
   for (auto& warning : ssl::plan_warnings(settings, resolved.dataset->size(), median_short_side))

@@ -275,14 +275,13 @@ std::vector<std::string> plan_warnings(const json& settings, std::int64_t images
   if (images < 1000 && !from_weights)
     warn("only ", images, " images: too few to learn much from; start from released weights with --init");
   // On 2,000 images some methods gain less than two points over the untrained encoder in 30 updates, all gain about three or more in 100,
-  // and all but DeepCluster more in 300 (docs/results.md, plans in few steps).
+  // and all but DeepCluster, which needs no more than 30, more in 300 (docs/results.md, plans in few steps).
   constexpr std::int64_t kFewestUpdates = 100, kUpdatesThatLearn = 300;
-  if (batch && *batch > 0 && epochs && *epochs > 0 && !from_weights) {
+  if (batch && *batch > 0 && epochs && *epochs > 0 && !from_weights && method != "deepcluster") {
     const auto each = std::max<std::int64_t>(1, images / *batch);
     const auto enough = (kUpdatesThatLearn + each - 1) / each;
     if (*epochs < (kFewestUpdates + each - 1) / each)
-      warn(each * *epochs, " updates are too few to learn much: --epochs ", enough, " makes ", each * enough,
-           ", and more are better");
+      warn(each * *epochs, " updates are too few to learn much: --epochs ", enough, " makes ", each * enough);
   }
   if (batch && *batch > images)
     warn("a batch of ", *batch, " is larger than the data of ", images, " images: give --batch-size ", images,

@@ -200,18 +200,23 @@ TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
     const auto config = nlohmann::json::parse(read_bytes(out("recipe-run/config.json")));
     EXPECT_EQ(config.at("decode").at("max_pixels"), 5000);
   }
-  // What it began from stays, and another is refused.
-  const auto weights = out("began/checkpoints");
-  const Arguments from{"pretrain",        "swav",      "--data", data(),       "--out",
-                       out("from-began"), "--threads", "0",      "--max-steps"};
-  for (const auto& more : {Arguments{"1", "--init", weights} + settings, Arguments{"2"}}) {
-    outcome = unlabel(from + more);
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    EXPECT_EQ(nlohmann::json::parse(read_bytes(out("from-began/config.json"))).at("init"), weights);
+  // What it began from stays on record, with a recipe that says nothing of the network too.
+  const auto weights = out("began/checkpoints"), bare = out("bare.json");
+  std::ofstream(bare) << R"({"method": "swav", "batch_size": 16, "epochs": 2, "swav": {"prototypes": 24}, "init": ""})";
+  for (const auto& by : {settings, Arguments{"--recipe", bare}}) {
+    const auto run = out("from-began") + std::to_string(by.size());
+    const Arguments from{"pretrain", "swav", "--data", data(), "--out", run, "--threads", "0", "--max-steps"};
+    const auto rest = by == settings ? Arguments{} : by;
+    for (const auto& more : {Arguments{"1", "--init", weights} + by, Arguments{"2"} + rest,
+                             Arguments{"3", "--init", out("recipe-run")} + rest}) {
+      outcome = unlabel(from + more);
+      EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+      EXPECT_EQ(nlohmann::json::parse(read_bytes(run + "/config.json")).at("init"), weights);
+    }
+    EXPECT_NE(outcome.err.find("is not used: the run in " + run + " goes on, and began from " + weights),
+              std::string::npos)
+        << outcome.err;
   }
-  outcome = unlabel(from + Arguments{"3", "--init", out("recipe-run")});
-  EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
-  EXPECT_NE(outcome.err.find("init was \"" + weights + "\" and is "), std::string::npos) << outcome.err;
   outcome = unlabel(first + Arguments{"4", "--decode.strict", "true"});
   EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
   outcome = unlabel(first + Arguments{"4", "--encoder.width", "16"});

@@ -198,6 +198,9 @@ class Folder:
         tops = [name for name in _folders(self.root)[0] if name not in left_out]
         guesses = _Guesses()
         images = sorted(_walk(self.root, guesses=guesses, left_out=left_out), key=os.fsencode)
+        if split == "test" and guesses.nested:
+            raise ValueError(f"{self.root} holds images for training and for testing further down, in {_listed(sorted(guesses.nested))}: name the "
+                             "folder of the test images of one")
         guesses.warn(self.root, stacklevel=2)
         self.classes, images = self._classify(images, sorted(tops, key=os.fsencode), classes, allow_empty)
         numbers = {name: label for label, name in enumerate(self.classes)}
