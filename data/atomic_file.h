@@ -10,11 +10,11 @@ namespace unlabel::data {
 /// Writes a file so that others see the old one or the whole new one, never a part: the bytes go to a temporary file
 /// beside it, which commit() flushes to the disk and renames. Without commit() the temporary file is removed.
 ///
-/// Only nothing or a regular file is ever replaced; its permissions, its group and its POSIX access control list are kept (its owner is not;
-/// where the group or the list cannot be given, the group's permissions are cut to those of others), and a new file has those of a plain
-/// one. A symbolic link is followed, and what it points to is replaced. What is no regular file (a device, a named pipe) is opened and
-/// written into, and so is an open file of this process (/dev/stdout, /dev/fd/N, the shell's `>(command)`), at its place: there the bytes
-/// are on their way as soon as they are written.
+/// Only nothing or a regular file is ever replaced; its permissions, its group and its POSIX access control list are kept (its owner is
+/// not; where the group or the list cannot be given, the group's permissions are cut to those of others), and a new file has those of a
+/// plain one. A symbolic link is followed, and what it points to is replaced. What is no regular file (a device, a named pipe) is opened
+/// and written into, and so is an open file of this process (/dev/stdout, /dev/fd/N, the shell's `>(command)`), at its place: there the
+/// bytes are on their way as soon as they are written.
 ///
 /// A file that is mounted by itself, as containers do, cannot be replaced: commit() copies the new bytes into it, so that others may see a
 /// part of them. When that fails, the temporary file, which is whole, stays, and the Error names it. (Before Linux 5.8 it cannot be told
