@@ -31,6 +31,7 @@ std::string_view last_part(std::string_view prefix) {
 FolderWalk::FolderWalk(const std::string& folder, Options options) : root(folder), options_(std::move(options)) {
   root_fd = open_folder(root);
   visit({"", Belongs::kYes});
+  if (options_.first_only && entries.empty() && forbidden_) fail(forbidden_->first, forbidden_->second);
 }
 
 void FolderWalk::fail(const std::string& prefix, int error) const {
@@ -65,15 +66,8 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
   if (fd.get() < 0) {
     const int error = errno;
     if ((!options_.all && !options_.first_only) || prefix.empty() || !is_forbidden(error)) fail(prefix, error);
-    if (options_.all) {
-      take(prefix, "", Belongs::kForbidden);
-    } else if (!forbidden_) {
-      try {
-        fail(prefix, error);
-      } catch (const ForbiddenFolder&) {
-        forbidden_ = std::current_exception();
-      }
-    }
+    if (options_.all) take(prefix, "", Belongs::kForbidden);
+    if (!forbidden_) forbidden_.emplace(prefix, error);
     return false;
   }
   struct stat status {};

@@ -6,7 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,7 +35,7 @@ class FolderWalk {
   struct Options {
     /// Every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry.
     bool all = false;
-    bool first_only = false;  ///< end at the first image; a folder below that may not be read is passed over
+    bool first_only = false;              ///< end at the first image
     std::vector<std::string> left_out{};  ///< folders directly below the root that are left out
   };
   struct Entry {
@@ -43,7 +43,8 @@ class FolderWalk {
     Belongs belongs;       ///< always kYes without `all`
   };
 
-  /// Throws as list_folder does when a folder is missing or cannot be read; with `all` or `first_only`, only the root must be permitted.
+  /// Throws as list_folder does when a folder is missing or cannot be read. With `all` only the root must be permitted, and with
+  /// `first_only` a folder below that is not permitted is told of only when no image is found.
   FolderWalk(const std::string& folder, Options options);
 
   const char* path(const Entry& entry) const { return paths.data() + entry.offset; }
@@ -58,8 +59,6 @@ class FolderWalk {
   std::string paths;
   std::vector<Entry> entries;
 
-  /// With first_only, the ForbiddenFolder of the first folder below that may not be read; null: there is none.
-  const std::exception_ptr& forbidden() const { return forbidden_; }
   /// Folders below with one for training and one for testing inside, of which only the former is taken.
   const Examples& nested_splits() const { return nested_left_out_; }
 
@@ -77,7 +76,8 @@ class FolderWalk {
                      std::size_t first_path);
 
   Options options_;
-  std::exception_ptr forbidden_;
+  std::optional<std::pair<std::string, int>>
+      forbidden_;  ///< the first folder below that may not be read, and the errno
   std::vector<std::pair<dev_t, ino_t>> above_;
   Examples foreign_, system_, nested_left_out_, nested_taken_, others_;
   std::vector<std::string> unnamed_;  ///< some of the files without an image's name

@@ -7,7 +7,6 @@
 #include <unlabel/data/parallel_for.h>
 
 #include <algorithm>
-#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -180,9 +179,7 @@ std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory,
 }
 
 bool contains_image(const std::string& directory) {
-  const FolderWalk walk(directory, {.first_only = true});
-  if (walk.entries.empty() && walk.forbidden()) std::rethrow_exception(walk.forbidden());
-  return !walk.entries.empty();
+  return !FolderWalk(directory, {.first_only = true}).entries.empty();
 }
 
 }  // namespace unlabel::data

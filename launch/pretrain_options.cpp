@@ -215,12 +215,14 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   const bool planned = options.recipe.empty();
   auto recipe = nlohmann::json::object();
   std::exception_ptr bad_recipe;
-  try {
-    if (!planned) recipe = read_recipe(options);
-    fields.from_json(recipe, concat("recipe ", options.recipe));
-    line.apply(fields);
-  } catch (const std::exception&) {
-    bad_recipe = std::current_exception();
+  if (!planned) {
+    try {
+      recipe = read_recipe(options);
+      fields.from_json(recipe, concat("recipe ", options.recipe));
+      line.apply(fields);
+    } catch (const std::exception&) {
+      bad_recipe = std::current_exception();
+    }
   }
 
   // Where and how long to wait for each other is known now. A file that is missing or wrong on one rank alone is told on all of them.

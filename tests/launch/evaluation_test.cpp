@@ -150,7 +150,8 @@ TEST_F(CiEvaluation, WhatFailsOnOneRankAloneIsToldOnAll) {
          "rank 1: --checkpoint " + *folder_ / "nowhere" + ": there is no such file or run folder");
   expect({knn, {"knn", "--checkpoint", run_}}, "rank 1: where are the training images?");
   const Arguments pretrain{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"};
-  expect({pretrain, pretrain + Arguments{"--recipe", *folder_ / "nowhere.json"}}, "nowhere.json");
+  expect({pretrain, pretrain + Arguments{"--recipe", *folder_ / "nowhere.json"}},
+         "rank 1: cannot read " + *folder_ / "nowhere.json");
   expect({pretrain, pretrain + Arguments{"--init", *folder_ / "nowhere"}}, "rank 1: --init " + *folder_ / "nowhere");
   expect({pretrain + Arguments{"--json", *folder_ / "nowhere/x.json"}, pretrain}, "there is no folder");
   const auto at_once = knn + Arguments{"--timeout", "0"};
