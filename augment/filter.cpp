@@ -107,7 +107,7 @@ void gaussian_blur(const cv::Mat& image, double sigma, int size, Border border, 
 }
 
 void sobel(const cv::Mat& image, cv::Mat& out) {
-  if (image.type() != CV_32FC3) throw UsageError("sobel takes normalised CV_32FC3 images");
+  if (image.type() != CV_32FC3) throw UsageError("sobel takes normalized CV_32FC3 images");
   const int width = image.cols + 2;
   static thread_local std::vector<float> gray;  // with a border of zeros
   gray.assign((static_cast<std::size_t>(image.rows) + 2) * width, 0.0f);

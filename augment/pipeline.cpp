@@ -34,7 +34,7 @@ struct Known {
 
 Known after(const Step& step, Known known, const std::string& where) {
   const auto needs_rgb = [&] {
-    if (known.normalized) throw UsageError(where, ": works on colours in [0, 1]: move it before Normalize");
+    if (known.normalized) throw UsageError(where, ": works on colors in [0, 1]: move it before Normalize");
     if (known.channels != 3)
       throw UsageError(where, ": works on three channels, but an earlier step leaves ", known.channels);
   };
@@ -44,7 +44,7 @@ Known after(const Step& step, Known known, const std::string& where) {
       throw UsageError(where, ": works on whole levels: move it before the first step of BYOL's family");
   };
   const auto before_normalize = [&] {
-    if (known.normalized) throw UsageError(where, ": fills with a colour: move it before Normalize");
+    if (known.normalized) throw UsageError(where, ": fills with a color: move it before Normalize");
   };
   std::visit(Overloaded{
                  [&](const Resize& o) {
@@ -82,7 +82,7 @@ Known after(const Step& step, Known known, const std::string& where) {
                    known.channels = 1;
                  },
                  [&](const Normalize& o) {
-                   if (known.normalized) throw UsageError(where, ": the image is normalised already");
+                   if (known.normalized) throw UsageError(where, ": the image is normalized already");
                    if (o.mean.size() != static_cast<std::size_t>(known.channels))
                      throw UsageError(where, ": has ", o.mean.size(), " means, but the image has ", known.channels,
                                       " channels");

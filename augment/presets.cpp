@@ -143,9 +143,9 @@ OptionTable table(PresetOptions& o) {
   t.add("local_size", o.local_size, "side of the local crops in pixels");
   t.add("local_count", o.local_count, "local crops; 0: none");
   t.add("local_scale", o.local_scale, "[low, high] of their area");
-  t.add("mean", o.mean, "of the normalisation, one a channel");
-  t.add("std", o.std, "of the normalisation, one a channel");
-  t.add("jitter", o.jitter, "scales the strength of the colour jitter; 0: none");
+  t.add("mean", o.mean, "of the normalization, one a channel");
+  t.add("std", o.std, "of the normalization, one a channel");
+  t.add("jitter", o.jitter, "scales the strength of the color jitter; 0: none");
   t.add("blur", o.blur, "Gaussian blur; off for small images");
   t.add("interpolation", o.interpolation, "bilinear or bicubic");
   t.add("crop_family", o.crop_family,

@@ -34,8 +34,8 @@ class ImageFolder : public Dataset {
     FolderWalk walk(root_, {.left_out = left_out});
     if (walk.entries.empty()) throw NoImages("no images in ", root_, " or below: ", describe_contents(root_));
     if (const auto& nested = walk.nested_splits(); split == Split::kTest && nested.count > 0)
-      throw UsageError(root_, " holds images for training and for testing further down, in ",
-                       nested.text("folder", "folders"), ": name the folder of the test images of one");
+      throw NoImages(root_, " holds images for training and for testing further down, in ",
+                     nested.text("folder", "folders"), ": give --test the test folder inside one of them");
     walk.sort();
     for (auto& note : walk.notes()) notes_.push_back(std::move(note));
     root_fd_ = std::move(walk.root_fd);
@@ -99,7 +99,7 @@ class ImageFolder : public Dataset {
 
   std::string description() const override {
     return concat("image folder ", root_, ": ", size(), size() == 1 ? " image, " : " images, ",
-                  class_names_.empty() ? "no labels" + why_unlabelled_ : concat(class_names_.size(), " classes"));
+                  class_names_.empty() ? "no labels" + why_unlabeled_ : concat(class_names_.size(), " classes"));
   }
 
  private:
@@ -142,8 +142,8 @@ class ImageFolder : public Dataset {
     }
     if (!at_the_top.empty() || classes.size() < 2) {
       if (classes.empty()) return;
-      why_unlabelled_ = at_the_top.empty() ? concat(": all are in ", classes.begin()->first, "/")
-                                           : concat(": ", at_the_top, " lies beside the folders");
+      why_unlabeled_ = at_the_top.empty() ? concat(": all are in ", classes.begin()->first, "/")
+                                          : concat(": ", at_the_top, " lies beside the folders");
       return;
     }
     for (auto& [name, label] : classes) {
@@ -162,7 +162,7 @@ class ImageFolder : public Dataset {
   mutable std::vector<std::uint64_t> sizes_;
   std::vector<std::int32_t> labels_;
   std::vector<std::string> class_names_;
-  std::string why_unlabelled_;  ///< where there are folders: ": 1.jpg lies beside the folders"
+  std::string why_unlabeled_;  ///< where there are folders: ": 1.jpg lies beside the folders"
   std::vector<std::string> notes_;
 };
 

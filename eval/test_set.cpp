@@ -36,7 +36,7 @@ class LabelledByFolder : public data::Dataset {
   std::vector<std::string> notes() const override { return inner_->notes(); }
   std::string index() const override { return inner_->index(); }
   std::string description() const override {
-    return concat(inner_->description(), "; labelled by the folders of the training images");
+    return concat(inner_->description(), "; labeled by the folders of the training images");
   }
 
  private:

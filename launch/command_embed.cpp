@@ -17,7 +17,7 @@ int command_embed(const std::vector<std::string>& arguments) {
       "where to write: NAME.npy (labels in NAME.labels.npy) or NAME.safetensors; names and classes go to NAME.jsonl");
   const CommandSpec spec{
       "unlabel embed --checkpoint RUN|FILE --data DIR --out FILE [options]",
-      "Writes the encoder's feature vector of every image of a folder, labelled or not. Of a data set with\n"
+      "Writes the encoder's feature vector of every image of a folder, labeled or not. Of a data set with\n"
       "splits, the training images; with --test DIR instead of --data, the test images.",
       {},
       "examples:\n"
@@ -55,8 +55,9 @@ int command_embed(const std::vector<std::string>& arguments) {
   if (environment.rank != 0) return 0;
   const auto written = eval::write_embeddings(out, features, *dataset);
   if (features.skipped > 0) warnings.add(concat(features.skipped, " broken images are left out"));
-  print_line(options.json, concat(features.size(), " x ", features.dim(), " features of ", dataset->description(),
-                                  " by ", subject.description, eval::left_out(features.skipped)));
+  print_line(options.json,
+             printable(concat(features.size(), " x ", features.dim(), " features of ", dataset->description(), " by ",
+                              subject.description, eval::left_out(features.skipped))));
   for (const auto& path : written) print_line(options.json, "  " + path);
   nlohmann::json json = {
       {"images", features.size()}, {"dim", features.dim()}, {"skipped", features.skipped}, {"files", written}};

@@ -144,12 +144,12 @@ OptionTable table(EvaluationOptions& o) {
         "measure random weights instead (of --encoder.arch, or of the checkpoint's architecture)");
   t.add("pixels", o.pixels, "measure the raw pixels instead, centred");
   t.add("data", o.data,
-        "labelled images: a folder with train and test (or val) inside, or cifar10:DIR, idx:DIR, shards:DIR");
+        "labeled images: a folder with train and test (or val) inside, or cifar10:DIR, idx:DIR, shards:DIR");
   t.add("train", o.train, "the training images, instead of those in --data");
   t.add("test", o.test, "the test images, instead of those in --data");
   t.add("size", o.size, "side of the images that the encoder sees; without: the checkpoint's");
-  t.add("mean", o.mean, "of the normalisation, one a channel; without: the checkpoint's");
-  t.add("std", o.std, "of the normalisation, one a channel; without: the checkpoint's");
+  t.add("mean", o.mean, "of the normalization, one a channel; without: the checkpoint's");
+  t.add("std", o.std, "of the normalization, one a channel; without: the checkpoint's");
   t.add("exif_orientation", o.exif_orientation, "the same as --decode.exif-orientation");
   t.add("seed", o.seed, "of untrained weights and of the probe");
   t.add("device", o.device, "auto, cpu, cuda or cuda:N");
@@ -214,11 +214,11 @@ Subject make_subject(const EvaluationOptions& options, const CommandLine& line, 
   subject.std = options.std ? *options.std : metadata.numbers("std").value_or(kImageNetStd);
   if (options.pixels) subject.mean = {0, 0, 0}, subject.std = {1, 1, 1};
   if (subject.mean.size() != subject.std.size())
-    throw UsageError("the normalisation has ", subject.mean.size(), " means and ", subject.std.size(),
+    throw UsageError("the normalization has ", subject.mean.size(), " means and ", subject.std.size(),
                      " deviations; give one a channel of both, --mean and --std");
   for (const auto std : subject.std)
     if (!(std > 0 && std::isfinite(std)))
-      throw UsageError("the deviations of the normalisation must be above 0, and one is ", std, "; give --std");
+      throw UsageError("the deviations of the normalization must be above 0, and one is ", std, "; give --std");
   if (subject.size > 0) subject.view();  // refuses what cannot be a view of an image
 
   subject.decode = metadata.decode();
@@ -264,6 +264,10 @@ MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group
 
 void report(const Subject& subject, const EvaluationOptions& options, const MeasuredSets& sets, const std::string& text,
             nlohmann::json result, const Warnings& warnings) {
+  for (const auto& [name, set] : {std::pair{"train", sets.train.get()}, {"test", sets.test.get()}}) {
+    result["data"][name] = set->description();
+    print_message(options.json, printable(concat(name, ": ", set->description())));
+  }
   print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
   const auto& shared = sets.shared;
   print_line(options.json, shared.shared == 0 ? text

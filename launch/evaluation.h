@@ -78,8 +78,8 @@ struct MeasuredSets {
 /// images without a label, or when no test image is of a training class; what is doubtful goes to `warnings`.
 MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group, Warnings& warnings);
 
-/// Ends knn and linear: prints the subject, `text` and how many test images are training images, and writes `result` with what was
-/// measured to --json.
+/// Ends knn and linear: prints which images, the subject, `text` and how many test images are training images, and writes `result` with
+/// what was measured to --json.
 void report(const Subject& subject, const EvaluationOptions& options, const MeasuredSets& sets, const std::string& text,
             nlohmann::json result, const Warnings& warnings);
 

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/launch/command_output.h>
 #include <unlabel/launch/explain.h>
 #include <unlabel/ssl/plan_builder.h>
 #include <unlabel/ssl/recipe.h>
@@ -81,8 +82,8 @@ std::string explanation_text(const json& explained) {
   for (const auto& item : explained["settings"])
     rows.push_back(
         {"--" + with_dashes(item["setting"]), shown(item["here"]), paper ? shown(item["paper"]) : "", item["why"]});
-  auto text = concat(shown(explained["method"]), " on ", shown(explained["data"]), "\n\n", in_columns(rows));
-  for (const auto& warning : explained["warnings"]) text += "\nwarning: " + warning.get<std::string>();
+  auto text = concat(shown(explained["method"]), " on ", printable(shown(explained["data"])), "\n\n", in_columns(rows));
+  for (const auto& warning : explained["warnings"]) text += "\nwarning: " + printable(warning.get<std::string>());
   if (!explained["warnings"].empty()) text += "\n";
   return text + "\nThe number of processes changes none of this: --batch-size counts the images of all of them.";
 }

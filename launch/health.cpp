@@ -28,20 +28,20 @@ double hash_of(const std::vector<std::string>& names) {
 }
 }  // namespace
 
-StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine) : gram_(mine.gram) {
+StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine)
+    : world_(group.world_size()), gram_(mine.gram) {
   const torch::NoGradGuard no_grad;
-  const double world = group.world_size();
+  const auto world = static_cast<double>(world_);
   const auto options = mine.loss.options();
   const auto number = [&](double value) { return torch::full({}, value, options); };
   for (const auto& [name, value] : mine.diagnostics) names_.push_back(name);
   const auto room = kMostDiagnostics - static_cast<std::int64_t>(names_.size());
   if (room < 0)
     throw Error("a step has ", names_.size(), " diagnostics, and at most ", kMostDiagnostics, " can be logged");
-  hash_ = hash_of(names_);
-  world_ = world;
+  const auto hash = hash_of(names_);
   std::vector<at::Tensor> words{mine.loss / world, number(mine.stop),
                                 number(mine.save), number(static_cast<double>(mine.replaced)),
-                                number(hash_),     number(hash_ * hash_)};
+                                number(hash),      number(hash * hash)};
   for (const auto& [name, value] : mine.diagnostics) words.push_back(value.to(torch::kFloat64) / world);
   word_ = at::cat({torch::stack(words), torch::zeros({room}, options)});
   group.all_reduce_sum(word_);
@@ -71,8 +71,9 @@ void StepExchange::settle(const at::Tensor& finite) {
 StepHealth StepExchange::read() const {
   if (ready_) ready_->synchronize();
   const auto value = [&](std::int64_t i) { return word_[i].item<double>(); };
-  // Numbers are all alike only where their mean is each one, and the mean of their squares each one's square.
-  if (value(kNames) != world_ * hash_ || value(kNamesSquared) != world_ * hash_ * hash_)
+  // Hashes are all equal where their variance is 0: N sum(h^2) = sum(h)^2, of integers, without rounding for up to 32,768 ranks.
+  const auto sum = static_cast<std::int64_t>(value(kNames)), squares = static_cast<std::int64_t>(value(kNamesSquared));
+  if (world_ * squares != sum * sum)
     throw Error("ranks have different diagnostics in one step, and this one has ", joined(names_, ", "),
                 ": Loss::diagnostics must hold the same names on every rank in every step, in one order");
   StepHealth health;

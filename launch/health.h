@@ -51,7 +51,7 @@ class StepExchange {
 
  private:
   std::vector<std::string> names_;
-  double hash_ = 0, world_ = 1;
+  std::int64_t world_ = 1;
   at::Tensor word_, gram_;  ///< on the device; after settle on the host
   std::optional<c10::Event> ready_;
 };

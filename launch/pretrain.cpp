@@ -294,6 +294,7 @@ std::optional<std::int64_t> Run::agree() const {
   if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
   auto settings = config_json(options_);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
+  settings["init"] = !options_.init.empty();  // only its place may differ
   agree_on(*group_, {{"other settings", settings, "start all ranks with the same command, recipe and data"}});
   return newest;
 }
@@ -352,7 +353,7 @@ std::unique_ptr<RunLog> Run::open_log() {
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));
     if (iteration_ >= last_) return;
-    if (iteration_ == 0 && data::exists(folder_->file("metrics.jsonl")))
+    if (!newest_ && data::exists(folder_->file("metrics.jsonl")))
       early_warnings_.add(
           concat("the run in ", options_.out,
                  " had not come to its first checkpoint: it begins anew, by the settings of this command"));

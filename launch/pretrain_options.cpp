@@ -53,7 +53,7 @@ OptionTable table(PretrainOptions& o) {
       "the run ends when this share of the images is broken; fewer are replaced (not given: .01, and ten at least)");
   t.section("health", health);
   OptionTable knn;
-  knn.add("every", o.knn.every, "epochs between kNN measurements on the labelled data; 0: none");
+  knn.add("every", o.knn.every, "epochs between kNN measurements on the labeled data; 0: none");
   knn.add("protocol", o.knn.protocol, "dino, instdisc or lightly");
   knn.add("train_images", o.knn.train_images, "at most so many training images");
   knn.add("test_images", o.knn.test_images, "at most so many test images");
@@ -280,18 +280,28 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     });
   // What it began from is no longer read, and stays on record.
   if (goes_on) {
-    const auto of_now = options.init;
+    const auto init = options.init;
+    const bool partial = options.init_partial;
     keep(saved, fields, [](const std::string& name) { return name == "init" || name == "init_partial"; });
-    if (!of_now.empty() && of_now != options.init)
-      resolved.warnings.push_back(concat("--init ", of_now, " is not used: the run in ", options.out,
-                                         " goes on, and began ",
-                                         options.init.empty() ? "without" : concat("from ", options.init)));
+    const auto not_used = [&](const auto&... option) {
+      resolved.warnings.push_back(concat(option..., " is not used: the run in ", options.out, " goes on, and began ",
+                                         options.init.empty()   ? "without weights"
+                                         : options.init_partial ? concat("from part of ", options.init)
+                                                                : concat("from ", options.init)));
+    };
+    std::error_code none;
+    if (!init.empty() && init != options.init && !std::filesystem::equivalent(init, options.init, none))
+      not_used("--init ", init);
+    else if (partial && !options.init_partial)
+      not_used("--init-partial");
   }
   // A run that goes on keeps the precision that it began with, on whatever machine.
   if (options.precision == "auto" && saved.value("precision", nlohmann::json()).is_string())
     options.precision = saved.at("precision").get<std::string>();
-  if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
-    throw UsageError("--epochs ", options.epochs, " is more than can be counted");
+  ssl::together(group, [&] {
+    if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
+      throw UsageError("--epochs ", options.epochs, " is more than can be counted");
+  });
   std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
   auto settings = fields.to_json();
   if (goes_on) settings["init"] = options.out;  // its own weights

@@ -98,8 +98,9 @@ using Meet = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptio
 
 /// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
 /// at hand, then the command line. The weights of --init decide the network.
-/// A missing method, --data or --out, and options of another method, are told before ranks meet; then they read the checkpoint, recipe,
-/// weights and data together, and what is wrong on one of them is told on all. Throws UsageError for options that contradict each other.
+/// A missing method, --data or --out, and options of another method, are told before ranks meet. The recipe is read before too, as it may
+/// say how they meet; the checkpoint, weights and data after. What is wrong with any of these on one rank is told on all. Throws UsageError
+/// for options that contradict each other.
 ResolvedOptions resolve_options(
     const CommandLine& line, Purpose purpose = Purpose::kRun,
     const Meet& meet = [](const PretrainOptions&) { return ssl::single_process(); });

@@ -73,7 +73,7 @@ void Progress::update(std::int64_t iterations_done, double loss, double images_p
 void Progress::say(const std::string& line) {
   if (!enabled_) return;
   clear();
-  std::fprintf(stderr, "%s\n", line.c_str());
+  std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
 void Progress::warn(const std::string& sentence) {

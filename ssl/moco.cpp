@@ -22,7 +22,7 @@ OptionTable table(MocoOptions& options) {
   t.add("temperature", options.temperature, "temperature of the similarities (v2: 0.2; v1: 0.07)");
   t.add("momentum", options.momentum, "of the key network (paper: 0.999)");
   t.add("queue_length", options.queue_length, "keys of past batches, over the whole world (paper: 65536)");
-  t.add("norm_group", options.norm_group, "images that the key network normalises together (released: 32)");
+  t.add("norm_group", options.norm_group, "images that the key network normalizes together (released: 32)");
   return t;
 }
 
@@ -140,7 +140,7 @@ void Moco::move_key_network(double momentum) {
 std::string Moco::accumulation_note(std::int64_t) const {
   const std::string note = "keys of an update's earlier micro-batches are among the negatives of its later ones";
   return norm_group_ == options_.norm_group ? note
-                                            : concat(note, ", and they are normalised in groups of ", norm_group_);
+                                            : concat(note, ", and they are normalized in groups of ", norm_group_);
 }
 
 std::vector<CollapseSign> Moco::collapse_signs() const {

@@ -97,7 +97,7 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
     for (std::size_t i = 0; i < group.parameters.size(); ++i) {
       const auto& parameter = group.parameters[i];
       if (!seen.insert(group.names[i]).second)
-        throw Error("parameter '", group.names[i], "' is in two groups of the optimiser");
+        throw Error("parameter '", group.names[i], "' is in two groups of the optimizer");
       Slot slot{group.names[i], parameter, {}, {}, {}};
       if (adamw || momentum > 0) slot.momentum = at::zeros_like(parameter);
       if (adamw) {
@@ -193,15 +193,15 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, at::Tensor>>
   for (const auto& [name, tensor] : own) {
     const auto found = by_name.find(name);
     if (found == by_name.end())
-      throw MismatchError("the checkpoint has no optimiser state '", name,
-                          "': it is of another model or optimiser than this run's ", options_.kind);
+      throw MismatchError("the checkpoint has no optimizer state '", name,
+                          "': it is of another model or optimizer than this run's ", options_.kind);
     if (found->second.sizes() != tensor.sizes())
-      throw MismatchError("optimiser state '", name, "' has shape ", found->second.sizes(), " in the checkpoint and ",
+      throw MismatchError("optimizer state '", name, "' has shape ", found->second.sizes(), " in the checkpoint and ",
                           tensor.sizes(), " in this run: give the options that the checkpoint was made with");
   }
   if (by_name.size() != own.size()) {
     for (const auto& [name, tensor] : own) by_name.erase(name);
-    throw MismatchError("the checkpoint has optimiser state '", by_name.begin()->first, "', which this run's ",
+    throw MismatchError("the checkpoint has optimizer state '", by_name.begin()->first, "', which this run's ",
                         options_.kind, " does not know: give the options that the checkpoint was made with");
   }
   for (const auto& [name, tensor] : own) at::Tensor(tensor).copy_(by_name.at(name));

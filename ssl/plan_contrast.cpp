@@ -103,7 +103,7 @@ std::vector<std::string> warn_moco(const nlohmann::json& settings, std::int64_t 
   const auto at_once =
       micro_batch > 0 ? micro_batch : find_setting<std::int64_t>(settings, "batch_size").value_or(kFewInGroup);
   if (together && *together < std::min(kFewInGroup, at_once))
-    warnings.push_back(concat("keys are normalised by the statistics of ", *together,
+    warnings.push_back(concat("keys are normalized by the statistics of ", *together,
                               " images, of which little may be learned: give a --moco.norm-group of ", kFewInGroup,
                               " or more that divides ", at_once));
   return warnings;

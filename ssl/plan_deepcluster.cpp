@@ -15,7 +15,7 @@ Plan plan_deepcluster(const PlanInput& input) {
   plan.choose<std::string>("augment.preset", "deepcluster", "one view: a crop and a flip, as in the paper");
   if (plan.small()) plan.large_crops();
   const auto features = plan.encoder();
-  plan.choose<bool>("encoder.sobel", true, "the paper's: edges, since colours alone are too easy to cluster");
+  plan.choose<bool>("encoder.sobel", true, "the paper's: edges, since colors alone are too easy to cluster");
 
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();

@@ -103,7 +103,7 @@ std::int64_t PlanBuilder::epochs() {
 void require_optimizer(const std::string& kind) {
   const std::vector<std::string> kinds{"sgd", "lars", "larc", "adamw"};
   if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end())
-    throw UsageError("optimizer.kind: no optimiser '", kind, "'", did_you_mean(kind, kinds),
+    throw UsageError("optimizer.kind: no optimizer '", kind, "'", did_you_mean(kind, kinds),
                      "; there are sgd, lars, larc and adamw");
 }
 
@@ -119,7 +119,7 @@ std::string PlanBuilder::optimizer(const std::string& kind, const std::string& r
 void PlanBuilder::multi_crop(std::int64_t batch, std::int64_t epochs) {
   const bool few = few_updates(batch, epochs);
   const auto global = global_size();
-  choose<std::string>("augment.preset", "swav", "flip, colour jitter, grey and blur as in the paper");
+  choose<std::string>("augment.preset", "swav", "flip, color jitter, grey and blur as in the paper");
   choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
   const auto locals =
       choose<std::int64_t>("augment.local_count", global < 24 || few || small() ? 0 : 6,
@@ -155,7 +155,7 @@ void PlanBuilder::no_blur() { choose<bool>("augment.blur", false, "small images 
 
 void PlanBuilder::two_views(std::vector<double> scale, double jitter) {
   global_size();
-  choose<std::string>("augment.preset", "simclr", "two views: flip, colour jitter, grey and blur");
+  choose<std::string>("augment.preset", "simclr", "two views: flip, color jitter, grey and blur");
   if (small()) {
     large_crops();
     no_blur();
@@ -239,7 +239,7 @@ namespace {
 
 std::map<std::string, MethodPlan>& plans() {
   static std::map<std::string, MethodPlan> all{{"byol", {plan_byol, {}, "byol_1000ep"}},
-                                               {"deepcluster", {plan_deepcluster, {}, "deepcluster_alexnet"}},
+                                               {"deepcluster", {plan_deepcluster, {}, "deepcluster_alexnet", 30}},
                                                {"deepcluster_v2", {plan_deepcluster_v2, {}, "deepcluster_v2_800ep"}},
                                                {"moco", {plan_moco, warn_moco, "moco_v2_800ep"}},
                                                {"simclr", {plan_simclr, {}, "simclr_1000ep"}},
@@ -274,13 +274,15 @@ std::vector<std::string> plan_warnings(const json& settings, std::int64_t images
 
   if (images < 1000 && !from_weights)
     warn("only ", images, " images: too few to learn much from; start from released weights with --init");
+  const auto known = plans().find(method);
   // On 2,000 images some methods gain less than two points over the untrained encoder in 30 updates, all gain about three or more in 100,
   // and all but DeepCluster, which needs no more than 30, more in 300 (docs/results.md, plans in few steps).
-  constexpr std::int64_t kFewestUpdates = 100, kUpdatesThatLearn = 300;
-  if (batch && *batch > 0 && epochs && *epochs > 0 && !from_weights && method != "deepcluster") {
+  const std::int64_t fewest = known == plans().end() ? MethodPlan().fewest_updates : known->second.fewest_updates;
+  constexpr std::int64_t kUpdatesThatLearn = 300;
+  if (batch && *batch > 0 && epochs && *epochs > 0 && !from_weights) {
     const auto each = std::max<std::int64_t>(1, images / *batch);
     const auto enough = (kUpdatesThatLearn + each - 1) / each;
-    if (*epochs < (kFewestUpdates + each - 1) / each)
+    if (*epochs < (fewest + each - 1) / each)
       warn(each * *epochs, " updates are too few to learn much: --epochs ", enough, " makes ", each * enough);
   }
   if (batch && *batch > images)
@@ -289,8 +291,8 @@ std::vector<std::string> plan_warnings(const json& settings, std::int64_t images
   if (batch && *batch > 0 && *batch < 32)
     warn("a batch of ", *batch, " is small for batch statistics", method == "swav" ? " and Sinkhorn" : "",
          ": 32 or more work better");
-  if (const auto found = plans().find(method); found != plans().end() && found->second.warnings)
-    for (auto& warning : found->second.warnings(settings, images)) warnings.push_back(std::move(warning));
+  if (known != plans().end() && known->second.warnings)
+    for (auto& warning : known->second.warnings(settings, images)) warnings.push_back(std::move(warning));
   for (const char* setting : {"global", "local"})
     if (const auto size = number(concat("augment.", setting, "_size")); size && *size > median_short_side)
       warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,

@@ -54,6 +54,8 @@ struct MethodPlan {
   PlanFunction plan{};
   WarningFunction warnings{};
   std::string paper{};  ///< paper_recipe: as `--recipe` takes it
+  std::int64_t fewest_updates =
+      100;  ///< fewer are warned of: on small data a plan gains little by them (docs/results.md)
 };
 
 /// Makes the planner know a method that is not in this library. Before other threads plan.

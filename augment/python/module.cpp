@@ -889,7 +889,7 @@ NB_MODULE(_core, m) {
       },
       "image"_a,
       "DeepCluster's input: of the channels' mean [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, zeros outside. float32, "
-      "normalised, "
+      "normalized, "
       "to float32 [height, width, 2].");
 
   m.def(

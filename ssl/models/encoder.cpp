@@ -20,7 +20,7 @@ OptionTable table(EncoderOptions& o) {
   t.add("stem", o.stem,
         "imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to about 64 pixels)");
   t.add("in_channels", o.in_channels, "channels of the images: 3, or 1 for grey");
-  t.add("sobel", o.sobel, "the network sees edges instead of colours (DeepCluster)");
+  t.add("sobel", o.sobel, "the network sees edges instead of colors (DeepCluster)");
   t.add("zero_init_residual", o.zero_init_residual, "start every residual block as the identity");
   return t;
 }

@@ -69,7 +69,7 @@ TEST(Pipeline, SaysWhatIsWrong) {
   EXPECT_EQ(refusal_of(R"([{"op": "RandomResizedCrop", "scale": [0.5, 0.1]}])"),
             "pipeline step 1 (RandomResizedCrop): scale must rise within (0, 1], not [0.5, 0.1]");
   EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop"}, {"op": "Normalize"}, {"op": "ColorJitter"}])"),
-            "pipeline step 3 (ColorJitter): works on colours in [0, 1]: move it before Normalize");
+            "pipeline step 3 (ColorJitter): works on colors in [0, 1]: move it before Normalize");
   EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop"}, {"op": "Grayscale"}, {"op": "Normalize"}])"),
             "pipeline step 3 (Normalize): has 3 means, but the image has 1 channels");
   EXPECT_EQ(refusal_of(R"([{"op": "Resize", "size": 64}])"),

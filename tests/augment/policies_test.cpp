@@ -204,7 +204,7 @@ TEST(Policies, SayWhatIsWrong) {
   EXPECT_EQ(said(R"({"op": "RandomRotation", "interpolation": "bicubic"})"),
             "pipeline step 2 (RandomRotation): 'interpolation' takes 'nearest' or 'bilinear', not \"bicubic\"");
   EXPECT_EQ(said(R"({"op": "RandomRotation"})", R"({"op": "CenterCrop"}, {"op": "Normalize"}, )"),
-            "pipeline step 3 (RandomRotation): fills with a colour: move it before Normalize");
+            "pipeline step 3 (RandomRotation): fills with a color: move it before Normalize");
   EXPECT_EQ(said(R"({"op": "RandAugment"})", R"({"op": "CenterCrop"}, {"op": "ColorJitter", "family": "byol"}, )"),
             "pipeline step 3 (RandAugment): works on whole levels: move it before the first step of BYOL's family");
   EXPECT_EQ(said(R"({"op": "RandomErasing", "value": 2})"),

@@ -165,11 +165,13 @@ TEST(AtomicFile, KeepsTheAccessListAndTakesNoneOfTheFolder) {
     EXPECT_EQ(permissions_of(path), 0600);
   }
   // New files of the folder would grant user 12345 what their mode grants the group.
+  const auto plain = folder / "plain.txt";
+  write_file(plain, "old");
+  ASSERT_EQ(chmod(plain.c_str(), 0660), 0);
   ASSERT_EQ(::setxattr(folder.path().c_str(), "system.posix_acl_default", list.data(), list.size(), 0), 0);
-  ASSERT_EQ(chmod(path.c_str(), 0660), 0);
-  write_file(path, "newest");
-  EXPECT_EQ(access_list_of(path), "");
-  EXPECT_EQ(permissions_of(path), 0660);
+  write_file(plain, "new");
+  EXPECT_EQ(access_list_of(plain), "");
+  EXPECT_EQ(permissions_of(plain), 0660);
   write_file(folder / "b.txt", "as any new file");
   EXPECT_NE(access_list_of(folder / "b.txt"), "");
 }

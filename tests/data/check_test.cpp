@@ -68,6 +68,20 @@ TEST(Check, TellsWhatIsBrokenAndWhatIsNotTaken) {
   EXPECT_THROWS_WITH(check_data(folder.path(), {.threads = 0}), UsageError, "at least 1");
 }
 
+TEST(Check, TellsOfEveryFileWhereTestImagesCannotBeChosen) {
+  const TempFolder folder;
+  for (const char* image : {"train/a/0.png", "train/b/0.png", "test/bottle/train/0.png", "test/bottle/test/0.png"})
+    folder.write_image(image);
+  const auto report = check_data(folder.path(), {});
+  EXPECT_EQ(report.files, 4);
+  EXPECT_EQ(report.ok, 2);
+  EXPECT_EQ(report.refused.size(), 2u);
+  ASSERT_EQ(report.notes.size(), 1u);
+  EXPECT_NE(report.notes[0].find("/test holds images for training and for testing further down, in 1 folder (bottle/)"),
+            std::string::npos)
+      << report.notes[0];
+}
+
 TEST(Check, TellsWhenSixteenBitImagesUseASmallPartOfTheirLevels) {
   const TempFolder folder;
   const auto write = [&](const std::string& name, std::uint8_t high) {

@@ -99,7 +99,8 @@ TEST(ImageFolder, OfASplitFurtherDownTakesTheTrainingImages) {
   EXPECT_NE(notes[1].find("1 folder (nut/test/) named as test images is taken"), std::string::npos) << notes[1];
   // Asked for test images, it does not give the others.
   EXPECT_THROWS_WITH(open_test_images(folder.path()), UsageError,
-                     "for training and for testing further down, in 2 folders (bottle/ ...): name the folder");
+                     "for training and for testing further down, in 2 folders (bottle/ ...): give --test the test "
+                     "folder inside one of them");
   EXPECT_EQ(names(*open_test_images(folder / "bottle")), (Names{"broken/3.jpg", "good/2.jpg"}));
 }
 

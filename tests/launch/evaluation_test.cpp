@@ -67,6 +67,8 @@ TEST_F(CiEvaluation, KnnByEveryProtocol) {
     EXPECT_LE(result.at("value").get<double>(), 1);
     EXPECT_EQ(result.at("counts").at("train"), 60);
     EXPECT_EQ(result.at("counts").at("test"), 25);
+    EXPECT_NE(result.at("data").at("train").get<std::string>().find("/train: 60 images"), std::string::npos) << result;
+    EXPECT_NE(result.at("data").at("test").get<std::string>().find("/val: 25 images"), std::string::npos) << result;
     EXPECT_EQ(result.at("size"), 16);
   }
 }
@@ -153,6 +155,7 @@ TEST_F(CiEvaluation, WhatFailsOnOneRankAloneIsToldOnAll) {
   expect({pretrain, pretrain + Arguments{"--recipe", *folder_ / "nowhere.json"}},
          "rank 1: cannot read " + *folder_ / "nowhere.json");
   expect({pretrain, pretrain + Arguments{"--init", *folder_ / "nowhere"}}, "rank 1: --init " + *folder_ / "nowhere");
+  expect({pretrain, pretrain + Arguments{"--optimizer.kind", "nope"}}, "rank 1: optimizer.kind: no optimizer 'nope'");
   expect({pretrain + Arguments{"--json", *folder_ / "nowhere/x.json"}, pretrain}, "there is no folder");
   const auto at_once = knn + Arguments{"--timeout", "0"};
   expect({at_once, at_once}, "--timeout must be at least 1 second, not 0");

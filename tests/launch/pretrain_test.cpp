@@ -216,6 +216,12 @@ TEST_F(CiPretrain, GoesOnWithWhatItBeganWith) {
     EXPECT_NE(outcome.err.find("is not used: the run in " + run + " goes on, and began from " + weights),
               std::string::npos)
         << outcome.err;
+    // The same file by another name is the same; a partial load cannot be asked for any more.
+    outcome = unlabel(from + Arguments{"4", "--init", out("began/../began/checkpoints"), "--init-partial"} + rest);
+    EXPECT_EQ(outcome.err.find("--init " + out("began/..")), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find("--init-partial is not used: the run in " + run + " goes on, and began from " + weights),
+              std::string::npos)
+        << outcome.err;
   }
   outcome = unlabel(first + Arguments{"4", "--decode.strict", "true"});
   EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
@@ -291,6 +297,7 @@ TEST_F(CiPretrain, StopsOnASignalInAPassOverTheData) {
   EXPECT_TRUE(fs::exists(run + "/checkpoints/step-00000000/manifest.json"));
   outcome = unlabel(arguments);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err.find("begins anew"), std::string::npos) << "it goes on from step 0: " << outcome.err;
   const std::string straight = out("undisturbed-pass");
   ASSERT_EQ(unlabel(with(arguments, {{"--out", straight}})).exit_code, 0);
   EXPECT_EQ(read_bytes(run + "/encoder.safetensors"), read_bytes(straight + "/encoder.safetensors"));
@@ -642,14 +649,17 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
   EXPECT_FALSE(explained.at("settings").empty());
 }
 
-TEST_F(CiPretrain, OnlyOneRankThatMeasuresIsOtherSettings) {
-  const auto run = small_run(data(), out("knn-of-one"));
-  for (const auto& rank : start_ranks({run, run + Arguments{"--knn.every", "1"}})) {
-    const auto outcome = rank->wait();
-    EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
-    EXPECT_NE(outcome.err.find("rank 1 has other settings than rank 0: knn.every 1 and not 0"), std::string::npos)
-        << outcome.err;
-  }
+TEST_F(CiPretrain, OnlyOneRankThatMeasuresOrHasWeightsIsOtherSettings) {
+  const auto run = small_run(data(), out("of-one"));
+  ASSERT_EQ(unlabel(small_run(data(), out("weights-of-one")) + Arguments{"--max-steps", "1"}).exit_code, 0);
+  for (const auto& [more, says] : {std::pair{Arguments{"--knn.every", "1"}, "knn.every 1 and not 0"},
+                                   {Arguments{"--init", out("weights-of-one")}, "init true and not false"}})
+    for (const auto& rank : start_ranks({run, run + more})) {
+      const auto outcome = rank->wait();
+      EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
+      EXPECT_NE(outcome.err.find(std::string("rank 1 has other settings than rank 0: ") + says), std::string::npos)
+          << outcome.err;
+    }
 }
 
 TEST_F(CiPretrain, SharesBatchStatisticsAmongImagesAndNotRanks) {
@@ -721,7 +731,7 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"another method's option", base + Arguments{"--moco.momentum", "0.5"}, 2, "is an option of moco"},
       {"micro-batch, looked at", base + Arguments{"--explain", "--batch-size", "16", "--micro-batch", "3"}, 2,
        "divide"},
-      {"no such optimiser", base + Arguments{"--optimizer.kind", "adam"}, 2, "did you mean 'adamw'"},
+      {"no such optimizer", base + Arguments{"--optimizer.kind", "adam"}, 2, "did you mean 'adamw'"},
       {"steps without an epoch", base + Arguments{"--schedule.kind", "step"}, 2, "schedule.milestones"},
       {"more broken than all", base + Arguments{"--health.broken-budget", "2"}, 2, "up to 1"},
       {"no network", base + Arguments{"--swav.projection-dim", "-3"}, 2, "swav"},
@@ -740,7 +750,7 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"a local crop as a target",
        base + Arguments{"--augment.global-count", "1", "--augment.local-count", "6", "--augment.local-size", "8"}, 2,
        "--augment.global-count"},
-      {"an optimiser without its rate", base + Arguments{"--optimizer.kind", "adamw"}, 2, "--optimizer.lr"},
+      {"an optimizer without its rate", base + Arguments{"--optimizer.kind", "adamw"}, 2, "--optimizer.lr"},
       {"statistics of -1 images", base + Arguments{"--batch-norm-images", "-1"}, 2, "--batch-norm-images"},
       {"uncountable epochs", base + Arguments{"--epochs", "9223372036854775807"}, 2, "--epochs"},
       {"unknown precision", base + Arguments{"--precision", "int8"}, 2, "int8"},
@@ -839,11 +849,11 @@ TEST_F(CiPretrain, StartsFromGivenWeights) {
 }
 
 TEST_F(CiPretrain, MeasuresInFloat64AndDespiteABrokenImage) {
-  make_images(out("labelled/train"), 32, 16, 2);
-  make_images(out("labelled/test"), 16, 16, 2);
-  fs::resize_file(fs::directory_iterator(out("labelled/test/class0"))->path(), 60);
+  make_images(out("labeled/train"), 32, 16, 2);
+  make_images(out("labeled/test"), 16, 16, 2);
+  fs::resize_file(fs::directory_iterator(out("labeled/test/class0"))->path(), 60);
   const auto outcome =
-      unlabel({"pretrain", "swav", "--data", out("labelled"), "--out", out("measured"), "--epochs", "1", "--batch-size",
+      unlabel({"pretrain", "swav", "--data", out("labeled"), "--out", out("measured"), "--epochs", "1", "--batch-size",
                "16", "--encoder.width", "4", "--precision", "float64", "--knn.every", "1"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_TRUE(read_lines(out("measured/metrics.jsonl")).back().contains("knn_accuracy"));

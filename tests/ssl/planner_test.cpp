@@ -213,6 +213,12 @@ TEST(Planner, TellsWhichNumberOfUpdatesLearns) {
   EXPECT_FALSE(warns(plan(2000, 32, {{"batch_size", 64}, {"epochs", 4}}), "updates"));
   EXPECT_FALSE(warns(plan(2000, 32, {{"batch_size", 64}, {"epochs", 1}, {"init", "weights"}}), "updates"));
   EXPECT_TRUE(warns(plan(50000, 32, {{"batch_size", 50000}, {"epochs", 99}}), "99 updates are too few"));
+  // DeepCluster, whose features settle sooner.
+  const auto deepcluster = [](int epochs) {
+    return plan(2000, 32, {{"method", "deepcluster"}, {"batch_size", 200}, {"epochs", epochs}});
+  };
+  EXPECT_TRUE(warns(deepcluster(2), "20 updates are too few to learn much: --epochs 30 makes 300"));
+  EXPECT_FALSE(warns(deepcluster(3), "updates"));
   EXPECT_FALSE(warns(plan(50000, 32, {{"batch_size", 50000}, {"epochs", 2147483647}}), "updates"));
 }
 
@@ -253,7 +259,7 @@ TEST(Planner, NormalisesKeysInGroupsThatFit) {
   EXPECT_EQ(group({{"batch_size", 12}}), 12);
   const auto warned = [](std::int64_t together, std::int64_t batch) {
     return warns(plan(5000, 32, {{"method", "moco"}, {"batch_size", batch}, {"moco", {{"norm_group", together}}}}),
-                 "keys are normalised by the statistics of");
+                 "keys are normalized by the statistics of");
   };
   EXPECT_TRUE(warned(2, 256));
   EXPECT_FALSE(warned(16, 256));

@@ -46,12 +46,13 @@ class _Guesses:
     """What was decided by the names of folders further down."""
 
     def __init__(self) -> None:
-        self.nested: list[str] = []  #: with folders for training and for testing inside: only the former are taken
+        self.nested: list[str] = []  #: with folders for training and for testing inside
+        self.training: list[str] = []  #: the former of these, which alone are taken
         self.tests: list[str] = []  #: named as test images, and taken all the same, as none for training is beside
 
     def warn(self, root: str, stacklevel: int) -> None:
-        if self.nested:
-            warnings.warn(f"{root}: of folders with splits further down only the training images are taken: {_listed(sorted(self.nested))}",
+        if self.training:
+            warnings.warn(f"{root}: of folders with splits further down only the training images are taken: {_listed(sorted(self.training))}",
                           stacklevel=stacklevel + 1)
         if self.tests:
             warnings.warn(f"{root}: folders named as test images are taken all the same, as none for training is beside: "
@@ -84,7 +85,8 @@ def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = No
             if only_training:
                 images = []
             if guesses is not None:
-                guesses.nested += [os.path.join(below, name) for name in inner] if only_training else []
+                guesses.nested += [below] if only_training else []
+                guesses.training += [os.path.join(below, name) for name in inner] if only_training else []
                 guesses.tests += [os.path.join(below, os.fsdecode(name)) for name in tests]
         else:
             inner = [name for name in inner if name not in left_out]
@@ -199,8 +201,8 @@ class Folder:
         guesses = _Guesses()
         images = sorted(_walk(self.root, guesses=guesses, left_out=left_out), key=os.fsencode)
         if split == "test" and guesses.nested:
-            raise ValueError(f"{self.root} holds images for training and for testing further down, in {_listed(sorted(guesses.nested))}: name the "
-                             "folder of the test images of one")
+            raise ValueError(f"{self.root} holds images for training and for testing further down, in {_listed(sorted(guesses.nested))}: open "
+                             "the test folder inside one of them")
         guesses.warn(self.root, stacklevel=2)
         self.classes, images = self._classify(images, sorted(tops, key=os.fsencode), classes, allow_empty)
         numbers = {name: label for label, name in enumerate(self.classes)}

@@ -455,7 +455,7 @@ found, said = told(lambda: ua.Folder(nested, views))
 assert found.paths == [str(nested / "bottle/train/good/1.jpg"), str(nested / "nut/test/1.jpg")] and "bottle/train" in said[0], said
 assert "named as test images are taken all the same" in said[1] and "nut/test" in said[1], said
 deep = laid_out("deep", "train/1.jpg", "test/bottle/train/1.jpg", "test/bottle/test/2.jpg")
-assert "for training and for testing further down" in refused(ValueError, lambda: ua.Folder(deep, views, split="test"))
+assert "for training and for testing further down, in bottle" in refused(ValueError, lambda: ua.Folder(deep, views, split="test"))
 years = laid_out("years", *(f"coco/{name}/1.jpg" for name in ("train2014", "train2017", "val2014", "val2017")), "other/1.jpg")
 found, said = told(lambda: ua.Folder(years, views))
 assert found.paths == [str(years / path) for path in ("coco/train2014/1.jpg", "coco/train2017/1.jpg", "other/1.jpg")] and len(said) == 1, said
