@@ -7,9 +7,12 @@
 #include <unlabel/eval/npy.h>
 #include <unlabel/ssl/safetensors.h>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <torch/types.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -27,28 +30,40 @@ struct Places {
   bool npy = false;
 };
 
+/// Whether a file begins as the rows of embeddings do.
+bool are_rows(const std::string& path) {
+  std::string start(8, '\0');
+  const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
+  const auto count = ::pread(file.fd.get(), start.data(), start.size(), 0);
+  if (count < 0) throw_system_error(concat("cannot read ", path), errno);
+  return count == 0 || start.starts_with(R"({"name":)");
+}
+
 Places places_of(const std::string& path) {
   const fs::path file(path);
   const auto suffix = file.extension().string();
   if (suffix != ".npy" && suffix != ".safetensors")
     throw UsageError("embeddings are written to a .npy or a .safetensors file, not to '", path, "'");
   const auto stem = (file.parent_path() / file.stem()).string();
-  const bool embedded = data::exists(stem + ".npy") || data::exists(stem + ".safetensors");
   Places places{path, stem + ".labels.npy", stem + ".jsonl", suffix == ".npy"};
-  for (const auto& beside : {places.labels, places.rows})
-    if (!embedded && data::exists(beside) && (places.npy || beside == places.rows))
-      throw UsageError(beside, " is there without ", path, ", and would be replaced; move it, or choose another name");
+  const bool rows =
+      data::exists(places.rows) && as_usage_error("", "; choose another place", [&] { return are_rows(places.rows); });
+  const bool embedded = rows && (data::exists(stem + ".npy") || data::exists(stem + ".safetensors"));
+  for (const auto& beside : {places.rows, places.labels})
+    if (!embedded && (places.npy || beside == places.rows) && data::exists(beside))
+      throw UsageError(beside, " is not of embeddings in ", path,
+                       ", and would be replaced; move it, or choose another name");
   return places;
 }
 
 }  // namespace
 
-void require_embedding_output(const std::string& path) {
+std::vector<std::string> require_embedding_output(const std::string& path) {
   const auto places = places_of(path);
-  for (const auto& place : {places.features, places.labels, places.rows}) {
-    if (place == places.labels && !places.npy) continue;
-    as_usage_error("", "; choose another place", [&] { data::require_writable(place); });
-  }
+  std::vector<std::string> files{places.features, places.rows};
+  if (places.npy) files.push_back(places.labels);
+  for (const auto& place : files) as_usage_error("", "; choose another place", [&] { data::require_writable(place); });
+  return files;
 }
 
 std::vector<std::string> write_embeddings(const std::string& path, const Features& features,

@@ -20,8 +20,8 @@ namespace unlabel::eval {
 std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
                                           const data::Dataset& dataset);
 
-/// Throws UsageError when write_embeddings could not write to `path`: another suffix, a file that cannot be written, or a NAME.jsonl or
-/// NAME.labels.npy that stands there without embeddings of that name, and would be lost.
-void require_embedding_output(const std::string& path);
+/// The files that write_embeddings writes or removes for `path`. Throws UsageError when it could not: another suffix, a file that cannot be
+/// written, a NAME.jsonl or NAME.labels.npy that is not of embeddings of that name, and would be lost.
+std::vector<std::string> require_embedding_output(const std::string& path);
 
 }  // namespace unlabel::eval

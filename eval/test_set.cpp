@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -151,20 +152,27 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
     std::map<std::uint64_t, std::vector<std::string>> names_by_size;
     for (const auto& [content, index] : wanted) names_by_size[content.first].push_back(test.name(index));
     // Candidates are files of the same size; those of the same name come first, for not all may be read.
-    std::vector<std::int64_t> of_same_name, others;
+    std::vector<std::pair<std::int64_t, std::uint64_t>> candidates, others;  // with their sizes
     std::int64_t index = 0;
     train.each_file([&](std::string_view name, std::uint64_t size) {
       const auto found = names_by_size.find(size);
       if (found != names_by_size.end()) {
         const bool same = std::ranges::any_of(
             found->second, [&](const std::string& wanted_name) { return base_name(wanted_name) == base_name(name); });
-        (same ? of_same_name : others).push_back(index);
+        (same ? candidates : others).emplace_back(index, size);
       }
       ++index;
     });
-    of_same_name.insert(of_same_name.end(), others.begin(), others.end());
-    if (of_same_name.size() > kMostFilesRead) of_same_name.resize(kMostFilesRead);
-    for (const auto candidate : of_same_name) compare(candidate);
+    candidates.insert(candidates.end(), others.begin(), others.end());
+    std::set<std::uint64_t> unread;  // sizes
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      if (i < kMostFilesRead)
+        compare(candidates[i].first);
+      else
+        unread.insert(candidates[i].second);
+    }
+    // Those that were not found are compared only where all files of their size were read.
+    result.compared -= std::ranges::count_if(wanted, [&](const auto& one) { return unread.contains(one.first.first); });
     return result;
   }
   if (arrays) {

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <limits>
 #include <string_view>
 
 namespace unlabel::launch {
@@ -40,7 +41,8 @@ std::string step_name(std::int64_t iteration) {
 std::optional<std::int64_t> step_of(const std::string& name) {
   if (!name.starts_with("step-") || name.size() < 6 || name.size() > 23) return std::nullopt;
   if (name.find_first_not_of("0123456789", 5) != std::string::npos) return std::nullopt;
-  return std::stoll(name.substr(5));
+  const std::int64_t step = std::stoll(name.substr(5));
+  return name == step_name(step) ? std::optional(step) : std::nullopt;
 }
 
 /// What a manifest says of a file.
@@ -64,12 +66,16 @@ class SizeAndCrc {
   throw UnreadableCheckpoint(path, " cannot be read: ", reason_of(error));
 }
 
-/// Gives a file to `take` in pieces: it may be larger than what memory is left.
+/// Gives a file to `take` in pieces: it may be larger than what memory is left. One of more than `most` bytes is not read.
 template <class Take>
-void read_pieces(const std::string& path, const Take& take) {
+void read_pieces(const std::string& path, std::uint64_t most, const Take& take) {
   // O_NONBLOCK: a pipe of that name must not be waited for.
   const data::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) fail_to_read(path, errno);
+  struct stat status {};
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0) fail_to_read(path, errno);
+  if (!S_ISREG(status.st_mode)) throw Error(path, " is damaged: it is no regular file");
+  if (static_cast<std::uint64_t>(status.st_size) > most)
+    throw Error(path, " is damaged: it has ", status.st_size, " bytes, more than ", most);
   std::vector<char> piece(1 << 20);
   while (true) {
     const ssize_t count = ::read(file.get(), piece.data(), piece.size());
@@ -83,7 +89,8 @@ void read_pieces(const std::string& path, const Take& take) {
 nlohmann::json size_and_crc(const fs::path& path) {
   return data::retry([&] {
     SizeAndCrc sum;
-    read_pieces(path.string(), [&](std::string_view piece) { sum.add(piece); });
+    read_pieces(path.string(), std::numeric_limits<std::uint64_t>::max(),
+                [&](std::string_view piece) { sum.add(piece); });
     return sum.json();
   });
 }
@@ -91,7 +98,7 @@ nlohmann::json size_and_crc(const fs::path& path) {
 std::string text_of(const std::string& path) {
   return data::retry([&] {
     std::string text;
-    read_pieces(path, [&](std::string_view piece) { text += piece; });
+    read_pieces(path, kMaxTraining, [&](std::string_view piece) { text += piece; });
     return text;
   });
 }
@@ -99,13 +106,26 @@ std::string text_of(const std::string& path) {
 void verify_files(const fs::path& folder, const nlohmann::json& files) {
   for (const char* name : {kState, kTraining}) {
     const auto path = folder / name;
-    if (files.value(name, nlohmann::json()) != size_and_crc(path))
+    const auto said = files.value(name, nlohmann::json());
+    // Another size says it unread.
+    std::error_code unknown;
+    const auto size = fs::file_size(path, unknown);
+    const bool other_size = !unknown && said.is_object() && said.value("bytes", nlohmann::json()) != size;
+    if (other_size || said != size_and_crc(path))
       throw Error(path.string(), " is damaged: it is not what the manifest says");
   }
 }
 
+/// Whether `folder`/latest is a link, or not there: anything else is somebody's own.
+bool is_our_latest(const std::string& folder) {
+  std::error_code ignored;
+  const auto type = fs::symlink_status(fs::path(folder) / "latest", ignored).type();
+  return type == fs::file_type::symlink || type == fs::file_type::not_found;
+}
+
 /// Points `folder`/latest to `name`, by a rename.
 void swap_latest(const std::string& folder, const std::string& name) {
+  if (!is_our_latest(folder)) return;
   const fs::path link = fs::path(folder) / (".latest.tmp-" + std::to_string(::getpid()));
   std::error_code ignored;
   fs::remove(link, ignored);
@@ -185,7 +205,7 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
     swap_latest(folder, name);
     data::flush_folder(folder);
   } catch (const std::exception&) {
-    fs::remove(fs::path(folder) / "latest", ignored);  // rather none than an old one
+    if (is_our_latest(folder)) fs::remove(fs::path(folder) / "latest", ignored);  // rather none than an old one
   }
   try {
     remove_old(folder, files.iteration, keep);

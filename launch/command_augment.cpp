@@ -142,8 +142,9 @@ bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable mo
   std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
   if (ending != ".png")
     throw UsageError("--out ", look.out, ": what is written is a PNG; give a name that ends in .png");
-  require_output("--out", look.out);
-  require_output("--json", look.options.json);
+  const NamedFile photo{"the photograph", look.photo};
+  require_output("--out", look.out, {photo});
+  require_output("--json", look.options.json, {photo, {"--out", look.out}});
   look.crops = views_of(line, look.options);
   look.source = read_source(look.photo);
   try {

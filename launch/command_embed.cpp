@@ -38,9 +38,10 @@ int command_embed(const std::vector<std::string>& arguments) {
   Subject subject;
   ssl::together(*group, [&] {
     if (group->rank() == 0) {
-      require_output("--json", options.json);
-      require_output("--out", out);
-      eval::require_embedding_output(out);
+      require_output("--out", out, {{"--checkpoint", options.checkpoint}});
+      std::vector<NamedFile> others{{"--checkpoint", options.checkpoint}};
+      for (auto& place : eval::require_embedding_output(out)) others.push_back({"--out", std::move(place)});
+      require_output("--json", options.json, others);
     }
     subject = make_subject(options, line, device);
   });

@@ -3,6 +3,7 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 #include <unlabel/launch/command_output.h>
+#include <unlabel/launch/run_folder.h>
 
 #include <stdio_ext.h>
 #include <unistd.h>
@@ -24,8 +25,26 @@ std::string printable(std::string text) {
   return text;
 }
 
-void require_output(const std::string& option, const std::string& path) {
+namespace {
+
+/// Whether two paths lead to one file: one that is there, or one to come.
+bool are_same_file(const std::string& a, const std::string& b) {
+  std::error_code error;
+  if (std::filesystem::equivalent(a, b, error)) return true;
+  const auto place = std::filesystem::weakly_canonical(a, error);
+  return !error && place == std::filesystem::weakly_canonical(b, error) && !error;
+}
+
+}  // namespace
+
+void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others) {
   if (path.empty() || path == "-") return;
+  for (const auto& other : others)
+    if (!other.path.empty() && other.path != "-" && are_same_file(path, other.path))
+      throw UsageError(option, " ", path, " is the file of ", other.option,
+                       " too, which would be lost; choose another place");
+  if (is_file_of_run(path))
+    throw UsageError(option, " ", path, " is a file of the run there, which would be lost; choose another place");
   const auto folder = std::filesystem::absolute(path).parent_path();
   const bool there = as_usage_error(concat(option, " ", path, ": "), "; choose another place", [&] {
     if (!data::exists(folder.string())) return false;

@@ -15,9 +15,16 @@ std::string json_text(const nlohmann::json& json);
 /// What comes from outside (names of files, and messages that hold them) as a line for a terminal: control characters become '?'.
 std::string printable(std::string text);
 
+/// A file that an option names.
+struct NamedFile {
+  std::string option, path;
+};
+
 /// Throws UsageError when nothing can be written at `path`, which `option` names: its folder is missing, it is a folder, there is no
-/// permission. Every command calls it for each of its results before it begins to work. Nothing is said of an empty path and of "-".
-void require_output(const std::string& option, const std::string& path);
+/// permission; and when what stands there would be lost: it is one of `others`, which the command reads or writes too (through links, or
+/// by another name), or a file of a run (is_file_of_run). Every command calls it for each of its results before it begins to work. Nothing
+/// is said of an empty path and of "-".
+void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others = {});
 
 /// What makes a result doubtful, or must be known beside it: whole sentences without a full stop. Each is printed once, when it is added
 /// ("warning: ..." on stderr), and all of them stand in the command's JSON under the key `warnings`.

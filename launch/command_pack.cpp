@@ -84,8 +84,15 @@ int command_pack(const std::vector<std::string>& arguments) {
     }
     fs::rename(unfinished, place);
   } catch (...) {
-    fs::remove_all(unfinished, error);
-    if (there) fs::create_directory(place, error);
+    if (!there) {
+      fs::remove_all(unfinished, error);
+      throw;
+    }
+    // The user's own folder, which keeps its owner and permissions.
+    std::vector<fs::path> written;
+    for (const auto& entry : fs::directory_iterator(unfinished, error)) written.push_back(entry.path());
+    for (const auto& path : written) fs::remove_all(path, error);
+    fs::rename(unfinished, place, error);
     throw;
   }
   print_line(json, concat(images, images == 1 ? " image in " : " images in ", archives.size(),

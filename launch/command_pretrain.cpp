@@ -8,6 +8,7 @@
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/launch/process_group.h>
+#include <unlabel/launch/run_folder.h>
 #include <unlabel/launch/shared_data.h>
 #include <unlabel/ssl/recipe.h>
 
@@ -110,7 +111,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   use_share_of_cores(environment);
   if (only_explain) {
     if (environment.rank != 0) return 0;
-    require_output("--json", json);
+    require_output("--json", json, {{"--recipe", line.get("recipe")}, {"--init", line.get("init")}});
     auto resolved = resolve_options(line, Purpose::kLook);
     show_native_precision(resolved, choose_device(resolved.options.device, environment));
     refuse_what_cannot_run(resolved, environment.world_size);
@@ -123,7 +124,10 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     auto group =
         meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
     ssl::together(*group, [&] {
-      if (group->rank() == 0) require_output("--json", json);
+      if (group->rank() != 0) return;
+      require_output("--json", json, {{"--recipe", given.recipe}, {"--init", given.init}});
+      if (is_file_of_run(json, given.out))
+        throw UsageError("--json ", json, " is a file of the run in --out; choose another place");
     });
     return group;
   });

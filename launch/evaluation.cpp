@@ -270,9 +270,11 @@ void report(const Subject& subject, const EvaluationOptions& options, const Meas
   }
   print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
   const auto& shared = sets.shared;
-  print_line(options.json, shared.shared == 0 ? text
-                                              : concat(text, "; ", shared.shared, " of ", shared.compared,
-                                                       " compared test images are training images"));
+  const auto of_training = shared.compared == 0 ? std::string("; whether test images are training images is not known")
+                           : shared.shared == 0 ? std::string()
+                                                : concat("; ", shared.shared, " of ", shared.compared,
+                                                         " compared test images are training images");
+  print_line(options.json, text + of_training);
   result["counts"]["compared"] = shared.compared;
   result["counts"]["shared"] = shared.shared;
   describe(subject, options, result);

@@ -55,6 +55,7 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_check
   take_lock();
   try {
     require_no_foreign_files(has_checkpoint);
+    require_place_for_checkpoints();
     char host[64] = "?";
     ::gethostname(host, sizeof host - 1);
     const std::string me = concat(kLockBegins, ::getpid(), " on ", host);
@@ -97,7 +98,9 @@ void RunFolder::take_lock() {
     const ssize_t size = plain ? ::pread(lock_.get(), holder, sizeof holder - 1, 0) : 0;
     if (size < 0) throw_system_error(concat("cannot read ", place), errno);
     if (!plain || (size > 0 && !std::string_view(holder).starts_with(kLockBegins)))
-      throw UsageError("--out ", path_, ": .lock there is not a run's; remove it or choose another folder");
+      throw UsageError("--out ", path_, ": .lock there is ",
+                       status.st_nlink > 1 ? "a file elsewhere too (a hard link)" : "not a run's",
+                       "; remove it or choose another folder");
     new_lock_ = size == 0;
     int locked;
     do {
@@ -139,6 +142,16 @@ void RunFolder::require_no_foreign_files(bool has_checkpoint) const {
   }
 }
 
+void RunFolder::require_place_for_checkpoints() const {
+  const auto place = file("checkpoints");
+  std::error_code error;
+  if (fs::symlink_status(place, error).type() == fs::file_type::not_found) return;
+  if (!data::exists(place)) throw UsageError(place, " is a link to nothing; remove it, or choose another --out");
+  if (::access(place.c_str(), W_OK | X_OK) == 0) return;
+  if (fault_kind(errno) == FaultKind::kOutside) throw_system_error(concat("cannot look at ", place), errno);
+  throw UsageError(place, ": checkpoints cannot be written there: ", reason_of(errno), "; choose another --out");
+}
+
 void RunFolder::remove_temporaries() const {
   std::error_code error;
   for (fs::directory_iterator entry(path_, error), end; !error && entry != end; entry.increment(error)) {
@@ -159,11 +172,44 @@ void RunFolder::require_ours() const {
   // Only that another file is there, or none, says so: a disk that does not answer does not.
   if (seen ? mine.st_dev == there.st_dev && mine.st_ino == there.st_ino : errno != ENOENT && errno != ENOTDIR) return;
   throw Error(
-      "the folder ", path_, " was ", seen ? "replaced, or is another run's now" : "removed",
+      "the folder ", path_, seen ? " was replaced, or is another run's now" : " or its file .lock was removed",
       ", while this run went on: nothing more is written there. What was learned since its last checkpoint is lost");
 }
 
+bool is_file_of_run(const std::string& path, const std::string& run) {
+  std::error_code error;
+  const auto place = fs::weakly_canonical(path, error);
+  if (error) return false;
+  const auto name = place.filename().string();
+  const auto folder = place.parent_path();
+  if (name == "state.safetensors" || name == "training.json" || name == "manifest.json")
+    return fs::exists(folder / "manifest.json", error);
+  if (name != ".lock" && std::ranges::find(kFiles, name) == kFiles.end()) return false;
+  if (!run.empty() && fs::weakly_canonical(run, error) == folder) return true;
+  std::string holder(kLockBegins.size(), '\0');
+  const data::FileDescriptor lock(::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  return ::pread(lock.get(), holder.data(), holder.size(), 0) == static_cast<ssize_t>(holder.size()) &&
+         holder == kLockBegins;
+}
+
+namespace {
+
+/// Makes a file of several names (a hard-linked copy of a run) one of its own: it is written in place, and the others are not ours.
+void unshare(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink == 1) return;
+  const auto copy = concat(path, ".tmp-", ::getpid());
+  std::error_code error, ignored;
+  if (fs::copy_file(path, copy, fs::copy_options::overwrite_existing, error)) fs::rename(copy, path, error);
+  if (!error) return;
+  fs::remove(copy, ignored);
+  throw_system_error(concat("cannot copy ", path), error.value());
+}
+
+}  // namespace
+
 JsonLines::JsonLines(std::string path) : path_(std::move(path)) {
+  unshare(path_);
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
   if (descriptor_ < 0) throw_system_error(concat("cannot write ", path_), errno);
 }
@@ -214,6 +260,7 @@ nlohmann::json JsonLines::last(const std::string& path) {
 }
 
 void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
+  unshare(path);
   const auto file = open_lines(path);
   if (!file) return;
   // From the end, so that a log of millions of steps costs no more than what is dropped of it.

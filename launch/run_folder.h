@@ -21,9 +21,10 @@ namespace unlabel::launch {
 ///     encoder.safetensors   the learned encoder, at the end
 class RunFolder {
  public:
-  /// Makes the folder, takes its lock, and removes the temporary files that a run which was killed has left. Throws UsageError when it
-  /// cannot be made or written, when its disk has fewer than `bytes_needed` free bytes, when another process holds it (naming it), and when
-  /// it holds files of these names that are not a run's: what stands there is then as it was. `has_checkpoint`: one of this run is there.
+  /// Makes the folder, takes its lock, and removes the temporary files that a run which was killed has left. Throws UsageError when it or
+  /// its checkpoints/ cannot be made or written, when its disk has fewer than `bytes_needed` free bytes, when another process holds it
+  /// (naming it), and when it holds files of these names that are not a run's: what stands there is then as it was. `has_checkpoint`: one
+  /// of this run is there.
   RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint = false);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -42,6 +43,7 @@ class RunFolder {
   void take_lock();
   [[noreturn]] void refuse_place(int error) const;
   void require_no_foreign_files(bool has_checkpoint) const;
+  void require_place_for_checkpoints() const;
   void remove_temporaries() const;
 
   std::string path_, warning_;
@@ -49,6 +51,10 @@ class RunFolder {
   bool made_lock_ = false;  ///< by this run: there was none
   bool new_lock_ = false;   ///< no run has been here before
 };
+
+/// Whether `path` leads to a file of a run (RunFolder, its lock, a checkpoint's), there or to come, of the run in `run` or of one whose
+/// folder says by its lock that it is.
+bool is_file_of_run(const std::string& path, const std::string& run = "");
 
 /// JSON lines that are appended one at a time, each whole and flushed to the system.
 class JsonLines {

@@ -307,15 +307,17 @@ std::string shell_word(const std::string& text) {
 bool is_pickle(const std::string& path) {
   // Regular files only: a pipe would wait for ever.
   const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
-  char magic[4] = {};
+  char magic[9] = {};
   const auto count = ::pread(file.fd.get(), magic, sizeof magic, 0);
   const std::string_view start(magic, static_cast<std::size_t>(std::max<ssize_t>(0, count)));
+  if (start.starts_with("PK\3\4") || (start.size() > 1 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5))
+    return true;
+  if (start.size() == 9 && start[8] == '{') return false;  // safetensors, whatever its name
   auto extension = std::filesystem::path(path).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return std::tolower(c); });
   const std::array<std::string, 6> pickles{".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar"};
-  return start == std::string_view("PK\3\4", 4) || start.starts_with("\x80\x02") ||
-         std::find(pickles.begin(), pickles.end(), extension) != pickles.end();
+  return std::find(pickles.begin(), pickles.end(), extension) != pickles.end();
 }
 
 }  // namespace

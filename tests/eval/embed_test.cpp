@@ -97,15 +97,43 @@ TEST(Embed, WritesFeaturesLabelsAndNames) {
   EXPECT_EQ(paths, (std::vector<std::string>{folder / "out.npy", folder / "out.jsonl"}));
   EXPECT_FALSE(std::filesystem::exists(folder / "out.labels.npy")) << "labels of other features";
 
-  paths = write_embeddings(folder / "out.safetensors", features, *dataset);
-  EXPECT_EQ(paths, (std::vector<std::string>{folder / "out.safetensors", folder / "out.jsonl"}));
-  const auto file = ssl::read_safetensors(folder / "out.safetensors");
+  paths = write_embeddings(folder / "one.safetensors", features, *dataset);
+  EXPECT_EQ(paths, (std::vector<std::string>{folder / "one.safetensors", folder / "one.jsonl"}));
+  const auto file = ssl::read_safetensors(folder / "one.safetensors");
   ASSERT_EQ(file.tensors.size(), 2u);
   for (const auto& [name, tensor] : file.tensors)
     EXPECT_TRUE(torch::equal(tensor, name == "features" ? features.values : features.labels)) << name;
 
   EXPECT_NE(refusal([&] { write_embeddings(folder / "out.csv", features, *dataset); }).find("out.csv"),
             std::string::npos);
+}
+
+TEST(Embed, ReplacesOnlyWhatEmbeddingsLeft) {
+  data::TempFolder folder;
+  testing::write_classes(folder, "images", 2, 2, 1);
+  const auto dataset = data::open_dataset(folder / "images", data::Split::kTrain);
+  const auto features = pixel_features(dataset, testing::eval_view(), {}, *ssl::single_process());
+  const auto write = [&](const std::string& name) { return write_embeddings(folder / name, features, *dataset); };
+  const auto refused = [&](const std::string& name, const std::string& beside, const std::string& why) {
+    const auto before = contents(folder / beside);
+    EXPECT_NE(refusal([&] { write(name); }).find(folder / beside + " " + why), std::string::npos) << name;
+    EXPECT_EQ(contents(folder / beside), before);
+  };
+  const std::string foreign = "is not of embeddings in ";
+
+  // Files of somebody else, alone or beside features of theirs.
+  folder.write("a.jsonl", std::string_view("{\"step\": 1}\n"));
+  refused("a.npy", "a.jsonl", foreign);
+  refused("a.safetensors", "a.jsonl", foreign);
+  folder.write("a.npy", std::string_view("features"));
+  refused("a.npy", "a.jsonl", foreign);
+  folder.write("b.npy", std::string_view("features"));
+  folder.write("b.labels.npy", std::string_view("labels"));
+  refused("b.npy", "b.labels.npy", foreign);
+
+  write("c.safetensors");
+  write("c.npy");
+  EXPECT_EQ(write("c.npy").size(), 3u) << "one's own are replaced";
 }
 
 TEST(Report, ResultsAsJsonAndInWords) {

@@ -97,6 +97,19 @@ TEST_F(TestSet, AFewAreLookedForInManyImages) {
   EXPECT_EQ(found.shared, 50);
 }
 
+TEST_F(TestSet, WhatWasNotReadIsNotCompared) {
+  // Uncompressed: every file has the same size, and no more than 1024 of them are read. Two test images are among those.
+  for (int i = 0; i < 1100; ++i) {
+    folder_.write_image("train/" + std::to_string(10000 + i) + ".ppm", 2, 2, 1000 + i);
+    if (i % 500 == 0) folder_.write_image("test/copy" + std::to_string(i) + ".ppm", 2, 2, 1000 + i);
+  }
+  folder_.write_image("test/copy1099.ppm", 2, 2, 1000 + 1099);
+  folder_.write_image("test/larger.ppm", 3, 2, 1);
+  const auto found = shared("train", "test");
+  EXPECT_EQ(found.shared, 3);
+  EXPECT_EQ(found.compared, 4) << "three that are found, one of a size of its own";
+}
+
 TEST_F(TestSet, EqualSizesAndNamesAreNotEnough) {
   // Uncompressed: every file has the same size, and both folders the same names.
   for (int i = 0; i < 10; ++i)

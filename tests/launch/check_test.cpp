@@ -61,6 +61,12 @@ TEST(CiPack, PackedImagesTrainAndMeasure) {
   EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
   EXPECT_FALSE(std::filesystem::exists(folder / "half"));
   EXPECT_FALSE(std::filesystem::exists(folder / "half.unfinished"));
+  // A folder that was there stays as it was.
+  std::filesystem::create_directory(folder / "private");
+  std::filesystem::permissions(folder / "private", std::filesystem::perms::owner_all);
+  EXPECT_EQ(unlabel({"pack", folder / "photos", "--out", folder / "private"}).exit_code, 1);
+  EXPECT_EQ(std::filesystem::status(folder / "private").permissions(), std::filesystem::perms::owner_all);
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "private"));
 }
 
 }  // namespace

@@ -86,6 +86,36 @@ TEST(CheckpointFiles, WhatIsDamagedIsNamed) {
   EXPECT_THROWS_WITH(verify_checkpoint(folder / "step-00000003"), Error, "training.json");
 }
 
+TEST(CheckpointFiles, WhatIsNoRegularFileIsDamaged) {
+  for (const char* name : {"manifest.json", "training.json", "state.safetensors"}) {
+    for (const std::string kind : {"folder", "device", "pipe"}) {
+      const TempFolder folder;
+      for (const int step : {3, 4}) write_checkpoint_files(folder.path(), files_at(step), {});
+      const auto file = folder / "step-00000004/" + name;
+      fs::remove(file);
+      if (kind == "folder") fs::create_directory(file);
+      if (kind == "device") fs::create_symlink("/dev/zero", file);
+      if (kind == "pipe") {
+        ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+      }
+      EXPECT_THROWS_WITH(verify_checkpoint(folder / "step-00000004"), Error, "is damaged");
+      EXPECT_NE(damage([&] { verify_checkpoint(folder / "step-00000004"); }), "")
+          << "a run goes on from the one before";
+    }
+  }
+}
+
+TEST(CheckpointFiles, WhatIsNotOurOwnStays) {
+  const TempFolder folder;
+  folder.write("step-2/mine", std::string_view("precious"));
+  folder.write("latest", std::string_view("precious"));
+  for (int i = 1; i <= 4; ++i) write_checkpoint_files(folder.path(), files_at(i), {.last = 1});
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"latest", "step-00000004", "step-2"}));
+  EXPECT_EQ(data::read_text_file(folder / "latest"), "precious");
+  EXPECT_EQ(data::read_text_file(folder / "step-2/mine"), "precious");
+  EXPECT_EQ(newest_checkpoint(folder.path()), 4);
+}
+
 TEST(CheckpointFiles, OneThatCannotBeReadNowIsNotDamaged) {
   const TempFolder folder;
   write_checkpoint_files(folder.path(), files_at(1), {});

@@ -105,6 +105,24 @@ TEST_F(CiOutput, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   data::write_file(out("vectors.jsonl"), "mine");
   wrong({"embed", "--pixels", "--data", data, "--out", out("vectors.npy")});
   EXPECT_EQ(read_bytes(out("vectors.jsonl")), "mine");
+  // What the command reads itself, or writes twice, or what a run needs.
+  const std::string weights = out("weights.safetensors"), link = out("link.json"), photo = out("photo.png");
+  data::write_file(weights, "weights");
+  fs::create_symlink("weights.safetensors", link);
+  fs::copy(data + "/train/class0/00000.png", photo);
+  const auto picture = read_bytes(photo);
+  wrong({"info", weights, "--json", weights});
+  wrong({"knn", "--checkpoint", weights, "--data", data, "--json", link});
+  wrong({"linear", "--checkpoint", weights, "--data", data, "--json", link});
+  wrong({"embed", "--checkpoint", weights, "--data", data, "--out", weights});
+  for (const char* name : {"twice.npy", "twice.jsonl", "twice.labels.npy"})
+    wrong({"embed", "--pixels", "--data", data, "--out", out("twice.npy"), "--json", out(name)});
+  wrong({"augment", "preview", photo, "--out", photo});
+  wrong({"augment", "preview", photo, "--out", out("sheet.png"), "--json", out("sheet.png")});
+  wrong(train("not-begun") + Arguments{"--recipe", weights, "--json", link});
+  wrong(train("file-of-run") + Arguments{"--json", out("not-there-yet/../file-of-run/metrics.jsonl")});
+  EXPECT_EQ(read_bytes(weights), "weights");
+  EXPECT_EQ(read_bytes(photo), picture);
   EXPECT_FALSE(fs::exists(out("not-begun")));
 }
 

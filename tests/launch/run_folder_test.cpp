@@ -148,6 +148,48 @@ TEST(RunFolderLock, NoticesThatTheFolderHasGoneOrIsAnothers) {
   other.require_ours();
 }
 
+TEST(RunFolderFiles, AreKnownByTheirPlace) {
+  const TempFolder folder;
+  { const RunFolder run(folder / "run", 0); }
+  fs::create_directory_symlink("run", folder / "link");
+  folder.write("run/step/manifest.json", "{}");
+  for (const char* file : {"run/metrics.jsonl", "run/.lock", "link/encoder.safetensors", "run/x/../config.json",
+                           "run/step/state.safetensors", "run/step/manifest.json"})
+    EXPECT_TRUE(is_file_of_run(folder / file)) << file;
+  for (const char* file : {"run/result.json", "metrics.jsonl", "run/x/metrics.jsonl", "state.safetensors"})
+    EXPECT_FALSE(is_file_of_run(folder / file)) << file;
+  EXPECT_TRUE(is_file_of_run(folder / "to-come/metrics.jsonl", folder / "to-come"));
+  EXPECT_FALSE(is_file_of_run(folder / "to-come/metrics.jsonl", folder / "other"));
+}
+
+TEST(RunFolderFiles, CheckpointsThatCannotBeWrittenAreToldAtOnce) {
+  const TempFolder folder;
+  fs::create_directory(folder / "run");
+  fs::create_symlink("nowhere", folder / "run/checkpoints");
+  EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError, "checkpoints is a link to nothing");
+  fs::remove(folder / "run/checkpoints");
+  fs::create_directory(folder / "run/checkpoints");
+  fs::permissions(folder / "run/checkpoints", fs::perms::owner_read | fs::perms::owner_exec);
+  // Permissions do not bind root.
+  if (::geteuid() != 0)
+    EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError,
+                       "checkpoints cannot be written there: Permission denied");
+}
+
+TEST(JsonLines, ACopyByHardLinksKeepsItsLines) {
+  const TempFolder folder;
+  folder.write("metrics.jsonl", "{\"iteration\":0}\n{\"iteration\":1}\n");
+  fs::create_hard_link(folder / "metrics.jsonl", folder / "copy.jsonl");
+  JsonLines::cut(folder / "metrics.jsonl", "iteration", 1);
+  EXPECT_EQ(data::read_text_file(folder / "metrics.jsonl"), "{\"iteration\":0}\n");
+  fs::remove(folder / "metrics.jsonl");
+  fs::create_hard_link(folder / "copy.jsonl", folder / "metrics.jsonl");
+  EXPECT_TRUE(JsonLines(folder / "metrics.jsonl").append({{"iteration", 2}}));
+  EXPECT_EQ(data::read_text_file(folder / "metrics.jsonl"),
+            "{\"iteration\":0}\n{\"iteration\":1}\n{\"iteration\":2}\n");
+  EXPECT_EQ(data::read_text_file(folder / "copy.jsonl"), "{\"iteration\":0}\n{\"iteration\":1}\n");
+}
+
 TEST(JsonLines, AreNeverWrittenThroughALink) {
   const TempFolder folder;
   folder.write("mine", "precious");

@@ -352,11 +352,16 @@ TEST_F(Weights, PicklesAreNamedAsSuch) {
   std::ofstream(path("weights.pth")) << "PK\3\4...";
   std::ofstream(path("weights.pth.tar")) << "\x80\x02...";
   std::ofstream(path("disguised.safetensors")) << "PK\3\4 and more";
-  for (const char* name : {"weights.pth", "weights.pth.tar", "disguised.safetensors"}) {
+  std::ofstream(path("fourth.model")) << "\x80\x04\x95...";
+  for (const char* name : {"weights.pth", "weights.pth.tar", "disguised.safetensors", "fourth.model"}) {
     const auto message = refusal<Error>([&] { read_weights(path(name)); });
     EXPECT_NE(message.find("pickle"), std::string::npos) << message;
     EXPECT_NE(message.find("save_file"), std::string::npos) << message;
   }
+  // The bytes decide where they can.
+  write_encoder(path("encoder.safetensors"), *make_encoder({.width = 2}), {.width = 2}, {});
+  fs::copy(path("encoder.safetensors"), path("pytorch_model.bin"));
+  EXPECT_GT(read_weights(path("pytorch_model.bin")).tensors.size(), 10u);
   EXPECT_NE(refusal<Error>([&] { read_weights(path("none.pth")); }).find("No such file"), std::string::npos);
 }
 
