@@ -69,6 +69,8 @@ std::string refusal(const std::string& path, Belongs belongs, int root) {
       return "in a folder of thumbnails, deleted files and the like";
     case Belongs::kLeftOut:
       return "left out: its folder is of no split that is taken";
+    case Belongs::kNowhere:
+      return "a link to nowhere: is a disk not mounted?";
     case Belongs::kForbidden:
       return "a folder that may not be read: what is in it is not looked at";
     default:

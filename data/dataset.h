@@ -74,7 +74,8 @@ enum class Split {
 /// - `shards:DIR`: tar archives by WebDataset's convention (shards.h)
 /// - `folder:DIR`: the image folder that `split` names in DIR (image_folder.h)
 ///
-/// Without a prefix, DIR is what its files say: CIFAR-10, IDX, else a folder of images; a folder whose name begins like a prefix is written
+/// Without a prefix, DIR is what its files say: CIFAR-10, IDX, else a folder of images; with files of the former beside folders of images
+/// it is refused, as either may be meant. A folder whose name begins like a prefix is written
 /// `./idx:...`.
 ///
 /// Folders directly in DIR are splits by their names (augment::named_split, augment::folder_layout): train, training ... and test, val,

@@ -89,11 +89,13 @@ std::optional<std::uint64_t> size_of(int folder, const char* path);
 /// does not say that it is missing.
 bool exists(const std::string& path);
 
-/// What is in a folder, apart from hidden entries and systems' own folders, byte-sorted; links are followed.
+/// What is in a folder, apart from hidden entries and systems' own folders, byte-sorted; links are followed, and those to nowhere are files
+/// that cannot be opened.
 struct FolderContents {
   std::vector<std::string> folders;
-  std::vector<std::string> files;  ///< without images
-  bool images = false;             ///< whether there are any
+  std::vector<std::string> files;      ///< without images
+  bool images = false;                 ///< whether there are any
+  std::vector<std::string> nowhere{};  ///< those of the files that are links to nowhere
 };
 
 /// Whether errno says that permission is wanting: EACCES, or EPERM, as some network file systems have it.
