@@ -209,7 +209,9 @@ CheckReport check_files(const std::string& spec, const std::string& kind, const 
     if (!(kind == "idx" ? has_idx : has_cifar10)(directory, split)) continue;
     try {
       std::int64_t files = 0;
-      open_dataset(spec, split)->each_file([&](std::string_view, std::uint64_t) { ++files; });
+      const auto dataset = open_dataset(spec, split);
+      dataset->each_file([&](std::string_view, std::uint64_t) { ++files; });
+      for (auto& note : dataset->notes()) report.notes.push_back(std::move(note));
       report.files += files;
       report.ok += files;
       if (split == Split::kTest) report.test += files;
