@@ -188,15 +188,18 @@ CheckReport check_shards(const std::string& directory, const CheckOptions& optio
   CheckReport report;
   for (const auto split : {Split::kTrain, Split::kTest}) {
     if (!has_shards(directory, split)) continue;
-    std::vector<DamagedShard> damaged;
-    if (const auto shards = open_whole_shards(directory, split, damaged)) {
+    ShardFindings findings;
+    if (const auto shards = open_whole_shards(directory, split, findings)) {
       auto checked = check_samples(*shards, options);
       if (split == Split::kTest) checked.test = checked.ok;
       append(report, std::move(checked));
       for (auto& note : shards->notes()) report.notes.push_back(std::move(note));
     }
-    for (auto& [name, reason] : damaged) report.broken.push_back({std::move(name), std::move(reason)});
-    report.files += static_cast<std::int64_t>(damaged.size());
+    for (auto& [name, reason] : findings.damaged) report.broken.push_back({std::move(name), std::move(reason)});
+    for (auto& name : findings.links)
+      report.refused.push_back(
+          {std::move(name), "a link, symbolic or to what does not stand before it in the archive"});
+    report.files += static_cast<std::int64_t>(findings.damaged.size() + findings.links.size());
   }
   if (report.files == 0) open_shards(directory, Split::kTrain);  // says what was looked for
   return report;

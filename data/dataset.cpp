@@ -221,6 +221,7 @@ bool has_test_images(const std::string& spec) {
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   const auto [kind, directory] = resolve_place(spec);
+  if (kind == "shards") return open_test_shards(directory);
   if (kind != "folder") return open_dataset(spec, Split::kTest);
   const auto splits = splits_of(directory);
   const auto& layout = splits.layout;

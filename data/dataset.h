@@ -95,9 +95,9 @@ std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::
 /// Whether there are test images: whether open_dataset(spec, Split::kTest) finds any. Throws UsageError when the folder cannot be read.
 bool has_test_images(const std::string& spec);
 
-/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of the test images
-/// themselves. A folder that has training images but no test images in it is refused (UsageError), so that training images never pass for
-/// test images; else as open_dataset.
+/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of the test images (or
+/// of tar archives of them) themselves. A folder that has training images but no test images in it is refused (UsageError), so that
+/// training images never pass for test images; else as open_dataset.
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec);
 
 /// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an

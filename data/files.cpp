@@ -106,7 +106,10 @@ std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit
   std::vector<std::uint8_t> bytes;
   as_usage_error("", "; mend the file or remove it",
                  [&] { retry([&] { read_file(AT_FDCWD, path.c_str(), path, limit, bytes); }); });
-  std::istringstream text(std::string(bytes.begin(), bytes.end()));
+  constexpr std::string_view kMark = "\xef\xbb\xbf";  // of UTF-8's byte order, as Windows' editors write it
+  std::string whole(bytes.begin(), bytes.end());
+  if (whole.starts_with(kMark)) whole.erase(0, kMark.size());
+  std::istringstream text(whole);
   std::vector<std::string> lines;
   for (std::string line; std::getline(text, line);) {
     if (line.ends_with('\r')) line.pop_back();
