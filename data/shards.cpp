@@ -335,14 +335,21 @@ class Shards final : public Dataset {
       if (findings) std::ranges::move(part.links, std::back_inserter(findings->links));
     }
     if (samples_.empty() && findings) return;
-    if (samples_.empty()) throw UsageError("no images in the archives of ", folder_);
+    if (samples_.empty())
+      throw UsageError("no images in the archives of ", folder_,
+                       links.count == 0 ? "" : concat("; not followed: ", links.text("link", "links")));
     name_classes(directory);
     for (const auto& name : class_names_) checksum.add(name + "\n");
     checksum_ = checksum.value();
     note(split, dotted, passed_over);
-    Examples compressed;
-    for (const auto& name : list_folder(folder_).files)
+    const auto beside = list_folder(folder_);
+    Examples compressed, nowhere;
+    for (const auto& name : beside.files)
       if (packed_as(name) == Packed::kCompressed) compressed.add(name);
+    for (const auto& name : beside.nowhere) nowhere.add(name);
+    if (nowhere.count > 0)
+      notes_.push_back(concat("beside the archives ", nowhere.count == 1 ? "is " : "are ",
+                              nowhere.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?"));
     if (compressed.count > 0)
       notes_.push_back(concat(compressed.text("compressed archive", "compressed archives"), " in ", folder_,
                               compressed.count == 1 ? " is" : " are", " not read: decompress ",

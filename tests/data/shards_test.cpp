@@ -400,6 +400,17 @@ TEST(Shards, ADeadLinkIsAnArchiveThatCannotBeOpened) {
   ASSERT_EQ(report.broken.size(), 2u);
   EXPECT_EQ(report.broken[0].path, "0.tar:a.jpg");
   EXPECT_EQ(report.broken[1].path, "1.tar");
+  fs::rename(folder / "1.tar", folder / "classes.txt");
+  const auto notes = open_shards(folder.path(), Split::kTrain)->notes();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("1 link to nowhere (classes.txt)"), std::string::npos) << notes[0];
+}
+
+TEST(Shards, AnArchiveOfLinksAloneSaysSo) {
+  const TempFolder folder;
+  const std::string command = "cd " + folder.path() + " && ln -s nowhere a.jpg && tar cf 0.tar a.jpg && rm a.jpg";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError, "; not followed: 1 link (0.tar:a.jpg)");
 }
 
 TEST(Shards, ArchivesAreKnownInAnyCaseAndCompressedOnesTold) {
