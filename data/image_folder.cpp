@@ -14,7 +14,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <ranges>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -33,16 +32,15 @@ bool has_word(std::string_view name, std::string_view word) {
   const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
   const auto is_capital = [](char c) { return c >= 'A' && c <= 'Z'; };
   const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
-  for (auto rest = name;;) {
-    const auto found = std::ranges::search(rest, word, same);
-    if (found.empty()) return false;
-    const auto begin = static_cast<std::size_t>(found.begin() - name.begin()), end = begin + word.size();
+  for (auto from = name.begin();; ++from) {
+    from = std::search(from, name.end(), word.begin(), word.end(), same);
+    if (from == name.end()) return false;
+    const auto begin = static_cast<std::size_t>(from - name.begin()), end = begin + word.size();
     const bool begins =
         begin == 0 || !is_letter(name[begin - 1]) || (!is_capital(name[begin - 1]) && is_capital(name[begin]));
     const bool ends =
         end == name.size() || !is_letter(name[end]) || (!is_capital(name[end - 1]) && is_capital(name[end]));
     if (begins && ends) return true;
-    rest.remove_prefix(static_cast<std::size_t>(found.begin() - rest.begin()) + 1);
   }
 }
 
@@ -202,7 +200,9 @@ class ImageFolder : public Dataset {
       if (classes.empty()) return {};
       why_unlabeled_ = at_the_top.empty() ? concat(": all are in ", classes.begin()->first, "/")
                                           : concat(": ", at_the_top, " lies beside the folders");
-      return {std::views::keys(classes).begin(), std::views::keys(classes).end()};
+      std::vector<std::string> folders;
+      for (const auto& [name, label] : classes) folders.emplace_back(name);
+      return folders;
     }
     for (auto& [name, label] : classes) {
       label = static_cast<std::int32_t>(class_names_.size());
