@@ -69,6 +69,8 @@ std::string refusal(const std::string& path, Belongs belongs, int root) {
       return "in a folder of thumbnails, deleted files and the like";
     case Belongs::kLeftOut:
       return "left out: its folder is of no split that is taken";
+    case Belongs::kNowhere:
+      return "a link to nowhere: is a disk not mounted?";
     case Belongs::kForbidden:
       return "a folder that may not be read: what is in it is not looked at";
     default:
@@ -186,15 +188,18 @@ CheckReport check_shards(const std::string& directory, const CheckOptions& optio
   CheckReport report;
   for (const auto split : {Split::kTrain, Split::kTest}) {
     if (!has_shards(directory, split)) continue;
-    std::vector<DamagedShard> damaged;
-    if (const auto shards = open_whole_shards(directory, split, damaged)) {
+    ShardFindings findings;
+    if (const auto shards = open_whole_shards(directory, split, findings)) {
       auto checked = check_samples(*shards, options);
       if (split == Split::kTest) checked.test = checked.ok;
       append(report, std::move(checked));
       for (auto& note : shards->notes()) report.notes.push_back(std::move(note));
     }
-    for (auto& [name, reason] : damaged) report.broken.push_back({std::move(name), std::move(reason)});
-    report.files += static_cast<std::int64_t>(damaged.size());
+    for (auto& [name, reason] : findings.damaged) report.broken.push_back({std::move(name), std::move(reason)});
+    for (auto& name : findings.links)
+      report.refused.push_back(
+          {std::move(name), "a link, symbolic or to what does not stand before it in the archive"});
+    report.files += static_cast<std::int64_t>(findings.damaged.size() + findings.links.size());
   }
   if (report.files == 0) open_shards(directory, Split::kTrain);  // says what was looked for
   return report;
@@ -207,7 +212,9 @@ CheckReport check_files(const std::string& spec, const std::string& kind, const 
     if (!(kind == "idx" ? has_idx : has_cifar10)(directory, split)) continue;
     try {
       std::int64_t files = 0;
-      open_dataset(spec, split)->each_file([&](std::string_view, std::uint64_t) { ++files; });
+      const auto dataset = open_dataset(spec, split);
+      dataset->each_file([&](std::string_view, std::uint64_t) { ++files; });
+      for (auto& note : dataset->notes()) report.notes.push_back(std::move(note));
       report.files += files;
       report.ok += files;
       if (split == Split::kTest) report.test += files;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <string_view>
 
 namespace unlabel::data {
 
@@ -15,7 +16,16 @@ namespace {
 constexpr std::size_t kSide = 32, kPlane = kSide * kSide, kRecord = 1 + 3 * kPlane, kClasses = 10;
 constexpr std::uint64_t kMaxBatchBytes = std::uint64_t{16} << 30;
 
-bool is_train_name(const std::string& name) { return name.starts_with("data_batch_") && name.ends_with(".bin"); }
+constexpr std::size_t kBatches = 5;
+constexpr std::string_view kBegin = "data_batch_", kEnd = ".bin";
+
+bool is_like_train_name(const std::string& name) { return name.starts_with(kBegin) && name.ends_with(kEnd); }
+/// A batch has a number: "data_batch_1 (1).bin" is a copy that a browser has named.
+bool is_train_name(const std::string& name) {
+  if (!is_like_train_name(name) || name.size() <= kBegin.size() + kEnd.size()) return false;
+  return std::all_of(name.begin() + kBegin.size(), name.end() - kEnd.size(),
+                     [](char c) { return c >= '0' && c <= '9'; });
+}
 bool is_test_name(const std::string& name) { return name == "test_batch.bin"; }
 
 bool has_batches(const FolderContents& contents) {
@@ -79,6 +89,7 @@ class Cifar10 : public Dataset {
           split == Split::kTrain ? "data_batch_1.bin ... of CIFAR-10's training" : "test_batch.bin of CIFAR-10's test",
           " images in ", folder, "; unpack cifar-10-binary.tar.gz there");
     }
+    if (split == Split::kTrain) note(contents);
     const bool named = std::ranges::find(contents.files, "batches.meta.txt") != contents.files.end();
     class_names_ = named ? read_class_names(folder + "/batches.meta.txt")
                          : std::vector<std::string>{"airplane", "automobile", "bird",  "cat",  "deer",
@@ -115,9 +126,22 @@ class Cifar10 : public Dataset {
     for (const auto& file : files_) visit(file.name, file.bytes);
   }
   std::optional<std::uint64_t> checksum() const override { return checksum_; }
+  std::vector<std::string> notes() const override { return notes_; }
   std::string description() const override { return description_; }
 
  private:
+  void note(const FolderContents& contents) {
+    if (files_.size() < kBatches)
+      notes_.push_back(concat(files_.size(), files_.size() == 1 ? " batch" : " batches",
+                              " of training images instead of CIFAR-10's ", kBatches));
+    Examples others;
+    for (const auto& file : contents.files)
+      if (is_like_train_name(file) && !is_train_name(file)) others.add(file);
+    if (others.count > 0)
+      notes_.push_back(concat(others.text("file", "files"), others.count == 1 ? " is" : " are",
+                              " left out: batches are named data_batch_1.bin ..."));
+  }
+
   struct File {
     std::string name;
     std::size_t bytes;
@@ -133,6 +157,7 @@ class Cifar10 : public Dataset {
   std::vector<std::uint8_t> records_;
   std::vector<File> files_;
   std::vector<std::string> class_names_;
+  std::vector<std::string> notes_;
   std::string description_;
   std::uint64_t checksum_ = 0;
 };

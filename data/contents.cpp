@@ -23,6 +23,7 @@ struct Kind {
 
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all{
+      // packed_as takes the first two.
       {"tar archive", "tar archives", "shards:DIR reads them", {}, {".tar"}},
       {"compressed archive",
        "compressed archives",
@@ -69,10 +70,14 @@ bool is_of(const Kind& kind, std::string_view name) {
 
 }  // namespace
 
+Packed packed_as(std::string_view name) {
+  return is_of(kinds()[0], name) ? Packed::kTar : is_of(kinds()[1], name) ? Packed::kCompressed : Packed::kNo;
+}
+
 std::string describe_contents(const std::string& directory) {
   const FolderWalk walk(directory, {.all = true});
   std::vector<Examples> found(kinds().size());
-  Examples images, foreign, unnamed, others, hidden, system, left_out, forbidden;
+  Examples images, foreign, unnamed, others, hidden, system, left_out, nowhere, forbidden;
   std::size_t opened = 0;
   for (const auto& entry : walk.entries) {
     const std::string_view path = walk.path(entry);
@@ -91,6 +96,9 @@ std::string describe_contents(const std::string& directory) {
         break;
       case Belongs::kLeftOut:
         left_out.add(path);
+        break;
+      case Belongs::kNowhere:
+        nowhere.add(path);
         break;
       case Belongs::kForbidden:
         forbidden.add(path);
@@ -120,6 +128,7 @@ std::string describe_contents(const std::string& directory) {
        "convert them to JPEG or PNG");
   tell(unnamed, "image by its content", "images by their content", "name such files .jpg, .png ...");
   tell(left_out, "file in folders that are left out", "files in folders that are left out", "");
+  tell(nowhere, "link to nowhere", "links to nowhere", "");
   tell(forbidden, "folder that may not be read", "folders that may not be read", "");
   tell(hidden, "hidden file", "hidden files", "");
   tell(system, "file of thumbnails or deleted ones", "files of thumbnails or deleted ones", "");

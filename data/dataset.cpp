@@ -29,6 +29,12 @@ bool has_class_folders(const std::string& directory) {
   return !list_folder(directory).images && contains_image(directory);
 }
 
+std::string joined_notes(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const auto& note : notes) text += "; " + note;
+  return text;
+}
+
 std::vector<std::string> train_notes(const FolderSplits& splits) {
   auto notes = splits.layout.notes;
   notes.insert(notes.end(), splits.forbidden.begin(), splits.forbidden.end());
@@ -48,10 +54,21 @@ std::shared_ptr<const Dataset> open_test_folder(const std::string& directory, co
   if (test.empty())
     throw UsageError(directory, " has no test images: looked for test/, val/, validation/ and their like, CIFAR-10's ",
                      "test_batch.bin and IDX's t10k-images-idx3-ubyte; add one, or name the folder of the test images ",
-                     "(--test, for measuring)");
+                     "(--test, for measuring)", joined_notes(forbidden));
   auto notes = forbidden;
   if (!choice.empty()) notes.push_back(choice);
   return open_image_folder(directory, test, {}, std::move(notes), Split::kTest);
+}
+
+/// A folder of images in a folder with another data set's files; empty: none.
+std::string images_below(const std::string& directory, const FolderContents& contents) {
+  for (const auto& name : contents.folders) {
+    try {
+      if (contains_image(directory + "/" + name)) return name;
+    } catch (const ForbiddenFolder&) {  // counts as one without
+    }
+  }
+  return {};
 }
 
 /// The size of an image, from its header.
@@ -112,8 +129,13 @@ FolderSplits splits_of(const std::string& directory) {
       augment::folder_layout(directory, contents.folders, contents.images,
                              {or_nothing([](const std::string& path) { return contains_image(path); }),
                               or_nothing([](const std::string& path) { return list_folder(path).folders; })});
-  if (!splits.layout.refusal.empty())
-    for (const auto& note : splits.forbidden) splits.layout.refusal += "; " + note;
+  // A split whose disk is not mounted; where the folder itself is walked, the walk tells.
+  for (const auto& name : contents.nowhere) {
+    if (augment::named_split(name) == augment::NamedSplit::kNone) continue;
+    if (splits.layout.train.empty() && splits.layout.refusal.empty()) continue;
+    splits.forbidden.push_back(concat(name, " of ", directory, " is a link to nowhere: is its disk not mounted?"));
+  }
+  if (!splits.layout.refusal.empty()) splits.layout.refusal += joined_notes(splits.forbidden);
   if (tests.empty()) return splits;
   splits.test = tests.front();
   if (tests.size() == 1) return splits;
@@ -157,6 +179,11 @@ Place resolve_place(const std::string& spec) {
   try {
     const auto contents = list_folder(directory);
     place.kind = names_cifar10(directory, contents) ? "cifar10" : names_idx(contents) ? "idx" : "folder";
+    if (place.kind == "folder") return place;
+    if (const auto images = images_below(directory, contents); !images.empty())
+      throw UsageError(directory, " holds files of ", place.kind == "idx" ? "IDX" : "CIFAR-10",
+                       " and folders of images (", images, "/ ...); say which are meant: ", place.kind, ":", directory,
+                       " or folder:", directory);
   } catch (const UsageError& error) {
     const auto prefix = spec.substr(0, spec.find(':'));
     if (prefix.size() < spec.size() && !prefix.empty() &&
@@ -194,6 +221,7 @@ bool has_test_images(const std::string& spec) {
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
   const auto [kind, directory] = resolve_place(spec);
+  if (kind == "shards") return open_test_shards(directory);
   if (kind != "folder") return open_dataset(spec, Split::kTest);
   const auto splits = splits_of(directory);
   const auto& layout = splits.layout;

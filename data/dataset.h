@@ -74,7 +74,8 @@ enum class Split {
 /// - `shards:DIR`: tar archives by WebDataset's convention (shards.h)
 /// - `folder:DIR`: the image folder that `split` names in DIR (image_folder.h)
 ///
-/// Without a prefix, DIR is what its files say: CIFAR-10, IDX, else a folder of images; a folder whose name begins like a prefix is written
+/// Without a prefix, DIR is what its files say: CIFAR-10, IDX, else a folder of images; with files of the former beside folders of images
+/// it is refused, as either may be meant. A folder whose name begins like a prefix is written
 /// `./idx:...`.
 ///
 /// Folders directly in DIR are splits by their names (augment::named_split, augment::folder_layout): train, training ... and test, val,
@@ -94,9 +95,9 @@ std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::
 /// Whether there are test images: whether open_dataset(spec, Split::kTest) finds any. Throws UsageError when the folder cannot be read.
 bool has_test_images(const std::string& spec);
 
-/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of the test images
-/// themselves. A folder that has training images but no test images in it is refused (UsageError), so that training images never pass for
-/// test images; else as open_dataset.
+/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of the test images (or
+/// of tar archives of them) themselves. A folder that has training images but no test images in it is refused (UsageError), so that
+/// training images never pass for test images; else as open_dataset.
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec);
 
 /// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an

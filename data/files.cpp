@@ -75,7 +75,8 @@ OpenFile open_file(int folder, const char* path, std::string_view name) {
     // A socket's errno, and that of a node without its device, are those of a disk that is gone.
     if ((error == ENXIO || error == ENODEV) && fstatat(folder, path, &status, 0) == 0 && !S_ISREG(status.st_mode))
       throw Error("cannot read ", name, ": not a regular file");
-    throw_system_error(concat("cannot open ", name), error);
+    const bool nowhere = error == ENOENT && fstatat(folder, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    throw_system_error(concat("cannot open ", name, nowhere ? ", a link to nowhere" : ""), error);
   }
   if (!S_ISREG(status.st_mode)) throw Error("cannot read ", name, ": not a regular file");
   file.size = static_cast<std::uint64_t>(status.st_size);
@@ -105,7 +106,10 @@ std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit
   std::vector<std::uint8_t> bytes;
   as_usage_error("", "; mend the file or remove it",
                  [&] { retry([&] { read_file(AT_FDCWD, path.c_str(), path, limit, bytes); }); });
-  std::istringstream text(std::string(bytes.begin(), bytes.end()));
+  constexpr std::string_view kMark = "\xef\xbb\xbf";  // of UTF-8's byte order, as Windows' editors write it
+  std::string whole(bytes.begin(), bytes.end());
+  if (whole.starts_with(kMark)) whole.erase(0, kMark.size());
+  std::istringstream text(whole);
   std::vector<std::string> lines;
   for (std::string line; std::getline(text, line);) {
     if (line.ends_with('\r')) line.pop_back();
@@ -186,7 +190,9 @@ FolderContents list_folder_once(const std::string& path) {
       if (fstatat(dirfd(folder.get()), entry->d_name, &status, 0) != 0) {
         const int error = errno;
         if (fault_kind(error) != FaultKind::kFile) throw_unreadable_folder(path + "/" + entry->d_name, error);
-        continue;  // a link to nowhere
+        contents.nowhere.emplace_back(name);
+        contents.files.emplace_back(name);
+        continue;
       }
       type = S_ISDIR(status.st_mode) ? DT_DIR : DT_REG;
     }
@@ -196,6 +202,7 @@ FolderContents list_folder_once(const std::string& path) {
   if (errno != 0) throw_unreadable_folder(path, errno);
   std::ranges::sort(contents.folders);
   std::ranges::sort(contents.files);
+  std::ranges::sort(contents.nowhere);
   return contents;
 }
 }  // namespace

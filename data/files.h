@@ -75,9 +75,9 @@ OpenFile open_file(int folder, const char* path, std::string_view name);
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
                std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
-/// The lines of a small text that stands beside the data, such as its classes' names; an editor's \r at their ends is dropped. Throws
-/// UsageError when it cannot be read, is empty or larger than `limit` bytes (LimitError, where the fault is the process's), and IoError,
-/// after retry().
+/// The lines of a small text that stands beside the data, such as its classes' names; an editor's \r at their ends and a byte-order mark
+/// are dropped. Throws UsageError when it cannot be read, is empty or larger than `limit` bytes (LimitError, where the fault is the
+/// process's), and IoError, after retry().
 std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit);
 
 /// The size of what is at a place in a folder; nullopt when nothing is there, a link leads nowhere or in circles, or a folder on the way
@@ -89,11 +89,13 @@ std::optional<std::uint64_t> size_of(int folder, const char* path);
 /// does not say that it is missing.
 bool exists(const std::string& path);
 
-/// What is in a folder, apart from hidden entries and systems' own folders, byte-sorted; links are followed.
+/// What is in a folder, apart from hidden entries and systems' own folders, byte-sorted; links are followed, and those to nowhere are files
+/// that cannot be opened.
 struct FolderContents {
   std::vector<std::string> folders;
-  std::vector<std::string> files;  ///< without images
-  bool images = false;             ///< whether there are any
+  std::vector<std::string> files;      ///< without images
+  bool images = false;                 ///< whether there are any
+  std::vector<std::string> nowhere{};  ///< those of the files that are links to nowhere
 };
 
 /// Whether errno says that permission is wanting: EACCES, or EPERM, as some network file systems have it.

@@ -2,6 +2,7 @@
 #include <unlabel/augment/image_files.h>
 #include <unlabel/augment/image_header.h>
 #include <unlabel/augment/system_error.h>
+#include <unlabel/data/contents.h>
 #include <unlabel/data/folder_walk.h>
 #include <unlabel/data/retry.h>
 
@@ -20,6 +21,9 @@ namespace unlabel::data {
 
 namespace {
 
+/// Folders that hold links to each other have more ways than there are images.
+constexpr int kMostWays = 16;
+
 /// A folder's own name, of a path that ends with a slash.
 std::string_view last_part(std::string_view prefix) {
   prefix.remove_suffix(1);
@@ -30,7 +34,7 @@ std::string_view last_part(std::string_view prefix) {
 
 FolderWalk::FolderWalk(const std::string& folder, Options options) : root(folder), options_(std::move(options)) {
   root_fd = open_folder(root);
-  visit({"", Belongs::kYes});
+  visit({"", Belongs::kYes, false});
   if (options_.first_only && entries.empty() && forbidden_) fail(forbidden_->first, forbidden_->second);
 }
 
@@ -42,15 +46,19 @@ void FolderWalk::visit(const Below& folder) {
   std::vector<Below> folders;
   // What a listing that was not finished has taken is dropped before it is tried again.
   const auto entries_before = entries.size(), paths_before = paths.size();
-  const std::tuple seen_before(foreign_, others_, unnamed_, system_, nested_left_out_, nested_taken_);
+  const std::tuple seen_before(foreign_, others_, unnamed_, system_, nested_left_out_, nested_taken_, nowhere_,
+                               packed_);
   const bool more = retry([&] {
     folders.clear();
     entries.resize(entries_before);
     paths.resize(paths_before);
-    std::tie(foreign_, others_, unnamed_, system_, nested_left_out_, nested_taken_) = seen_before;
+    std::tie(foreign_, others_, unnamed_, system_, nested_left_out_, nested_taken_, nowhere_, packed_) = seen_before;
     return list(folder, folders);
   });
   if (!more) return;
+  if (folder.linked && ++linked_[above_.back()] > kMostWays)
+    throw UsageError("links lead to the same folder in more than ", kMostWays, " ways, one of them ", root, "/",
+                     folder.prefix, ": its images would count once for each; remove the links between folders");
   for (const auto& below : folders) {
     visit(below);
     if (options_.first_only && !entries.empty()) return;
@@ -104,11 +112,16 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
       if (belongs == Belongs::kYes && prefix.empty() &&
           std::ranges::find(options_.left_out, name) != options_.left_out.end())
         belongs = Belongs::kLeftOut;
-      if (belongs == Belongs::kYes || options_.all) folders.push_back({path, belongs});
+      const bool linked = here.linked || entry->d_type != DT_DIR;
+      if (belongs == Belongs::kYes || options_.all) folders.push_back({path, belongs, linked});
       continue;
     }
     const bool named = augment::is_image_name(name);
-    if (!is_file && (there || !named)) continue;
+    if (!is_file && there) continue;
+    if (belongs == Belongs::kYes && !there && !named) {
+      belongs = Belongs::kNowhere;
+      nowhere_.add(concat(prefix, name));
+    }
     if (belongs == Belongs::kYes && !named)
       belongs = augment::is_foreign_image_name(name) ? Belongs::kForeignImage : Belongs::kOtherName;
     if (take(prefix, name, belongs) && options_.first_only) return false;
@@ -148,6 +161,7 @@ bool FolderWalk::take(const std::string& prefix, std::string_view name, Belongs 
   if (belongs == Belongs::kForeignImage) foreign_.add(concat(prefix, name));
   if (belongs == Belongs::kOtherName) {
     others_.add(concat(prefix, name));
+    if (packed_as(name) != Packed::kNo) packed_.add(concat(prefix, name));
     if (unnamed_.size() < kMostUnnamed) unnamed_.push_back(concat(prefix, name));
   }
   if (belongs != Belongs::kYes && !options_.all) return false;
@@ -180,6 +194,11 @@ std::vector<std::string> FolderWalk::notes() const {
     notes.push_back(concat(nested_taken_.text("folder", "folders"), " named as test images ",
                            nested_taken_.count == 1 ? "is" : "are",
                            " taken all the same, as none for training is beside"));
+  if (nowhere_.count > 0)
+    notes.push_back(concat(nowhere_.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?", kLook));
+  if (packed_.count > 0)
+    notes.push_back(concat(packed_.text("archive", "archives"), " among the images ", packed_.count == 1 ? "is" : "are",
+                           " not read: unpack ", packed_.count == 1 ? "it" : "them"));
   if (system_.count > 0)
     notes.push_back(concat(system_.text("folder", "folders"), " of thumbnails, deleted files and the like ",
                            system_.count == 1 ? "is" : "are", " passed over"));

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,18 +23,20 @@ enum class Belongs : std::uint8_t {
   kHidden,        ///< its name, or that of a folder above it, begins with a dot
   kSystem,        ///< in a folder of thumbnails, deleted files and the like
   kLeftOut,       ///< in a folder that is left out, or beside the training folder of a split further down
+  kNowhere,       ///< a link to nowhere without an image's name: it may be a folder whose disk is not mounted
   kForbidden,     ///< a folder that may not be read; it may be of any of these kinds
 };
 
 /// The images in a folder and the folders below it (augment/image_files.h has the names), in the order in which the system names them.
-/// Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too.
+/// Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too, and others are
+/// told in notes(). A folder that links lead to in more than 16 ways is refused (UsageError): folders that hold links to each other.
 ///
 /// A folder below the root that has one folder named for training and one for testing in it is a split layout: of it only the former is
 /// taken (bottle/train and not bottle/test). No file is opened and, where the file system tells what is a folder, none is looked at.
 class FolderWalk {
  public:
   struct Options {
-    /// Every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry.
+    /// Every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry, and a link to nowhere.
     bool all = false;
     bool first_only = false;              ///< end at the first image
     std::vector<std::string> left_out{};  ///< folders directly below the root that are left out
@@ -66,6 +69,7 @@ class FolderWalk {
   struct Below {
     std::string prefix;  ///< the folder's path below the root, ended by a slash
     Belongs belongs;
+    bool linked;  ///< whether a link leads to it or to a folder above it
   };
 
   [[noreturn]] void fail(const std::string& prefix, int error) const;
@@ -79,7 +83,8 @@ class FolderWalk {
   std::optional<std::pair<std::string, int>>
       forbidden_;  ///< the first folder below that may not be read, and the errno
   std::vector<std::pair<dev_t, ino_t>> above_;
-  Examples foreign_, system_, nested_left_out_, nested_taken_, others_;
+  std::map<std::pair<dev_t, ino_t>, int> linked_;  ///< how often folders were walked that links lead to
+  Examples foreign_, system_, nested_left_out_, nested_taken_, nowhere_, packed_, others_;
   std::vector<std::string> unnamed_;  ///< some of the files without an image's name
 };
 

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/image_files.h>
 #include <unlabel/data/contents.h>
 #include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>
@@ -7,9 +8,13 @@
 #include <unlabel/data/parallel_for.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -21,6 +26,46 @@ namespace {
 
 constexpr std::size_t kStatThreads = 8;  ///< a network's file system answers several at once
 constexpr std::size_t kFilesAThread = 1024;
+
+/// Whether a name holds a word, as trainA and train_subset do: no letters stand around it, or a capital behind it.
+bool has_word(std::string_view name, std::string_view word) {
+  const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  const auto is_capital = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  for (auto from = name.begin();; ++from) {
+    from = std::search(from, name.end(), word.begin(), word.end(), same);
+    if (from == name.end()) return false;
+    const auto begin = static_cast<std::size_t>(from - name.begin()), end = begin + word.size();
+    const bool begins =
+        begin == 0 || !is_letter(name[begin - 1]) || (!is_capital(name[begin - 1]) && is_capital(name[begin]));
+    const bool ends =
+        end == name.size() || !is_letter(name[end]) || (!is_capital(name[end - 1]) && is_capital(name[end]));
+    if (begins && ends) return true;
+  }
+}
+
+/// One of the folders with a word for training in its name and one beside with a word for testing (train_subset and val_subset, trainA
+/// and testA), or with the same name but for it (minitrain and minival).
+std::optional<std::pair<std::string, std::string>> split_like(const std::vector<std::string>& folders,
+                                                              const std::vector<std::string>& left_out) {
+  constexpr std::array<std::string_view, 4> kTrain{"train", "training", "trainval", "trn"};
+  constexpr std::array<std::string_view, 4> kTest{"test", "val", "valid", "dev"};
+  auto beside = folders;
+  beside.insert(beside.end(), left_out.begin(), left_out.end());
+  const auto is_test = [](const auto& name) { return augment::has_test_word(name) || has_word(name, "tst"); };
+  const auto test = std::ranges::find_if(beside, is_test);
+  for (const auto& name : folders) {
+    if (test != beside.end() && std::ranges::any_of(kTrain, [&](auto word) { return has_word(name, word); }))
+      return std::pair(name, *test);
+    const auto at = name.find(kTrain[0]);
+    if (at == std::string::npos) continue;
+    for (const auto word : kTest) {
+      const auto twin = std::string(name).replace(at, kTrain[0].size(), word);
+      if (std::ranges::find(beside, twin) != beside.end()) return std::pair(name, twin);
+    }
+  }
+  return std::nullopt;
+}
 
 std::string joined_path(const std::string& directory, const std::string& below) {
   return below.empty() ? directory : directory + "/" + below;
@@ -42,7 +87,8 @@ class ImageFolder : public Dataset {
     paths_ = std::move(walk.paths);
     offsets_.reserve(walk.entries.size());
     for (const auto& entry : walk.entries) offsets_.push_back(entry.offset);
-    find_classes();
+    const auto folders = find_classes();
+    if (split == Split::kTrain && folders.size() > 1) note_splits(folders, left_out);
   }
 
   /// From another's index.
@@ -123,7 +169,17 @@ class ImageFolder : public Dataset {
     });
   }
 
-  void find_classes() {
+  void note_splits(const std::vector<std::string>& folders, const std::vector<std::string>& left_out) {
+    const auto split = split_like(folders, left_out);
+    if (!split) return;
+    notes_.push_back(concat(split->first, "/ and ", split->second, "/ of ", root_, " are named like splits, and all ",
+                            folders.size(), " folders", left_out.empty() ? "" : " that are not left out",
+                            " are trained on", class_names_.empty() ? "" : " as classes",
+                            "; to train on one alone, name it: --data ", root_, "/", split->first));
+  }
+
+  /// Gives the first-level folders.
+  std::vector<std::string> find_classes() {
     // Sorted by itself: the paths' order is another one, since "a-b/" sorts before "a/".
     std::map<std::string_view, std::int32_t> classes;
     const auto class_of = [&](std::size_t i) {
@@ -141,10 +197,12 @@ class ImageFolder : public Dataset {
       last = name;
     }
     if (!at_the_top.empty() || classes.size() < 2) {
-      if (classes.empty()) return;
+      if (classes.empty()) return {};
       why_unlabeled_ = at_the_top.empty() ? concat(": all are in ", classes.begin()->first, "/")
                                           : concat(": ", at_the_top, " lies beside the folders");
-      return;
+      std::vector<std::string> folders;
+      for (const auto& [name, label] : classes) folders.emplace_back(name);
+      return folders;
     }
     for (auto& [name, label] : classes) {
       label = static_cast<std::int32_t>(class_names_.size());
@@ -152,6 +210,7 @@ class ImageFolder : public Dataset {
     }
     labels_.reserve(offsets_.size());
     for (std::size_t i = 0; i < offsets_.size(); ++i) labels_.push_back(classes.at(class_of(i)));
+    return class_names_;
   }
 
   std::string below_, root_;

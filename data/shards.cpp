@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -32,6 +32,7 @@
 #include <sstream>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 
 namespace unlabel::data {
@@ -43,6 +44,7 @@ namespace {
 constexpr std::uint64_t kLongestClass = 32, kMaxNamesBytes = std::uint64_t{64} << 20;
 constexpr int kMaxClasses = 1'000'000;
 constexpr std::size_t kMaxThreads = 8;
+constexpr const char* kLook = "; unlabel check lists them";
 
 /// Reads within a file. Throws Error: that it has become shorter, or why it cannot be read.
 void read_at(int descriptor, const std::string& name, std::uint64_t offset, char* out, std::size_t size) {
@@ -74,9 +76,21 @@ struct Archives {
   Examples left_out;               ///< those beside them that are not of the split
 };
 
+/// Whether folders pass over a member of that name: hidden ones, and those in folders of thumbnails and the like.
+bool is_hidden(std::string_view name) {
+  while (true) {
+    const auto slash = name.find('/');
+    const auto part = name.substr(0, slash);
+    if (part.starts_with('.') && part != "." && part != "..") return true;
+    if (slash == std::string_view::npos) return false;
+    if (augment::is_system_folder(part)) return true;
+    name.remove_prefix(slash + 1);
+  }
+}
+
 std::vector<std::string> tars_in(const std::string& folder) {
   auto files = list_folder(folder).files;
-  std::erase_if(files, [](const auto& name) { return !name.ends_with(".tar"); });
+  std::erase_if(files, [](const auto& name) { return packed_as(name) != Packed::kTar; });
   return files;
 }
 
@@ -113,6 +127,7 @@ Archives find_archives(const std::string& directory, Split split) {
 struct Sample {
   std::uint64_t offset;
   std::uint64_t size;
+  std::uint64_t header;  ///< where its name stands (TarMember)
   std::uint32_t archive;
   std::int32_t label;  ///< -1: none
 };
@@ -120,10 +135,13 @@ struct Sample {
 /// What an archive holds.
 struct Scanned {
   std::vector<Sample> samples;
-  std::uint64_t size = 0;      ///< of the archive
-  std::uint64_t checksum = 0;  ///< of all members' names, sizes and classes
-  Examples dotted;             ///< members with several dots that are samples
-  Examples passed_over;        ///< members that end like an image and are none
+  std::uint64_t size = 0;          ///< of the archive
+  std::uint64_t checksum = 0;      ///< of all members' names, sizes and classes
+  Examples dotted;                 ///< members with several dots that are samples
+  Examples passed_over;            ///< members that end like an image and are none
+  Examples hidden;                 ///< images that are passed over in folders too
+  Examples lone_classes;           ///< members with a class, without an image
+  std::vector<std::string> links;  ///< that are not followed
 };
 
 /// The members with one key, which follow each other.
@@ -139,10 +157,11 @@ class Sharing {
     const bool plain = extension.rfind('.') == 0;
     const auto stem = member.name.substr(0, member.name.rfind('.'));
     if (label) {
+      if (class_member_.empty()) class_member_ = member.name;
       if (plain) label_ = *label;
       if (!plain) labels_[stem] = *label;
     } else if (augment::is_image_name(extension)) {
-      images_.push_back({stem, member.name, {member.offset, member.size, number_, -1}, plain});
+      images_.push_back({stem, member.name, {member.offset, member.size, member.header, number_, -1}, plain});
     } else if (augment::is_foreign_image_name(extension)) {
       out_.passed_over.add(shown(member.name));
     }
@@ -150,6 +169,7 @@ class Sharing {
 
   /// Ends the sample at hand.
   void finish() {
+    if (images_.empty() && !class_member_.empty()) out_.lone_classes.add(shown(class_member_));
     const auto plain = std::ranges::find_if(images_, &Image::plain);
     for (auto& image : images_) {
       if (plain != images_.end() && &image != &*plain) {
@@ -166,6 +186,7 @@ class Sharing {
     images_.clear();
     labels_.clear();
     label_ = -1;
+    class_member_.clear();
   }
 
  private:
@@ -184,6 +205,7 @@ class Sharing {
   std::string key_;
   std::vector<Image> images_;
   std::int32_t label_ = -1;
+  std::string class_member_;                    ///< the first one that holds a class
   std::map<std::string, std::int32_t> labels_;  ///< of members with several dots, by their names up to the last one
 };
 
@@ -200,7 +222,15 @@ std::optional<std::int32_t> class_in(const TarMember& member, const TarRead& rea
   return label;
 }
 
-Scanned scan(const std::string& folder, const std::string& name, std::uint32_t number) {
+/// Whether a link to nowhere of that name may be a part of a sample, or a folder of them.
+bool may_matter(std::string_view name) {
+  const auto extension = key_and_extension(name).second;
+  return extension.empty() || extension.ends_with(".cls") || augment::is_image_name(extension);
+}
+
+/// With `links`, hard links are taken as the members that they lead to, whose names must be remembered for that; without it the archive is
+/// scanned once more where there are any.
+Scanned scan(const std::string& folder, const std::string& name, std::uint32_t number, bool links = false) {
   const std::string path = folder + "/" + name;
   const auto file = open_file(AT_FDCWD, path.c_str(), path);
   Scanned scanned;
@@ -210,17 +240,32 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
   };
   Sharing sharing(name, number, scanned);
   Fingerprint checksum;
-  each_tar_member(path, file.size, read, [&](const TarMember& member) {
+  bool linked = false;
+  std::unordered_map<std::string, TarMember> members;
+  const auto take = [&](const TarMember& member) {
     const auto [key, extension] = key_and_extension(member.name);
     std::optional<std::int32_t> label;
-    if (extension.ends_with(".cls")) label = class_in(member, read);
-    if (extension == ".cls" && !label)
+    if (extension.ends_with(".cls") && !is_hidden(member.name)) label = class_in(member, read);
+    if (extension == ".cls" && !label && !is_hidden(member.name))
       throw Error(path, ": ", member.name, " holds something which is no class (a decimal number: 0, 1, 2 ...)");
     checksum.add(member.name);
     checksum.add(member.size);
     checksum.add(static_cast<std::uint64_t>(label.value_or(-1)));
-    sharing.take(member, key, extension, label);
+    if (!is_hidden(member.name))
+      sharing.take(member, key, extension, label);
+    else if (augment::is_image_name(extension))
+      scanned.hidden.add(concat(name, ":", member.name));
+    if (links) members.insert_or_assign(member.name, member);
+  };
+  each_tar_member(path, file.size, read, take, [&](const TarLink& link) {
+    linked = linked || link.hard;
+    const auto target = link.hard ? members.find(link.target) : members.end();
+    if (target != members.end())
+      take({link.name, target->second.offset, target->second.size, link.header});
+    else if (may_matter(link.name) && !is_hidden(link.name))
+      scanned.links.push_back(concat(name, ":", link.name));
   });
+  if (linked && !links) return scan(folder, name, number, true);
   sharing.finish();
   scanned.checksum = checksum.value();
   return scanned;
@@ -229,15 +274,22 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
 std::vector<std::string> read_class_names(const std::string& folder, const std::string& directory) {
   for (const auto& place : {folder, directory}) {
     const std::string path = place + "/classes.txt";
-    if (exists(path)) return read_lines(path, kMaxNamesBytes);
+    if (!exists(path)) continue;
+    auto names = read_lines(path, kMaxNamesBytes);
+    std::map<std::string_view, std::size_t> lines;
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (const auto [first, is_new] = lines.emplace(names[i], i + 1); !is_new)
+        throw UsageError(path, " names the class '", names[i], "' twice, in lines ", first->second, " and ", i + 1,
+                         "; give each class a name of its own");
+    return names;
   }
   return {};
 }
 
-class Shards : public Dataset {
+class Shards final : public Dataset {
  public:
-  /// With `damaged`, damaged archives are told there and hold no samples; then there may be none at all.
-  Shards(const std::string& directory, Split split, std::vector<DamagedShard>* damaged = nullptr)
+  /// With `findings`, damaged archives are told there and hold no samples; then there may be none at all.
+  Shards(const std::string& directory, Split split, ShardFindings* findings = nullptr)
       : archives_(find_archives(directory, split)) {
     const auto& names = archives_.names;
     if (names.empty()) {
@@ -259,31 +311,58 @@ class Shards : public Dataset {
         } catch (const IoError&) {
           throw;
         } catch (const Error& error) {
-          if (!damaged) throw UsageError(error.what());
+          if (!findings) throw UsageError(error.what());
           reasons[i] = error.what();
         }
       };
     });
     for (std::size_t i = 0; i < names.size(); ++i)
-      if (!reasons[i].empty()) damaged->push_back({names[i], reasons[i]});
+      if (!reasons[i].empty()) findings->damaged.push_back({names[i], reasons[i]});
     std::size_t total = 0;
     for (const auto& part : found) total += part.samples.size();
     samples_.reserve(total);
-    Examples dotted, passed_over;
+    Examples dotted, passed_over, hidden, lone_classes, links;
     Fingerprint checksum;
-    for (const auto& part : found) {
+    for (auto& part : found) {
       samples_.insert(samples_.end(), part.samples.begin(), part.samples.end());
       sizes_.push_back(part.size);
       checksum.add(part.checksum);
       dotted.add(part.dotted);
       passed_over.add(part.passed_over);
+      hidden.add(part.hidden);
+      lone_classes.add(part.lone_classes);
+      for (const auto& link : part.links) links.add(link);
+      if (findings) std::ranges::move(part.links, std::back_inserter(findings->links));
     }
-    if (samples_.empty() && damaged) return;
-    if (samples_.empty()) throw UsageError("no images in the archives of ", folder_);
+    if (samples_.empty() && findings) return;
+    if (samples_.empty())
+      throw UsageError("no images in the archives of ", folder_,
+                       links.count == 0 ? "" : concat("; not followed: ", links.text("link", "links")));
     name_classes(directory);
     for (const auto& name : class_names_) checksum.add(name + "\n");
     checksum_ = checksum.value();
     note(split, dotted, passed_over);
+    const auto beside = list_folder(folder_);
+    Examples compressed, nowhere;
+    for (const auto& name : beside.files)
+      if (packed_as(name) == Packed::kCompressed) compressed.add(name);
+    for (const auto& name : beside.nowhere) nowhere.add(name);
+    if (nowhere.count > 0)
+      notes_.push_back(concat("beside the archives ", nowhere.count == 1 ? "is " : "are ",
+                              nowhere.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?"));
+    if (compressed.count > 0)
+      notes_.push_back(concat(compressed.text("compressed archive", "compressed archives"), " in ", folder_,
+                              compressed.count == 1 ? " is" : " are", " not read: decompress ",
+                              compressed.count == 1 ? "it" : "them", " to .tar"));
+    if (links.count > 0)
+      notes_.push_back(concat("left out: ", links.text("link", "links"),
+                              ", symbolic or to what does not stand before it in the archive", kLook));
+    if (hidden.count > 0)
+      notes_.push_back(concat("passed over ", hidden.count == 1 ? "is " : "are ", hidden.text("image", "images"),
+                              ", hidden or in a folder of thumbnails and the like"));
+    if (lone_classes.count > 0)
+      notes_.push_back(concat(lone_classes.text("member with a class belongs", "members with a class belong"),
+                              " to no image: names must be equal up to the first dot, and follow each other"));
   }
 
   /// From another's index.
@@ -330,7 +409,6 @@ class Shards : public Dataset {
   std::string name(std::int64_t index) const override {
     const auto& sample = at(index);
     const auto& archive = archives_.names[sample.archive];
-    std::array<char, kTarBlock> header{};
     try {
       // Names are asked for in order: the archive stays open for the next one.
       const std::lock_guard lock(named_mutex_);
@@ -338,8 +416,11 @@ class Shards : public Dataset {
         named_ = open_file(folder_fd_.get(), archive.c_str(), archive);
         named_archive_ = sample.archive;
       }
-      read_at(named_.fd.get(), archive, sample.offset - kTarBlock, header.data(), header.size());
-      return concat(archive, ":", tar_name(header));
+      const TarRead read = [&](std::uint64_t offset, char* out, std::size_t count) {
+        read_at(named_.fd.get(), archive, offset, out, count);
+      };
+      if (const auto name = tar_name_at(archive, named_.size, read, sample.header); !name.empty())
+        return concat(archive, ":", name);
     } catch (const Error&) {  // it is gone: then its place has to do
     }
     return concat(archive, ":byte ", sample.offset);
@@ -380,8 +461,16 @@ class Shards : public Dataset {
   }
 
   void name_classes(const std::string& directory) {
-    const auto [least, most] = std::ranges::minmax(samples_, {}, &Sample::label);
-    if (least.label < 0) return;
+    const auto most = std::ranges::max(samples_, {}, &Sample::label);
+    const auto unlabeled = std::ranges::count_if(samples_, [](const Sample& sample) { return sample.label < 0; });
+    if (unlabeled == size()) return;
+    if (unlabeled > 0) {
+      const auto first = std::ranges::find_if(samples_, [](const Sample& sample) { return sample.label < 0; });
+      notes_.push_back(concat(unlabeled, " of ", size(),
+                              unlabeled == 1 ? " samples has no label (" : " samples have no label (",
+                              name(first - samples_.begin()), unlabeled == 1 ? ")" : " ...)", ": no labels"));
+      return;
+    }
     class_names_ = read_class_names(folder_, directory);
     if (!class_names_.empty() && most.label >= static_cast<std::int32_t>(class_names_.size()))
       throw UsageError("classes.txt of ", folder_, " names ", class_names_.size(), " classes, and a sample is of ",
@@ -502,14 +591,21 @@ std::shared_ptr<const Dataset> open_shards(const std::string& directory, Split s
   return std::make_shared<Shards>(directory, split);
 }
 
-std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, Split split,
-                                                 std::vector<DamagedShard>& damaged) {
-  auto shards = std::make_shared<Shards>(directory, split, &damaged);
+std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, Split split, ShardFindings& findings) {
+  auto shards = std::make_shared<Shards>(directory, split, &findings);
   return shards->size() > 0 ? shards : nullptr;
 }
 
 std::shared_ptr<const Dataset> open_indexed_shards(const std::string& directory, const std::string& index) {
   return std::make_shared<Shards>(directory, unpack_index(index));
+}
+
+std::shared_ptr<const Dataset> open_test_shards(const std::string& directory) {
+  if (has_shards(directory, Split::kTest)) return open_shards(directory, Split::kTest);
+  const auto below = find_archives(directory, Split::kTrain).below;
+  if (below.empty()) return open_shards(directory, Split::kTrain);
+  throw UsageError("shards:", directory, " has ", below,
+                   "/ but no test/ or val/ inside; name the folder of the test archives");
 }
 
 bool has_shards(const std::string& directory, Split split) { return !find_archives(directory, split).names.empty(); }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace unlabel::data {
@@ -20,7 +21,7 @@ struct Field {
   std::size_t begin, size;
 };
 constexpr Field kName{0, 100}, kMode{100, 8}, kUser{108, 8}, kGroup{116, 8}, kSize{124, 12}, kTime{136, 12},
-    kChecksum{148, 8}, kMagic{257, 8}, kPrefix{345, 155};
+    kChecksum{148, 8}, kLink{157, 100}, kMagic{257, 8}, kPrefix{345, 155};
 constexpr std::size_t kType = 156;
 constexpr std::uint64_t kLongestName = 1 << 16;
 
@@ -61,7 +62,7 @@ std::uint64_t checksum_of(const Block& block) {
 
 /// What a pax header says of the file after it: lines of "LENGTH KEY=VALUE\n".
 struct Pax {
-  std::optional<std::string> path;
+  std::optional<std::string> path, link;
   std::optional<std::uint64_t> size;
 };
 
@@ -78,6 +79,7 @@ std::optional<Pax> parse_pax(std::string_view text) {
     if (equals == std::string_view::npos) return std::nullopt;
     const auto key = line.substr(0, equals), value = line.substr(equals + 1);
     if (key == "path") pax.path = std::string(value.substr(0, value.find('\0')));
+    if (key == "linkpath") pax.link = std::string(value.substr(0, value.find('\0')));
     if (key == "size") {
       std::uint64_t size = 0;
       const auto [end, wrong] = std::from_chars(value.data(), value.data() + value.size(), size);
@@ -102,6 +104,13 @@ void put_octal(Block& block, Field field, std::uint64_t value) {
 
 constexpr Block kZeros{};
 
+/// The name that a header holds by itself (long names stand before it, cut off in it).
+std::string short_name(const Block& header) {
+  const bool ustar = text_of(header, kMagic) == "ustar" && header[kMagic.begin + 6] == '0';
+  const auto prefix = ustar ? text_of(header, kPrefix) : std::string_view();
+  return concat(prefix, prefix.empty() ? "" : "/", text_of(header, kName));
+}
+
 /// What comes after the end of an archive (others put there by `cat`, or a file that is no tar any more) would be left out without a word.
 void require_zeros(const std::string& archive, std::uint64_t begin, std::uint64_t end, const TarRead& read) {
   std::vector<char> piece(std::size_t{1} << 16);
@@ -117,16 +126,16 @@ void require_zeros(const std::string& archive, std::uint64_t begin, std::uint64_
   }
 }
 
-}  // namespace
-
-void each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
-                     const std::function<void(const TarMember&)>& visit) {
+/// What each_tar_member does from `start` on, where the headers of a member begin, until a visit returns false.
+void walk_tar(const std::string& archive, std::uint64_t archive_size, const TarRead& read, std::uint64_t start,
+              const std::function<bool(const TarMember&)>& visit,
+              const std::function<bool(const TarLink&)>& visit_link) {
   const auto fail = [&](std::uint64_t at, const char* what) {
     throw Error(archive, ": ", what, " at byte ", at, "; is it a whole tar archive?");
   };
-  std::optional<std::string> long_name;
+  std::optional<std::string> long_name, long_link;
   Pax pax;
-  std::uint64_t at = 0;
+  std::uint64_t at = start, first = start;  // this header, and the first one of the member at hand
   while (true) {
     // Zero blocks end an archive: one that was cut off between two files is noticed too.
     if (archive_size - at < kTarBlock) fail(at, "it ends");
@@ -149,12 +158,13 @@ void each_tar_member(const std::string& archive, std::uint64_t archive_size, con
     if (contents > archive_size - begin) fail(at, "a file is longer than what is left");
     const std::uint64_t padded = (contents + kTarBlock - 1) / kTarBlock * kTarBlock;
 
-    if (type == 'L' || type == 'x') {
+    const std::uint64_t next = padded > archive_size - begin ? archive_size : begin + padded;
+    if (type == 'L' || type == 'K' || type == 'x') {
       if (size > kLongestName) fail(at, "a name is too long");
       std::string text(size, '\0');
       read(begin, text.data(), text.size());
-      if (type == 'L') {
-        long_name = text.substr(0, text.find('\0'));
+      if (type != 'x') {
+        (type == 'L' ? long_name : long_link) = text.substr(0, text.find('\0'));
       } else if (auto parsed = parse_pax(text)) {
         pax = std::move(*parsed);
       } else {
@@ -162,30 +172,46 @@ void each_tar_member(const std::string& archive, std::uint64_t archive_size, con
       }
     } else {
       if (type == 'S') fail(at, "a sparse file, which is not supported,");
-      if (regular) {
-        TarMember member{{}, begin, size};
-        if (pax.path) {
-          member.name = *pax.path;
-        } else if (long_name) {
-          member.name = *long_name;
-        } else {
-          member.name = tar_name(block);
-        }
-        visit(member);
+      const auto name = [&] { return pax.path ? *pax.path : long_name ? *long_name : short_name(block); };
+      if (regular && !visit({name(), begin, size, first})) return;
+      if (type == '1' || type == '2') {
+        const auto target = pax.link ? *pax.link : long_link ? *long_link : std::string(text_of(block, kLink));
+        if (!visit_link({name(), target, type == '1', first})) return;
       }
       if (type != 'g') {
         long_name.reset();
+        long_link.reset();
+        first = next;
         pax = {};
       }
     }
-    at = padded > archive_size - begin ? archive_size : begin + padded;
+    at = next;
   }
 }
 
-std::string tar_name(std::span<const char, kTarBlock> header) {
-  const bool ustar = text_of(header, kMagic) == "ustar" && header[kMagic.begin + 6] == '0';
-  const auto prefix = ustar ? text_of(header, kPrefix) : std::string_view();
-  return concat(prefix, prefix.empty() ? "" : "/", text_of(header, kName));
+}  // namespace
+
+void each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
+                     const std::function<void(const TarMember&)>& visit,
+                     const std::function<void(const TarLink&)>& visit_link) {
+  const auto go_on_after = [](const auto& visitor) {
+    return [&](const auto& what) {
+      if (visitor) visitor(what);
+      return true;
+    };
+  };
+  walk_tar(archive, archive_size, read, 0, go_on_after(visit), go_on_after(visit_link));
+}
+
+std::string tar_name_at(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
+                        std::uint64_t header) {
+  std::string name;
+  const auto take = [&](const auto& what) {
+    name = what.name;
+    return false;
+  };
+  if (header < archive_size) walk_tar(archive, archive_size, read, header, take, take);
+  return name;
 }
 
 std::string tar_header(std::string_view name, std::uint64_t size) {

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -14,6 +13,15 @@ struct TarMember {
   std::string name;
   std::uint64_t offset = 0;  ///< of its first byte in the archive
   std::uint64_t size = 0;
+  std::uint64_t header = 0;  ///< where its headers begin, those of a long name included: for tar_name_at
+};
+
+/// A link in a tar archive.
+struct TarLink {
+  std::string name;
+  std::string target;
+  bool hard = false;         ///< to another member of the archive; else symbolic
+  std::uint64_t header = 0;  ///< as a member's
 };
 
 /// Bytes of a header, and what contents are rounded up to.
@@ -22,15 +30,17 @@ inline constexpr std::uint64_t kTarBlock = 512;
 /// Reads `size` bytes at `offset` of an archive into `out`; within the archive.
 using TarRead = std::function<void(std::uint64_t offset, char* out, std::size_t size)>;
 
-/// Visits the regular files of a tar archive (ustar, GNU's long names, pax) of `archive_size` bytes in their order; folders, links and
-/// devices are passed over. Two zero blocks end it, and nothing but zeros comes after them. Nothing in it is believed: checksums, counts
-/// and sizes are checked against the archive, and names stay names. Throws Error that begins with `archive` when it is damaged, cut off or
-/// no tar.
+/// Visits the regular files of a tar archive (ustar, GNU's long names, pax) of `archive_size` bytes in their order, and its links where
+/// `visit_link` is given; folders and devices are passed over. Two zero blocks end it, and nothing but zeros comes after them. Nothing in
+/// it is believed: checksums, counts and sizes are checked against the archive, and names stay names. Throws Error that begins with
+/// `archive` when it is damaged, cut off or no tar.
 void each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
-                     const std::function<void(const TarMember&)>& visit);
+                     const std::function<void(const TarMember&)>& visit,
+                     const std::function<void(const TarLink&)>& visit_link = {});
 
-/// The name that a header holds by itself (long names stand before it, cut off in it).
-std::string tar_name(std::span<const char, kTarBlock> header);
+/// The whole name of the member or link whose headers begin at `header`. Throws as each_tar_member does.
+std::string tar_name_at(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
+                        std::uint64_t header);
 
 /// The header of a regular file for a ustar archive, without times or owners: the same file gives the same bytes. Throws Error for a name
 /// longer than 100 bytes.

@@ -139,5 +139,21 @@ TEST(BinaryCifar10, RefusesWhatIsNoSetOfRecords) {
   EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "no data_batch_1.bin");
 }
 
+TEST(BinaryCifar10, TellsOfBatchesThatAreMissing) {
+  const TempFolder folder;
+  for (int i = 1; i <= 5; ++i) folder.write(concat("data_batch_", i, ".bin"), records(i, 1));
+  EXPECT_TRUE(open_cifar10(folder.path(), Split::kTrain)->notes().empty());
+  folder.write("data_batch_1 (1).bin", records(1, 1));
+  std::filesystem::remove(folder / "data_batch_5.bin");
+  const auto train = open_cifar10(folder.path(), Split::kTrain);
+  EXPECT_EQ(train->size(), 4);
+  ASSERT_EQ(train->notes().size(), 2u);
+  EXPECT_EQ(train->notes()[0], "4 batches of training images instead of CIFAR-10's 5");
+  EXPECT_NE(train->notes()[1].find("1 file (data_batch_1 (1).bin) is left out"), std::string::npos);
+  EXPECT_EQ(check_data("cifar10:" + folder.path()).notes.size(), 2u);
+  std::filesystem::create_symlink("nowhere", folder / "data_batch_5.bin");
+  EXPECT_THROWS_WITH(open_cifar10(folder.path(), Split::kTrain), UsageError, "data_batch_5.bin, a link to nowhere");
+}
+
 }  // namespace
 }  // namespace unlabel::data

@@ -355,5 +355,64 @@ TEST(SurveySizes, ReadsHeadersOfAnEvenSample) {
   EXPECT_THROWS_WITH(survey_sizes(*open_dataset(broken.path(), Split::kTrain), 5), Error, "1.jpg");
 }
 
+TEST(OpenDataset, TellsOfSplitsThatAreLinksToNowhere) {
+  const TempFolder folder;
+  folder.write("test/1.jpg", "x");
+  std::filesystem::create_symlink("nowhere", folder / "train");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError,
+                     "train of " + folder.path() + " is a link to nowhere");
+  const TempFolder tests;
+  tests.write("train/1.jpg", "x");
+  std::filesystem::create_symlink("nowhere", tests / "val");
+  const auto train = open_dataset(tests.path(), Split::kTrain);
+  ASSERT_EQ(train->notes().size(), 1u);
+  EXPECT_NE(train->notes()[0].find("val of " + tests.path() + " is a link to nowhere"), std::string::npos);
+  EXPECT_THROWS_WITH(open_dataset(tests.path(), Split::kTest), UsageError, "is a link to nowhere");
+}
+
+TEST(OpenDataset, RefusesToChooseBetweenFilesAndFoldersOfImages) {
+  const TempFolder folder;
+  folder.write("cifar-10-batches-bin/data_batch_1.bin", std::string(3073, '\1'));
+  EXPECT_EQ(open_dataset(folder.path(), Split::kTrain)->size(), 1);
+  folder.write("train/a/1.jpg", "x");
+  folder.write("train/b/1.jpg", "x");
+  EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError,
+                     concat("holds files of CIFAR-10 and folders of images (train/ ...); say which are meant: cifar10:",
+                            folder.path(), " or folder:", folder.path()));
+  EXPECT_EQ(open_dataset("cifar10:" + folder.path(), Split::kTrain)->size(), 1);
+  EXPECT_EQ(open_dataset("folder:" + folder.path(), Split::kTrain)->size(), 2);
+  const TempFolder idx;
+  idx.write("train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01x", 17));
+  EXPECT_EQ(open_dataset(idx.path(), Split::kTrain)->size(), 1);
+  idx.write("photos/1.jpg", "x");
+  EXPECT_THROWS_WITH(open_dataset(idx.path(), Split::kTrain), UsageError, "holds files of IDX and folders of images");
+}
+
+TEST(OpenDataset, TellsOfClassesThatAreNamedLikeSplits) {
+  const std::vector<std::vector<std::string>> splits{{"train_subset", "val_subset"},
+                                                     {"trainA", "testA", "trainB", "testB"},
+                                                     {"minitrain", "minival"},
+                                                     {"trn", "tst"},
+                                                     {"train_clean", "train_noisy", "test"}};
+  for (const auto& folders : splits) {
+    const TempFolder folder;
+    for (const auto& name : folders) folder.write(name + "/1.jpg", "x");
+    const auto notes = open_dataset(folder.path(), Split::kTrain)->notes();
+    ASSERT_FALSE(notes.empty()) << folders[0];
+    EXPECT_NE(notes.back().find(concat("name it: --data ", folder.path(), "/", folders[0])), std::string::npos)
+        << notes.back();
+    EXPECT_NE(notes.back().find(concat(folders[0], "/ and ", folders.size() == 4 ? "testA" : folders.back(), "/ of ")),
+              std::string::npos)
+        << notes.back();
+  }
+  const std::vector<std::vector<std::string>> classes{
+      {"train_station", "valley"}, {"bullet_train", "bus", "festival"}, {"cat", "dog"}, {"strainer", "test_tube"}};
+  for (const auto& folders : classes) {
+    const TempFolder folder;
+    for (const auto& name : folders) folder.write(name + "/1.jpg", "x");
+    EXPECT_TRUE(open_dataset(folder.path(), Split::kTrain)->notes().empty()) << folders[0];
+  }
+}
+
 }  // namespace
 }  // namespace unlabel::data

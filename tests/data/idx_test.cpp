@@ -222,5 +222,13 @@ TEST(Idx, TooLittleMemoryIsNoDamage) {
   }
 }
 
+TEST(Idx, LabelsThatAreALinkToNowhereAreNotLeftOut) {
+  const TempFolder folder;
+  folder.write("train-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01x", 17));
+  EXPECT_EQ(open_idx(folder.path(), Split::kTrain)->label(0), -1);
+  std::filesystem::create_symlink("nowhere", folder / "train-labels-idx1-ubyte");
+  EXPECT_THROWS_WITH(open_idx(folder.path(), Split::kTrain), UsageError, "train-labels-idx1-ubyte, a link to nowhere");
+}
+
 }  // namespace
 }  // namespace unlabel::data

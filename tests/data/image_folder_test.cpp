@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/check.h>
 #include <unlabel/data/image_folder.h>
 
 #include "../inject/faults.h"
@@ -303,6 +304,42 @@ TEST(ImageFolder, FindsWhetherThereIsAnImage) {
   EXPECT_FALSE(contains_image(folder.path()));
   folder.write("a/b/c/d/x.png", "x");
   EXPECT_TRUE(contains_image(folder.path()));
+}
+
+TEST(ImageFolder, TellsOfLinksToNowhere) {
+  const TempFolder folder;
+  folder.write_image("cat/1.png");
+  folder.write_image("bird/1.png");
+  fs::create_symlink("/mnt/unmounted/dog", folder / "dog");
+  fs::create_symlink("nowhere", folder / "cat/x");
+  const auto images = open_image_folder(folder.path());
+  EXPECT_EQ(images->size(), 2);
+  ASSERT_EQ(images->notes().size(), 1u);
+  EXPECT_NE(images->notes()[0].find("2 links to nowhere (cat/x ...)"), std::string::npos) << images->notes()[0];
+  const auto report = check_data(folder.path());
+  EXPECT_EQ(report.files, 4);
+  ASSERT_EQ(report.refused.size(), 2u);
+  EXPECT_EQ(report.refused[1].path, "dog");
+  EXPECT_NE(report.refused[1].reason.find("a link to nowhere"), std::string::npos);
+}
+
+TEST(ImageFolder, TellsOfArchivesAmongTheImages) {
+  const TempFolder folder;
+  for (const char* name : {"cat/1.jpg", "bird/1.jpg", "dog.tar", "fox.ZIP", "hen.tar.gz"}) folder.write(name, "x");
+  const auto images = open_image_folder(folder.path());
+  ASSERT_EQ(images->notes().size(), 1u);
+  EXPECT_EQ(images->notes()[0], "3 archives (dog.tar ...) among the images are not read: unpack them");
+}
+
+TEST(ImageFolder, FoldersThatLinkToEachOtherAreRefused) {
+  const TempFolder folder;
+  for (int i = 0; i < 9; ++i) folder.write(concat("c", i, "/1.jpg"), "x");
+  fs::create_directory_symlink("../c0", folder / "c1/zero");
+  EXPECT_EQ(open_image_folder(folder.path())->size(), 10) << "one link multiplies nothing";
+  for (int i = 0; i < 9; ++i)
+    for (int k = 0; k < 9; ++k)
+      if (i != k) fs::create_directory_symlink(concat("../c", k), folder / concat("c", i, "/to", k));
+  EXPECT_THROWS_WITH(open_image_folder(folder.path()), UsageError, "lead to the same folder in more than 16 ways");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -314,6 +315,138 @@ TEST(Shards, PixelsArePackedAsPng) {
     EXPECT_EQ(shards->label(i), i);
   }
   EXPECT_EQ(shards->class_names(), cifar->class_names());
+}
+
+TEST(Shards, HardLinksAreTheMembersThatTheyLeadTo) {
+  const TempFolder folder;
+  folder.write("in/a.jpg", "same");
+  folder.write("in/a.cls", "1");
+  folder.write("in/blob", "other");
+  const std::string command =
+      "cd " + (folder / "in") +
+      " && ln a.jpg b.jpg && ln a.cls b.cls && ln blob c.jpg && ln a.cls c.cls && ln -s a.jpg d.jpg"
+      " && ln -s a.jpg readme.txt && tar cf ../0.tar blob a.jpg a.cls b.jpg b.cls c.jpg c.cls d.jpg readme.txt"
+      " && tar cf ../1.tar a.jpg a.cls d.jpg b.jpg";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  const auto images = open_shards(folder.path(), Split::kTrain);
+  ASSERT_EQ(images->size(), 5);
+  EXPECT_EQ(bytes_at(*images, 1), "same");
+  EXPECT_EQ(bytes_at(*images, 2), "other") << "whatever its target is called";
+  EXPECT_EQ(images->name(0), "0.tar:a.jpg");
+  EXPECT_EQ(images->name(1), "0.tar:b.jpg");
+  EXPECT_EQ(images->name(2), "0.tar:c.jpg");
+  EXPECT_EQ(open_indexed("shards:" + folder.path(), images->index())->name(1), "0.tar:b.jpg");
+  ASSERT_EQ(images->notes().size(), 2u);
+  EXPECT_NE(images->notes()[1].find("left out: 2 links (0.tar:d.jpg ...)"), std::string::npos) << images->notes()[1];
+  const auto report = check_data("shards:" + folder.path());
+  EXPECT_EQ(report.files, 7);
+  ASSERT_EQ(report.refused.size(), 2u);
+  EXPECT_EQ(report.refused[0].path, "0.tar:d.jpg");
+  EXPECT_NE(report.refused[0].reason.find("a link"), std::string::npos);
+}
+
+TEST(Shards, LongNamesAreWhole) {
+  const TempFolder folder;
+  const std::string stem = std::string(80, 'd') + "/" + std::string(120, 'n');
+  folder.write("in/" + stem + "1.jpg", "one");
+  folder.write("in/" + stem + "2.jpg", "two");
+  for (const std::string format : {"gnu", "pax"}) {
+    const std::string command = "cd " + (folder / "in") + " && tar --sort=name --format=" + format + " -cf ../0.tar *";
+    ASSERT_EQ(std::system(command.c_str()), 0);
+    const auto images = open_shards(folder.path(), Split::kTrain);
+    ASSERT_EQ(images->size(), 2);
+    EXPECT_EQ(images->name(0), "0.tar:" + stem + "1.jpg") << format;
+    EXPECT_EQ(images->name(1), "0.tar:" + stem + "2.jpg") << format;
+    EXPECT_EQ(open_indexed("shards:" + folder.path(), images->index())->name(1), images->name(1));
+  }
+}
+
+TEST(Shards, PassOverWhatFoldersPassOver) {
+  const TempFolder folder;
+  folder.write("0.tar", archive_of({{"./._a.jpg", "AppleDouble"},
+                                    {"./a.jpg", "a"},
+                                    {"./._a.cls", "AppleDouble, and no class"},
+                                    {"./a.cls", "0"},
+                                    {"__MACOSX/b.jpg", "x"},
+                                    {"@eaDir/c.jpg", "x"},
+                                    {".git/d.jpg", "x"}}));
+  const auto images = open_shards(folder.path(), Split::kTrain);
+  ASSERT_EQ(images->size(), 1);
+  EXPECT_EQ(bytes_at(*images, 0), "a");
+  EXPECT_EQ(images->label(0), 0);
+  ASSERT_EQ(images->notes().size(), 1u);
+  EXPECT_NE(images->notes()[0].find("4 images (0.tar:./._a.jpg ...), hidden or in a folder of thumbnails"),
+            std::string::npos)
+      << images->notes()[0];
+}
+
+TEST(Shards, TellWhyThereAreNoLabels) {
+  const TempFolder folder;
+  folder.write("0.tar", archive_of({{"a.jpg", "a"}, {"a.cls", "1"}, {"b.jpg", "b"}, {"B.cls", "0"}}));
+  const auto notes = open_shards(folder.path(), Split::kTrain)->notes();
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_EQ(notes[0], "1 of 2 samples has no label (0.tar:b.jpg): no labels");
+  EXPECT_NE(notes[1].find("1 member with a class belongs (0.tar:B.cls)"), std::string::npos) << notes[1];
+  folder.write("0.tar", archive_of({{"a.jpg", "a"}, {"b.jpg", "b"}}));
+  EXPECT_TRUE(open_shards(folder.path(), Split::kTrain)->notes().empty()) << "as nobody meant any";
+}
+
+TEST(Shards, ADeadLinkIsAnArchiveThatCannotBeOpened) {
+  const TempFolder folder;
+  folder.write("0.tar", archive_of({{"a.jpg", "a"}}));
+  fs::create_symlink("nowhere", folder / "1.tar");
+  EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError, "1.tar, a link to nowhere");
+  const auto report = check_data("shards:" + folder.path());
+  ASSERT_EQ(report.broken.size(), 2u);
+  EXPECT_EQ(report.broken[0].path, "0.tar:a.jpg");
+  EXPECT_EQ(report.broken[1].path, "1.tar");
+  fs::rename(folder / "1.tar", folder / "classes.txt");
+  const auto notes = open_shards(folder.path(), Split::kTrain)->notes();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("1 link to nowhere (classes.txt)"), std::string::npos) << notes[0];
+}
+
+TEST(Shards, AnArchiveOfLinksAloneSaysSo) {
+  const TempFolder folder;
+  const std::string command = "cd " + folder.path() + " && ln -s nowhere a.jpg && tar cf 0.tar a.jpg && rm a.jpg";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError, "; not followed: 1 link (0.tar:a.jpg)");
+}
+
+TEST(Shards, ArchivesAreKnownInAnyCaseAndCompressedOnesTold) {
+  const TempFolder folder;
+  folder.write("0.TAR", archive_of({{"a.jpg", "a"}}));
+  folder.write("1.tar", archive_of({{"b.jpg", "b"}}));
+  folder.write("2.tar.gz", "x");
+  folder.write("3.Tgz", "x");
+  const auto images = open_shards(folder.path(), Split::kTrain);
+  EXPECT_EQ(images->size(), 2);
+  ASSERT_EQ(images->notes().size(), 1u);
+  EXPECT_NE(images->notes()[0].find("2 compressed archives (2.tar.gz ...) in "), std::string::npos)
+      << images->notes()[0];
+}
+
+TEST(Shards, TestArchivesNeedNoNameWhereTheyAreNamedAsSuch) {
+  const TempFolder folder;
+  folder.write("train-000000.tar",
+               archive_of({{"a.jpg", "a"}}));  // as `unlabel pack` of a folder of test images makes it
+  EXPECT_EQ(open_test_images("shards:" + folder.path())->size(), 1);
+  folder.write("val-000000.tar", archive_of({{"b.jpg", "b"}, {"c.jpg", "c"}}));
+  EXPECT_EQ(open_test_images("shards:" + folder.path())->size(), 2);
+  const TempFolder train;
+  train.write("train/0.tar", archive_of({{"a.jpg", "a"}}));
+  EXPECT_THROWS_WITH(open_test_images("shards:" + train.path()), UsageError, "has train/ but no test/");
+}
+
+TEST(Shards, ClassesHaveNamesOfTheirOwn) {
+  const TempFolder folder;
+  folder.write("0.tar", archive_of({{"a.jpg", "a"}, {"a.cls", "0"}, {"b.jpg", "b"}, {"b.cls", "1"}}));
+  folder.write("classes.txt", "cat\ndog\ncat\n");
+  EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError, "the class 'cat' twice, in lines 1 and 3");
+  folder.write("classes.txt",
+               "\xef\xbb\xbf"
+               "cat\r\ndog\r\n");
+  EXPECT_EQ(open_shards(folder.path(), Split::kTrain)->class_names(), (std::vector<std::string>{"cat", "dog"}));
 }
 
 }  // namespace

@@ -148,5 +148,39 @@ TEST(Tar, LiesAboutSizesAndNamesAreFound) {
   EXPECT_TRUE(members_of(with_size("77777777777", '5')).empty()) << "a folder has no contents";
 }
 
+TEST(Tar, TellsOfLinksAndFindsWholeNamesAgain) {
+  const TempFolder folder;
+  const std::string deep = std::string(90, 'b') + "/" + std::string(120, 'c');
+  folder.write("in/" + deep + ".jpg", "first");
+  const std::string command = "cd " + (folder / "in") + " && ln " + deep + ".jpg " + deep + "2.jpg && ln -s " + deep +
+                              ".jpg soft.jpg && tar --sort=name";
+  for (const std::string format : {"gnu", "pax"}) {
+    const auto made = (format == "gnu" ? command : "cd " + (folder / "in") + " && tar --sort=name") +
+                      " --format=" + format + " -cf ../" + format + ".tar *";
+    ASSERT_EQ(std::system(made.c_str()), 0) << made;
+    const auto bytes = read(folder / (format + ".tar"));
+    const TarRead from = [&](std::uint64_t offset, char* out, std::size_t size) {
+      std::memcpy(out, bytes.data() + offset, size);
+    };
+    std::vector<std::string> found, names;
+    each_tar_member(
+        "a.tar", bytes.size(), from,
+        [&](const TarMember& member) {
+          found.push_back(member.name);
+          names.push_back(tar_name_at("a.tar", bytes.size(), from, member.header));
+        },
+        [&](const TarLink& link) {
+          EXPECT_EQ(link.target, deep + ".jpg");
+          EXPECT_EQ(link.hard, link.name != "soft.jpg");
+          found.push_back(link.name);
+          names.push_back(tar_name_at("a.tar", bytes.size(), from, link.header));
+        });
+    EXPECT_EQ(found, (std::vector<std::string>{deep + ".jpg", deep + "2.jpg", "soft.jpg"})) << format;
+    EXPECT_EQ(names, found) << format;
+    EXPECT_EQ(tar_name_at("a.tar", bytes.size(), from, bytes.size()), "");
+    EXPECT_THROW(tar_name_at("a.tar", bytes.size(), from, 1), Error);
+  }
+}
+
 }  // namespace
 }  // namespace unlabel::data

@@ -1,4 +1,4 @@
-// Any bytes are a tar archive whose members lie inside it, or an Error.
+// Any bytes are a tar archive whose members lie inside it and are called the same when asked for one by one, or an Error.
 #include <unlabel/augment/error.h>
 #include <unlabel/data/tar.h>
 
@@ -15,10 +15,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
   std::uint64_t end = 0;
   try {
-    each_tar_member("fuzz", size, read, [&](const TarMember& member) {
-      if (member.offset < end || member.offset > size || member.size > size - member.offset) std::abort();
-      end = member.offset + member.size;
-    });
+    each_tar_member(
+        "fuzz", size, read,
+        [&](const TarMember& member) {
+          if (member.offset < end || member.offset > size || member.size > size - member.offset) std::abort();
+          end = member.offset + member.size;
+          if (tar_name_at("fuzz", size, read, member.header) != member.name) std::abort();
+        },
+        [&](const TarLink& link) {
+          if (tar_name_at("fuzz", size, read, link.header) != link.name) std::abort();
+        });
   } catch (const unlabel::Error&) {
   }
   return 0;
