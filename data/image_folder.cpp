@@ -201,6 +201,7 @@ class ImageFolder : public Dataset {
       why_unlabeled_ = at_the_top.empty() ? concat(": all are in ", classes.begin()->first, "/")
                                           : concat(": ", at_the_top, " lies beside the folders");
       std::vector<std::string> folders;
+      folders.reserve(classes.size());
       for (const auto& [name, label] : classes) folders.emplace_back(name);
       return folders;
     }
