@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cctype>
+#include <cmath>
 #include <vector>
 
 namespace unlabel::augment {
@@ -220,8 +221,10 @@ cv::Mat decode_pnm(Bytes bytes, cv::Size size, const DecodeOptions& options, Dec
         value = value_bytes == 2 ? static_cast<std::uint32_t>(row[2 * i]) << 8 | row[2 * i + 1] : row[i];
       }
       value = std::min(value, most);
-      const auto pixel =
-          deep ? levels(static_cast<std::uint16_t>(value)) : static_cast<Byte>((value * 255 + most / 2) / most);
+      // Halves to the even level, as Pillow has them.
+      const auto pixel = deep          ? levels(static_cast<std::uint16_t>(value))
+                         : most == 255 ? static_cast<Byte>(value)
+                                       : static_cast<Byte>(std::nearbyint(static_cast<double>(value) / most * 255));
       if (channels == 3) {
         out[i] = pixel;
       } else {

@@ -297,6 +297,7 @@ cv::Mat decode_tiff(std::span<const std::uint8_t> bytes, cv::Size size, const De
   };
   const auto tiff = open(in);
   if (!tiff) fail();
+  in.message[0] = '\0';  // of tags with values that they cannot have: libtiff passes over them
   std::uint32_t width = 0, height = 0;
   if (!TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width) ||
       !TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height) || static_cast<int>(width) != size.width ||

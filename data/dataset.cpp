@@ -206,8 +206,9 @@ std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::
   const auto [kind, directory] = parse_place(spec);
   try {
     return kind == "shards" ? open_indexed_shards(directory, index) : open_indexed_folder(directory, index);
-  } catch (const nlohmann::json::exception&) {
-    throw Error("a list of files is damaged");
+  } catch (const nlohmann::json::exception&) {  // what one kind of data set lists, another does not
+    throw MismatchError(directory, " is opened as ", kind == "shards" ? "shards" : "a folder of images",
+                        ", and the list is of something else");
   }
 }
 

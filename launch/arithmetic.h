@@ -8,7 +8,8 @@
 
 namespace unlabel::launch {
 
-/// What decides the last digits of sums on a processor, of every rank: [{"threads": 2, "capability": "AVX2"}, ...]. All ranks must call it.
+/// What decides the last digits of sums on a processor, of every rank: [{"threads": 2, "capability": "AVX512", "kernels": "vnni, bf16"},
+/// ...]. All ranks must call it.
 nlohmann::json gather_arithmetic(const ssl::Group& group);
 
 /// Where ranks compute otherwise than they did `before`: "rank 1 computed on 2 thread(s) with AVX2 and does on 1 thread(s) with AVX512";

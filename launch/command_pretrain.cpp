@@ -43,6 +43,9 @@ void refuse_what_cannot_run(const ResolvedOptions& resolved, int world_size) {
                                        {options.encoder, resolved.dataset->size(), options.batch_size, micro_batch,
                                         options.seed, std::make_shared<RanksToCome>(world_size)});
   ssl::require_views(*method, make_views(options));
+  const auto steps = sampler.steps_per_epoch();
+  ssl::Schedule(options.schedule, options.optimizer.lr, steps, options.epochs * steps);
+  ssl::Optimizer(method->parameter_groups(), options.optimizer);
 }
 
 /// What --precision auto comes to on this rank's device.

@@ -220,6 +220,9 @@ Subject make_subject(const EvaluationOptions& options, const CommandLine& line, 
     if (!(std > 0 && std::isfinite(std)))
       throw UsageError("the deviations of the normalization must be above 0, and one is ", std, "; give --std");
   if (subject.size > 0) subject.view();  // refuses what cannot be a view of an image
+  if (constexpr int kColors = 3; subject.encoder && architecture.in_channels != kColors)
+    throw UsageError(subject.description, " takes images of ", architecture.in_channels,
+                     architecture.in_channels == 1 ? " channel" : " channels", ", and views have ", kColors);
 
   subject.decode = metadata.decode();
   augment::table(subject.decode).from_json(given_of(line, "decode", fields), "--decode");

@@ -56,8 +56,8 @@ namespace unlabel::launch {
 namespace {
 
 constexpr std::int64_t kWideForCpu = 64;
-/// For narrower ResNets in float32 and channels_last, LibTorch 2.11 writes beyond its memory in the gradient of strided 1 x 1 convolutions
-/// on a CPU (oneDNN's jit_1x1).
+/// For narrower ResNets in channels_last, LibTorch 2.11 writes beyond its memory in the gradient of strided 1 x 1 convolutions on a CPU
+/// (oneDNN's jit_1x1 in float32, jit_bf16_1x1 in bf16).
 constexpr std::int64_t kNarrowestChannelsLast = 16;
 constexpr int kFolderAttempts = 10;  ///< a second apart
 
@@ -221,8 +221,8 @@ class Run {
   const bool lead_ = group_->rank() == 0;
   const std::string precision_note_ = settle_precision(*group_, device_, options_.precision);
   const Precision precision_{options_.precision};
-  const bool channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.precision == "float32" &&
-                                                          options_.encoder.width < kNarrowestChannelsLast);
+  const bool channels_last_ =
+      options_.channels_last && !(device_.is_cpu() && options_.encoder.width < kNarrowestChannelsLast);
   const std::string checkpoints_ = options_.out + "/checkpoints";
   const std::string file_list_ = options_.out + "/data_files.gz";
   const std::uint64_t fingerprint_ = dataset_->fingerprint();  ///< of a million files it takes a moment
@@ -674,7 +674,7 @@ void Run::save() {
   if (needed) {
     wait_for_writer();
     ssl::together(*group_, [&] {
-      if (!lead_ || iteration_ == last_) return;
+      if (!lead_ || iteration_ == total_) return;  // the encoder is there, at the end of all
       if (const auto failure = writer_->failure(); !failure.empty()) throw Error(failure);
     });
   }

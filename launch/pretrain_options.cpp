@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/files.h>
+#include <unlabel/launch/agreement.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/precision.h>
@@ -126,8 +127,9 @@ nlohmann::json read_recipe(const PretrainOptions& options) {
 }
 
 /// The settings of the section `encoder` that the weights of --init decide, without those that `asked` (of the recipe and the command line)
-/// has. Throws UsageError when it has others than the weights, unless a part of them is enough.
-nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann::json& asked) {
+/// has; `given` is of the command line alone. Throws UsageError when they have others than the weights, unless a part of them is enough.
+nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann::json& asked,
+                                  const nlohmann::json& given) {
   const auto weights = encoder_options_at(options.init, "--init");
   if (!weights) {
     if (asked.contains("arch")) return nlohmann::json::object();
@@ -137,10 +139,22 @@ nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann
         "which ",
         ssl::known_prefixes(), " may stand in any combination); rename them, or say what it is with --encoder.arch");
   }
-  if (const auto text = contradiction(asked, *weights, options.init); !text.empty() && !options.init_partial)
-    throw UsageError(text, asked.value("width", weights->width) == weights->width
-                               ? "; leave it out, or take what fits with --init-partial"
-                               : "; leave it out: of another width nothing fits");
+  const auto advice = [&](const std::string& mend) {
+    return asked.value("width", weights->width) == weights->width
+               ? concat("; ", mend, ", or take what fits with --init-partial")
+               : concat("; ", mend, ": of another width nothing fits");
+  };
+  if (const auto text = contradiction(given, *weights, options.init); !text.empty() && !options.init_partial)
+    throw UsageError(text, advice("leave it out"));
+  if (const auto text = contradiction(asked, *weights, options.init); !text.empty() && !options.init_partial) {
+    const auto theirs = settings_of_weights(*weights);
+    std::string settings;
+    for (const auto& [name, value] : theirs.items())
+      if (asked.contains(name) && asked.at(name) != value)
+        settings +=
+            concat(" --encoder.", with_dashes(name), " ", value.is_string() ? value.get<std::string>() : value.dump());
+    throw UsageError(text, advice(concat("the recipe has it: give", settings)));
+  }
   auto decided = settings_of_weights(*weights);
   for (const auto& item : asked.items()) decided.erase(item.key());
   return decided;
@@ -246,7 +260,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     if (!goes_on && !options.init.empty()) {
       auto asked = recipe.value("encoder", nlohmann::json::object());
       asked.update(given.value("encoder", nlohmann::json::object()));
-      decided = decided_by_weights(options, asked);
+      decided = decided_by_weights(options, asked, given.value("encoder", nlohmann::json::object()));
     }
     if (planned) return;
     // Of what the recipe leaves out, the largest image stands as the run began, and the network where weights decided it.
@@ -259,6 +273,11 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     line.apply(fields);
     require_valid(options);
   });
+
+  // What ranks do together depends on these.
+  agree_on(group, {{"other settings",
+                    {{"recipe", !planned}, {"init", !options.init.empty()}},
+                    "start all ranks with the same command, recipe and data"}});
 
   resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
   const auto median_short_side = median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout);

@@ -288,7 +288,7 @@ std::vector<std::string> plan_warnings(const json& settings, std::int64_t images
   if (batch && *batch > images)
     warn("a batch of ", *batch, " is larger than the data of ", images, " images: give --batch-size ", images,
          " or less");
-  if (batch && *batch > 0 && *batch < 32)
+  if (batch && *batch > 0 && *batch < 32 && images >= 32)
     warn("a batch of ", *batch, " is small for batch statistics", method == "swav" ? " and Sinkhorn" : "",
          ": 32 or more work better");
   if (known != plans().end() && known->second.warnings)

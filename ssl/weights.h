@@ -52,7 +52,7 @@ struct LoadReport {
 /// student). Counters are no match.
 ///
 /// Before anything is changed, throws UsageError when nothing matches or a tensor to be taken is not finite, and MismatchError when the
-/// module is not filled (unless partial) or, if strict, a tensor is left over.
+/// module is not filled, or a tensor that it lacks stands among its own layers' (both unless partial), or, if strict, any is left over.
 LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, const LoadOptions& options = {});
 
 /// "a resnet18 of width 16 (small stem)": an architecture, for messages.

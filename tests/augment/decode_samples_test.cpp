@@ -37,6 +37,7 @@ struct Tiff {
   int planes = 1;  ///< 2: every sample in a plane of its own
   int tile = 0;    ///< the side of tiles
   int compression = 1;
+  std::map<int, int> more{};  ///< tags with a number
 
   Bytes with(Bytes pixels) const {
     Bytes file{'I', 'I', 42, 0, 0, 0, 0, 0};
@@ -69,6 +70,7 @@ struct Tiff {
     };
     number(256, width), number(257, height), number(259, compression), number(262, photometric), number(277, samples);
     number(284, planes);
+    for (const auto& [tag, value] : more) number(tag, value);
     of_samples(258, bits_at, bits), of_samples(339, format_at, format);
     if (tile) {
       number(322, tile), number(323, tile);
@@ -412,6 +414,24 @@ TEST(DecodeSamples, ASmallTiffThatCallsItselfLargeTakesNoMemory) {
   // A blank page by fax: every row is that before it, a bit each.
   const Tiff page{.width = 8000, .height = 2000, .samples = 1, .bits = 1, .photometric = 0, .compression = 4};
   EXPECT_EQ(refusal(page.with(Bytes(250, 0xff))), "(accepted)");
+}
+
+TEST(DecodeSamples, TagsThatSayNothingOfThePixelsBreakNoTiff) {
+  // Orientation and ResolutionUnit with values that they cannot have: Pillow and libtiff pass over them.
+  for (const auto& [tag, value] : std::vector<std::pair<int, int>>{{274, 0}, {274, 9}, {296, 0}, {296, 7}}) {
+    const auto file = Tiff{.width = 3, .height = 1, .samples = 1, .bits = 8, .more = {{tag, value}}}.with({1, 2, 3});
+    EXPECT_EQ(refusal(file), "(accepted)") << tag;
+  }
+  // What is wrong with the pixels still does.
+  auto cut =
+      Tiff{.width = 3, .height = 2, .samples = 1, .bits = 8, .compression = 32773, .more = {{274, 9}}}.with({2, 1});
+  EXPECT_NE(refusal(cut), "(accepted)");
+}
+
+TEST(DecodeSamples, HalvesOfANetpbmLevelGoToTheEvenOne) {
+  // 30 of 100 is 76.5 and 70 is 178.5, as Pillow's round() has them; 50 is 127.5.
+  const std::string pgm = "P5 4 1 100\n" + std::string{30, 70, 50, 100};
+  EXPECT_EQ(apart(decode(Bytes(pgm.begin(), pgm.end())), grey_row({76, 178, 128, 255})), 0);
 }
 
 TEST(DecodeSamples, ABitmapsPixelsAreBehindItsPalette) {

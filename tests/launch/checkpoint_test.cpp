@@ -115,9 +115,9 @@ TEST(Checkpoint, IsNotPassedOverWhenItCannotBeReadNow) {
   TemporaryFolder folder;
   const std::string place = folder.path().string();
   for (int i = 1; i <= 2; ++i) write_checkpoint(place, checkpoint_at(i));
-  // What opens and does not read.
+  // A link to itself: what is behind it is not known.
   fs::remove(place + "/step-00000002/state.safetensors");
-  fs::create_directory(place + "/step-00000002/state.safetensors");
+  fs::create_symlink("state.safetensors", place + "/step-00000002/state.safetensors");
   EXPECT_THROW(read_checkpoint(place), UnreadableCheckpoint);
 }
 

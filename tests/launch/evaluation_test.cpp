@@ -337,6 +337,24 @@ TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_NE(nlohmann::json::parse(outcome.out).at("warnings").dump().find("are not finite"), std::string::npos);
 
+  // Another network, whose tensors are ResNet's and more; and one of grey images.
+  weights = ssl::read_safetensors(run_ + "/encoder.safetensors");
+  weights.tensors.emplace_back("layer1.0.se.fc1.weight", torch::ones({2}));
+  ssl::write_safetensors(*folder_ / "se.safetensors", weights);
+  weights = ssl::read_safetensors(run_ + "/encoder.safetensors");
+  weights.metadata.clear();
+  for (auto& [name, tensor] : weights.tensors)
+    if (name == "conv1.weight") tensor = tensor.sum(1, /*keepdim=*/true);
+  ssl::write_safetensors(*folder_ / "grey.safetensors", weights);
+  for (const auto& [file, code, says] : {std::tuple{"se.safetensors", 93, "are of another network than a resnet18"},
+                                         {"grey.safetensors", 2, "of 1 channel"}})
+    for (const Arguments& command : {Arguments{"knn"}, {"embed", "--out", *folder_ / "other.npy"}}) {
+      outcome = unlabel(command + Arguments{"--checkpoint", *folder_ / file, "--data", data()});
+      EXPECT_EQ(outcome.exit_code, code) << outcome.err;
+      EXPECT_NE(outcome.err.find(says), std::string::npos) << outcome.err;
+      EXPECT_TRUE(outcome.one_line()) << outcome.err;
+    }
+
   outcome = unlabel({"knn", "--checkpoint", run_, "--encoder.arch", "resnet50", "--data", data()});
   EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
   EXPECT_TRUE(outcome.one_line()) << outcome.err;

@@ -653,7 +653,8 @@ TEST_F(CiPretrain, OnlyOneRankThatMeasuresOrHasWeightsIsOtherSettings) {
   const auto run = small_run(data(), out("of-one"));
   ASSERT_EQ(unlabel(small_run(data(), out("weights-of-one")) + Arguments{"--max-steps", "1"}).exit_code, 0);
   for (const auto& [more, says] : {std::pair{Arguments{"--knn.every", "1"}, "knn.every 1 and not 0"},
-                                   {Arguments{"--init", out("weights-of-one")}, "init true and not false"}})
+                                   {Arguments{"--init", out("weights-of-one")}, "init true and not false"},
+                                   {Arguments{"--recipe", "cifar10_small"}, "recipe true and not false"}})
     for (const auto& rank : start_ranks({run, run + more})) {
       const auto outcome = rank->wait();
       EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
@@ -731,6 +732,7 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
       {"another method's option", base + Arguments{"--moco.momentum", "0.5"}, 2, "is an option of moco"},
       {"micro-batch, looked at", base + Arguments{"--explain", "--batch-size", "16", "--micro-batch", "3"}, 2,
        "divide"},
+      {"a rate that no run can have, explained", base + Arguments{"--optimizer.lr", "-1", "--explain"}, 2, "lr"},
       {"no such optimizer", base + Arguments{"--optimizer.kind", "adam"}, 2, "did you mean 'adamw'"},
       {"steps without an epoch", base + Arguments{"--schedule.kind", "step"}, 2, "schedule.milestones"},
       {"more broken than all", base + Arguments{"--health.broken-budget", "2"}, 2, "up to 1"},
@@ -781,6 +783,41 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
     EXPECT_EQ(outcome.out, "") << wrong.name;
     EXPECT_FALSE(fs::exists(none)) << wrong.name;
   }
+}
+
+TEST_F(CiPretrain, NarrowNetworksStayWithinTheirMemory) {
+  // oneDNN's kernels of strided 1 x 1 convolutions in channels_last write beyond memory for narrow networks, from 80 px on.
+  for (const char* precision : {"float32", "bf16"}) {
+    const auto outcome = unlabel({"pretrain",
+                                  "simclr",
+                                  "--data",
+                                  data(),
+                                  "--out",
+                                  out(std::string("narrow-") + precision),
+                                  "--encoder.width",
+                                  "8",
+                                  "--encoder.stem",
+                                  "small",
+                                  "--augment.global-size",
+                                  "96",
+                                  "--batch-size",
+                                  "16",
+                                  "--threads",
+                                  "0",
+                                  "--max-steps",
+                                  "2",
+                                  "--precision",
+                                  precision});
+    EXPECT_EQ(outcome.exit_code, 0) << precision << ": " << outcome.err;
+  }
+}
+
+TEST_F(CiPretrain, TheWeightsOfInitContradictARecipe) {
+  ASSERT_EQ(unlabel(small_run(data(), out("contradicts")) + Arguments{"--max-steps", "1"}).exit_code, 0);
+  const auto outcome = unlabel({"pretrain", "swav", "--data", data(), "--out", out("not-made"), "--recipe",
+                                "swav_200ep", "--init", out("contradicts")});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("the recipe has it: give --encoder.arch resnet18"), std::string::npos) << outcome.err;
 }
 
 TEST_F(CiPretrain, StopsBeforeBrokenWeightsAreSaved) {

@@ -115,7 +115,8 @@ TEST_F(CiRunEnd, NeitherCheckpointsNorMeasurementsChangeWeights) {
   }
   expect_equal(out("often"), out("never"));
   // What was measured on two ranks, of whom each normalised by its own batches, is the accuracy of the encoder that was saved.
-  const auto knn = unlabel({"knn", "--checkpoint", out("often"), "--data", out("images"), "--json", "-"});
+  const auto knn = unlabel({"knn", "--checkpoint", out("often"), "--data", out("images"), "--features.precision",
+                            "auto", "--json", "-"});  // the run's
   ASSERT_EQ(knn.exit_code, 0) << knn.err;
   EXPECT_LT(nlohmann::json::parse(knn.out).at("value"), 1.0) << "or every encoder would agree";
   EXPECT_EQ(nlohmann::json::parse(knn.out).at("value"),

@@ -84,6 +84,18 @@ TEST_F(Weights, WrappersOfNamesAreTakenOff) {
   }
 }
 
+TEST_F(Weights, WhatStandsInsideTheNetworkMakesItAnother) {
+  for (const std::string prefix : {"", "module.backbone."})
+    for (const char* name : {"layer1.0.se.fc1.weight", "layer4.1.conv2.bias", "conv1.bias"}) {
+      auto from = copy_of(*make_encoder(kTiny), prefix);
+      from.emplace_back(prefix + name, torch::ones({2}));
+      const auto encoder = make_encoder(kTiny);
+      const auto message = refusal<MismatchError>([&] { load_state(*encoder, from, {.model = "a resnet18"}); });
+      EXPECT_EQ(message, "the weights are of another network than a resnet18, which has no '" + prefix + name + "'");
+      EXPECT_EQ(load_state(*encoder, from, {.partial = true}).unexpected, std::vector<std::string>{prefix + name});
+    }
+}
+
 TEST_F(Weights, AGivenPrefixChoosesTheNetwork) {
   torch::manual_seed(1);
   auto from = copy_of(*make_encoder(kTiny), "student.");
