@@ -45,23 +45,6 @@ bool ends_with_extension(const List& extensions, std::string_view name) {
   return dot != std::string_view::npos && holds(extensions, lower(name.substr(dot + 1)));
 }
 
-/// The words of letters in a name, in lower case; a capital after a small letter begins another one.
-std::vector<std::string> words_of(std::string_view name) {
-  const auto is_capital = [](char c) { return c >= 'A' && c <= 'Z'; };
-  const auto is_small = [](char c) { return c >= 'a' && c <= 'z'; };
-  std::vector<std::string> words;
-  char before = ' ';
-  for (const char c : name) {
-    if (is_capital(c) || is_small(c)) {
-      const bool begins = !(is_capital(before) || is_small(before)) || (is_small(before) && is_capital(c));
-      if (begins) words.emplace_back();
-      words.back() += lower(c);
-    }
-    before = c;
-  }
-  return words;
-}
-
 /// A word without "set", "images" ... at its end, when a split's word is left: "testset".
 std::string_view without_filler(std::string_view word) {
   for (const auto filler : kFillers) {
@@ -97,6 +80,22 @@ std::string image_extension_list() {
 bool is_image_name(std::string_view name) { return ends_with_extension(kExtensions, name); }
 bool is_foreign_image_name(std::string_view name) { return ends_with_extension(kForeignExtensions, name); }
 bool is_system_folder(std::string_view name) { return holds(kSystemFolders, lower(name)); }
+
+std::vector<std::string> words_of(std::string_view name) {
+  const auto is_capital = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto is_small = [](char c) { return c >= 'a' && c <= 'z'; };
+  std::vector<std::string> words;
+  char before = ' ';
+  for (const char c : name) {
+    if (is_capital(c) || is_small(c)) {
+      const bool begins = !(is_capital(before) || is_small(before)) || (is_small(before) && is_capital(c));
+      if (begins) words.emplace_back();
+      words.back() += lower(c);
+    }
+    before = c;
+  }
+  return words;
+}
 
 NamedSplit named_split(std::string_view folder) {
   // A name with other letters than these is none of ours: it would be seen in part only.

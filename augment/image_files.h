@@ -36,6 +36,9 @@ NamedSplit named_split(std::string_view folder);
 /// How far up in that list of test names a folder's stands, from 0 (test); only for NamedSplit::kTest.
 int test_name_rank(std::string_view folder);
 
+/// The words of letters in a name, in lower case; a capital after a small letter begins another one: "train", "a" of "trainA_2".
+std::vector<std::string> words_of(std::string_view name);
+
 /// Whether one of the words in an archive's name is that of a test split: "imagenet-val-000003.tar".
 bool has_test_word(std::string_view name);
 

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -27,23 +26,6 @@ namespace {
 constexpr std::size_t kStatThreads = 8;  ///< a network's file system answers several at once
 constexpr std::size_t kFilesAThread = 1024;
 
-/// Whether a name holds a word, as trainA and train_subset do: no letters stand around it, or a capital behind it.
-bool has_word(std::string_view name, std::string_view word) {
-  const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
-  const auto is_capital = [](char c) { return c >= 'A' && c <= 'Z'; };
-  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
-  for (auto from = name.begin();; ++from) {
-    from = std::search(from, name.end(), word.begin(), word.end(), same);
-    if (from == name.end()) return false;
-    const auto begin = static_cast<std::size_t>(from - name.begin()), end = begin + word.size();
-    const bool begins =
-        begin == 0 || !is_letter(name[begin - 1]) || (!is_capital(name[begin - 1]) && is_capital(name[begin]));
-    const bool ends =
-        end == name.size() || !is_letter(name[end]) || (!is_capital(name[end - 1]) && is_capital(name[end]));
-    if (begins && ends) return true;
-  }
-}
-
 /// One of the folders with a word for training in its name and one beside with a word for testing (train_subset and val_subset, trainA
 /// and testA), or with the same name but for it (minitrain and minival).
 std::optional<std::pair<std::string, std::string>> split_like(const std::vector<std::string>& folders,
@@ -52,7 +34,10 @@ std::optional<std::pair<std::string, std::string>> split_like(const std::vector<
   constexpr std::array<std::string_view, 4> kTest{"test", "val", "valid", "dev"};
   auto beside = folders;
   beside.insert(beside.end(), left_out.begin(), left_out.end());
-  const auto is_test = [](const auto& name) { return augment::has_test_word(name) || has_word(name, "tst"); };
+  const auto has_word = [](const std::string& name, std::string_view word) {
+    return std::ranges::count(augment::words_of(name), word) > 0;
+  };
+  const auto is_test = [&](const auto& name) { return augment::has_test_word(name) || has_word(name, "tst"); };
   const auto test = std::ranges::find_if(beside, is_test);
   for (const auto& name : folders) {
     if (test != beside.end() && std::ranges::any_of(kTrain, [&](auto word) { return has_word(name, word); }))

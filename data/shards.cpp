@@ -74,6 +74,7 @@ struct Archives {
   std::string below;               ///< the folder that they are in, below the one that was named; empty: itself
   std::vector<std::string> names;  ///< byte-sorted
   Examples left_out;               ///< those beside them that are not of the split
+  Examples compressed, nowhere;    ///< compressed archives beside them, and links to nowhere
 };
 
 /// Whether folders pass over a member of that name: hidden ones, and those in folders of thumbnails and the like.
@@ -88,27 +89,32 @@ bool is_hidden(std::string_view name) {
   }
 }
 
-std::vector<std::string> tars_in(const std::string& folder) {
-  auto files = list_folder(folder).files;
-  std::erase_if(files, [](const auto& name) { return packed_as(name) != Packed::kTar; });
-  return files;
+Archives archives_in(const std::string& below, const FolderContents& contents) {
+  Archives archives{.below = below, .names = {}, .left_out = {}, .compressed = {}, .nowhere = {}};
+  for (const auto& name : contents.files) {
+    const auto packed = packed_as(name);
+    if (packed == Packed::kTar) archives.names.push_back(name);
+    if (packed == Packed::kCompressed) archives.compressed.add(name);
+  }
+  for (const auto& name : contents.nowhere) archives.nowhere.add(name);
+  return archives;
 }
 
 Archives find_archives(const std::string& directory, Split split) {
-  auto folders = list_folder(directory).folders;
+  auto contents = list_folder(directory);
+  auto here = archives_in("", contents);
+  auto folders = std::move(contents.folders);
   const auto wanted = split == Split::kTrain ? augment::NamedSplit::kTrain : augment::NamedSplit::kTest;
   std::erase_if(folders, [&](const auto& name) { return augment::named_split(name) != wanted; });
   std::ranges::stable_sort(folders, {}, augment::test_name_rank);
-  Archives here{"", tars_in(directory), {}};
   Archives found;
   for (const auto& name : folders) {
-    auto names = tars_in(directory + "/" + name);
-    if (names.empty()) continue;
+    auto archives = archives_in(name, list_folder(directory + "/" + name));
+    if (archives.names.empty()) continue;
     if (!found.names.empty())
       throw UsageError(directory, " has several folders of training archives, ", found.below, "/ and ", name,
                        "/; name the one that is meant: shards:", directory, "/", found.below);
-    found.below = name;
-    found.names = std::move(names);
+    found = std::move(archives);
     if (split == Split::kTest) return found;
   }
   if (!found.names.empty()) {
@@ -132,15 +138,27 @@ struct Sample {
   std::int32_t label;  ///< -1: none
 };
 
+/// What is told of members, for the notes.
+struct Told {
+  Examples dotted{};        ///< members with several dots that are samples
+  Examples passed_over{};   ///< members that end like an image and are none
+  Examples hidden{};        ///< images that are passed over in folders too
+  Examples lone_classes{};  ///< members with a class, without an image
+
+  void add(const Told& other) {
+    dotted.add(other.dotted);
+    passed_over.add(other.passed_over);
+    hidden.add(other.hidden);
+    lone_classes.add(other.lone_classes);
+  }
+};
+
 /// What an archive holds.
 struct Scanned {
   std::vector<Sample> samples;
-  std::uint64_t size = 0;          ///< of the archive
-  std::uint64_t checksum = 0;      ///< of all members' names, sizes and classes
-  Examples dotted;                 ///< members with several dots that are samples
-  Examples passed_over;            ///< members that end like an image and are none
-  Examples hidden;                 ///< images that are passed over in folders too
-  Examples lone_classes;           ///< members with a class, without an image
+  std::uint64_t size = 0;      ///< of the archive
+  std::uint64_t checksum = 0;  ///< of all members' names, sizes and classes
+  Told told;
   std::vector<std::string> links;  ///< that are not followed
 };
 
@@ -163,22 +181,22 @@ class Sharing {
     } else if (augment::is_image_name(extension)) {
       images_.push_back({stem, member.name, {member.offset, member.size, member.header, number_, -1}, plain});
     } else if (augment::is_foreign_image_name(extension)) {
-      out_.passed_over.add(shown(member.name));
+      out_.told.passed_over.add(shown(member.name));
     }
   }
 
   /// Ends the sample at hand.
   void finish() {
-    if (images_.empty() && !class_member_.empty()) out_.lone_classes.add(shown(class_member_));
+    if (images_.empty() && !class_member_.empty()) out_.told.lone_classes.add(shown(class_member_));
     const auto plain = std::ranges::find_if(images_, &Image::plain);
     for (auto& image : images_) {
       if (plain != images_.end() && &image != &*plain) {
-        out_.passed_over.add(shown(image.name));
+        out_.told.passed_over.add(shown(image.name));
         continue;
       }
       image.sample.label = label_;
       if (!image.plain) {
-        out_.dotted.add(shown(image.name));
+        out_.told.dotted.add(shown(image.name));
         if (const auto own = labels_.find(image.stem); own != labels_.end()) image.sample.label = own->second;
       }
       out_.samples.push_back(image.sample);
@@ -254,7 +272,7 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
     if (!is_hidden(member.name))
       sharing.take(member, key, extension, label);
     else if (augment::is_image_name(extension))
-      scanned.hidden.add(concat(name, ":", member.name));
+      scanned.told.hidden.add(concat(name, ":", member.name));
     if (links) members.insert_or_assign(member.name, member);
   };
   each_tar_member(path, file.size, read, take, [&](const TarLink& link) {
@@ -321,16 +339,14 @@ class Shards final : public Dataset {
     std::size_t total = 0;
     for (const auto& part : found) total += part.samples.size();
     samples_.reserve(total);
-    Examples dotted, passed_over, hidden, lone_classes, links;
+    Told told;
+    Examples links;
     Fingerprint checksum;
     for (auto& part : found) {
       samples_.insert(samples_.end(), part.samples.begin(), part.samples.end());
       sizes_.push_back(part.size);
       checksum.add(part.checksum);
-      dotted.add(part.dotted);
-      passed_over.add(part.passed_over);
-      hidden.add(part.hidden);
-      lone_classes.add(part.lone_classes);
+      told.add(part.told);
       for (const auto& link : part.links) links.add(link);
       if (findings) std::ranges::move(part.links, std::back_inserter(findings->links));
     }
@@ -341,28 +357,7 @@ class Shards final : public Dataset {
     name_classes(directory);
     for (const auto& name : class_names_) checksum.add(name + "\n");
     checksum_ = checksum.value();
-    note(split, dotted, passed_over);
-    const auto beside = list_folder(folder_);
-    Examples compressed, nowhere;
-    for (const auto& name : beside.files)
-      if (packed_as(name) == Packed::kCompressed) compressed.add(name);
-    for (const auto& name : beside.nowhere) nowhere.add(name);
-    if (nowhere.count > 0)
-      notes_.push_back(concat("beside the archives ", nowhere.count == 1 ? "is " : "are ",
-                              nowhere.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?"));
-    if (compressed.count > 0)
-      notes_.push_back(concat(compressed.text("compressed archive", "compressed archives"), " in ", folder_,
-                              compressed.count == 1 ? " is" : " are", " not read: decompress ",
-                              compressed.count == 1 ? "it" : "them", " to .tar"));
-    if (links.count > 0)
-      notes_.push_back(concat("left out: ", links.text("link", "links"),
-                              ", symbolic or to what does not stand before it in the archive", kLook));
-    if (hidden.count > 0)
-      notes_.push_back(concat("passed over ", hidden.count == 1 ? "is " : "are ", hidden.text("image", "images"),
-                              ", hidden or in a folder of thumbnails and the like"));
-    if (lone_classes.count > 0)
-      notes_.push_back(concat(lone_classes.text("member with a class belongs", "members with a class belong"),
-                              " to no image: names must be equal up to the first dot, and follow each other"));
+    note(split, told, links);
   }
 
   /// From another's index.
@@ -479,7 +474,7 @@ class Shards final : public Dataset {
       for (int i = 0; i <= most.label; ++i) class_names_.push_back(std::to_string(i));
   }
 
-  void note(Split split, const Examples& dotted, const Examples& passed_over) {
+  void note(Split split, const Told& told, const Examples& links) {
     if (const auto& others = archives_.left_out; split == Split::kTrain && others.count > 0) {
       if (archives_.below.empty())
         tests_beside_ = concat("; left out: ", others.text("archive", "archives"), " named as test images");
@@ -487,13 +482,31 @@ class Shards final : public Dataset {
         notes_.push_back(
             concat(others.text("archive", "archives"), " beside ", folder_, " left out of the training images"));
     }
-    if (dotted.count > 0)
-      notes_.push_back(concat(dotted.text("image", "images"),
+    if (told.dotted.count > 0)
+      notes_.push_back(concat(told.dotted.text("image", "images"),
                               " taken by the last extension of a name with several dots: their samples have no other"));
-    if (passed_over.count > 0)
-      notes_.push_back(concat("passed over ", passed_over.count == 1 ? "is " : "are ",
-                              passed_over.text("member that ends like an image", "members that end like images"),
+    if (told.passed_over.count > 0)
+      notes_.push_back(concat("passed over ", told.passed_over.count == 1 ? "is " : "are ",
+                              told.passed_over.text("member that ends like an image", "members that end like images"),
                               ": another one of the sample is taken, or the format is not read"));
+    if (archives_.nowhere.count > 0)
+      notes_.push_back(concat("beside the archives ", archives_.nowhere.count == 1 ? "is " : "are ",
+                              archives_.nowhere.text("link to nowhere", "links to nowhere"),
+                              ": is a disk not mounted?"));
+    if (archives_.compressed.count > 0)
+      notes_.push_back(concat(archives_.compressed.text("compressed archive", "compressed archives"), " in ", folder_,
+                              archives_.compressed.count == 1 ? " is" : " are", " not read: decompress ",
+                              archives_.compressed.count == 1 ? "it" : "them", " to .tar"));
+    if (links.count > 0)
+      notes_.push_back(concat("left out: ", links.text("link", "links"),
+                              ", symbolic or to what does not stand before it in the archive", kLook));
+    if (told.hidden.count > 0)
+      notes_.push_back(concat("passed over ", told.hidden.count == 1 ? "is " : "are ",
+                              told.hidden.text("image", "images"),
+                              ", hidden or in a folder of thumbnails and the like"));
+    if (told.lone_classes.count > 0)
+      notes_.push_back(concat(told.lone_classes.text("member with a class belongs", "members with a class belong"),
+                              " to no image: names must be equal up to the first dot, and follow each other"));
   }
 
   Archives archives_;

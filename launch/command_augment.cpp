@@ -11,6 +11,7 @@
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
+#include <unlabel/launch/run_folder.h>
 
 #include <fcntl.h>
 
@@ -73,7 +74,7 @@ OptionTable table(ViewOptions& o) {
 void take_run(const CommandLine& line, OptionTable& fields) {
   const std::string path = line.get("run");
   if (path.empty()) return;
-  auto config = read_json_file(path + "/config.json");
+  auto config = read_run_json(path + "/config.json");
   add_later_options(config);
   auto augment = config.value("augment", nlohmann::json::object());
   if (!augment.is_object() || !config.value("seed", nlohmann::json()).is_number_unsigned())

@@ -1,14 +1,13 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/system_error.h>
 #include <unlabel/data/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
+#include <unlabel/launch/run_folder.h>
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/weights.h>
 
-#include <fcntl.h>
 #include <torch/types.h>
 
 #include <filesystem>
@@ -38,16 +37,6 @@ nlohmann::json weights_info(const std::string& path, bool list, Warnings& warnin
 
 }  // namespace
 
-namespace {
-
-/// Of a regular file: a pipe of that name must not be waited for.
-nlohmann::json json_of(const std::string& path) {
-  as_usage_error("", "", [&] { return data::open_file(AT_FDCWD, path.c_str(), path).size; });
-  return read_json_file(path);
-}
-
-}  // namespace
-
 int command_info(const std::vector<std::string>& arguments) {
   std::string path, json;
   bool list = false;
@@ -71,7 +60,7 @@ int command_info(const std::vector<std::string>& arguments) {
     info = weights_info(path, list, warnings);
   } else if (is_checkpoint(path)) {
     info["checkpoint"] = path;
-    info["training"] = json_of(path + "/training.json");
+    info["training"] = read_run_json(path + "/training.json");
     info["state"] = weights_info(path + "/state.safetensors", list, warnings);
   } else {
     info["run"] = path;
@@ -81,7 +70,7 @@ int command_info(const std::vector<std::string>& arguments) {
           path,
           " is not a run folder: it has no config.json; name a run (--out of pretrain), one of its checkpoints or a "
           ".safetensors file");
-    info["config"] = json_of(config);
+    info["config"] = read_run_json(config);
     if (const auto newest = newest_checkpoint(path + "/checkpoints")) info["newest_checkpoint"] = *newest;
     info["finished"] = data::exists(encoder);
     if (info["finished"].get<bool>()) info["encoder"] = weights_info(encoder, list, warnings);

@@ -37,13 +37,14 @@ bool are_same_file(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others) {
+void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others,
+                    const std::string& run) {
   if (path.empty() || path == "-") return;
   for (const auto& other : others)
     if (!other.path.empty() && other.path != "-" && are_same_file(path, other.path))
       throw UsageError(option, " ", path, " is the file of ", other.option,
                        " too, which would be lost; choose another place");
-  if (is_file_of_run(path))
+  if (is_file_of_run(path, run))
     throw UsageError(option, " ", path, " is a file of the run there, which would be lost; choose another place");
   const auto folder = std::filesystem::absolute(path).parent_path();
   const bool there = as_usage_error(concat(option, " ", path, ": "), "; choose another place", [&] {

@@ -22,9 +22,10 @@ struct NamedFile {
 
 /// Throws UsageError when nothing can be written at `path`, which `option` names: its folder is missing, it is a folder, there is no
 /// permission; and when what stands there would be lost: it is one of `others`, which the command reads or writes too (through links, or
-/// by another name), or a file of a run (is_file_of_run). Every command calls it for each of its results before it begins to work. Nothing
-/// is said of an empty path and of "-".
-void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others = {});
+/// by another name), or a file of a run (is_file_of_run; `run`: the folder of one that is to begin). Every command calls it for each of its
+/// results before it begins to work. Nothing is said of an empty path and of "-".
+void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others = {},
+                    const std::string& run = "");
 
 /// What makes a result doubtful, or must be known beside it: whole sentences without a full stop. Each is printed once, when it is added
 /// ("warning: ..." on stderr), and all of them stand in the command's JSON under the key `warnings`.

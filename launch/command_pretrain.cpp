@@ -8,7 +8,6 @@
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/launch/process_group.h>
-#include <unlabel/launch/run_folder.h>
 #include <unlabel/launch/shared_data.h>
 #include <unlabel/ssl/recipe.h>
 
@@ -127,10 +126,8 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     auto group =
         meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
     ssl::together(*group, [&] {
-      if (group->rank() != 0) return;
-      require_output("--json", json, {{"--recipe", given.recipe}, {"--init", given.init}});
-      if (is_file_of_run(json, given.out))
-        throw UsageError("--json ", json, " is a file of the run in --out; choose another place");
+      if (group->rank() == 0)
+        require_output("--json", json, {{"--recipe", given.recipe}, {"--init", given.init}}, given.out);
     });
     return group;
   });

@@ -294,7 +294,6 @@ std::optional<std::int64_t> Run::agree() const {
   if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
   auto settings = config_json(options_);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
-  settings["init"] = !options_.init.empty();  // only its place may differ
   agree_on(*group_, {{"other settings", settings, "start all ranks with the same command, recipe and data"}});
   return newest;
 }

@@ -258,9 +258,10 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     if (!goes_on && options.init_partial && options.init.empty())
       throw UsageError("--init-partial is of --init, which is not given");
     if (!goes_on && !options.init.empty()) {
+      const auto given_encoder = given.value("encoder", nlohmann::json::object());
       auto asked = recipe.value("encoder", nlohmann::json::object());
-      asked.update(given.value("encoder", nlohmann::json::object()));
-      decided = decided_by_weights(options, asked, given.value("encoder", nlohmann::json::object()));
+      asked.update(given_encoder);
+      decided = decided_by_weights(options, asked, given_encoder);
     }
     if (planned) return;
     // Of what the recipe leaves out, the largest image stands as the run began, and the network where weights decided it.
@@ -274,7 +275,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     require_valid(options);
   });
 
-  // What ranks do together depends on these.
+  // What ranks do together depends on these. The weights' place may differ, and that of the recipe.
   agree_on(group, {{"other settings",
                     {{"recipe", !planned}, {"init", !options.init.empty()}},
                     "start all ranks with the same command, recipe and data"}});

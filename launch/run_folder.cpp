@@ -192,6 +192,14 @@ bool is_file_of_run(const std::string& path, const std::string& run) {
          holder == kLockBegins;
 }
 
+nlohmann::json read_run_json(const std::string& path) {
+  std::error_code unknown;
+  const auto type = fs::status(path, unknown).type();
+  if (!unknown && type != fs::file_type::regular && type != fs::file_type::directory)
+    throw UsageError("cannot read ", path, ": not a regular file");
+  return read_json_file(path);
+}
+
 namespace {
 
 /// Makes a file of several names (a hard-linked copy of a run) one of its own: it is written in place, and the others are not ours.

@@ -56,6 +56,9 @@ class RunFolder {
 /// folder says by its lock that it is.
 bool is_file_of_run(const std::string& path, const std::string& run = "");
 
+/// A JSON file of a run, as read_json_file reads it; UsageError for a pipe or a device of its name, which would be waited for.
+nlohmann::json read_run_json(const std::string& path);
+
 /// JSON lines that are appended one at a time, each whole and flushed to the system.
 class JsonLines {
  public:

@@ -209,6 +209,13 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
     }
   }
 
+  // What stands inside the network's own parts (layer1.0.se.fc.weight, a convolution's bias) makes another network of it, unlike what
+  // stands beside them (heads, projectors). AlexNet and VGG-16 end in a classifier whose last layer is a head.
+  std::set<std::string> parts;
+  for (const auto& [name, tensor] : state) parts.insert(name.substr(0, name.find('.')));
+  parts.erase("classifier");
+  std::string inside;  // the first such name
+
   std::unordered_map<std::string, at::Tensor> given;
   for (const auto& [name, tensor] : tensors) {
     const auto stripped = name.starts_with(report.prefix) ? name.substr(report.prefix.size()) : std::string();
@@ -216,6 +223,7 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
       given.emplace(stripped, tensor);
     } else {
       (stripped.starts_with("fc.") ? report.ignored : report.unexpected).push_back(name);
+      if (inside.empty() && parts.contains(stripped.substr(0, stripped.find('.')))) inside = name;
     }
   }
   for (const auto& [name, target] : state) {
@@ -250,18 +258,8 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
     throw MismatchError(source, "the weights do not fill ", options.model, ": ", report.summary(),
                         "; first: ", named == first.end() ? first.front() : *named);
   }
-  // What stands inside the network's own parts (layer1.0.se.fc.weight, a convolution's bias) makes another network of it, unlike what
-  // stands beside them (heads, projectors). AlexNet and VGG-16 end in a classifier whose last layer is a head.
-  std::set<std::string> parts;
-  for (const auto& [name, tensor] : state) parts.insert(name.substr(0, name.find('.')));
-  parts.erase("classifier");
-  const auto inside = std::ranges::find_if(report.unexpected, [&](const std::string& name) {
-    return name.starts_with(report.prefix) &&
-           parts.contains(
-               name.substr(report.prefix.size(), name.find('.', report.prefix.size()) - report.prefix.size()));
-  });
-  if (inside != report.unexpected.end() && !options.strict && !options.partial)
-    throw MismatchError(source, "the weights are of another network than ", options.model, ", which has no '", *inside,
+  if (!inside.empty() && !options.strict && !options.partial)
+    throw MismatchError(source, "the weights are of another network than ", options.model, ", which has no '", inside,
                         "'");
   NamedTensors taken;
   for (const auto& name : report.matched) taken.emplace_back(name, given.at(name));
