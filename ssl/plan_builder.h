@@ -103,7 +103,7 @@ class PlanBuilder {
   bool few_updates(std::int64_t batch, std::int64_t epochs) const;
   /// Whether to train by SGD where LARS or LARC was published: with few updates, or where it is given.
   bool prefers_sgd(std::int64_t batch, std::int64_t epochs) const;
-  /// SwAV's optimizer and DeepCluster-v2's: SGD where prefers_sgd, at 0.4 for a batch of 256, of larger images at 0.2; else LARC.
+  /// SwAV's optimizer and DeepCluster-v2's: SGD where prefers_sgd, at 0.4 for a batch of 256, above 32 pixels at 0.2; else LARC.
   void larc_or_sgd(std::int64_t batch, std::int64_t epochs);
   /// SGD for short runs: `rate` for a batch of 256 in proportion, weight decay 5e-4, a cosine to 0. `published` is what it stands for.
   void sgd(std::int64_t batch, std::int64_t epochs, double rate, const std::string& published);

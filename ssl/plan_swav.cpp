@@ -17,7 +17,7 @@ constexpr std::int64_t kFewPrototypes = 500;
 //   the largest of 64 of them is far smaller than that of the paper's 3000: at the paper's .05 assignments are nearly uniform, and the loss
 //   stays at ln K, for hundreds of updates or for good. (The authors advise .03 where it stays there.)
 // - LARC moves a weight by a thousandth of its norm times the rate, which is made for tens of thousands of updates. A run of fewer than
-//   5000 has SGD, at half the rate of our recipes for small data, and at a quarter of it above 64 pixels: at higher ones the embeddings
+//   5000 has SGD, at half the rate of our recipes for small data, and at a quarter of it above 32 pixels: at higher ones the embeddings
 //   sink to a handful of directions within the first epoch.
 // - Small images have no local crops, as in published recipes for CIFAR, and global ones from .4 of the area, as in ours, with half the
 //   jitter and no blur. A run of few updates of larger images has the same: by the paper's views its encoder would sink to a handful of

@@ -215,7 +215,7 @@ void PlanBuilder::sgd(std::int64_t batch, std::int64_t epochs, double rate, cons
 
 void PlanBuilder::larc_or_sgd(std::int64_t batch, std::int64_t epochs) {
   if (prefers_sgd(batch, epochs))
-    sgd(batch, epochs, small() ? 0.4 : 0.2, "LARC");
+    sgd(batch, epochs, input_.median_short_side <= 32 ? 0.4 : 0.2, "LARC");
   else
     larc(batch, epochs);
 }
