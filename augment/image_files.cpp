@@ -9,6 +9,8 @@ namespace unlabel::augment {
 
 namespace {
 
+constexpr std::array<std::string_view, 8> kCompressed{".tar.gz",  ".tgz", ".tar.xz", ".tar.bz2",
+                                                      ".tar.zst", ".zip", ".7z",     ".rar"};
 constexpr std::array<std::string_view, 14> kExtensions{"jpg", "jpeg", "jpe",  "jif", "jfif", "png", "webp",
                                                        "bmp", "tif",  "tiff", "ppm", "pgm",  "pbm", "pnm"};
 constexpr std::array<std::string_view, 39> kForeignExtensions{
@@ -79,6 +81,15 @@ std::string image_extension_list() {
 
 bool is_image_name(std::string_view name) { return ends_with_extension(kExtensions, name); }
 bool is_foreign_image_name(std::string_view name) { return ends_with_extension(kForeignExtensions, name); }
+
+Packed packed_as(std::string_view name) {
+  const auto small = lower(name);
+  const auto ends = [&](std::string_view ending) { return small.ends_with(ending); };
+  return ends(".tar") ? Packed::kTar : std::ranges::any_of(kCompressed, ends) ? Packed::kCompressed : Packed::kNo;
+}
+
+std::span<const std::string_view> compressed_endings() { return kCompressed; }
+
 bool is_system_folder(std::string_view name) { return holds(kSystemFolders, lower(name)); }
 
 std::vector<std::string> words_of(std::string_view name) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -21,6 +22,16 @@ bool is_image_name(std::string_view name);
 
 /// Whether the name ends like that of an image in a format that we do not decode: heic, avif, gif, jp2, jxl, svg, raw formats of cameras.
 bool is_foreign_image_name(std::string_view name);
+
+/// Whether a file is an archive, by its name, in any case.
+enum class Packed : std::uint8_t {
+  kNo,
+  kTar,         ///< shards:DIR reads it
+  kCompressed,  ///< .tar.gz, .zip and their like: not read
+};
+Packed packed_as(std::string_view name);
+/// The endings of the latter, in lower case, with the dot.
+std::span<const std::string_view> compressed_endings();
 
 /// Folders that systems make for thumbnails, deleted files and the like, in any case: Synology's @eaDir and #recycle, QNAP's @Recycle,
 /// Windows' $RECYCLE.BIN, macOS's __MACOSX, lost+found. They are never part of a data set.

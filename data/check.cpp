@@ -198,7 +198,7 @@ CheckReport check_shards(const std::string& directory, const CheckOptions& optio
     for (auto& [name, reason] : findings.damaged) report.broken.push_back({std::move(name), std::move(reason)});
     for (auto& name : findings.links)
       report.refused.push_back(
-          {std::move(name), "a link, symbolic or to what does not stand before it in the archive"});
+          {std::move(name), "a link, symbolic or to a member that does not come before it in the archive"});
     report.files += static_cast<std::int64_t>(findings.damaged.size() + findings.links.size());
   }
   if (report.files == 0) open_shards(directory, Split::kTrain);  // says what was looked for

@@ -23,13 +23,12 @@ struct Kind {
 
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all{
-      // packed_as takes the first two.
       {"tar archive", "tar archives", "shards:DIR reads them", {}, {".tar"}},
       {"compressed archive",
        "compressed archives",
        "unpack them first",
        {},
-       {".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip", ".7z", ".rar"}},
+       {augment::compressed_endings().begin(), augment::compressed_endings().end()}},
       {"binary file of STL-10",
        "binary files of STL-10",
        "they are not read; save their images as PNG",
@@ -69,10 +68,6 @@ bool is_of(const Kind& kind, std::string_view name) {
 }
 
 }  // namespace
-
-Packed packed_as(std::string_view name) {
-  return is_of(kinds()[0], name) ? Packed::kTar : is_of(kinds()[1], name) ? Packed::kCompressed : Packed::kNo;
-}
 
 std::string describe_contents(const std::string& directory) {
   const FolderWalk walk(directory, {.all = true});

@@ -38,6 +38,8 @@ std::string joined_notes(const std::vector<std::string>& notes) {
 std::vector<std::string> train_notes(const FolderSplits& splits) {
   auto notes = splits.layout.notes;
   notes.insert(notes.end(), splits.forbidden.begin(), splits.forbidden.end());
+  // Where the folder itself is walked, the walk tells them.
+  if (!splits.layout.train.empty()) notes.insert(notes.end(), splits.unmounted.begin(), splits.unmounted.end());
   return notes;
 }
 
@@ -50,12 +52,13 @@ std::shared_ptr<const Dataset> open_train_folder(const std::string& directory) {
 }
 
 std::shared_ptr<const Dataset> open_test_folder(const std::string& directory, const FolderSplits& splits) {
-  const auto& [layout, test, choice, forbidden] = splits;
+  const auto& [layout, test, choice, forbidden, unmounted] = splits;
   if (test.empty())
     throw UsageError(directory, " has no test images: looked for test/, val/, validation/ and their like, CIFAR-10's ",
                      "test_batch.bin and IDX's t10k-images-idx3-ubyte; add one, or name the folder of the test images ",
-                     "(--test, for measuring)", joined_notes(forbidden));
+                     "(--test, for measuring)", joined_notes(forbidden), joined_notes(unmounted));
   auto notes = forbidden;
+  notes.insert(notes.end(), unmounted.begin(), unmounted.end());
   if (!choice.empty()) notes.push_back(choice);
   return open_image_folder(directory, test, {}, std::move(notes), Split::kTest);
 }
@@ -129,13 +132,11 @@ FolderSplits splits_of(const std::string& directory) {
       augment::folder_layout(directory, contents.folders, contents.images,
                              {or_nothing([](const std::string& path) { return contains_image(path); }),
                               or_nothing([](const std::string& path) { return list_folder(path).folders; })});
-  // A split whose disk is not mounted; where the folder itself is walked, the walk tells.
-  for (const auto& name : contents.nowhere) {
-    if (augment::named_split(name) == augment::NamedSplit::kNone) continue;
-    if (splits.layout.train.empty() && splits.layout.refusal.empty()) continue;
-    splits.forbidden.push_back(concat(name, " of ", directory, " is a link to nowhere: is its disk not mounted?"));
-  }
-  if (!splits.layout.refusal.empty()) splits.layout.refusal += joined_notes(splits.forbidden);
+  for (const auto& name : contents.nowhere)
+    if (augment::named_split(name) != augment::NamedSplit::kNone)
+      splits.unmounted.push_back(concat(name, " of ", directory, " is a link to nowhere: is its disk not mounted?"));
+  if (!splits.layout.refusal.empty())
+    splits.layout.refusal += joined_notes(splits.forbidden) + joined_notes(splits.unmounted);
   if (tests.empty()) return splits;
   splits.test = tests.front();
   if (tests.size() == 1) return splits;
@@ -180,10 +181,11 @@ Place resolve_place(const std::string& spec) {
     const auto contents = list_folder(directory);
     place.kind = names_cifar10(directory, contents) ? "cifar10" : names_idx(contents) ? "idx" : "folder";
     if (place.kind == "folder") return place;
-    if (const auto images = images_below(directory, contents); !images.empty())
-      throw UsageError(directory, " holds files of ", place.kind == "idx" ? "IDX" : "CIFAR-10",
-                       " and folders of images (", images, "/ ...); say which are meant: ", place.kind, ":", directory,
-                       " or folder:", directory);
+    const auto below = images_below(directory, contents);
+    if (contents.images || !below.empty())
+      throw UsageError(directory, " holds files of ", place.kind == "idx" ? "IDX" : "CIFAR-10", " and ",
+                       below.empty() ? "images beside them" : concat("folders of images (", below, "/ ...)"),
+                       "; say which are meant: ", place.kind, ":", directory, " or folder:", directory);
   } catch (const UsageError& error) {
     const auto prefix = spec.substr(0, spec.find(':'));
     if (prefix.size() < spec.size() && !prefix.empty() &&
@@ -208,7 +210,7 @@ std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::
     return kind == "shards" ? open_indexed_shards(directory, index) : open_indexed_folder(directory, index);
   } catch (const nlohmann::json::exception&) {  // what one kind of data set lists, another does not
     throw MismatchError(directory, " is opened as ", kind == "shards" ? "shards" : "a folder of images",
-                        ", and the list is of something else");
+                        " here, and rank 0 has opened something else; give --data the same prefix on all ranks");
   }
 }
 

@@ -26,6 +26,9 @@ class Dataset {
   /// As read, but where the sample is a file its first `bytes` bytes are enough, for its header. By default read itself.
   virtual void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const;
 
+  /// The bytes of a sample's file where they are known without a look at it: in an archive.
+  virtual std::optional<std::uint64_t> stored_bytes(std::int64_t /*index*/) const { return std::nullopt; }
+
   /// The class of a sample, in [0, class_names().size()), or -1 when the data set has no labels.
   virtual std::int64_t label(std::int64_t index) const = 0;
 

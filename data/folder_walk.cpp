@@ -21,8 +21,8 @@ namespace unlabel::data {
 
 namespace {
 
-/// Folders that hold links to each other have more ways than there are images.
-constexpr int kMostWays = 16;
+/// Folders that hold links to each other have more ways than there are images: so many for each folder, and some for the first ones.
+constexpr std::size_t kMostWays = 16;
 
 /// A folder's own name, of a path that ends with a slash.
 std::string_view last_part(std::string_view prefix) {
@@ -56,9 +56,14 @@ void FolderWalk::visit(const Below& folder) {
     return list(folder, folders);
   });
   if (!more) return;
-  if (folder.linked && ++linked_[above_.back()] > kMostWays)
-    throw UsageError("links lead to the same folder in more than ", kMostWays, " ways, one of them ", root, "/",
-                     folder.prefix, ": its images would count once for each; remove the links between folders");
+  if (folder.belongs == Belongs::kYes) {
+    (folder.linked ? ways_by_links_ : own_folders_) += 1;
+    if (folder.linked) linked_.insert(above_.back());
+    if (const auto there = own_folders_ + linked_.size(); ways_by_links_ > kMostWays * there)
+      throw UsageError("links lead to the ", there, " folders of ", root, " in more than ", kMostWays * there,
+                       " ways, one of them ", folder.prefix,
+                       ": their images would count once for each; remove the links between folders");
+  }
   for (const auto& below : folders) {
     visit(below);
     if (options_.first_only && !entries.empty()) return;
@@ -161,7 +166,7 @@ bool FolderWalk::take(const std::string& prefix, std::string_view name, Belongs 
   if (belongs == Belongs::kForeignImage) foreign_.add(concat(prefix, name));
   if (belongs == Belongs::kOtherName) {
     others_.add(concat(prefix, name));
-    if (packed_as(name) != Packed::kNo) packed_.add(concat(prefix, name));
+    if (augment::packed_as(name) != augment::Packed::kNo) packed_.add(concat(prefix, name));
     if (unnamed_.size() < kMostUnnamed) unnamed_.push_back(concat(prefix, name));
   }
   if (belongs != Belongs::kYes && !options_.all) return false;

@@ -6,8 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,7 +29,7 @@ enum class Belongs : std::uint8_t {
 
 /// The images in a folder and the folders below it (augment/image_files.h has the names), in the order in which the system names them.
 /// Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too, and others are
-/// told in notes(). A folder that links lead to in more than 16 ways is refused (UsageError): folders that hold links to each other.
+/// told in notes(). More than 16 ways a folder through links are refused (UsageError): folders that hold links to each other.
 ///
 /// A folder below the root that has one folder named for training and one for testing in it is a split layout: of it only the former is
 /// taken (bottle/train and not bottle/test). No file is opened and, where the file system tells what is a folder, none is looked at.
@@ -83,7 +83,8 @@ class FolderWalk {
   std::optional<std::pair<std::string, int>>
       forbidden_;  ///< the first folder below that may not be read, and the errno
   std::vector<std::pair<dev_t, ino_t>> above_;
-  std::map<std::pair<dev_t, ino_t>, int> linked_;  ///< how often folders were walked that links lead to
+  std::set<std::pair<dev_t, ino_t>> linked_;         ///< folders that links lead to
+  std::size_t own_folders_ = 0, ways_by_links_ = 0;  ///< folders without links to them, and walks into the others
   Examples foreign_, system_, nested_left_out_, nested_taken_, nowhere_, packed_, others_;
   std::vector<std::string> unnamed_;  ///< some of the files without an image's name
 };

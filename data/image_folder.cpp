@@ -38,10 +38,25 @@ std::optional<std::pair<std::string, std::string>> split_like(const std::vector<
     return std::ranges::count(augment::words_of(name), word) > 0;
   };
   const auto is_test = [&](const auto& name) { return augment::has_test_word(name) || has_word(name, "tst"); };
-  const auto test = std::ranges::find_if(beside, is_test);
+  const auto is_train = [&](const auto& name) {
+    return std::ranges::any_of(kTrain, [&](auto word) { return has_word(name, word); });
+  };
+  // A name's words but for the split's: those of two splits agree, or one has no more (train_full and val), while bullet_train and
+  // test_tube are two things.
+  const auto rest = [](const std::string& name, const auto& is_split) {
+    auto words = augment::words_of(name);
+    std::erase_if(words, is_split);
+    return words;
+  };
   for (const auto& name : folders) {
-    if (test != beside.end() && std::ranges::any_of(kTrain, [&](auto word) { return has_word(name, word); }))
-      return std::pair(name, *test);
+    if (is_train(name)) {
+      const auto words = rest(name, is_train);
+      const auto test = std::ranges::find_if(beside, [&](const std::string& other) {
+        const auto others = rest(other, is_test);
+        return is_test(other) && (words == others || words.empty() || others.empty());
+      });
+      if (test != beside.end()) return std::pair(name, *test);
+    }
     const auto at = name.find(kTrain[0]);
     if (at == std::string::npos) continue;
     for (const auto word : kTest) {

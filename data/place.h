@@ -22,10 +22,10 @@ Place resolve_place(const std::string& spec);
 /// The layout of a folder of images, and where its test images are.
 struct FolderSplits {
   augment::FolderLayout layout;
-  std::string test;         ///< the folder of test images that is taken; empty: none
-  std::string test_choice;  ///< why it and not another, for a note; empty: there is one only
-  std::vector<std::string>
-      forbidden{};  ///< a note for each folder that may not be read, and each split that is a link to nowhere: taken for empty
+  std::string test;                      ///< the folder of test images that is taken; empty: none
+  std::string test_choice;               ///< why it and not another, for a note; empty: there is one only
+  std::vector<std::string> forbidden{};  ///< a note for each folder that may not be read: taken for empty
+  std::vector<std::string> unmounted{};  ///< a note for each split that is a link to nowhere
 };
 
 /// Throws UsageError when the folder cannot be read.

@@ -92,9 +92,9 @@ bool is_hidden(std::string_view name) {
 Archives archives_in(const std::string& below, const FolderContents& contents) {
   Archives archives{.below = below, .names = {}, .left_out = {}, .compressed = {}, .nowhere = {}};
   for (const auto& name : contents.files) {
-    const auto packed = packed_as(name);
-    if (packed == Packed::kTar) archives.names.push_back(name);
-    if (packed == Packed::kCompressed) archives.compressed.add(name);
+    const auto packed = augment::packed_as(name);
+    if (packed == augment::Packed::kTar) archives.names.push_back(name);
+    if (packed == augment::Packed::kCompressed) archives.compressed.add(name);
   }
   for (const auto& name : contents.nowhere) archives.nowhere.add(name);
   return archives;
@@ -294,6 +294,7 @@ std::vector<std::string> read_class_names(const std::string& folder, const std::
     const std::string path = place + "/classes.txt";
     if (!exists(path)) continue;
     auto names = read_lines(path, kMaxNamesBytes);
+    while (!names.empty() && names.back().empty()) names.pop_back();  // empty lines at the end
     std::map<std::string_view, std::size_t> lines;
     for (std::size_t i = 0; i < names.size(); ++i)
       if (const auto [first, is_new] = lines.emplace(names[i], i + 1); !is_new)
@@ -398,6 +399,8 @@ class Shards final : public Dataset {
     read_at(file.fd.get(), archive, sample.offset, reinterpret_cast<char*>(out.bytes.data()), out.bytes.size());
   }
 
+  std::optional<std::uint64_t> stored_bytes(std::int64_t index) const override { return at(index).size; }
+
   std::int64_t label(std::int64_t index) const override { return class_names_.empty() ? -1 : at(index).label; }
   const std::vector<std::string>& class_names() const override { return class_names_; }
 
@@ -427,6 +430,7 @@ class Shards final : public Dataset {
 
   std::optional<std::uint64_t> checksum() const override { return checksum_; }
   std::vector<std::string> notes() const override { return notes_; }
+  void add_note(std::string note) { notes_.push_back(std::move(note)); }
 
   std::string index() const override {
     return pack_index({{"below", archives_.below},
@@ -499,7 +503,7 @@ class Shards final : public Dataset {
                               archives_.compressed.count == 1 ? "it" : "them", " to .tar"));
     if (links.count > 0)
       notes_.push_back(concat("left out: ", links.text("link", "links"),
-                              ", symbolic or to what does not stand before it in the archive", kLook));
+                              ", symbolic or to a member that does not come before it in the archive", kLook));
     if (told.hidden.count > 0)
       notes_.push_back(concat("passed over ", told.hidden.count == 1 ? "is " : "are ",
                               told.hidden.text("image", "images"),
@@ -615,8 +619,18 @@ std::shared_ptr<const Dataset> open_indexed_shards(const std::string& directory,
 
 std::shared_ptr<const Dataset> open_test_shards(const std::string& directory) {
   if (has_shards(directory, Split::kTest)) return open_shards(directory, Split::kTest);
-  const auto below = find_archives(directory, Split::kTrain).below;
-  if (below.empty()) return open_shards(directory, Split::kTrain);
+  const auto found = find_archives(directory, Split::kTrain);
+  const auto& below = found.below;
+  if (below.empty()) {
+    Examples train;
+    for (const auto& name : found.names)
+      if (const auto words = augment::words_of(name); std::ranges::find(words, "train") != words.end()) train.add(name);
+    auto shards = std::make_shared<Shards>(directory, Split::kTrain);
+    if (train.count > 0)
+      shards->add_note(concat("taken for test images ", train.count == 1 ? "is " : "are ",
+                              train.text("archive", "archives"), " named as training images"));
+    return shards;
+  }
   throw UsageError("shards:", directory, " has ", below,
                    "/ but no test/ or val/ inside; name the folder of the test archives");
 }

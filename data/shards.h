@@ -22,7 +22,7 @@ namespace unlabel::data {
 ///   itself; what is left out is told in notes(), and two such folders with archives are refused. Testing takes those of the first folder
 ///   named for testing. Without such folders the archives' names decide: one with a word for testing in it (imagenet-val-0003.tar) is for
 ///   testing. They come in byte order of their names, and samples in the order of the archive.
-/// - Samples are labelled when every one has a class; where only some have, notes() tells. classes.txt beside the archives names the
+/// - Samples are labeled when every one has a class; where only some have, notes() tells. classes.txt beside the archives names the
 ///   classes, a line each, no two of them the same; without it they are called "0", "1", ... up to the largest.
 ///
 /// Samples are read by index, in any order: opening reads the archives' headers, on several threads, and remembers where each image is. An

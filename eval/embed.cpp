@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_line.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
@@ -12,6 +13,7 @@
 #include <torch/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <optional>
@@ -30,13 +32,28 @@ struct Places {
   bool npy = false;
 };
 
-/// Whether a file begins as the rows of embeddings do.
+/// The row of a sample, without what is null.
+std::string row_line(const nlohmann::json& name, const nlohmann::json& label, const nlohmann::json& class_name) {
+  nlohmann::ordered_json line;
+  line["name"] = name;
+  if (!label.is_null()) line["label"] = label;
+  if (!class_name.is_null()) line["class"] = class_name;
+  return json_line(line) + "\n";
+}
+
+/// Whether the first line of a file is a row as row_line makes it, to the byte and with nothing else in it.
 bool are_rows(const std::string& path) {
-  std::string start(8, '\0');
+  constexpr std::size_t kLongest = 1 << 16;
+  std::string line(kLongest, '\0');
   const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
-  const auto count = ::pread(file.fd.get(), start.data(), start.size(), 0);
+  const auto count = ::pread(file.fd.get(), line.data(), line.size(), 0);
   if (count < 0) throw_system_error(concat("cannot read ", path), errno);
-  return count == 0 || start.starts_with(R"({"name":)");
+  line.resize(static_cast<std::size_t>(count));
+  line.resize(std::min(line.size(), line.find('\n') + 1));  // npos + 1 is 0
+  const auto row = try_parse_json(line);
+  return row && row->is_object() && row->value("name", nlohmann::json()).is_string() &&
+         line ==
+             row_line(row->at("name"), row->value("label", nlohmann::json()), row->value("class", nlohmann::json()));
 }
 
 Places places_of(const std::string& path) {
@@ -76,13 +93,10 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   const auto* labels = label_values.const_data_ptr<std::int64_t>();
   std::string rows;
   for (std::int64_t row = 0; row < features.size(); ++row) {
-    nlohmann::ordered_json line;
-    line["name"] = dataset.name(indices[row]);
     const auto label = labels[row];
-    if (label >= 0) line["label"] = label;
-    if (label >= 0 && label < static_cast<std::int64_t>(features.class_names.size()))
-      line["class"] = features.class_names[label];
-    rows += json_line(line) + "\n";
+    const bool named = label >= 0 && label < static_cast<std::int64_t>(features.class_names.size());
+    rows += row_line(dataset.name(indices[row]), label >= 0 ? nlohmann::json(label) : nlohmann::json(),
+                     named ? nlohmann::json(features.class_names[label]) : nlohmann::json());
   }
 
   std::vector<std::string> written{path};

@@ -98,7 +98,7 @@ Neighbours nearest_units(const at::Tensor& queries, const at::Tensor& keys, std:
 OptionTable table(KnnOptions& o) {
   OptionTable t;
   t.add("protocol", o.protocol, "dino (k 20, T .07), instdisc (k 200, T .07) or lightly (k 200, T .1)");
-  t.add("k", o.k, "neighbours that vote, instead of the protocol's");
+  t.add("k", o.k, "neighbors that vote, instead of the protocol's");
   t.add("temperature", o.temperature, "of the votes, instead of the protocol's");
   t.add("device", o.device, "cpu, cuda or cuda:N");
   return t;
@@ -170,7 +170,7 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
       const auto voted = train_class.index_select(0, found.index.flatten()).view_as(found.index);
       // log v_c = (s_c + log sum_i exp((s_i - s_c) / T)) with s_c the largest similarity of the class, up to one number for all classes:
       // the sum lies between 1 and k whatever T is. Its terms are rounded to float32 and summed in float64, which is exact, so that the
-      // order of the neighbours does not decide between classes that are equal.
+      // order of the neighbors does not decide between classes that are equal.
       const auto vote = (similarity - similarity.narrow(1, 0, 1)) / result.temperature;
       const auto best = torch::full({rows, result.classes}, -INFINITY, vote.options())
                             .scatter_reduce(1, voted, vote, "amax", /*include_self=*/true);
@@ -179,7 +179,7 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
       const auto scores = best + sum.log();
       hits += count_hits(scores, target.narrow(0, row, rows));
       auto by_order = tied_rows(scores);
-      // All neighbours equally near, and none farther to be told from them: the order of the training images chose them.
+      // All neighbors equally near, and none farther to be told from them: the order of the training images chose them.
       if (result.k > 1) by_order |= similarity.select(1, 0).eq(similarity.select(1, result.k - 1));
       tied += by_order.sum().item<std::int64_t>();
     }

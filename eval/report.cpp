@@ -48,7 +48,7 @@ std::vector<std::string> common_doubts(const Result& result, std::int64_t skippe
   if (result.tied > result.test_images / 2)
     all.push_back(
         concat(result.tied, " of ", result.test_images,
-               " test images have equal scores for several classes, or equally near neighbours only, and got the "
+               " test images have equal scores for several classes, or equally near neighbors only, and got the "
                "first in order: the features hardly tell images apart"));
   if (skipped > 0) all.push_back(concat(skipped, " broken images are left out of the figure"));
   return all;

@@ -53,6 +53,18 @@ bool of_files(const data::Dataset& dataset) {
   return files == dataset.size();
 }
 
+/// Calls `visit` with the index, the name and the bytes of every sample that is a file, or one in an archive (of those without a name, for
+/// which the archive would be read).
+template <class Visit>
+void each_stored(const data::Dataset& dataset, const Visit& visit) {
+  std::int64_t index = 0;
+  if (of_files(dataset))
+    dataset.each_file([&](std::string_view name, std::uint64_t bytes) { visit(index++, name, bytes); });
+  else
+    for (; index < dataset.size(); ++index)
+      if (const auto bytes = dataset.stored_bytes(index)) visit(index, "", *bytes);
+}
+
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 /// The content of a sample: its length and a sum over it.
@@ -148,20 +160,19 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
     });
   };
 
-  if (of_files(train)) {
+  if (arrays) {
+    for (std::int64_t index = 0; index < train.size(); ++index) compare(index);
+  } else {
     std::map<std::uint64_t, std::vector<std::string>> names_by_size;
     for (const auto& [content, index] : wanted) names_by_size[content.first].push_back(test.name(index));
     // Candidates are files of the same size; those of the same name come first, for not all may be read.
     std::vector<std::pair<std::int64_t, std::uint64_t>> candidates, others;  // with their sizes
-    std::int64_t index = 0;
-    train.each_file([&](std::string_view name, std::uint64_t size) {
+    each_stored(train, [&](std::int64_t index, std::string_view name, std::uint64_t size) {
       const auto found = names_by_size.find(size);
-      if (found != names_by_size.end()) {
-        const bool same = std::ranges::any_of(
-            found->second, [&](const std::string& wanted_name) { return base_name(wanted_name) == base_name(name); });
-        (same ? candidates : others).emplace_back(index, size);
-      }
-      ++index;
+      if (found == names_by_size.end()) return;
+      const bool same = std::ranges::any_of(
+          found->second, [&](const std::string& wanted_name) { return base_name(wanted_name) == base_name(name); });
+      (same ? candidates : others).emplace_back(index, size);
     });
     candidates.insert(candidates.end(), others.begin(), others.end());
     std::set<std::uint64_t> unread;  // sizes
@@ -173,16 +184,6 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
     }
     // Those that were not found are compared only where all files of their size were read.
     result.compared -= std::ranges::count_if(wanted, [&](const auto& one) { return unread.contains(one.first.first); });
-    return result;
-  }
-  if (arrays) {
-    for (std::int64_t index = 0; index < train.size(); ++index) compare(index);
-  } else if (train.fingerprint() == test.fingerprint() && train.size() == test.size()) {
-    std::vector<std::int64_t> indices;
-    for (const auto& [content, index] : wanted) indices.push_back(index);
-    for (const auto index : indices) compare(index);
-  } else {
-    result.compared = 0;  // nothing says where in the archives an image would be
   }
   return result;
 }

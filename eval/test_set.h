@@ -26,10 +26,9 @@ struct SharedImages {
   std::string sentence() const;
 };
 
-/// Looks for at most `most` test images, evenly spaced, among the training images by their content, whatever they are called: files are
-/// compared with files of their size, images in arrays with all others, samples of archives with those at the same place where both sets
-/// hold archives of the same names and sizes. At most 1024 training files are read, those of the same name first. Broken images are
-/// passed over. Throws IoError, and UsageError of the process (too many open files).
+/// Looks for at most `most` test images, evenly spaced, among the training images by their content, whatever they are called: files, and
+/// samples of archives, are compared with those of their size, images in arrays with all others. At most 1024 training files are read,
+/// those of the same name first. Broken images are passed over. Throws IoError, and UsageError of the process (too many open files).
 SharedImages find_shared_images(const data::Dataset& train, const data::Dataset& test, std::int64_t most = 256);
 
 }  // namespace unlabel::eval

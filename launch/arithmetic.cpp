@@ -19,7 +19,7 @@ std::string shown(const nlohmann::json& one) {
                 kernels.empty() ? "" : " (" + kernels + ")");
 }
 
-/// What oneDNN chooses its kernels by, beyond LibTorch's capability: instructions of the processor, and its own limit on them.
+/// What oneDNN and MKL choose their kernels by, beyond LibTorch's capability: instructions of the processor, and variables of theirs.
 std::string kernels() {
   std::string text;
   const auto add = [&](const std::string& name) { text += (text.empty() ? "" : ", ") + name; };
@@ -30,8 +30,9 @@ std::string kernels() {
   constexpr unsigned kAmxBf16 = 1u << 22;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0) add("amx");
 #endif
-  for (const char* name : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"})
-    if (const char* limit = std::getenv(name); limit && *limit) add(concat("at most ", limit));
+  for (const char* name : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE",
+                           "DNNL_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"})
+    if (const char* value = std::getenv(name); value && *value) add(concat(name, "=", value));
   return text;
 }
 

@@ -144,8 +144,9 @@ bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable mo
   if (ending != ".png")
     throw UsageError("--out ", look.out, ": what is written is a PNG; give a name that ends in .png");
   const NamedFile photo{"the photograph", look.photo};
-  require_output("--out", look.out, {photo});
-  require_output("--json", look.options.json, {photo, {"--out", look.out}});
+  const NamedFile views{"--views", look.options.views};
+  require_output("--out", look.out, {photo, views});
+  require_output("--json", look.options.json, {photo, views, {"--out", look.out}});
   look.crops = views_of(line, look.options);
   look.source = read_source(look.photo);
   try {
@@ -331,7 +332,7 @@ int bench(const std::vector<std::string>& arguments) {
   if (folder.empty()) throw UsageError("which images? unlabel augment bench FOLDER");
   if (threads < 1 || threads > 1024 || most < 1 || !(seconds > 0 && seconds <= 3600))
     throw UsageError("--threads must be 1 to 1024, --images at least 1, --seconds above 0 and at most 3600");
-  require_output("--json", options.json);
+  require_output("--json", options.json, {{"FOLDER", folder}, {"--views", options.views}});
   const MultiCrop crops = views_of(line, options);
 
   std::error_code error;

@@ -51,7 +51,7 @@ int command_check(const std::vector<std::string>& arguments) {
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
   if (data.empty()) throw UsageError("what is to be checked? unlabel check DATA");
-  require_output("--json", json);
+  require_output("--json", json, {data_folder("DATA", data)});
   Warnings warnings;
   const auto report = data::check_data(data, options);
 

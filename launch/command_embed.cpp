@@ -38,10 +38,13 @@ int command_embed(const std::vector<std::string>& arguments) {
   Subject subject;
   ssl::together(*group, [&] {
     if (group->rank() == 0) {
-      require_output("--out", out, {{"--checkpoint", options.checkpoint}});
-      std::vector<NamedFile> others{{"--checkpoint", options.checkpoint}};
-      for (auto& place : eval::require_embedding_output(out)) others.push_back({"--out", std::move(place)});
-      require_output("--json", options.json, others);
+      auto files = files_of(options);
+      require_output("--out", out, files);
+      for (const auto& place : eval::require_embedding_output(out)) {
+        require_output("--out", place, files);
+        files.push_back({"--out", place});
+      }
+      require_output("--json", options.json, files);
     }
     subject = make_subject(options, line, device);
   });

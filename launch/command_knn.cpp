@@ -13,7 +13,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   auto fields = table(options);
   fields.append(without(eval::table(knn), {"device"}));
   const CommandSpec spec{"unlabel knn --checkpoint RUN|FILE --data DIR [options]",
-                         "Accuracy of a weighted vote of nearest neighbours on frozen features. A figure means nothing "
+                         "Accuracy of a weighted vote of nearest neighbors on frozen features. A figure means nothing "
                          "without its protocol:\n"
                          "dino (k 20, T 0.07), instdisc (k 200, T 0.07), lightly (k 200, T 0.1).",
                          {},
@@ -34,7 +34,7 @@ int command_knn(const std::vector<std::string>& arguments) {
   // What may fail on one rank alone, before anything is computed.
   Subject subject;
   ssl::together(*group, [&] {
-    if (group->rank() == 0) require_output("--json", options.json, {{"--checkpoint", options.checkpoint}});
+    if (group->rank() == 0) require_output("--json", options.json, files_of(options));
     subject = make_subject(options, line, device);
   });
   agree_on_settings(*group, fields, subject);

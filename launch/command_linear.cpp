@@ -49,7 +49,7 @@ int command_linear(const std::vector<std::string>& arguments) {
   // What may fail on one rank alone, before anything is computed.
   Subject subject;
   ssl::together(*group, [&] {
-    if (group->rank() == 0) require_output("--json", options.json, {{"--checkpoint", options.checkpoint}});
+    if (group->rank() == 0) require_output("--json", options.json, files_of(options));
     subject = make_subject(options, line, device);
   });
   agree_on_settings(*group, fields, subject);

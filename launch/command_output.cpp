@@ -2,6 +2,7 @@
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
+#include <unlabel/data/place.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/run_folder.h>
 
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -35,15 +37,35 @@ bool are_same_file(const std::string& a, const std::string& b) {
   return !error && place == std::filesystem::weakly_canonical(b, error) && !error;
 }
 
+/// Whether a file is there, in or below a folder. Results of before, which may lie there too, are replaced.
+bool is_read_from(const std::string& path, const std::string& folder) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error) || !data::exists(path)) return false;
+  constexpr std::array kResults{".json", ".jsonl", ".npy", ".safetensors"};
+  if (std::ranges::find(kResults, std::filesystem::path(path).extension()) != kResults.end()) return false;
+  const auto place = std::filesystem::canonical(path, error);
+  const auto below = place.lexically_relative(std::filesystem::canonical(folder, error));
+  return !error && !below.empty() && *below.begin() != "..";
+}
+
 }  // namespace
+
+NamedFile data_folder(const std::string& option, const std::string& spec) {
+  return {option, spec.empty() ? "" : data::parse_place(spec).directory};
+}
 
 void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others,
                     const std::string& run) {
   if (path.empty() || path == "-") return;
-  for (const auto& other : others)
-    if (!other.path.empty() && other.path != "-" && are_same_file(path, other.path))
+  for (const auto& other : others) {
+    if (other.path.empty() || other.path == "-") continue;
+    if (are_same_file(path, other.path))
       throw UsageError(option, " ", path, " is the file of ", other.option,
                        " too, which would be lost; choose another place");
+    if (is_read_from(path, other.path))
+      throw UsageError(option, " ", path, " is a file of ", other.option, " ", other.path,
+                       ", which would be lost; choose another place");
+  }
   if (is_file_of_run(path, run))
     throw UsageError(option, " ", path, " is a file of the run there, which would be lost; choose another place");
   const auto folder = std::filesystem::absolute(path).parent_path();

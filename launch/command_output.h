@@ -15,14 +15,17 @@ std::string json_text(const nlohmann::json& json);
 /// What comes from outside (names of files, and messages that hold them) as a line for a terminal: control characters become '?'.
 std::string printable(std::string text);
 
-/// A file that an option names.
+/// A file that an option names, or a folder of data: of the latter everything that is there is read.
 struct NamedFile {
   std::string option, path;
 };
 
+/// The folder of a data set, by its spec (data::open_dataset); an empty path for an empty one.
+NamedFile data_folder(const std::string& option, const std::string& spec);
+
 /// Throws UsageError when nothing can be written at `path`, which `option` names: its folder is missing, it is a folder, there is no
 /// permission; and when what stands there would be lost: it is one of `others`, which the command reads or writes too (through links, or
-/// by another name), or a file of a run (is_file_of_run; `run`: the folder of one that is to begin). Every command calls it for each of its
+/// by another name) or lies in the folder of one and is not named like a result (.json, .npy ...), or is a file of a run (is_file_of_run; `run`: the folder of one that is to begin). Every command calls it for each of its
 /// results before it begins to work. Nothing is said of an empty path and of "-".
 void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others = {},
                     const std::string& run = "");

@@ -42,7 +42,7 @@ int command_pack(const std::vector<std::string>& arguments) {
   if (out.empty()) throw UsageError("--out is missing: the folder for the archives");
   if (megabytes < 1 || megabytes > 1'000'000'000)
     throw UsageError("--shard-megabytes must be from 1 to 1000000000, and is ", megabytes);
-  require_output("--json", json);
+  require_output("--json", json, {data_folder("DATA", data)});
   std::error_code error;
   // By what it leads to: a rename would replace the link, or fail.
   const bool there = data::exists(out);
@@ -84,15 +84,19 @@ int command_pack(const std::vector<std::string>& arguments) {
     }
     fs::rename(unfinished, place);
   } catch (...) {
-    if (!there) {
-      fs::remove_all(unfinished, error);
-      throw;
-    }
-    // The user's own folder, which keeps its owner and permissions.
+    // Only what write_shards makes: others may have put something there. A folder of the user's keeps its owner and permissions.
     std::vector<fs::path> written;
-    for (const auto& entry : fs::directory_iterator(unfinished, error)) written.push_back(entry.path());
-    for (const auto& path : written) fs::remove_all(path, error);
-    fs::rename(unfinished, place, error);
+    for (const auto& entry : fs::directory_iterator(unfinished, error))
+      if (const auto name = entry.path().filename().string();
+          name == "classes.txt" || ((name.starts_with("train-") || name.starts_with("test-")) &&
+                                    (name.ends_with(".tar") || name.find(".tar.tmp-") != std::string::npos)))
+        written.push_back(entry.path());
+    for (const auto& path : written) fs::remove(path, error);
+    if (there)
+      fs::rename(unfinished, place, error);
+    else
+      fs::remove(unfinished, error);
+    if (error) warnings.add(concat("what was begun is in ", unfinished, ": ", error.message()));
     throw;
   }
   print_line(json, concat(images, images == 1 ? " image in " : " images in ", archives.size(),

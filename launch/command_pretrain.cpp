@@ -113,7 +113,9 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   use_share_of_cores(environment);
   if (only_explain) {
     if (environment.rank != 0) return 0;
-    require_output("--json", json, {{"--recipe", line.get("recipe")}, {"--init", line.get("init")}});
+    require_output(
+        "--json", json,
+        {{"--recipe", line.get("recipe")}, {"--init", line.get("init")}, data_folder("--data", line.get("data"))});
     auto resolved = resolve_options(line, Purpose::kLook);
     show_native_precision(resolved, choose_device(resolved.options.device, environment));
     refuse_what_cannot_run(resolved, environment.world_size);
@@ -127,7 +129,9 @@ int command_pretrain(const std::vector<std::string>& arguments) {
         meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
     ssl::together(*group, [&] {
       if (group->rank() == 0)
-        require_output("--json", json, {{"--recipe", given.recipe}, {"--init", given.init}}, given.out);
+        require_output("--json", json,
+                       {{"--recipe", given.recipe}, {"--init", given.init}, data_folder("--data", given.data)},
+                       given.out);
     });
     return group;
   });

@@ -137,12 +137,19 @@ nlohmann::json given_of(const CommandLine& line, const std::string& section, con
 
 }  // namespace
 
+std::vector<NamedFile> files_of(const EvaluationOptions& options) {
+  return {{"--checkpoint", options.checkpoint},
+          data_folder("--data", options.data),
+          data_folder("--train", options.train),
+          data_folder("--test", options.test)};
+}
+
 OptionTable table(EvaluationOptions& o) {
   OptionTable t;
   t.add("checkpoint", o.checkpoint, "what to measure: a run folder, or a file of weights (.safetensors)");
   t.add("untrained", o.untrained,
         "measure random weights instead (of --encoder.arch, or of the checkpoint's architecture)");
-  t.add("pixels", o.pixels, "measure the raw pixels instead, centred");
+  t.add("pixels", o.pixels, "measure the raw pixels instead, centered");
   t.add("data", o.data,
         "labeled images: a folder with train and test (or val) inside, or cifar10:DIR, idx:DIR, shards:DIR");
   t.add("train", o.train, "the training images, instead of those in --data");
@@ -196,7 +203,7 @@ Subject make_subject(const EvaluationOptions& options, const CommandLine& line, 
   }
   if (options.pixels) {
     subject.encoder = nullptr;
-    subject.description = "raw pixels, centred";
+    subject.description = "raw pixels, centered";
   }
 
   const Metadata metadata(loaded.metadata, from);
@@ -262,6 +269,8 @@ MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group
   if (unknown.images > 0) warnings.add(eval::unknown_classes(unknown, sets.test->size()));
   run_on_first_rank(group, options.timeout, [&] { sets.shared = eval::find_shared_images(*sets.train, *sets.test); });
   if (sets.shared.shared > 0) warnings.add(sets.shared.sentence());
+  if (sets.shared.compared == 0)
+    warnings.add("whether test images are training images is not known: none could be compared");
   return sets;
 }
 
@@ -273,10 +282,9 @@ void report(const Subject& subject, const EvaluationOptions& options, const Meas
   }
   print_line(options.json, concat(subject.description, ", ", subject.size, " px"));
   const auto& shared = sets.shared;
-  const auto of_training = shared.compared == 0 ? std::string("; whether test images are training images is not known")
-                           : shared.shared == 0 ? std::string()
-                                                : concat("; ", shared.shared, " of ", shared.compared,
-                                                         " compared test images are training images");
+  const auto of_training = shared.shared == 0 ? std::string()
+                                              : concat("; ", shared.shared, " of ", shared.compared,
+                                                       " compared test images are training images");
   print_line(options.json, text + of_training);
   result["counts"]["compared"] = shared.compared;
   result["counts"]["shared"] = shared.shared;

@@ -42,6 +42,9 @@ struct EvaluationOptions {
 };
 OptionTable table(EvaluationOptions& options);
 
+/// What is read: --checkpoint and the folders of data.
+std::vector<NamedFile> files_of(const EvaluationOptions& options);
+
 /// The encoder to measure, and how it wants its images.
 struct Subject {
   std::shared_ptr<ssl::Encoder> encoder;  ///< null: pixels

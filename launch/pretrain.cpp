@@ -261,6 +261,7 @@ class Run {
   StopSignal stop_signal_;
   /// By a signal, in a pass over the data before an epoch or while a disk was waited for.
   bool stopped_between_steps_ = false;
+  std::string unsaved_;  ///< of rank 0: why the last step has no checkpoint
   bool ending_ = false;  ///< by an AgreedEnd
   Throughput throughput_{options_.batch_size};
   std::chrono::steady_clock::time_point saved_at_ = std::chrono::steady_clock::now();
@@ -277,8 +278,7 @@ std::shared_ptr<const ssl::Group> Run::join() {
               "; --out must be one folder that all machines share");
 }
 
-/// The newest checkpoint, when every rank sees the same one, the same data and the same settings; without that they would drift apart
-/// unseen, or wait for each other for ever.
+/// The newest checkpoint, when every rank sees the same one; without that they would drift apart unseen, or wait for each other for ever.
 std::optional<std::int64_t> Run::agree() const {
   std::optional<std::int64_t> newest;
   ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
@@ -292,9 +292,6 @@ std::optional<std::int64_t> Run::agree() const {
     ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
   }
   if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
-  auto settings = config_json(options_);
-  for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) settings.erase(own);
-  agree_on(*group_, {{"other settings", settings, "start all ranks with the same command, recipe and data"}});
   return newest;
 }
 
@@ -430,9 +427,9 @@ void Run::announce() {
         concat("going on from step ", iteration_, " in ", options_.out, ", in ", options_.precision, " as it began"));
     if (const auto changes = arithmetic_changes(resumed_.arithmetic, state_.arithmetic);
         device_.is_cpu() && !changes.empty())
-      progress_.warn(concat(
-          changes,
-          " (OMP_NUM_THREADS, or another processor): from here on the last digits differ from an undisturbed run's"));
+      progress_.warn(concat(changes,
+                            " (OMP_NUM_THREADS, another processor or other variables of oneDNN and MKL): from here on "
+                            "the last digits differ from an undisturbed run's"));
     if (resumed_.world_size != group_->world_size())
       progress_.warn(concat("the run before had ", resumed_.world_size, " rank(s) and this one has ",
                             group_->world_size(), ": from here on the last digits differ from an undisturbed run's",
@@ -673,8 +670,12 @@ void Run::save() {
   if (needed) {
     wait_for_writer();
     ssl::together(*group_, [&] {
-      if (!lead_ || iteration_ == total_) return;  // the encoder is there, at the end of all
-      if (const auto failure = writer_->failure(); !failure.empty()) throw Error(failure);
+      if (!lead_) return;
+      auto failure = writer_->failure();
+      if (iteration_ == last_)  // the encoder comes first
+        unsaved_ = std::move(failure);
+      else if (!failure.empty())
+        throw Error(failure);
     });
   }
   if (needed) saved_ = iteration_;  // others may have been left out
@@ -744,6 +745,10 @@ PretrainResult Run::go() {
     if (result.exit_code == 0 && !(had_finished && data::exists(folder_->file("encoder.safetensors"))))
       ssl::write_encoder(folder_->file("encoder.safetensors"), method_->encoder(), options_.encoder,
                          encoder_metadata(options_));
+    if (unsaved_.empty()) return;
+    const auto lost = concat(unsaved_, "; ", folder_->file("encoder.safetensors"), " holds what was learned");
+    if (iteration_ < total_) throw Error(lost, ", but the run cannot go on after step ", iteration_);
+    progress_.warn(lost);
   });
   result.summary = {{"method", options_.method},
                     {"steps", iteration_},

@@ -6,6 +6,7 @@
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/shared_data.h>
+#include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/plan_builder.h>
 #include <unlabel/ssl/recipe.h>
@@ -72,6 +73,8 @@ OptionTable table(PretrainOptions& o) {
 }
 
 namespace {
+
+constexpr const char* kSameCommand = "start all ranks with the same command, recipe and data";
 
 /// Options that do not change what is learned: a run may go on with other values. decode.max_pixels only decides which images are too
 /// large, and a smaller one is the way out where there is too little memory for the largest.
@@ -276,9 +279,10 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   });
 
   // What ranks do together depends on these. The weights' place may differ, and that of the recipe.
-  agree_on(group, {{"other settings",
-                    {{"recipe", !planned}, {"init", !options.init.empty()}},
-                    "start all ranks with the same command, recipe and data"}});
+  agree_on(group,
+           {{"other settings",
+             {{"--recipe", planned ? "not given" : "given"}, {"--init", options.init.empty() ? "not given" : "given"}},
+             kSameCommand}});
 
   resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
   const auto median_short_side = median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout);
@@ -322,6 +326,10 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
       throw UsageError("--epochs ", options.epochs, " is more than can be counted");
   });
+  // The rest, before anything is made of it that one rank could refuse alone.
+  auto shared = config_json(options);
+  for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) shared.erase(own);
+  agree_on(group, {{"other settings", shared, kSameCommand}});
   std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
   auto settings = fields.to_json();
   if (goes_on) settings["init"] = options.out;  // its own weights

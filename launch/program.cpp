@@ -23,7 +23,7 @@ constexpr const char* kUsage =
     "Learns representations of images without labels, and measures them.\n"
     "\n"
     "  pretrain METHOD  learn an encoder from a folder of images; pretrain --help names the methods\n"
-    "  knn              accuracy of nearest neighbours on an encoder's features\n"
+    "  knn              accuracy of nearest neighbors on an encoder's features\n"
     "  linear           accuracy of a linear classifier on an encoder's features\n"
     "  embed            write an encoder's features to a file\n"
     "  info             what a run, a checkpoint or a file of weights holds\n"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <sstream>
 
 namespace unlabel::launch {
 
@@ -70,10 +71,11 @@ void Progress::update(std::int64_t iterations_done, double loss, double images_p
   bar_shown_ = terminal_;
 }
 
-void Progress::say(const std::string& line) {
+void Progress::say(const std::string& lines) {
   if (!enabled_) return;
   clear();
-  std::fprintf(stderr, "%s\n", printable(line).c_str());
+  std::istringstream text(lines);
+  for (std::string line; std::getline(text, line);) std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
 void Progress::warn(const std::string& sentence) {

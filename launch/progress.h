@@ -19,8 +19,8 @@ class Progress {
   /// After an iteration.
   void update(std::int64_t iterations_done, double loss, double images_per_second, double data_wait);
 
-  /// A line of its own, above the bar.
-  void say(const std::string& line);
+  /// Lines of their own, above the bar.
+  void say(const std::string& lines);
 
   /// A sentence that stands in the run's summary as well, said once: "warning: ...".
   void warn(const std::string& sentence);

@@ -94,12 +94,13 @@ void RunFolder::take_lock() {
     if (lock_.get() < 0) refuse_place(errno);
     if (::fstat(lock_.get(), &status) != 0) throw_system_error(concat("cannot read ", place), errno);
     char holder[128] = {};
-    const bool plain = S_ISREG(status.st_mode) && status.st_nlink == 1;
+    const bool plain = S_ISREG(status.st_mode), shared = plain && status.st_nlink > 1;
     const ssize_t size = plain ? ::pread(lock_.get(), holder, sizeof holder - 1, 0) : 0;
     if (size < 0) throw_system_error(concat("cannot read ", place), errno);
-    if (!plain || (size > 0 && !std::string_view(holder).starts_with(kLockBegins)))
+    const bool ours = std::string_view(holder).starts_with(kLockBegins);
+    if (!plain || ((size > 0 || shared) && !ours))
       throw UsageError("--out ", path_, ": .lock there is ",
-                       status.st_nlink > 1 ? "a file elsewhere too (a hard link)" : "not a run's",
+                       shared ? "a file elsewhere too (a hard link)" : "not a run's",
                        "; remove it or choose another folder");
     new_lock_ = size == 0;
     int locked;
@@ -115,9 +116,11 @@ void RunFolder::take_lock() {
                         "): that another run writes there too would not be noticed");
       return;
     }
-    // It may have gone while it was opened.
+    // It may have gone while it was opened. One that a copy of the run by hard links has too is replaced by one of this folder.
     struct stat now {};
-    if (::lstat(place.c_str(), &now) == 0 && now.st_dev == status.st_dev && now.st_ino == status.st_ino) return;
+    if (::lstat(place.c_str(), &now) != 0 || now.st_dev != status.st_dev || now.st_ino != status.st_ino) continue;
+    if (now.st_nlink == 1) return;
+    if (::unlink(place.c_str()) != 0 && errno != ENOENT) refuse_place(errno);
   }
 }
 
@@ -182,9 +185,11 @@ bool is_file_of_run(const std::string& path, const std::string& run) {
   if (error) return false;
   const auto name = place.filename().string();
   const auto folder = place.parent_path();
-  if (name == "state.safetensors" || name == "training.json" || name == "manifest.json")
-    return fs::exists(folder / "manifest.json", error);
-  if (name != ".lock" && std::ranges::find(kFiles, name) == kFiles.end()) return false;
+  // In a checkpoint nothing else has a place: it goes with it.
+  if (fs::exists(folder / "manifest.json", error) && fs::exists(folder / "training.json", error)) return true;
+  if (name != ".lock" && name != "checkpoints" && !name.starts_with("events.out.tfevents.") &&
+      std::ranges::find(kFiles, name) == kFiles.end())
+    return false;
   if (!run.empty() && fs::weakly_canonical(run, error) == folder) return true;
   std::string holder(kLockBegins.size(), '\0');
   const data::FileDescriptor lock(::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));

@@ -52,8 +52,8 @@ class RunFolder {
   bool new_lock_ = false;   ///< no run has been here before
 };
 
-/// Whether `path` leads to a file of a run (RunFolder, its lock, a checkpoint's), there or to come, of the run in `run` or of one whose
-/// folder says by its lock that it is.
+/// Whether `path` leads to a file of a run (RunFolder, its lock) or into a checkpoint, there or to come, of the run in `run` or of one
+/// whose folder says by its lock that it is.
 bool is_file_of_run(const std::string& path, const std::string& run = "");
 
 /// A JSON file of a run, as read_json_file reads it; UsageError for a pipe or a device of its name, which would be waited for.

@@ -20,7 +20,7 @@ std::map<std::string, Maker>& makers() {
        [](const auto& options, const auto& scene) {
          if (options.byol.head_norm && scene.at_once() * scene.group->world_size() < 2)
            throw UsageError(
-               "BYOL's heads normalise over the images that are taken at once, and there is only 1: give a larger ",
+               "BYOL's heads normalize over the images that are taken at once, and there is only 1: give a larger ",
                scene.micro_batch > 0 && scene.micro_batch < scene.global_batch ? "--micro-batch" : "--batch-size");
          return std::make_shared<Byol>(make_encoder(scene.encoder), make_encoder(scene.encoder), options.byol);
        }},

@@ -259,8 +259,8 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
                         "; first: ", named == first.end() ? first.front() : *named);
   }
   if (!inside.empty() && !options.strict && !options.partial)
-    throw MismatchError(source, "the weights are of another network than ", options.model, ", which has no '", inside,
-                        "'");
+    throw MismatchError(source, "the weights are of another network: ", options.model, " has no '", inside,
+                        "'; give weights of that one, or start from the part that fits by --init-partial");
   NamedTensors taken;
   for (const auto& name : report.matched) taken.emplace_back(name, given.at(name));
   if (const auto broken = nonfinite_tensors(taken); !broken.empty()) {
@@ -322,9 +322,10 @@ bool is_pickle(const std::string& path) {
   char magic[9] = {};
   const auto count = ::pread(file.fd.get(), magic, sizeof magic, 0);
   const std::string_view start(magic, static_cast<std::size_t>(std::max<ssize_t>(0, count)));
+  // Safetensors, whatever its name: the length of its header, of less than 4 GB, and a brace. Such a length may begin like a pickle's mark.
+  if (start.size() == 9 && start.substr(4, 4) == std::string_view("\0\0\0\0", 4) && start[8] == '{') return false;
   if (start.starts_with("PK\3\4") || (start.size() > 1 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5))
     return true;
-  if (start.size() == 9 && start[8] == '{') return false;  // safetensors, whatever its name
   auto extension = std::filesystem::path(path).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return std::tolower(c); });

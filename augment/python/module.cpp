@@ -628,6 +628,18 @@ NB_MODULE(_core, m) {
       },
       "name"_a, "Whether the name of a file ends with one of them, in any case.");
   m.def(
+      "is_foreign_image_name",
+      [](const nb::bytes& name) {
+        return is_foreign_image_name({name.c_str(), name.size()});
+      },
+      "name"_a, "Whether it ends like that of an image in a format that is not decoded.");
+  m.def(
+      "is_archive_name",
+      [](const nb::bytes& name) {
+        return packed_as({name.c_str(), name.size()}) != Packed::kNo;
+      },
+      "name"_a, "Whether it ends like that of an archive: .tar, .zip ...");
+  m.def(
       "is_system_folder",
       [](const nb::bytes& name) {
         return is_system_folder({name.c_str(), name.size()});

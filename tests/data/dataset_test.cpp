@@ -192,8 +192,9 @@ TEST(OpenDataset, KeepsTestImagesOutOfTheTrainingImages) {
 TEST(OpenDataset, DetectsTheFormatUnlessAPrefixSaysIt) {
   const TempFolder cifar, idx;
   cifar.write("data_batch_1.bin", std::string(3073, '\1'));
-  cifar.write("1.jpg", "x");
   EXPECT_EQ(open_dataset(cifar.path(), Split::kTrain)->label(0), 1);
+  EXPECT_THROWS_WITH(open_dataset(cifar.path(), Split::kTest), UsageError, "test_batch.bin");
+  cifar.write("1.jpg", "x");
   EXPECT_EQ(open_dataset("cifar10:" + cifar.path(), Split::kTrain)->label(0), 1);
   EXPECT_EQ(open_dataset("folder:" + cifar.path(), Split::kTrain)->name(0), "1.jpg");
   EXPECT_THROWS_WITH(open_dataset("idx:" + cifar.path(), Split::kTrain), UsageError, "no train-images-idx3-ubyte");
@@ -204,7 +205,6 @@ TEST(OpenDataset, DetectsTheFormatUnlessAPrefixSaysIt) {
   EXPECT_EQ(resolve_place("folder:~/some/where").directory, cifar.path() + "/some/where");
   EXPECT_EQ(resolve_place("folder:~other/where").directory, "~other/where");
   ::setenv("HOME", home.c_str(), 1);
-  EXPECT_THROWS_WITH(open_dataset(cifar.path(), Split::kTest), UsageError, "test_batch.bin");
 
   using namespace std::literals;
   idx.write("t10k-images.idx3-ubyte", "\0\0\10\3\0\0\0\1\0\0\0\1\0\0\0\1\7"sv);
@@ -368,6 +368,13 @@ TEST(OpenDataset, TellsOfSplitsThatAreLinksToNowhere) {
   ASSERT_EQ(train->notes().size(), 1u);
   EXPECT_NE(train->notes()[0].find("val of " + tests.path() + " is a link to nowhere"), std::string::npos);
   EXPECT_THROWS_WITH(open_dataset(tests.path(), Split::kTest), UsageError, "is a link to nowhere");
+  // Other test images that are there are taken, and which are not is told.
+  const TempFolder classes;
+  for (const char* image : {"cat/1.jpg", "dog/1.jpg", "test/cat/1.jpg"}) classes.write(image, "x");
+  std::filesystem::create_symlink("nowhere", classes / "val");
+  const auto chosen = open_test_images(classes.path());
+  ASSERT_EQ(chosen->notes().size(), 1u);
+  EXPECT_NE(chosen->notes()[0].find("val of " + classes.path() + " is a link to nowhere"), std::string::npos);
 }
 
 TEST(OpenDataset, RefusesToChooseBetweenFilesAndFoldersOfImages) {
@@ -386,14 +393,16 @@ TEST(OpenDataset, RefusesToChooseBetweenFilesAndFoldersOfImages) {
   EXPECT_EQ(open_dataset(idx.path(), Split::kTrain)->size(), 1);
   idx.write("photos/1.jpg", "x");
   EXPECT_THROWS_WITH(open_dataset(idx.path(), Split::kTrain), UsageError, "holds files of IDX and folders of images");
+  std::filesystem::rename(idx / "photos/1.jpg", idx / "1.jpg");
+  EXPECT_THROWS_WITH(open_dataset(idx.path(), Split::kTrain), UsageError,
+                     "holds files of IDX and images beside them; say which are meant: idx:");
 }
 
 TEST(OpenDataset, TellsOfClassesThatAreNamedLikeSplits) {
-  const std::vector<std::vector<std::string>> splits{{"train_subset", "val_subset"},
-                                                     {"trainA", "testA", "trainB", "testB"},
-                                                     {"minitrain", "minival"},
-                                                     {"trn", "tst"},
-                                                     {"train_clean", "train_noisy", "test"}};
+  const std::vector<std::vector<std::string>> splits{
+      {"train_subset", "val_subset"},     {"trainA", "testA", "trainB", "testB"},
+      {"minitrain", "minival"},           {"trn", "tst"},
+      {"imagenet_train", "imagenet_val"}, {"train_clean", "train_noisy", "test"}};
   for (const auto& folders : splits) {
     const TempFolder folder;
     for (const auto& name : folders) folder.write(name + "/1.jpg", "x");
@@ -405,8 +414,11 @@ TEST(OpenDataset, TellsOfClassesThatAreNamedLikeSplits) {
               std::string::npos)
         << notes.back();
   }
-  const std::vector<std::vector<std::string>> classes{
-      {"train_station", "valley"}, {"bullet_train", "bus", "festival"}, {"cat", "dog"}, {"strainer", "test_tube"}};
+  const std::vector<std::vector<std::string>> classes{{"train_station", "valley"},
+                                                      {"bullet_train", "bus", "festival"},
+                                                      {"cat", "dog"},
+                                                      {"strainer", "test_tube"},
+                                                      {"bullet_train", "cat", "test_tube"}};
   for (const auto& folders : classes) {
     const TempFolder folder;
     for (const auto& name : folders) folder.write(name + "/1.jpg", "x");

@@ -430,7 +430,10 @@ TEST(Shards, TestArchivesNeedNoNameWhereTheyAreNamedAsSuch) {
   const TempFolder folder;
   folder.write("train-000000.tar",
                archive_of({{"a.jpg", "a"}}));  // as `unlabel pack` of a folder of test images makes it
-  EXPECT_EQ(open_test_images("shards:" + folder.path())->size(), 1);
+  const auto named_train = open_test_images("shards:" + folder.path());
+  EXPECT_EQ(named_train->size(), 1);
+  ASSERT_EQ(named_train->notes().size(), 1u);
+  EXPECT_EQ(named_train->notes()[0], "taken for test images is 1 archive (train-000000.tar) named as training images");
   folder.write("val-000000.tar", archive_of({{"b.jpg", "b"}, {"c.jpg", "c"}}));
   EXPECT_EQ(open_test_images("shards:" + folder.path())->size(), 2);
   const TempFolder train;
@@ -445,7 +448,7 @@ TEST(Shards, ClassesHaveNamesOfTheirOwn) {
   EXPECT_THROWS_WITH(open_shards(folder.path(), Split::kTrain), UsageError, "the class 'cat' twice, in lines 1 and 3");
   folder.write("classes.txt",
                "\xef\xbb\xbf"
-               "cat\r\ndog\r\n");
+               "cat\r\ndog\r\n\r\n\n");
   EXPECT_EQ(open_shards(folder.path(), Split::kTrain)->class_names(), (std::vector<std::string>{"cat", "dog"}));
 }
 

@@ -127,6 +127,11 @@ TEST(Embed, ReplacesOnlyWhatEmbeddingsLeft) {
   refused("a.safetensors", "a.jsonl", foreign);
   folder.write("a.npy", std::string_view("features"));
   refused("a.npy", "a.jsonl", foreign);
+  for (const char* line : {"", "{\"name\":\"a.jpg\",\"caption\":\"precious\"}\n", "{\"name\": \"a.jpg\"}\n",
+                           "{\"name\":1}\n", "{\"name\":\"a.jpg\"}"}) {
+    folder.write("a.jsonl", std::string_view(line));
+    refused("a.npy", "a.jsonl", foreign);
+  }
   folder.write("b.npy", std::string_view("features"));
   folder.write("b.labels.npy", std::string_view("labels"));
   refused("b.npy", "b.labels.npy", foreign);

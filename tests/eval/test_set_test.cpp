@@ -1,3 +1,4 @@
+#include <unlabel/data/shards.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/test_set.h>
 
@@ -120,6 +121,25 @@ TEST_F(TestSet, EqualSizesAndNamesAreNotEnough) {
   ASSERT_EQ(open("train")->fingerprint(), open("test")->fingerprint());
   EXPECT_EQ(shared("train", "test").shared, 0);
   EXPECT_EQ(shared("train", "train").shared, 10);
+}
+
+TEST_F(TestSet, SharedImagesOfArchivesAreFound) {
+  write("train", {"cat", "dog"}, 20, 0);
+  write("test", {"cat", "dog"}, 10, 100);
+  std::filesystem::copy(folder_ / "train/cat/7.png", folder_ / "test/dog/renamed.png");
+  for (const char* name : {"train", "test"})
+    data::write_shards(*open(name), folder_ / (std::string(name) + "-packed"), name, {.shard_bytes = 8000});
+  const auto train = data::open_test_images("shards:" + (folder_ / "train-packed"));
+  const auto test = data::open_test_images("shards:" + (folder_ / "test-packed"));
+  ASSERT_EQ(train->notes().size(), 1u);
+  EXPECT_NE(train->notes()[0].find("named as training images"), std::string::npos) << train->notes()[0];
+  EXPECT_TRUE(test->notes().empty());
+  for (const auto& [first, second] :
+       {std::pair(train, test), std::pair(train, open("test")), std::pair(open("train"), test)}) {
+    const auto found = find_shared_images(*first, *second);
+    EXPECT_EQ(found.compared, 21);
+    EXPECT_EQ(found.shared, 1);
+  }
 }
 
 TEST_F(TestSet, SharedImagesOfArraysAreFound) {

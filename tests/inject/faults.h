@@ -18,11 +18,12 @@ namespace unlabel::inject {
 inline constexpr int kKill = -SIGKILL;  ///< for Fault::error: the process is killed in the call
 
 struct Fault {
-  std::string call;  ///< open read readdir write fsync rename flock symlink unlink mkdir truncate chmod chown stat
-  std::string path;  ///< a part of the file's path
-  int error = 0;     ///< errno, kKill, or 0: the call only takes long
-  int skip = 0;      ///< so many calls pass first
-  int count = -1;    ///< and so many fail then; -1: all
+  std::string
+      call;  ///< open read readdir write fsync access rename flock symlink unlink mkdir truncate chmod chown stat
+  std::string path;            ///< a part of the file's path
+  int error = 0;               ///< errno, kKill, or 0: the call only takes long
+  int skip = 0;                ///< so many calls pass first
+  int count = -1;              ///< and so many fail then; -1: all
   int delay_milliseconds = 0;  ///< before
   std::string flag{};          ///< only while this file is there
 };

@@ -3,8 +3,8 @@
 //
 //     CALL|PATH|ERROR|SKIP|COUNT|DELAY|FLAG
 //
-// CALL   open (openat, fopen, opendir too), read (pread), readdir, write (pwrite), fsync (fdatasync), rename, flock, symlink, unlink (remove,
-//        rmdir), mkdir, truncate (ftruncate), chmod (fchmod), chown (fchown) or stat (lstat, fstatat; not of a descriptor)
+// CALL   open (openat, fopen, opendir too), read (pread), readdir, write (pwrite), fsync (fdatasync), access, rename, flock, symlink,
+//        unlink (remove, rmdir), mkdir, truncate (ftruncate), chmod (fchmod), chown (fchown) or stat (lstat, fstatat; not of a descriptor)
 // PATH   a part of the file's path (of the new name for rename and symlink); empty: every file
 // ERROR  errno; 0: the call goes on (after DELAY); -9: the process is killed there
 // SKIP   calls that match and pass first
@@ -234,6 +234,11 @@ int fdatasync(int file) {
 int flock(int file, int operation) {
   NEXT(int, flock, int, int);
   return fails_open_file("flock", file) ? -1 : next(file, operation);
+}
+
+int access(const char* path, int mode) {
+  NEXT(int, access, const char*, int);
+  return fails_below("access", AT_FDCWD, path) ? -1 : next(path, mode);
 }
 
 int rename(const char* from, const char* to) {

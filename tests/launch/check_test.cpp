@@ -1,7 +1,13 @@
+#include <unlabel/data/atomic_file.h>
+
+#include "../inject/faults.h"
 #include "program.h"
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
+#include <iterator>
+#include <thread>
 
 namespace unlabel::launch {
 namespace {
@@ -67,6 +73,16 @@ TEST(CiPack, PackedImagesTrainAndMeasure) {
   EXPECT_EQ(unlabel({"pack", folder / "photos", "--out", folder / "private"}).exit_code, 1);
   EXPECT_EQ(std::filesystem::status(folder / "private").permissions(), std::filesystem::perms::owner_all);
   EXPECT_TRUE(std::filesystem::is_empty(folder / "private"));
+  // And what others put into it meanwhile stays.
+  Program packs({UNLABEL_BINARY_DIR "/unlabel", "pack", folder / "photos", "--out", folder / "private"},
+                inject::variables({{.call = "read", .path = "class0/00000.png", .delay_milliseconds = 1500},
+                                   {.call = "open", .path = "class0/00000.png", .delay_milliseconds = 1500}}));
+  for (int i = 0; i < 200 && !std::filesystem::exists(folder / "private.unfinished"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  data::write_file(folder / "private.unfinished/mine.txt", "precious");
+  EXPECT_EQ(packs.wait().exit_code, 1);
+  EXPECT_EQ(read_bytes(folder / "private/mine.txt"), "precious");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "private"), {}), 1);
 }
 
 }  // namespace

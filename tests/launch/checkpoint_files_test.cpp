@@ -99,8 +99,6 @@ TEST(CheckpointFiles, WhatIsNoRegularFileIsDamaged) {
         ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
       }
       EXPECT_THROWS_WITH(verify_checkpoint(folder / "step-00000004"), Error, "is damaged");
-      EXPECT_NE(damage([&] { verify_checkpoint(folder / "step-00000004"); }), "")
-          << "a run goes on from the one before";
     }
   }
 }

@@ -346,7 +346,7 @@ TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
   for (auto& [name, tensor] : weights.tensors)
     if (name == "conv1.weight") tensor = tensor.sum(1, /*keepdim=*/true);
   ssl::write_safetensors(*folder_ / "grey.safetensors", weights);
-  for (const auto& [file, code, says] : {std::tuple{"se.safetensors", 93, "are of another network than a resnet18"},
+  for (const auto& [file, code, says] : {std::tuple{"se.safetensors", 93, "are of another network: a resnet18"},
                                          {"grey.safetensors", 2, "of 1 channel"}})
     for (const Arguments& command : {Arguments{"knn"}, {"embed", "--out", *folder_ / "other.npy"}}) {
       outcome = unlabel(command + Arguments{"--checkpoint", *folder_ / file, "--data", data()});

@@ -121,6 +121,22 @@ TEST_F(CiOutput, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   wrong({"augment", "preview", photo, "--out", out("sheet.png"), "--json", out("sheet.png")});
   wrong(train("not-begun") + Arguments{"--recipe", weights, "--json", link});
   wrong(train("file-of-run") + Arguments{"--json", out("not-there-yet/../file-of-run/metrics.jsonl")});
+  // An image of the data, through a link too; and the views of a preview.
+  fs::create_directory_symlink("data", out("data-link"));
+  const std::string image = out("data-link") + "/train/class0/00000.png";
+  wrong({"check", data, "--json", image});
+  wrong({"pack", data, "--out", out("packed"), "--json", image});
+  wrong({"augment", "bench", data, "--json", image});
+  wrong({"knn", "--pixels", "--data", data, "--json", image});
+  wrong({"linear", "--pixels", "--train", "folder:" + data, "--test", data, "--json", image});
+  wrong({"embed", "--pixels", "--test", data, "--out", out("new.npy"), "--json", image});
+  wrong(train("not-begun") + Arguments{"--json", image});
+  wrong(train("not-begun") + Arguments{"--json", image, "--explain"});
+  data::write_file(out("views.json"), "{}");
+  wrong({"augment", "preview", photo, "--views", out("views.json"), "--out", out("sheet.png"), "--json",
+         out("views.json")});
+  EXPECT_EQ(read_bytes(out("views.json")), "{}");
+  EXPECT_EQ(read_bytes(image), picture);
   EXPECT_EQ(read_bytes(weights), "weights");
   EXPECT_EQ(read_bytes(photo), picture);
   EXPECT_FALSE(fs::exists(out("not-begun")));

@@ -652,9 +652,13 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
 TEST_F(CiPretrain, OnlyOneRankThatMeasuresOrHasWeightsIsOtherSettings) {
   const auto run = small_run(data(), out("of-one"));
   ASSERT_EQ(unlabel(small_run(data(), out("weights-of-one")) + Arguments{"--max-steps", "1"}).exit_code, 0);
-  for (const auto& [more, says] : {std::pair{Arguments{"--knn.every", "1"}, "knn.every 1 and not 0"},
-                                   {Arguments{"--init", out("weights-of-one")}, "init true and not false"},
-                                   {Arguments{"--recipe", "cifar10_small"}, "recipe true and not false"}})
+  for (const auto& [more, says] :
+       {std::pair{Arguments{"--knn.every", "1"}, "knn.every 1 and not 0"},
+        {Arguments{"--init", out("weights-of-one")}, R"(--init "given" and not "not given")"},
+        {Arguments{"--recipe", "cifar10_small"}, R"(--recipe "given" and not "not given")"},
+        // What that rank alone could not run with.
+        {Arguments{"--micro-batch", "3"}, "micro_batch 3 and not 0"},
+        {Arguments{"--schedule.kind", "step"}, R"(schedule.kind "step" and not "cosine")"}})
     for (const auto& rank : start_ranks({run, run + more})) {
       const auto outcome = rank->wait();
       EXPECT_EQ(outcome.exit_code, 93) << outcome.err;
@@ -788,27 +792,36 @@ TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {
 TEST_F(CiPretrain, NarrowNetworksStayWithinTheirMemory) {
   // oneDNN's kernels of strided 1 x 1 convolutions in channels_last write beyond memory for narrow networks, from 80 px on.
   for (const char* precision : {"float32", "bf16"}) {
-    const auto outcome = unlabel({"pretrain",
-                                  "simclr",
-                                  "--data",
-                                  data(),
-                                  "--out",
-                                  out(std::string("narrow-") + precision),
-                                  "--encoder.width",
-                                  "8",
-                                  "--encoder.stem",
-                                  "small",
-                                  "--augment.global-size",
-                                  "96",
-                                  "--batch-size",
-                                  "16",
-                                  "--threads",
-                                  "0",
-                                  "--max-steps",
-                                  "2",
-                                  "--precision",
-                                  precision});
-    EXPECT_EQ(outcome.exit_code, 0) << precision << ": " << outcome.err;
+    std::vector<std::string> encoders;
+    for (const char* channels_last : {"true", "false"}) {
+      const auto run = out(std::string("narrow-") + precision + channels_last);
+      const auto outcome = unlabel({"pretrain",
+                                    "simclr",
+                                    "--data",
+                                    data(),
+                                    "--channels-last",
+                                    channels_last,
+                                    "--out",
+                                    run,
+                                    "--encoder.width",
+                                    "8",
+                                    "--encoder.stem",
+                                    "small",
+                                    "--augment.global-size",
+                                    "96",
+                                    "--batch-size",
+                                    "16",
+                                    "--threads",
+                                    "0",
+                                    "--max-steps",
+                                    "2",
+                                    "--precision",
+                                    precision});
+      EXPECT_EQ(outcome.exit_code, 0) << precision << ": " << outcome.err;
+      encoders.push_back(read_bytes(run + "/encoder.safetensors"));
+    }
+    EXPECT_TRUE(encoders[0] == encoders[1]) << precision << ": channels_last is not asked for again";
+    EXPECT_FALSE(encoders[0].empty()) << precision;
   }
 }
 
@@ -883,6 +896,7 @@ TEST_F(CiPretrain, StartsFromGivenWeights) {
   ASSERT_EQ(given.exit_code, 0) << given.err;
   const auto said = nlohmann::json::parse(read_bytes(out("part.json"))).at("warnings").dump();
   EXPECT_NE(said.find("missing"), std::string::npos) << said;
+  EXPECT_NE(given.err.find("missing from the file:\n  layer4.1.bn2."), std::string::npos) << given.err;
 }
 
 TEST_F(CiPretrain, MeasuresInFloat64AndDespiteABrokenImage) {

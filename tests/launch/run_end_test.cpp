@@ -2,9 +2,11 @@
 #include "program.h"
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <thread>
+#include <tuple>
 
 // How a run ends when it cannot go on, and what it has then.
 
@@ -102,6 +104,24 @@ TEST_F(CiRunEnd, ADiskThatIsSlowerThanRanksWaitForEachOtherEndsNothing) {
   EXPECT_TRUE(fs::exists(out("run/encoder.safetensors")));
 }
 
+TEST_F(CiRunEnd, TheEncoderIsWrittenWhereTheLastCheckpointCannotBe) {
+  make_images(out("images"), 64, 20, 4);
+  const inject::Fault full{.call = "write", .path = "step-0000000", .error = ENOSPC};
+  for (const auto& [name, epochs, exit_code] : {std::tuple{"whole", "1", 0}, {"part", "2", 1}}) {
+    const auto run =
+        with(small_run(out("images"), out(name)), {{"--batch-size", "16"}, {"--epochs", epochs}, {"--max-steps", "4"}});
+    const auto outcome = unlabel(run, inject::variables({full}));
+    EXPECT_EQ(outcome.exit_code, exit_code) << name << ": " << outcome.err;
+    EXPECT_NE(outcome.err.find("No space left"), std::string::npos) << name << ": " << outcome.err;
+    EXPECT_EQ(outcome.err.find("cannot go on after step 4") != std::string::npos, exit_code != 0) << outcome.err;
+    EXPECT_EQ(saved_at(out(name)), -1) << name;
+    ASSERT_EQ(unlabel(with(run, {{"--out", out("undisturbed")}})).exit_code, 0);
+    EXPECT_TRUE(read_bytes(out(name) + "/encoder.safetensors") == read_bytes(out("undisturbed/encoder.safetensors")));
+    EXPECT_FALSE(read_bytes(out(name) + "/encoder.safetensors").empty());
+    fs::remove_all(out("undisturbed"));
+  }
+}
+
 TEST_F(CiRunEnd, NeitherCheckpointsNorMeasurementsChangeWeights) {
   make_images(out("images/train"), 64, 20, 4);
   make_images(out("images/test"), 32, 20, 4, /*seed=*/1);
@@ -137,10 +157,12 @@ TEST_F(CiRunEnd, OtherArithmeticIsToldOfEveryRank) {
   EXPECT_NE(lead.err.find("and does on 2 thread(s)"), std::string::npos) << lead.err;
   // Another machine's instructions, on one rank of one.
   ASSERT_EQ(unlabel(with(run("1"), {{"--out", out("alone")}})).exit_code, 0);
-  const auto other = unlabel(with(run("2"), {{"--out", out("alone")}}), {{"ATEN_CPU_CAPABILITY", "default"}});
+  const auto other = unlabel(with(run("2"), {{"--out", out("alone")}}),
+                             {{"ATEN_CPU_CAPABILITY", "default"}, {"MKL_CBWR", "COMPATIBLE"}});
   ASSERT_EQ(other.exit_code, 0) << other.err;
   EXPECT_NE(other.err.find("warning: rank 0 computed on 1 thread(s) with "), std::string::npos) << other.err;
   EXPECT_NE(other.err.find("and does on 1 thread(s) with DEFAULT"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("MKL_CBWR=COMPATIBLE"), std::string::npos) << other.err;
   EXPECT_NE(lead.err.find("warning: ranks compute differently, rank 1 on 2 thread(s)"), std::string::npos) << lead.err;
 }
 

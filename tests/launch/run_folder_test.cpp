@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <string>
 
@@ -148,15 +149,44 @@ TEST(RunFolderLock, NoticesThatTheFolderHasGoneOrIsAnothers) {
   other.require_ours();
 }
 
+TEST(RunFolderLock, ACopyByHardLinksHasItsOwn) {
+  const TempFolder folder;
+  { const RunFolder run(folder / "run", 0); }
+  fs::create_directory(folder / "copy");
+  fs::create_hard_link(folder / "run/.lock", folder / "copy/.lock");
+  {
+    const RunFolder run(folder / "run", 0);
+    run.require_ours();
+    const RunFolder copy(folder / "copy", 0);
+    copy.require_ours();
+    EXPECT_FALSE(fs::equivalent(folder / "run/.lock", folder / "copy/.lock"));
+    EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError, "in use");
+  }
+  // Not while the other holds it, and not what is no run's.
+  fs::create_directory(folder / "third");
+  const RunFolder run(folder / "run", 0);
+  fs::create_hard_link(folder / "run/.lock", folder / "third/.lock");
+  EXPECT_THROWS_WITH(RunFolder(folder / "third", 0), UsageError, "in use");
+  run.require_ours();
+  folder.write("mine", "precious");
+  fs::create_directory(folder / "fourth");
+  fs::create_hard_link(folder / "mine", folder / "fourth/.lock");
+  EXPECT_THROWS_WITH(RunFolder(folder / "fourth", 0), UsageError, "a hard link");
+  EXPECT_TRUE(fs::exists(folder / "fourth/.lock"));
+}
+
 TEST(RunFolderFiles, AreKnownByTheirPlace) {
   const TempFolder folder;
   { const RunFolder run(folder / "run", 0); }
   fs::create_directory_symlink("run", folder / "link");
-  folder.write("run/step/manifest.json", "{}");
-  for (const char* file : {"run/metrics.jsonl", "run/.lock", "link/encoder.safetensors", "run/x/../config.json",
-                           "run/step/state.safetensors", "run/step/manifest.json"})
+  for (const char* file : {"run/step/manifest.json", "run/step/training.json", "web/manifest.json"})
+    folder.write(file, "{}");
+  for (const char* file :
+       {"run/metrics.jsonl", "run/.lock", "link/encoder.safetensors", "run/x/../config.json", "run/checkpoints",
+        "run/events.out.tfevents.1.host", "run/step/state.safetensors", "run/step/manifest.json", "run/step/new.json"})
     EXPECT_TRUE(is_file_of_run(folder / file)) << file;
-  for (const char* file : {"run/result.json", "metrics.jsonl", "run/x/metrics.jsonl", "state.safetensors"})
+  for (const char* file : {"run/result.json", "metrics.jsonl", "run/x/metrics.jsonl", "state.safetensors",
+                           "web/manifest.json", "web/training.json"})
     EXPECT_FALSE(is_file_of_run(folder / file)) << file;
   EXPECT_TRUE(is_file_of_run(folder / "to-come/metrics.jsonl", folder / "to-come"));
   EXPECT_FALSE(is_file_of_run(folder / "to-come/metrics.jsonl", folder / "other"));
@@ -169,11 +199,12 @@ TEST(RunFolderFiles, CheckpointsThatCannotBeWrittenAreToldAtOnce) {
   EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError, "checkpoints is a link to nothing");
   fs::remove(folder / "run/checkpoints");
   fs::create_directory(folder / "run/checkpoints");
-  fs::permissions(folder / "run/checkpoints", fs::perms::owner_read | fs::perms::owner_exec);
-  // Permissions do not bind root.
-  if (::geteuid() != 0)
+  for (const int error : {EACCES, EROFS}) {
+    const Faults faults({{"access", "run/checkpoints", error}});
     EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError,
-                       "checkpoints cannot be written there: Permission denied");
+                       std::string("checkpoints cannot be written there: ") + std::strerror(error));
+    EXPECT_EQ(faults.injected(), 1);
+  }
 }
 
 TEST(JsonLines, ACopyByHardLinksKeepsItsLines) {

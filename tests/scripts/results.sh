@@ -177,7 +177,7 @@ moco=$(sed -nE 's/^ *"moco": .*"rates": \[([0-9.]+)\].*/\1/p' "$source/scripts/r
 wanted "| MoCo v2 | $moco | 34.0 ± 1.0 | 33.0, 34.0, 35.0 | 39.0 ± 1.0 | 38.0, 39.0, 40.0 | seed 2: loss at step 80 |"
 wanted "| lightly's SwAV | 0.4 | 39.0 ± 1.0 | 38.0, 39.0, 40.0 | 44.0 ± 1.0 | 43.0, 44.0, 45.0 |  |"
 wanted '| untrained |  | 21.0 ± 1.0 | 20.0, 21.0, 22.0 | 26.0 ± 1.0 | 25.0, 26.0, 27.0 |  |'
-wanted '| raw pixels, centred |  | 25.0 |  | 30.0 |  |  |'
+wanted '| raw pixels, centered |  | 25.0 |  | 30.0 |  |  |'
 wanted '| SwAV | 0.1: 33.0 | **0.4: 40.0** | 1.2: 33.0 |'
 wanted "| lightly's BYOL | 0.1: 33.0 | **0.4: 38.0** | 1.2: diverged |"
 wanted "SwAV beside lightly's: +2.0 points by kNN and +2.0 points by the linear probe."

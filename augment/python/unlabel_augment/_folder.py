@@ -24,21 +24,30 @@ class Batch(NamedTuple):
     indices: np.ndarray  #: int64: the images' places in `Loader.paths`
 
 
-def _folders(path: str) -> tuple[list[str], list[str]]:
+def _folders(path: str, passed_over: dict[str, list[str]] | None = None) -> tuple[list[str], list[str]]:
     """Names of the folders and of the images in a folder: what is hidden and what systems put there (thumbnails, deleted files) left out. A link that
-    leads nowhere is an image by its name, which cannot be read."""
+    leads nowhere is an image by its name, which cannot be read. `passed_over`: where what may have been meant and is not taken is put, by why."""
     folders, images = [], []
+    passed_over = {} if passed_over is None else passed_over
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             link = entry.is_symlink()
+            name = os.fsencode(entry.name)
             if os.path.isdir(entry.path) if link else entry.is_dir():
-                if not _core.is_system_folder(os.fsencode(entry.name)):
+                if not _core.is_system_folder(name):
                     folders.append(entry.name)
-            elif _core.is_image_name(os.fsencode(entry.name)) and (not os.path.exists(entry.path) or os.path.isfile(entry.path)
-                                                                   if link else entry.is_file()):
+                continue
+            nowhere = link and not os.path.exists(entry.path)
+            if _core.is_image_name(name) and (nowhere or (os.path.isfile(entry.path) if link else entry.is_file())):
                 images.append(entry.name)
+            elif nowhere:
+                passed_over.setdefault("links to nowhere (is a disk not mounted?)", []).append(entry.path)
+            elif _core.is_foreign_image_name(name):
+                passed_over.setdefault("images in formats that are not read", []).append(entry.path)
+            elif _core.is_archive_name(name):
+                passed_over.setdefault("archives, which are not unpacked", []).append(entry.path)
     return folders, images
 
 
@@ -49,6 +58,7 @@ class _Guesses:
         self.nested: list[str] = []  #: with folders for training and for testing inside
         self.training: list[str] = []  #: the former of these, which alone are taken
         self.tests: list[str] = []  #: named as test images, and taken all the same, as none for training is beside
+        self.passed_over: dict[str, list[str]] = {}  #: paths of what may have been meant, by what it is
 
     def warn(self, root: str, stacklevel: int) -> None:
         if self.training:
@@ -57,28 +67,41 @@ class _Guesses:
         if self.tests:
             warnings.warn(f"{root}: folders named as test images are taken all the same, as none for training is beside: "
                           f"{_listed(sorted(self.tests))}", stacklevel=stacklevel + 1)
+        for what, paths in self.passed_over.items():
+            warnings.warn(f"{root}: passed over are {len(paths)} {what}: {_listed(sorted(os.path.relpath(path, root) for path in paths))}",
+                          stacklevel=stacklevel + 1)
 
 
 def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = None, late_forbidden: bool = False) -> Iterator[str]:
     """Paths of the images in `root` and the folders there, from `root` on, without those in the folders `left_out` directly in it. Links are followed,
-    but not into a folder that they are inside of. A folder below that may not be read is an error; with `late_forbidden` only after all that
-    may be."""
-    folders: list[tuple[str, tuple]] = [("", ())]
+    but not into a folder that they are inside of; folders with links to each other, which have more than 16 ways a folder through links, are a
+    ValueError. A folder below that may not be read is an error; with `late_forbidden` only after all that may be."""
+    folders: list[tuple[str, tuple, bool]] = [("", (), False)]
     forbidden: PermissionError | None = None
+    own, by_links, linked = 0, 0, set()
     while folders:
-        below, above = folders.pop()
+        below, above, through_link = folders.pop()
         here = os.path.join(root, below) if below else root
         try:
             status = os.stat(here)
             if (status.st_dev, status.st_ino) in above:
                 continue
-            inner, images = _folders(here)
+            inner, images = _folders(here, None if guesses is None else guesses.passed_over)
         except PermissionError as error:
             if not (below and late_forbidden):
                 raise
             forbidden = forbidden or error
             continue
         above += ((status.st_dev, status.st_ino),)
+        through_link = through_link or bool(below) and os.path.islink(here)
+        if through_link:
+            linked.add(above[-1])
+            by_links += 1
+        else:
+            own += 1
+        if by_links > 16 * (own + len(linked)):
+            raise ValueError(f"links lead to the {own + len(linked)} folders of {root} in more than {16 * (own + len(linked))} ways, one of them {below}: "
+                             "their images would count once for each; remove the links between folders")
         if below:
             taken, only_training, tests = _core.nested_split([os.fsencode(name) for name in inner])
             inner = [os.fsdecode(name) for name in taken]
@@ -90,7 +113,7 @@ def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = No
                 guesses.tests += [os.path.join(below, os.fsdecode(name)) for name in tests]
         else:
             inner = [name for name in inner if name not in left_out]
-        folders += [(os.path.join(below, name), above) for name in inner]
+        folders += [(os.path.join(below, name), above, through_link) for name in inner]
         for name in images:
             yield os.path.join(below, name)
     if forbidden:

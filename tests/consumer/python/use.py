@@ -1,6 +1,7 @@
 """Uses an installed unlabel_augment as its users do. use.py WORK_DIR"""
 import inspect
 import io
+import itertools
 import os
 import pathlib
 import pickle
@@ -459,6 +460,23 @@ assert "for training and for testing further down, in bottle" in refused(ValueEr
 years = laid_out("years", *(f"coco/{name}/1.jpg" for name in ("train2014", "train2017", "val2014", "val2017")), "other/1.jpg")
 found, said = told(lambda: ua.Folder(years, views))
 assert found.paths == [str(years / path) for path in ("coco/train2014/1.jpg", "coco/train2017/1.jpg", "other/1.jpg")] and len(said) == 1, said
+# What is passed over is told: another format, an archive, a class whose disk is not mounted.
+passed = laid_out("passed", "cat/1.jpg", "dog/1.jpg", "dog/2.heic", "dog/3.HEIC", "fox.zip")
+(passed / "horse").symlink_to("nowhere")
+found, said = told(lambda: ua.Folder(passed, views))
+assert found.classes == ["cat", "dog"] and len(said) == 3, said
+assert any("2 images in formats that are not read: dog/2.heic, dog/3.HEIC" in note for note in said), said
+assert any("1 archives, which are not unpacked: fox.zip" in note for note in said), said
+assert any("1 links to nowhere (is a disk not mounted?): horse" in note for note in said), said
+# Folders that hold links to each other are no data set; one that many link to is.
+common = laid_out("common", "common/1.jpg", *(f"{i}/1.jpg" for i in range(40)))
+mutual = laid_out("mutual", *(f"{i}/1.jpg" for i in range(7)))
+for i in range(40):
+    (common / str(i) / "common").symlink_to("../common")
+for i, j in itertools.permutations(range(7), 2):
+    (mutual / str(i) / str(j)).symlink_to(f"../{j}")
+assert len(ua.Folder(common, views)) == 81
+assert "remove the links between folders" in refused(ValueError, lambda: ua.Folder(mutual, views))
 
 
 def while_closed(root, *closed, act):
