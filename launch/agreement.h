@@ -16,8 +16,8 @@ struct Agreement {
   std::string advice;    ///< what to do: "start all ranks with the same command"
 };
 
-/// Compares what every rank holds with what rank 0 does; to be called on all of them, before the collectives that depend on it. Throws the same
-/// MismatchError (exit code 93) on every rank for the first thing that differs, with both values.
+/// Compares what every rank holds with what rank 0 does; to be called on all of them, before the collectives that depend on it. Throws the
+/// same MismatchError (exit code 93) on every rank for the first thing that differs, with both values.
 void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements);
 
 /// The agreement that all ranks run one version of the program.

@@ -25,8 +25,9 @@ NamedFile data_folder(const std::string& option, const std::string& spec);
 
 /// Throws UsageError when nothing can be written at `path`, which `option` names: its folder is missing, it is a folder, there is no
 /// permission; and when what stands there would be lost: it is one of `others`, which the command reads or writes too (through links, or
-/// by another name) or lies in the folder of one and is not named like a result (.json, .npy ...), or is a file of a run (is_file_of_run; `run`: the folder of one that is to begin). Every command calls it for each of its
-/// results before it begins to work. Nothing is said of an empty path and of "-".
+/// by another name), it is in the folder of one and is not named like a result (.json, .jsonl, .npy, .safetensors), or it is a file of a
+/// run (is_file_of_run; `run`: the folder of one that is to begin). Every command calls it for each of its results before it begins to
+/// work. Nothing is said of an empty path and of "-".
 void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others = {},
                     const std::string& run = "");
 
