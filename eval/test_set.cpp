@@ -126,6 +126,7 @@ std::shared_ptr<const data::Dataset> labelled_by_folder(std::shared_ptr<const da
 }
 
 std::string SharedImages::sentence() const {
+  if (compared == 0) return "whether test images are training images is not known: none could be compared";
   if (shared == 0) return "";
   return concat(shared, " of ", compared, " test images that were compared are training images too (", example,
                 "): the figure says little of other images");

@@ -22,7 +22,8 @@ struct SharedImages {
   std::int64_t compared = 0;  ///< test images of which it is known whether they are training images
   std::int64_t shared = 0;    ///< of these, those whose content is that of a training image
   std::string example;        ///< "cat/1.jpg is cat/7.jpg of the training images"
-  /// "12 of 256 test images that were compared are training images too (...): ..."; empty when there are none.
+  /// "12 of 256 test images that were compared are training images too (...): ...", or that none could be compared; empty when there are
+  /// none.
   std::string sentence() const;
 };
 

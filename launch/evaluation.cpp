@@ -268,9 +268,7 @@ MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group
   const auto unknown = eval::make_targets(train_labels, test_labels).unknown;
   if (unknown.images > 0) warnings.add(eval::unknown_classes(unknown, sets.test->size()));
   run_on_first_rank(group, options.timeout, [&] { sets.shared = eval::find_shared_images(*sets.train, *sets.test); });
-  if (sets.shared.shared > 0) warnings.add(sets.shared.sentence());
-  if (sets.shared.compared == 0)
-    warnings.add("whether test images are training images is not known: none could be compared");
+  if (const auto doubt = sets.shared.sentence(); !doubt.empty()) warnings.add(doubt);
   return sets;
 }
 

@@ -104,7 +104,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   for (const auto& note : test->notes()) warnings.add(note);
   eval::SharedImages shared;
   run_on_first_rank(group, options.timeout, [&] { shared = eval::find_shared_images(*train, *test); });
-  if (shared.shared > 0) warnings.add("kNN while training: " + shared.sentence());
+  if (const auto doubt = shared.sentence(); !doubt.empty()) warnings.add("kNN while training: " + doubt);
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
   online.test_images = options.knn.test_images;
