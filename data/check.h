@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/augment/decode.h>
+#include <unlabel/augment/codec/decode.h>
 
 #include <cstdint>
 #include <string>

@@ -1,5 +1,5 @@
+#include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/image_files.h>
 #include <unlabel/data/cifar10.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/files.h>

@@ -1,6 +1,6 @@
+#include <unlabel/augment/codec/image_files.h>
+#include <unlabel/augment/codec/image_header.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/image_files.h>
-#include <unlabel/augment/image_header.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/contents.h>
 #include <unlabel/data/folder_walk.h>

@@ -27,7 +27,7 @@ enum class Belongs : std::uint8_t {
   kForbidden,     ///< a folder that may not be read; it may be of any of these kinds
 };
 
-/// The images in a folder and the folders below it (augment/image_files.h has the names), in the order in which the system names them.
+/// The images in a folder and the folders below it (augment/codec/image_files.h has the names), in the order in which the system names them.
 /// Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too, and others are
 /// told in notes(). More than 16 ways a folder through links are refused (UsageError): folders that hold links to each other.
 ///

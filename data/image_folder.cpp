@@ -1,5 +1,5 @@
+#include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/image_files.h>
 #include <unlabel/data/contents.h>
 #include <unlabel/data/dataset_index.h>
 #include <unlabel/data/files.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/augment/image_files.h>
+#include <unlabel/augment/codec/image_files.h>
 
 #include <string>
 #include <vector>

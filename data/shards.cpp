@@ -1,7 +1,7 @@
-#include <unlabel/augment/encode.h>
+#include <unlabel/augment/codec/encode.h>
+#include <unlabel/augment/codec/image_files.h>
+#include <unlabel/augment/codec/image_header.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/image_files.h>
-#include <unlabel/augment/image_header.h>
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <unlabel/augment/multi_crop.h>
 #include <unlabel/augment/options.h>
+#include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/eval/features.h>
 #include <unlabel/eval/logistic.h>  // the linear protocol `features`
 #include <unlabel/eval/targets.h>

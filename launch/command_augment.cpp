@@ -1,9 +1,9 @@
-#include <unlabel/augment/contact_sheet.h>
-#include <unlabel/augment/encode.h>
+#include <unlabel/augment/codec/encode.h>
+#include <unlabel/augment/codec/image_header.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/image_header.h>
-#include <unlabel/augment/presets.h>
-#include <unlabel/augment/view_kernel.h>
+#include <unlabel/augment/fused/view_kernel.h>
+#include <unlabel/augment/preview/contact_sheet.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 #include <unlabel/data/retry.h>

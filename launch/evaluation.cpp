@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/files.h>
 #include <unlabel/eval/report.h>
 #include <unlabel/launch/checkpoint.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/launch/command_line.h>

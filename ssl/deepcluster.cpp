@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/presets.h>
 #include <unlabel/augment/random.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/device_copy.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/clusterings.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/augment/multi_crop.h>
+#include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/ssl/collapse.h>
 #include <unlabel/ssl/group.h>

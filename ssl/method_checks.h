@@ -1,7 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/multi_crop.h>
+#include <unlabel/augment/transforms/multi_crop.h>
 
 #include <algorithm>
 #include <cstddef>

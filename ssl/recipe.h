@@ -21,7 +21,7 @@ const std::vector<std::string>& recipe_names();
 ///       "precision": "fp16",
 ///       "batch_norm_images": 512,         images that share batch statistics; 0: the whole batch
 ///       "encoder": {...}, "swav": {...}, "optimizer": {...}, "schedule": {...},
-///       "augment": {"preset": "swav", ...}  with the options of augment/presets.h
+///       "augment": {"preset": "swav", ...}  with the options of augment/transforms/presets.h
 ///     }
 ///
 /// A recipe overlays the defaults: keys that it lacks stay as they are. Throws UsageError for an unknown name, naming

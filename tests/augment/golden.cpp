@@ -1,14 +1,14 @@
-#include "golden.h"
+#include "augment/golden.h"
 
-#include <unlabel/augment/affine.h>
-#include <unlabel/augment/auto_augment.h>
-#include <unlabel/augment/color.h>
-#include <unlabel/augment/color_byol.h>
-#include <unlabel/augment/filter.h>
-#include <unlabel/augment/geometry.h>
-#include <unlabel/augment/pipeline.h>
-#include <unlabel/augment/planar.h>
-#include <unlabel/augment/resize.h>
+#include <unlabel/augment/ops/affine.h>
+#include <unlabel/augment/ops/color.h>
+#include <unlabel/augment/ops/color_byol.h>
+#include <unlabel/augment/ops/filter.h>
+#include <unlabel/augment/ops/geometry.h>
+#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/resize.h>
+#include <unlabel/augment/transforms/auto_augment.h>
+#include <unlabel/augment/transforms/pipeline.h>
 
 #include <array>
 #include <cstring>

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -1,9 +1,9 @@
-#include <unlabel/augment/decode.h>
-#include <unlabel/augment/fused_view.h>
-#include <unlabel/augment/pipeline.h>
+#include <unlabel/augment/codec/decode.h>
+#include <unlabel/augment/fused/fused_view.h>
+#include <unlabel/augment/transforms/pipeline.h>
 
-#include "distances.h"
-#include "golden.h"
+#include "augment/distances.h"
+#include "augment/golden.h"
 #include <gtest/gtest.h>
 
 #include <cstdio>

@@ -3,8 +3,8 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/data/files.h>
 
-#include "../inject/faults.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>

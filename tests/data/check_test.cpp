@@ -5,8 +5,8 @@
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
 
-#include "../inject/faults.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -280,7 +280,7 @@ TEST(CiCheckRobust, EveryFileGetsItsVerdict) {
     ++files;
     if (row[3] != "ok") expected.insert(row[0]);
   }
-  std::ifstream exceptions(UNLABEL_SOURCE_DIR "/tests/augment/robust_exceptions.tsv");
+  std::ifstream exceptions(UNLABEL_SOURCE_DIR "/tests/augment/codec/robust_exceptions.tsv");
   for (const auto& row : rows(exceptions)) {
     if (row[1] == "decoded") {
       expected.erase(row[0]);

@@ -2,9 +2,9 @@
 #include <unlabel/data/check.h>
 #include <unlabel/data/cifar10.h>
 
-#include "../inject/faults.h"
-#include "../refusal.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 
 #include <cerrno>

@@ -3,8 +3,8 @@
 #include <unlabel/data/dataset_index.h>
 #include <unlabel/data/place.h>
 
-#include "../inject/faults.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #include <unlabel/data/file_list.h>
 #include <unlabel/data/image_folder.h>
 
-#include "temp_folder.h"
+#include "data/temp_folder.h"
 #include <gtest/gtest.h>
 
 #include <filesystem>

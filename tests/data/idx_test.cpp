@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/idx.h>
 
-#include "../little_memory.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "little_memory.h"
 #include <gtest/gtest.h>
 #include <zlib.h>
 

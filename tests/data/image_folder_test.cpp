@@ -3,9 +3,9 @@
 #include <unlabel/data/folder_walk.h>
 #include <unlabel/data/image_folder.h>
 
-#include "../inject/faults.h"
-#include "../refusal.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <sys/resource.h>

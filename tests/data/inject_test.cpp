@@ -1,5 +1,5 @@
-#include "../inject/faults.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>

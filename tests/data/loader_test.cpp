@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/loader.h>
 
-#include "temp_folder.h"
+#include "data/temp_folder.h"
 #include <gtest/gtest.h>
 
 #include <atomic>

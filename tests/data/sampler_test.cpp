@@ -2,7 +2,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/data/sampler.h>
 
-#include "temp_folder.h"
+#include "data/temp_folder.h"
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -4,8 +4,8 @@
 #include <unlabel/data/shards.h>
 #include <unlabel/data/tar.h>
 
-#include "../inject/faults.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <gtest/gtest.h>
 
 #include <cerrno>

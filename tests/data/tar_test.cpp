@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/tar.h>
 
-#include "../refusal.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 
 #include <cstdlib>

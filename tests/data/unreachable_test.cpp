@@ -9,8 +9,8 @@
 #include <unlabel/data/retry.h>
 #include <unlabel/data/tar.h>
 
-#include "../inject/faults.h"
-#include "temp_folder.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/ssl/models/encoder.h>
 
 #include "data/temp_folder.h"

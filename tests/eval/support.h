@@ -4,7 +4,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/eval/features.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <torch/types.h>
 
 #include <functional>

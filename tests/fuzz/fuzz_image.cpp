@@ -1,8 +1,8 @@
 // Any bytes are an image or an Error, in bounded memory; as planes they are the same; views of the planes stay within them.
-#include <unlabel/augment/decode.h>
+#include <unlabel/augment/codec/decode.h>
+#include <unlabel/augment/codec/image_header.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/fused_view.h>
-#include <unlabel/augment/image_header.h>
+#include <unlabel/augment/fused/fused_view.h>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,9 +1,9 @@
 // Any text is settings, or a UsageError: options, pipelines, what was drawn for them, and what the planner makes of them.
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/fused_view.h>
-#include <unlabel/augment/multi_crop.h>
+#include <unlabel/augment/fused/fused_view.h>
 #include <unlabel/augment/options.h>
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/multi_crop.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/ssl/planner.h>
 
 #include <cstddef>

@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/agreement.h>
 
-#include "../refusal.h"
-#include "../ssl/thread_group.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 
 namespace unlabel::launch {

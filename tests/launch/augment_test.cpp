@@ -1,8 +1,8 @@
-#include <unlabel/augment/contact_sheet.h>
-#include <unlabel/augment/decode.h>
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/codec/decode.h>
+#include <unlabel/augment/preview/contact_sheet.h>
+#include <unlabel/augment/transforms/presets.h>
 
-#include "program.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
 

@@ -1,7 +1,7 @@
 #include <unlabel/data/atomic_file.h>
 
-#include "../inject/faults.h"
-#include "program.h"
+#include "inject/faults.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -2,8 +2,8 @@
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/checkpoint_writer.h>
 
-#include "../data/temp_folder.h"
-#include "../inject/faults.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 

@@ -5,7 +5,7 @@
 #include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/safetensors.h>
 
-#include "program.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 #include <zlib.h>

@@ -1,4 +1,4 @@
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/device_copy.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/health.h>
@@ -8,7 +8,7 @@
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/spread.h>
 
-#include "program.h"
+#include "launch/program.h"
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>

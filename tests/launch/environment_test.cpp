@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/environment.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 
 #include <map>

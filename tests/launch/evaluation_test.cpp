@@ -1,7 +1,7 @@
 #include <unlabel/ssl/safetensors.h>
 
-#include "../inject/faults.h"
-#include "program.h"
+#include "inject/faults.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>

@@ -10,8 +10,8 @@
 #include <unlabel/ssl/swav.h>
 #include <unlabel/ssl/weights.h>
 
-#include "program.h"
-#include "rank_threads.h"
+#include "launch/program.h"
+#include "launch/rank_threads.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 

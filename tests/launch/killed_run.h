@@ -1,6 +1,6 @@
 #pragma once
 
-#include "program.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 
 #include <algorithm>

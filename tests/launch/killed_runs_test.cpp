@@ -1,5 +1,5 @@
-#include "killed_run.h"
-#include "pairwise.h"
+#include "launch/killed_run.h"
+#include "launch/pairwise.h"
 
 #include <cstdlib>
 #include <iostream>

@@ -1,7 +1,7 @@
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/safetensors.h>
 
-#include "program.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 

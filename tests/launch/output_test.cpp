@@ -2,8 +2,8 @@
 #include <unlabel/data/atomic_file.h>
 #include <unlabel/launch/checkpoint_files.h>
 
-#include "../inject/faults.h"
-#include "program.h"
+#include "inject/faults.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 
 #include <cerrno>

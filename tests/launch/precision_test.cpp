@@ -1,9 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/precision.h>
 
-#include "../refusal.h"
-#include "../ssl/thread_group.h"
-#include "program.h"
+#include "launch/program.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 
 #include <cmath>

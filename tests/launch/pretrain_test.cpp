@@ -5,8 +5,8 @@
 #include <unlabel/launch/run_folder.h>
 #include <unlabel/ssl/safetensors.h>
 
-#include "program.h"
-#include "rank_threads.h"
+#include "launch/program.h"
+#include "launch/rank_threads.h"
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <torch/types.h>

@@ -3,8 +3,8 @@
 #include <unlabel/launch/data_parallel.h>
 #include <unlabel/ssl/ranks.h>
 
-#include "../refusal.h"
-#include "rank_threads.h"
+#include "launch/rank_threads.h"
+#include "refusal.h"
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
-#include "program.h"
+#include "launch/program.h"
 
-#include "rank_threads.h"
+#include "launch/rank_threads.h"
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <opencv2/imgcodecs.hpp>

@@ -1,7 +1,7 @@
 #include <unlabel/data/dataset.h>
 #include <unlabel/launch/checkpoint_files.h>
 
-#include "killed_run.h"
+#include "launch/killed_run.h"
 
 // Runs that are killed, and go on as if they had not been; killed_runs_test.cpp has more of them.
 

@@ -1,5 +1,5 @@
-#include "../inject/faults.h"
-#include "program.h"
+#include "inject/faults.h"
+#include "launch/program.h"
 #include <gtest/gtest.h>
 
 #include <cerrno>

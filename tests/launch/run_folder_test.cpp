@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/run_folder.h>
 
-#include "../data/temp_folder.h"
-#include "../inject/faults.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -5,7 +5,7 @@
 #include <unlabel/launch/run_log.h>
 #include <unlabel/launch/save_interval.h>
 
-#include "../data/temp_folder.h"
+#include "data/temp_folder.h"
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <unistd.h>

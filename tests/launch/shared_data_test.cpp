@@ -1,9 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/shared_data.h>
 
-#include "../data/temp_folder.h"
-#include "../inject/faults.h"
-#include "rank_threads.h"
+#include "data/temp_folder.h"
+#include "inject/faults.h"
+#include "launch/rank_threads.h"
 #include <gtest/gtest.h>
 
 #include <atomic>

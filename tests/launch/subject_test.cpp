@@ -3,9 +3,9 @@
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/weights.h>
 
-#include "../data/temp_folder.h"
-#include "../refusal.h"
-#include "../ssl/thread_group.h"
+#include "data/temp_folder.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 

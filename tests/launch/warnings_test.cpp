@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/command_output.h>
 
-#include "../data/temp_folder.h"
+#include "data/temp_folder.h"
 #include <gtest/gtest.h>
 
 #include <fstream>

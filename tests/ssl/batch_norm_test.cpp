@@ -4,7 +4,7 @@
 #include <unlabel/ssl/running_statistics.h>
 #include <unlabel/ssl/weights.h>
 
-#include "thread_group.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 #include <torch/nn/modules/activation.h>

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/gather.h>
 #include <unlabel/ssl/info_nce.h>
@@ -8,9 +8,9 @@
 #include <unlabel/ssl/schedule.h>
 #include <unlabel/ssl/simclr.h>
 
-#include "../refusal.h"
-#include "thread_group.h"
-#include "tiny_method.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
+#include "ssl/tiny_method.h"
 
 #include <cmath>
 #include <limits>

@@ -1,13 +1,13 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/deepcluster.h>
 #include <unlabel/ssl/optimizer.h>
 
-#include "../refusal.h"
-#include "thread_group.h"
-#include "tiny_method.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
+#include "ssl/tiny_method.h"
 
 #include <algorithm>
 #include <map>

@@ -1,14 +1,14 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/optimizer.h>
 #include <unlabel/ssl/schedule.h>
 
-#include "../refusal.h"
-#include "thread_group.h"
-#include "tiny_method.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
+#include "ssl/tiny_method.h"
 
 #include <cmath>
 #include <map>

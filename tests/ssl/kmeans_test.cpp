@@ -3,7 +3,7 @@
 #include <unlabel/ssl/kmeans.h>
 #include <unlabel/ssl/pca.h>
 
-#include "thread_group.h"
+#include "ssl/thread_group.h"
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>

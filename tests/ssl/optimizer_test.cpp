@@ -2,7 +2,7 @@
 #include <unlabel/ssl/optimizer.h>
 #include <unlabel/ssl/parameter_groups.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/linear.h>

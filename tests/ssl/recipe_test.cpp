@@ -5,7 +5,7 @@
 #include <unlabel/ssl/recipe.h>
 #include <unlabel/ssl/schedule.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 

@@ -5,9 +5,9 @@
 #include <unlabel/ssl/models/resnet.h>
 #include <unlabel/ssl/weights.h>
 
-#include "../refusal.h"
-#include "thread_group.h"
-#include "tiny_method.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
+#include "ssl/tiny_method.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 

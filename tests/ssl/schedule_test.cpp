@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/schedule.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 
 namespace unlabel::ssl {

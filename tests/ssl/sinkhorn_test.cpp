@@ -2,7 +2,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/ssl/sinkhorn.h>
 
-#include "thread_group.h"
+#include "ssl/thread_group.h"
 #include <gtest/gtest.h>
 #include <torch/types.h>
 

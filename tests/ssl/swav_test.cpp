@@ -3,9 +3,9 @@
 #include <unlabel/ssl/optimizer.h>
 #include <unlabel/ssl/swav.h>
 
-#include "../refusal.h"
-#include "thread_group.h"
-#include "tiny_method.h"
+#include "refusal.h"
+#include "ssl/thread_group.h"
+#include "ssl/tiny_method.h"
 
 #include <cmath>
 

@@ -1,4 +1,4 @@
-#include "thread_group.h"
+#include "ssl/thread_group.h"
 
 #include <gtest/gtest.h>
 #include <torch/types.h>

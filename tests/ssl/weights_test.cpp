@@ -3,7 +3,7 @@
 #include <unlabel/ssl/cast.h>
 #include <unlabel/ssl/weights.h>
 
-#include "../refusal.h"
+#include "refusal.h"
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <torch/types.h>

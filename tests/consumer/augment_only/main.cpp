@@ -1,5 +1,5 @@
 // Draws the eight views of SwAV from one image, twice: equal keys give equal views, and another key gives others.
-#include <unlabel/augment/presets.h>
+#include <unlabel/augment/transforms/presets.h>
 
 #include <cstdio>
 #include <vector>

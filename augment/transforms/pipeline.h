@@ -1,0 +1,66 @@
+#pragma once
+
+#include <unlabel/augment/random.h>
+#include <unlabel/augment/transforms/transforms.h>
+
+#include <nlohmann/json.hpp>
+#include <opencv2/core/mat.hpp>
+
+#include <span>
+#include <vector>
+
+namespace unlabel::augment {
+
+/// Channels, height and width of a pipeline's output; the output is float32 in CHW order.
+struct OutputShape {
+  int channels = 3;
+  int height = 0;
+  int width = 0;
+  std::size_t size() const { return std::size_t(channels) * height * width; }
+  bool operator==(const OutputShape&) const = default;
+};
+
+/// A list of operations as data: read from JSON, written to JSON, drawn and applied.
+///
+/// Drawing and applying are two acts: `draw` turns a key and an image's size into the parameters of every step, `apply`
+/// runs the steps with given parameters. So any view can be replayed exactly and explained, and a faster implementation
+/// may fuse the steps as long as it takes the same parameters.
+class Pipeline {
+ public:
+  Pipeline() = default;
+  /// Throws UsageError when the steps do not fit together (no step that fixes the size, Normalize before colour ...).
+  explicit Pipeline(std::vector<Step> steps);
+
+  /// A JSON list of {"op": "RandomResizedCrop", "size": 224, "scale": [0.14, 1]} objects, named and defaulted as
+  /// torchvision does.
+  static Pipeline from_json(const nlohmann::json& json);
+  nlohmann::json to_json() const;
+
+  const std::vector<Step>& steps() const { return steps_; }
+  OutputShape output_shape() const { return output_; }
+
+  /// The parameters of every step for one view of an image of that size: one entry a step.
+  std::vector<Drawn> draw(cv::Size image, const ViewKey& key) const;
+  /// The same into memory that is there already.
+  void draw(cv::Size image, const ViewKey& key, std::vector<Drawn>& drawn) const;
+
+  /// Throws UsageError when the parameters are not of these steps, or out of range for an image of that size.
+  void check(std::span<const Drawn> drawn, cv::Size image) const;
+
+  /// Drawn parameters as a JSON list, one object a step that names its "op": for captions and for replay. Numbers come
+  /// back bit-equal.
+  nlohmann::json drawn_to_json(std::span<const Drawn> drawn) const;
+  std::vector<Drawn> drawn_from_json(const nlohmann::json& json) const;
+
+  /// Runs the steps on a CV_8UC3 RGB image and writes `output_shape().size()` floats, CHW.
+  void apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* out) const;
+
+  /// draw, then apply.
+  void operator()(const cv::Mat& rgb, const ViewKey& key, float* out) const;
+
+ private:
+  std::vector<Step> steps_;
+  OutputShape output_;
+};
+
+}  // namespace unlabel::augment
