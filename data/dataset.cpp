@@ -1,13 +1,13 @@
 #include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/data/cifar10.h>
 #include <unlabel/data/dataset.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/idx.h>
-#include <unlabel/data/image_folder.h>
-#include <unlabel/data/place.h>
-#include <unlabel/data/retry.h>
-#include <unlabel/data/shards.h>
+#include <unlabel/data/image/cifar10.h>
+#include <unlabel/data/image/idx.h>
+#include <unlabel/data/image/image_folder.h>
+#include <unlabel/data/image/place.h>
+#include <unlabel/data/image/shards.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/retry.h>
 
 #include <nlohmann/json.hpp>
 

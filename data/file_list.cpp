@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/atomic_file.h>
 #include <unlabel/data/file_list.h>
+#include <unlabel/data/io/atomic_file.h>
 
 #include <zlib.h>
 

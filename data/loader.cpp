@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/io/retry.h>
 #include <unlabel/data/loader.h>
-#include <unlabel/data/retry.h>
 
 #include <algorithm>
 #include <chrono>

@@ -2,8 +2,8 @@
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/atomic_file.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/eval/embed.h>
 #include <unlabel/eval/npy.h>
 #include <unlabel/ssl/safetensors.h>

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/atomic_file.h>
+#include <unlabel/data/io/atomic_file.h>
 #include <unlabel/eval/npy.h>
 
 #include <torch/types.h>

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/retry.h>
 #include <unlabel/eval/test_set.h>
 
 #include <algorithm>

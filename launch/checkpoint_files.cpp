@@ -3,9 +3,9 @@
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/atomic_file.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/retry.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/command_output.h>
 

@@ -4,9 +4,9 @@
 #include <unlabel/augment/fused/view_kernel.h>
 #include <unlabel/augment/preview/contact_sheet.h>
 #include <unlabel/augment/transforms/presets.h>
-#include <unlabel/data/atomic_file.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/retry.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/processors.h>
-#include <unlabel/data/check.h>
+#include <unlabel/data/image/check.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>

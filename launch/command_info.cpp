@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>

@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/atomic_file.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/place.h>
+#include <unlabel/data/image/place.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/run_folder.h>
 

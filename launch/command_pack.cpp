@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/shards.h>
+#include <unlabel/data/image/shards.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>

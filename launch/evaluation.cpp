@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/transforms/presets.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/eval/report.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_output.h>

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/launch/health.h>
 #include <unlabel/ssl/spread.h>
 

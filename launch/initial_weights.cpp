@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/initial_weights.h>
 #include <unlabel/launch/pretrain_options.h>

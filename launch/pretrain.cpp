@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
-#include <unlabel/data/atomic_file.h>
 #include <unlabel/data/device_copy.h>
 #include <unlabel/data/file_list.h>
+#include <unlabel/data/io/atomic_file.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/report.h>

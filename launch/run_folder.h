@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 
 #include <nlohmann/json.hpp>
 

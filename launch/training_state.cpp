@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/file_list.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/launch/agreement.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/training_state.h>

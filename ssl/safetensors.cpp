@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/atomic_file.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/retry.h>
 #include <unlabel/ssl/safetensors.h>
 #include <unlabel/ssl/safetensors_header.h>
 

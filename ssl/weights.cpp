@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/ssl/weights.h>
 
 #include <c10/core/GradMode.h>

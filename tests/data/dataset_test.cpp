@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
-#include <unlabel/data/dataset_index.h>
-#include <unlabel/data/place.h>
+#include <unlabel/data/image/dataset_index.h>
+#include <unlabel/data/image/place.h>
 
 #include "data/temp_folder.h"
 #include "inject/faults.h"

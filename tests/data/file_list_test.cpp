@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/file_list.h>
-#include <unlabel/data/image_folder.h>
+#include <unlabel/data/image/image_folder.h>
 
 #include "data/temp_folder.h"
 #include <gtest/gtest.h>

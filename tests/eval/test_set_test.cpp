@@ -1,4 +1,4 @@
-#include <unlabel/data/shards.h>
+#include <unlabel/data/image/shards.h>
 #include <unlabel/eval/online_knn.h>
 #include <unlabel/eval/test_set.h>
 

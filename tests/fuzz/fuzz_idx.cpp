@@ -1,6 +1,6 @@
 // Any bytes, plain or gzip, are an IDX file whose images can be read, or a UsageError, in bounded memory.
 #include <unlabel/augment/error.h>
-#include <unlabel/data/idx.h>
+#include <unlabel/data/image/idx.h>
 
 #include <unistd.h>
 

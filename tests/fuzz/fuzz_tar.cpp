@@ -1,6 +1,6 @@
 // Any bytes are a tar archive whose members lie inside it and are called the same when asked for one by one, or an Error.
 #include <unlabel/augment/error.h>
-#include <unlabel/data/tar.h>
+#include <unlabel/data/image/tar.h>
 
 #include <cstddef>
 #include <cstdint>

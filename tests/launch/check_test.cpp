@@ -1,4 +1,4 @@
-#include <unlabel/data/atomic_file.h>
+#include <unlabel/data/io/atomic_file.h>
 
 #include "inject/faults.h"
 #include "launch/program.h"

@@ -1,5 +1,5 @@
 // What the program writes to, and what it does when that cannot be written or a file cannot be read.
-#include <unlabel/data/atomic_file.h>
+#include <unlabel/data/io/atomic_file.h>
 #include <unlabel/launch/checkpoint_files.h>
 
 #include "inject/faults.h"

@@ -1,4 +1,4 @@
-#include <unlabel/data/atomic_file.h>
+#include <unlabel/data/io/atomic_file.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/pretrain_options.h>

@@ -397,7 +397,7 @@ refused(IndexError, lambda: folder[16])
 (work / "none").mkdir()
 refused(ValueError, lambda: ua.Folder(work / "none", views))
 refused(FileNotFoundError, lambda: ua.Folder(work / "nowhere", views))
-# As the program lists a folder (data/image_folder.h).
+# As the program lists a folder (data/image/image_folder.h).
 listed = work / "listed"
 for name in ("a-b/1.jpg", "a/UP.JPG", "a/deep/2.PbM", "a/.hidden.jpg", ".cache/3.jpg", "a/notes.txt", "@eaDir/1.jpg"):
     (listed / name).parent.mkdir(parents=True, exist_ok=True)

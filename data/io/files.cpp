@@ -2,8 +2,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/retry.h>
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/parallel_for.h>
+#include <unlabel/data/io/parallel_for.h>
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 #include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/data/contents.h>
-#include <unlabel/data/folder_walk.h>
+#include <unlabel/data/image/contents.h>
+#include <unlabel/data/image/folder_walk.h>
 
 #include <algorithm>
 #include <array>

@@ -1,9 +1,9 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/check.h>
 #include <unlabel/data/dataset.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/shards.h>
-#include <unlabel/data/tar.h>
+#include <unlabel/data/image/check.h>
+#include <unlabel/data/image/shards.h>
+#include <unlabel/data/image/tar.h>
+#include <unlabel/data/io/files.h>
 
 #include "data/temp_folder.h"
 #include "inject/faults.h"

@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/idx.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/image/idx.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/retry.h>
 
 #include <fcntl.h>
 #include <zlib.h>

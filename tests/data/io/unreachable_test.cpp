@@ -2,12 +2,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/check.h>
 #include <unlabel/data/dataset.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/image/check.h>
+#include <unlabel/data/image/tar.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/retry.h>
 #include <unlabel/data/loader.h>
-#include <unlabel/data/retry.h>
-#include <unlabel/data/tar.h>
 
 #include "data/temp_folder.h"
 #include "inject/faults.h"

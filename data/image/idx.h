@@ -1,7 +1,7 @@
 #pragma once
 
 #include <unlabel/data/dataset.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/files.h>
 
 #include <memory>
 #include <string>

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/check.h>
-#include <unlabel/data/folder_walk.h>
-#include <unlabel/data/image_folder.h>
+#include <unlabel/data/image/check.h>
+#include <unlabel/data/image/folder_walk.h>
+#include <unlabel/data/image/image_folder.h>
 
 #include "data/temp_folder.h"
 #include "inject/faults.h"

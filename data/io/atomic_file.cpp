@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/atomic_file.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
 
 #include <fcntl.h>
 #include <linux/limits.h>

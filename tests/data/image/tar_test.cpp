@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/tar.h>
+#include <unlabel/data/image/tar.h>
 
 #include "data/temp_folder.h"
 #include "refusal.h"

@@ -2,9 +2,9 @@
 #include <unlabel/augment/codec/image_header.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/contents.h>
-#include <unlabel/data/folder_walk.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/image/contents.h>
+#include <unlabel/data/image/folder_walk.h>
+#include <unlabel/data/io/retry.h>
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/idx.h>
+#include <unlabel/data/image/idx.h>
 
 #include "data/temp_folder.h"
 #include "little_memory.h"

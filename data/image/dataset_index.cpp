@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/dataset_index.h>
-#include <unlabel/data/files.h>
+#include <unlabel/data/image/dataset_index.h>
+#include <unlabel/data/io/files.h>
 
 #include <zlib.h>
 

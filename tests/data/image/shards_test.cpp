@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/check.h>
 #include <unlabel/data/dataset.h>
-#include <unlabel/data/shards.h>
-#include <unlabel/data/tar.h>
+#include <unlabel/data/image/check.h>
+#include <unlabel/data/image/shards.h>
+#include <unlabel/data/image/tar.h>
 
 #include "data/temp_folder.h"
 #include "inject/faults.h"

@@ -5,15 +5,15 @@
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/atomic_file.h>
-#include <unlabel/data/contents.h>
-#include <unlabel/data/dataset_index.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/parallel_for.h>
-#include <unlabel/data/retry.h>
+#include <unlabel/data/image/contents.h>
+#include <unlabel/data/image/dataset_index.h>
+#include <unlabel/data/image/shards.h>
+#include <unlabel/data/image/tar.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/parallel_for.h>
+#include <unlabel/data/io/retry.h>
 #include <unlabel/data/sampler.h>
-#include <unlabel/data/shards.h>
-#include <unlabel/data/tar.h>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>

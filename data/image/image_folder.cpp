@@ -1,11 +1,11 @@
 #include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/error.h>
-#include <unlabel/data/contents.h>
-#include <unlabel/data/dataset_index.h>
-#include <unlabel/data/files.h>
-#include <unlabel/data/folder_walk.h>
-#include <unlabel/data/image_folder.h>
-#include <unlabel/data/parallel_for.h>
+#include <unlabel/data/image/contents.h>
+#include <unlabel/data/image/dataset_index.h>
+#include <unlabel/data/image/folder_walk.h>
+#include <unlabel/data/image/image_folder.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/data/io/parallel_for.h>
 
 #include <algorithm>
 #include <array>
