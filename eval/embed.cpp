@@ -6,7 +6,7 @@
 #include <unlabel/data/io/files.h>
 #include <unlabel/eval/embed.h>
 #include <unlabel/eval/npy.h>
-#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/weights/safetensors.h>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/encode.h>
-#include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/optim/autocast.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/cuda.h>

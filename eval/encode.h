@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/ssl/eval_mode.h>
+#include <unlabel/ssl/layers/eval_mode.h>
 
 #include <string>
 

@@ -7,7 +7,7 @@
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
-#include <unlabel/ssl/schedule.h>
+#include <unlabel/ssl/optim/schedule.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/optim/sgd.h>

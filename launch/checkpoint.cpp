@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/checkpoint.h>
-#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/weights/safetensors.h>
 
 #include <torch/types.h>
 

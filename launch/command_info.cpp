@@ -5,8 +5,8 @@
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/run_folder.h>
-#include <unlabel/ssl/safetensors.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/weights/safetensors.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include <torch/types.h>
 

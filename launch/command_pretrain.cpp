@@ -9,7 +9,7 @@
 #include <unlabel/launch/pretrain.h>
 #include <unlabel/launch/process_group.h>
 #include <unlabel/launch/shared_data.h>
-#include <unlabel/ssl/recipe.h>
+#include <unlabel/ssl/planning/recipe.h>
 
 #include <algorithm>
 #include <iterator>

@@ -11,7 +11,7 @@
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/shared_data.h>
 #include <unlabel/launch/training_state.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include <torch/types.h>
 

@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/explain.h>
-#include <unlabel/ssl/plan_builder.h>
-#include <unlabel/ssl/recipe.h>
+#include <unlabel/ssl/planning/plan_builder.h>
+#include <unlabel/ssl/planning/recipe.h>
 
 #include <algorithm>
 #include <array>

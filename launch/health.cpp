@@ -2,7 +2,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/health.h>
-#include <unlabel/ssl/spread.h>
+#include <unlabel/ssl/monitor/spread.h>
 
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>

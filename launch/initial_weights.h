@@ -2,7 +2,7 @@
 
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/ssl/models/encoder.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include <nlohmann/json.hpp>
 

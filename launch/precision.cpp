@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/precision.h>
-#include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/group.h>
+#include <unlabel/ssl/optim/autocast.h>
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/CUDAHooksInterface.h>

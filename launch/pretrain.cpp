@@ -27,15 +27,15 @@
 #include <unlabel/launch/stop_signal.h>
 #include <unlabel/launch/throughput.h>
 #include <unlabel/launch/training_state.h>
-#include <unlabel/ssl/autocast.h>
-#include <unlabel/ssl/batch_norm.h>
-#include <unlabel/ssl/cast.h>
-#include <unlabel/ssl/dropout.h>
-#include <unlabel/ssl/parameter_groups.h>
+#include <unlabel/ssl/layers/batch_norm.h>
+#include <unlabel/ssl/layers/dropout.h>
+#include <unlabel/ssl/layers/running_statistics.h>
+#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/ssl/optim/autocast.h>
+#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/parameter_groups.h>
 #include <unlabel/ssl/ranks.h>
-#include <unlabel/ssl/running_statistics.h>
-#include <unlabel/ssl/spread.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include <ATen/Parallel.h>
 #include <malloc.h>

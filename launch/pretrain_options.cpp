@@ -8,8 +8,8 @@
 #include <unlabel/launch/shared_data.h>
 #include <unlabel/launch/training_state.h>
 #include <unlabel/ssl/group.h>
-#include <unlabel/ssl/plan_builder.h>
-#include <unlabel/ssl/recipe.h>
+#include <unlabel/ssl/planning/plan_builder.h>
+#include <unlabel/ssl/planning/recipe.h>
 
 #include <algorithm>
 #include <exception>

@@ -8,9 +8,9 @@
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/models/encoder.h>
-#include <unlabel/ssl/optimizer.h>
-#include <unlabel/ssl/planner.h>
-#include <unlabel/ssl/schedule.h>
+#include <unlabel/ssl/optim/optimizer.h>
+#include <unlabel/ssl/optim/schedule.h>
+#include <unlabel/ssl/planning/planner.h>
 
 #include <cstdint>
 #include <functional>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <unlabel/ssl/method.h>
-#include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/optim/optimizer.h>
 
 #include <functional>
 #include <vector>

@@ -5,8 +5,8 @@
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/progress.h>
 #include <unlabel/launch/run_log.h>
-#include <unlabel/ssl/collapse.h>
 #include <unlabel/ssl/method.h>
+#include <unlabel/ssl/monitor/collapse.h>
 
 #include <nlohmann/json.hpp>
 

@@ -4,8 +4,8 @@
 #include <unlabel/launch/agreement.h>
 #include <unlabel/launch/checkpoint_files.h>
 #include <unlabel/launch/training_state.h>
-#include <unlabel/ssl/safetensors.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/weights/safetensors.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>

@@ -5,8 +5,8 @@
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/ssl/method.h>
-#include <unlabel/ssl/optimizer.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/optim/optimizer.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include <map>
 

@@ -2,9 +2,9 @@
 
 #include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/data/dataset.h>
-#include <unlabel/ssl/collapse.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/monitor/collapse.h>
 
 #include <torch/nn/module.h>
 

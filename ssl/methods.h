@@ -1,15 +1,15 @@
 #pragma once
 
 #include <unlabel/augment/options.h>
-#include <unlabel/ssl/byol.h>
-#include <unlabel/ssl/deepcluster.h>
-#include <unlabel/ssl/deepcluster_v2.h>
 #include <unlabel/ssl/method.h>
-#include <unlabel/ssl/moco.h>
+#include <unlabel/ssl/methods/byol.h>
+#include <unlabel/ssl/methods/deepcluster.h>
+#include <unlabel/ssl/methods/deepcluster_v2.h>
+#include <unlabel/ssl/methods/moco.h>
+#include <unlabel/ssl/methods/simclr.h>
+#include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/models/encoder.h>
-#include <unlabel/ssl/planner.h>
-#include <unlabel/ssl/simclr.h>
-#include <unlabel/ssl/swav.h>
+#include <unlabel/ssl/planning/planner.h>
 
 #include <any>
 #include <functional>

@@ -73,7 +73,7 @@ function(unlabel_use_torch_pch target)
   endif()
   target_precompile_headers(${target} REUSE_FROM unlabel_torch_pch)
   # These sources spend their time in LibTorch: -O2 compiles a tenth faster than -O3. (GCC takes one precompiled header for every level
-  # but -O0.) The loops in ssl/kmeans.cpp are written in lanes, which -O2 makes vector instructions of, and -O3 slower ones.
+  # but -O0.) The loops in ssl/clustering/kmeans.cpp are written in lanes, which -O2 makes vector instructions of, and -O3 slower ones.
   target_compile_options(${target} PRIVATE -fpch-preprocess $<$<CONFIG:Release>:-O2>)
 endfunction()
 

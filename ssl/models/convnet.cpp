@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/batch_norm.h>
-#include <unlabel/ssl/dropout.h>
+#include <unlabel/ssl/layers/batch_norm.h>
+#include <unlabel/ssl/layers/dropout.h>
 #include <unlabel/ssl/models/convnet.h>
 #include <unlabel/ssl/models/sobel.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/layers/batch_norm.h>
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/models/resnet.h>
 #include <unlabel/ssl/models/sobel.h>
 

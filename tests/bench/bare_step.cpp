@@ -3,10 +3,10 @@
 // usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS    prints images a second, the first tenth of the steps left out
 #include <unlabel/launch/main_setup.h>
 #include <unlabel/launch/precision.h>
-#include <unlabel/ssl/autocast.h>
-#include <unlabel/ssl/cast.h>
-#include <unlabel/ssl/optimizer.h>
-#include <unlabel/ssl/swav.h>
+#include <unlabel/ssl/methods/swav.h>
+#include <unlabel/ssl/optim/autocast.h>
+#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/optimizer.h>
 
 #include <torch/types.h>
 

@@ -64,7 +64,7 @@ def run(name, method, photos, out):
 
 
 groups = {}
-for path in sorted(root.glob("ssl/recipes/*.json")):
+for path in sorted(root.glob("ssl/planning/recipes/*.json")):
     recipe = json.loads(path.read_text())
     published = recipe["encoder"].get("stem") != "small"
     if published and re.search(options.only, path.stem):
@@ -79,7 +79,7 @@ with tempfile.TemporaryDirectory() as folder:
     photos = f"{folder}/photos"
     count = max(16, options.batch * options.steps)
     if options.published_clusters:
-        recipes = [json.loads((root / f"ssl/recipes/{name}.json").read_text()) for group in groups.values() for name, _ in group[:1]]
+        recipes = [json.loads((root / f"ssl/planning/recipes/{name}.json").read_text()) for group in groups.values() for name, _ in group[:1]]
         count = max(count, *(recipe.get("deepcluster", {}).get("clusters", 0) for recipe in recipes),
                     *(max(recipe.get("deepcluster_v2", {}).get("prototypes", [0])) for recipe in recipes))
     subprocess.run([sys.executable, root / "tests/consumer/readme/photos.py", photos, str(count), "256"], check=True)

@@ -5,8 +5,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/launch/main_setup.h>
+#include <unlabel/ssl/clustering/kmeans.h>
 #include <unlabel/ssl/group.h>
-#include <unlabel/ssl/kmeans.h>
 
 #include <ATen/Parallel.h>
 #include <nlohmann/json.hpp>

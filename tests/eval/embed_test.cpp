@@ -2,7 +2,7 @@
 #include <unlabel/eval/npy.h>
 #include <unlabel/eval/report.h>
 #include <unlabel/ssl/group.h>
-#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/weights/safetensors.h>
 
 #include "eval/images.h"
 #include "eval/support.h"

@@ -4,7 +4,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/augment/transforms/presets.h>
-#include <unlabel/ssl/planner.h>
+#include <unlabel/ssl/planning/planner.h>
 
 #include <cstddef>
 #include <cstdint>

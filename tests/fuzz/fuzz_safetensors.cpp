@@ -1,6 +1,6 @@
 // Any bytes are a safetensors file whose tensors lie inside it, and whose header can be written and read again, or an Error.
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/safetensors_header.h>
+#include <unlabel/ssl/weights/safetensors_header.h>
 
 #include <cstddef>
 #include <cstdint>

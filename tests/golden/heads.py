@@ -1,4 +1,4 @@
-"""Golden values for tests/ssl/heads_test.cpp: SwAV's projection head as a torch.nn.Sequential, in float64.
+"""Golden values for tests/ssl/models/heads_test.cpp: SwAV's projection head as a torch.nn.Sequential, in float64.
 
     python tests/golden/heads.py
 """

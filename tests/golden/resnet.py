@@ -1,4 +1,4 @@
-"""Golden values for tests/ssl/resnet_test.cpp and weights_test.cpp, from torchvision's own ResNet class.
+"""Golden values for tests/ssl/models/resnet_test.cpp and weights_test.cpp, from torchvision's own ResNet class.
 
     python tests/golden/resnet.py        (torch 2.11, torchvision 0.26, safetensors)
 

@@ -1,4 +1,4 @@
-"""A file of every type we read, written by the reference implementation, for tests/ssl/safetensors_test.cpp.
+"""A file of every type we read, written by the reference implementation, for tests/ssl/weights/safetensors_test.cpp.
 
     python tests/golden/safetensors_file.py
 """

@@ -27,7 +27,7 @@ def split(value):
 
 
 def clustering_seed(seed, round):
-    """ssl/clusterings.h: the round-th number of SplitMix64."""
+    """ssl/clustering/clusterings.h: the round-th number of SplitMix64."""
     mask = 2**64 - 1
     z = (seed + (round + 1) * 0x9E3779B97F4A7C15) & mask
     z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask

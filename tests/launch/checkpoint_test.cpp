@@ -2,8 +2,8 @@
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/precision.h>
-#include <unlabel/ssl/autocast.h>
-#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/optim/autocast.h>
+#include <unlabel/ssl/weights/safetensors.h>
 
 #include "launch/program.h"
 #include <gtest/gtest.h>

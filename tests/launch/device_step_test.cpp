@@ -4,9 +4,9 @@
 #include <unlabel/launch/health.h>
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/step_guard.h>
-#include <unlabel/ssl/autocast.h>
 #include <unlabel/ssl/methods.h>
-#include <unlabel/ssl/spread.h>
+#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/ssl/optim/autocast.h>
 
 #include "launch/program.h"
 #include <ATen/record_function.h>

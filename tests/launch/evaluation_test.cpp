@@ -1,4 +1,4 @@
-#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/weights/safetensors.h>
 
 #include "inject/faults.h"
 #include "launch/program.h"

@@ -5,10 +5,10 @@
 #include <unlabel/launch/precision.h>
 #include <unlabel/launch/step_guard.h>
 #include <unlabel/launch/step_journal.h>
-#include <unlabel/ssl/batch_norm.h>
-#include <unlabel/ssl/spread.h>
-#include <unlabel/ssl/swav.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/layers/batch_norm.h>
+#include <unlabel/ssl/methods/swav.h>
+#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include "launch/program.h"
 #include "launch/rank_threads.h"

@@ -1,5 +1,5 @@
 #include <unlabel/ssl/methods.h>
-#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/weights/safetensors.h>
 
 #include "launch/program.h"
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/pretrain_options.h>
 #include <unlabel/launch/run_folder.h>
-#include <unlabel/ssl/safetensors.h>
+#include <unlabel/ssl/weights/safetensors.h>
 
 #include "launch/program.h"
 #include "launch/rank_threads.h"

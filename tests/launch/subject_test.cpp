@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/evaluation.h>
 #include <unlabel/launch/training_state.h>
-#include <unlabel/ssl/weights.h>
+#include <unlabel/ssl/weights/weights.h>
 
 #include "data/temp_folder.h"
 #include "refusal.h"

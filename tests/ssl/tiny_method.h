@@ -1,10 +1,10 @@
 #pragma once
 
 #include <unlabel/augment/options.h>
-#include <unlabel/ssl/autocast.h>
-#include <unlabel/ssl/batch_norm.h>
+#include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/method.h>
-#include <unlabel/ssl/optimizer.h>
+#include <unlabel/ssl/optim/autocast.h>
+#include <unlabel/ssl/optim/optimizer.h>
 
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>

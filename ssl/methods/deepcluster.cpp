@@ -1,0 +1,224 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/random.h>
+#include <unlabel/augment/transforms/presets.h>
+#include <unlabel/data/device_copy.h>
+#include <unlabel/data/sampler.h>
+#include <unlabel/ssl/clustering/clusterings.h>
+#include <unlabel/ssl/clustering/kmeans.h>
+#include <unlabel/ssl/clustering/pca.h>
+#include <unlabel/ssl/layers/eval_mode.h>
+#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/method_checks.h>
+#include <unlabel/ssl/methods/deepcluster.h>
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <c10/core/GradMode.h>
+#include <torch/types.h>
+
+#include <algorithm>
+
+namespace unlabel::ssl {
+
+OptionTable table(DeepClusterOptions& options) {
+  OptionTable t;
+  t.add("clusters", options.clusters, "number of clusters K (paper: 10000 for ImageNet)");
+  t.add("pca_dim", options.pca_dim, "dimensions that features are whitened to (paper: 256)");
+  t.add("kmeans_iterations", options.kmeans_iterations, "updates of the centroids in each clustering (released: 20)");
+  t.add("empty", options.empty, "an empty cluster: split (as faiss) or keep, which collapses");
+  t.add("sampling", options.sampling, "paper (as often from each cluster) or as_released (by mistake as they come)");
+  t.add("top_layer_lr", options.top_layer_lr, "learning rate of the top layer (paper: 0.05)");
+  return t;
+}
+
+DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodScene& scene)
+    : options_(options), scene_(scene), group_(scene.group) {
+  if (options_.clusters < 2) throw UsageError("deepcluster.clusters is ", options_.clusters, ": it must be at least 2");
+  require_positive("deepcluster.pca_dim", options_.pca_dim);
+  require_positive("deepcluster.top_layer_lr", options_.top_layer_lr);
+  if (options_.kmeans_iterations < 0)
+    throw UsageError("deepcluster.kmeans_iterations is ", options_.kmeans_iterations, ": it must be at least 0");
+  if (options_.empty != "split" && options_.empty != "keep")
+    throw UsageError("deepcluster.empty is '", options_.empty, "': use split or keep");
+  if (options_.sampling != "paper" && options_.sampling != "as_released")
+    throw UsageError("deepcluster.sampling is '", options_.sampling, "': use paper or as_released");
+  if (options_.clusters > scene_.images)
+    throw UsageError("deepcluster.clusters is ", options_.clusters, ", more than the ", scene_.images,
+                     " images: give fewer, such as ", std::max<std::int64_t>(2, scene_.images / 100));
+  require_positive("the batch", scene_.global_batch);
+  backbone_ = register_module("backbone", std::move(encoder));
+  top_layer_ = register_module("top_layer", torch::nn::Linear(backbone_->feature_dim(), options_.clusters));
+  take_clusters(torch::full({scene_.images}, -1, torch::kInt64));
+}
+
+namespace {
+void require_one_view(std::size_t views) {
+  if (views != 1)
+    throw UsageError("DeepCluster takes one view of each image, not ", views, ": give --augment.preset deepcluster");
+}
+}  // namespace
+
+void DeepCluster::check_views(const augment::MultiCrop& views) const {
+  require_one_view(static_cast<std::size_t>(views.views()));
+}
+
+Loss DeepCluster::loss(const Views& views, const Step&) {
+  require_one_view(views.crops.size());
+  const auto features = backbone_->forward(views.crops[0]);
+  const auto scores = top_layer_->forward(at::relu(features));
+
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  if (device_clusters_.device() != scores.device()) device_clusters_ = data::to_device(clusters_, scores.device());
+  const auto wide = scores.to(at::promote_types(scores.scalar_type(), at::kFloat));
+  const auto targets = device_clusters_.index_select(0, views.indices.to(scores.device()));
+  Loss loss;
+  loss.value = at::cross_entropy_loss(wide, targets);
+  const torch::NoGradGuard no_grad;
+  loss.diagnostics = {{"cluster_accuracy", (wide.argmax(1) == targets).to(wide.scalar_type()).mean()},
+                      {"clusters_used", torch::full({}, used_, wide.options())},
+                      {"largest_cluster", torch::full({}, largest_, wide.options())}};
+  loss.embeddings = features.detach().to(wide.scalar_type());
+  return loss;
+}
+
+/// The images whose features this rank takes: `count` of them from `begin`. No share is longer than `most`, the first one's.
+struct DeepCluster::Share {
+  std::int64_t most, begin, count;
+};
+
+DeepCluster::Share DeepCluster::share() const {
+  const auto most = (scene_.images + group_->world_size() - 1) / group_->world_size();
+  const auto begin = std::min(scene_.images, most * group_->rank());
+  return {most, begin, std::min(most, scene_.images - begin)};
+}
+
+/// Of this rank's share of the images, in their order; float32.
+at::Tensor DeepCluster::features(const Epoch& epoch) {
+  const torch::NoGradGuard no_grad;
+  const auto [most, begin, count] = share();
+  std::vector<std::int64_t> samples;
+  for (std::int64_t i = 0; i < most; ++i)
+    samples.push_back(std::min(begin + i, scene_.images - 1));  // as many on all ranks
+  // Once, and never twice: of ImageNet they take 21 GB.
+  auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
+  std::int64_t row = 0;
+  const EvalMode eval_mode(*backbone_);
+  epoch.read(augment::evaluation_view(*epoch.views), samples, scene_.at_once(), [&](const Views& views) {
+    const auto part = backbone_->forward(views.crops[0]);
+    all.narrow(0, row, part.size(0)).copy_(part);
+    row += part.size(0);
+  });
+  UNLABEL_INVARIANT(row == most);
+  return all.narrow(0, 0, count);
+}
+
+Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
+  const torch::NoGradGuard no_grad;
+  const auto before = clusters_;
+  auto points = features(epoch);
+  const auto whiten = fit_whitening(points, std::min(options_.pca_dim, points.size(1)), *group_);
+  points = unit_rows(whiten(points));
+  KmeansOptions options;
+  options.clusters = options_.clusters;
+  options.iterations = options_.kmeans_iterations;
+  options.empty = options_.empty;
+  options.seed = clustering_seed(scene_.seed, epoch.epoch);
+  const auto found = kmeans(points, options, *group_);
+
+  const auto [most, begin, count] = share();
+  auto own = torch::zeros({most}, found.assignments.options());  // what is gathered is of one length
+  own.narrow(0, 0, count).copy_(found.assignments);
+  take_clusters(group_->all_gather(own).narrow(0, 0, scene_.images).cpu().clone());
+  reset_top_layer(epoch.epoch);
+
+  const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
+  Diagnostics news{{"kmeans_objective", value(found.objective.back())},
+                   {"clusters_split", value(static_cast<double>(found.split))}};
+  add_mutual_information(news, before[0].item<std::int64_t>() >= 0 ? before : at::Tensor(), clusters_, epoch);
+  return news;
+}
+
+void DeepCluster::take_clusters(const at::Tensor& clusters) {
+  clusters_ = clusters;
+  device_clusters_ = clusters;
+  const auto sizes = clusters.clamp_min(0).bincount({}, options_.clusters);
+  used_ = (sizes > 0).sum().item<double>() / static_cast<double>(options_.clusters);
+  largest_ = sizes.max().item<double>() / static_cast<double>(scene_.images);
+}
+
+void DeepCluster::reset_top_layer(std::int64_t epoch) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(clustering_seed(scene_.seed, epoch));
+  const auto weight = torch::empty(top_layer_->weight.sizes(), torch::kFloat).normal_(0, 0.01, generator);
+  top_layer_->weight.copy_(data::to_device(weight, top_layer_->weight.device()));
+  group_->broadcast(top_layer_->weight);
+  top_layer_->bias.zero_();
+}
+
+std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) {
+  std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(options_.clusters));
+  const auto* cluster = clusters_.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < scene_.images; ++i) {
+    UNLABEL_INVARIANT(cluster[i] >= 0);
+    members[static_cast<std::size_t>(cluster[i])].push_back(i);
+  }
+  std::erase_if(members, [](const auto& list) { return list.empty(); });
+
+  const auto each = scene_.images / static_cast<std::int64_t>(members.size()) + 1;
+  std::vector<std::int64_t> drawn;
+  for (std::size_t c = 0; c < members.size(); ++c) {
+    const auto& list = members[c];
+    const auto size = static_cast<std::int64_t>(list.size());
+    augment::Random random({scene_.seed, static_cast<std::uint64_t>(epoch.epoch), c, 0xDC});
+    // A seed for each cluster: seed + c would give cluster c the order that a run with the next seed has for cluster c - 1.
+    const data::Permutation without(list.size(), clustering_seed(scene_.seed, static_cast<std::int64_t>(c)),
+                                    static_cast<std::uint64_t>(epoch.epoch));
+    for (std::int64_t i = 0; i < each; ++i)
+      drawn.push_back(
+          list[size <= each ? random.below(static_cast<std::uint32_t>(size)) : without(static_cast<std::uint64_t>(i))]);
+  }
+  if (options_.sampling == "as_released") {
+    std::vector<std::int64_t> by_cluster;
+    for (const auto& list : members) by_cluster.insert(by_cluster.end(), list.begin(), list.end());
+    for (auto& sample : drawn) sample = by_cluster[static_cast<std::size_t>(sample)];
+  }
+  const data::Permutation shuffle(drawn.size(), scene_.seed, static_cast<std::uint64_t>(epoch.epoch));
+  std::vector<std::int64_t> order;
+  for (std::int64_t i = 0; i < scene_.images; ++i) order.push_back(drawn[shuffle(static_cast<std::uint64_t>(i))]);
+  return order;
+}
+
+std::vector<ParameterGroup> DeepCluster::parameter_groups() {
+  ParameterGroup network, top;
+  for (const auto& item : named_parameters()) {
+    auto& group = item.key().starts_with("top_layer.") ? top : network;
+    group.names.push_back(item.key());
+    group.parameters.push_back(item.value());
+  }
+  top.lr = options_.top_layer_lr;
+  top.adapt = false;
+  top.momentum = 0;
+  return {network, top};
+}
+
+std::vector<std::pair<std::string, at::Tensor>> DeepCluster::data_state() { return {{"clusters", clusters_}}; }
+
+std::int64_t DeepCluster::data_state_bytes() const { return static_cast<std::int64_t>(clusters_.nbytes()); }
+
+void DeepCluster::load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
+  if (state.size() != 1 || state[0].first != "clusters" || !are_whole_numbers(state[0].second, -1, options_.clusters) ||
+      state[0].second.sizes() != clusters_.sizes())
+    throw MismatchError(
+        "the checkpoint's clusters do not fit this run of DeepCluster: use the same data and settings, ",
+        "or another --out");
+  take_clusters(state[0].second.clone());
+}
+
+std::vector<CollapseSign> DeepCluster::collapse_signs() const {
+  return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same features",
+           "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},
+          {"effective_rank", 2, /*above=*/false, "features lie along one or two directions",
+           "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},
+          {"clusters_used", 0.5, /*above=*/false, "half of the clusters or more are empty",
+           "Use --deepcluster.empty split, or fewer --deepcluster.clusters"}};
+}
+
+}  // namespace unlabel::ssl

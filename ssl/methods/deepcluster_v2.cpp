@@ -1,0 +1,293 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/device_copy.h>
+#include <unlabel/data/sampler.h>
+#include <unlabel/ssl/clustering/clusterings.h>
+#include <unlabel/ssl/clustering/kmeans.h>
+#include <unlabel/ssl/layers/gather.h>
+#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/method_checks.h>
+#include <unlabel/ssl/methods/deepcluster_v2.h>
+#include <unlabel/ssl/models/encode_by_size.h>
+
+#include <c10/core/GradMode.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <map>
+
+namespace unlabel::ssl {
+
+OptionTable table(DeepClusterV2Options& options) {
+  OptionTable t;
+  t.add("prototypes", options.prototypes, "clusters of each head (paper: [3000, 3000, 3000])");
+  t.add("crops_for_assign", options.crops_for_assign, "the first crops, with a memory bank each (the global ones)");
+  t.add("temperature", options.temperature, "temperature of the predictions (paper: 0.1)");
+  t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
+  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
+  t.add("kmeans_iterations", options.kmeans_iterations, "updates of the centroids in each clustering (released: 10)");
+  t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
+        "the prototypes learn from this iteration on (released: 300000, so never)");
+  t.add("as_released", options.as_released, "the first centroids are embeddings of rank 0 only");
+  return t;
+}
+
+namespace {
+
+constexpr std::int64_t kNoCluster = -100;
+constexpr std::int64_t kNobody = -1;
+
+/// This rank's part of what gather_steps gives.
+at::Tensor own_part(const at::Tensor& all, std::int64_t steps, const Group& group) {
+  const auto rows = all.size(0) / steps / group.world_size();
+  auto sizes = all.sizes().vec();
+  sizes[0] = steps * rows;
+  return all.view({steps, group.world_size(), rows, -1}).select(1, group.rank()).reshape(sizes);
+}
+
+}  // namespace
+
+DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options,
+                             const MethodScene& scene)
+    : options_(options), scene_(scene), group_(scene.group) {
+  require_positive("deepcluster_v2.crops_for_assign", options_.crops_for_assign);
+  require_positive("deepcluster_v2.temperature", options_.temperature);
+  require_positive("deepcluster_v2.projection_dim", options_.projection_dim);
+  if (options_.hidden_dim < 0 || options_.kmeans_iterations < 0 || options_.freeze_prototypes_iterations < 0)
+    throw UsageError(
+        "deepcluster_v2: hidden_dim, kmeans_iterations and freeze_prototypes_iterations must be at least 0");
+  if (options_.prototypes.empty()) throw UsageError("deepcluster_v2.prototypes is empty: give a number for each head");
+  if (scene_.global_batch < 1 || scene_.images < scene_.global_batch)
+    throw UsageError("DeepCluster-v2 needs a batch within the data: ", scene_.global_batch, " of ", scene_.images,
+                     " images");
+  steps_ = scene_.images / scene_.global_batch;
+  local_batch_ = scene_.global_batch / group_->world_size();
+  const auto rows = options_.as_released ? steps_ * local_batch_ : steps_ * scene_.global_batch;
+  for (const auto k : options_.prototypes) {
+    require_positive("deepcluster_v2.prototypes", k);
+    if (k > rows)
+      throw UsageError("deepcluster_v2.prototypes is ", k, ", more than the ", rows,
+                       " embeddings of a bank: give fewer, such as ", std::max<std::int64_t>(1, rows / 10));
+  }
+  backbone_ = register_module("backbone", std::move(encoder));
+  projection_head_ = register_module("projection_head", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
+                                                                                   .hidden = options_.hidden_dim,
+                                                                                   .out = options_.projection_dim}));
+  const auto prototypes = register_module("prototypes", std::make_shared<torch::nn::Module>());
+  for (std::size_t h = 0; h < options_.prototypes.size(); ++h)
+    heads_.push_back(prototypes->register_module(
+        concat("prototypes", h),
+        torch::nn::Linear(torch::nn::LinearOptions(options_.projection_dim, options_.prototypes[h]).bias(false))));
+  bank_ = torch::zeros({options_.crops_for_assign, steps_ * local_batch_, options_.projection_dim});
+  bank_samples_ = torch::zeros({steps_ * local_batch_}, torch::kInt64);
+  clusters_ = torch::full({static_cast<std::int64_t>(heads_.size()), scene_.images}, kNoCluster, torch::kInt64);
+}
+
+void DeepClusterV2::check_views(const augment::MultiCrop& views) const {
+  require_global_crops("DeepCluster-v2", "deepcluster-v2", views, options_.crops_for_assign);
+}
+
+/// Unit embeddings of crops: crops x n x dim.
+at::Tensor DeepClusterV2::embed(const std::vector<at::Tensor>& crops) {
+  return unit_rows(projection_head_->forward(encode_by_size(*backbone_, crops)))
+      .view({static_cast<std::int64_t>(crops.size()), crops[0].size(0), -1});
+}
+
+Loss DeepClusterV2::loss(const Views& views, const Step&) {
+  const auto crops = static_cast<std::int64_t>(views.crops.size());
+  require_crops("DeepCluster-v2", crops, options_.crops_for_assign);
+  const auto z = embed(views.crops);
+
+  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto samples = views.indices.to(clusters_.device());
+  seen_.push_back({z.detach().narrow(0, 0, options_.crops_for_assign), samples});
+  const auto targets = clusters_.index_select(1, samples).to(z.device());
+  // Samples with a cluster, of the world; each rank's mean is so weighted that the ranks' mean is that over all of them.
+  auto assigned = targets.ge(0).sum(1).to(z.scalar_type());
+  group_->all_reduce_sum(assigned);
+  const auto weight = group_->world_size() / (static_cast<double>(crops) * assigned.clamp_min(1));
+  Loss loss;
+  loss.value = torch::zeros({}, z.options());
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    const auto scores = heads_[h]->forward(z.flatten(0, 1)) / options_.temperature;
+    const auto target = targets[static_cast<std::int64_t>(h)].repeat({crops});
+    loss.value = loss.value + at::cross_entropy_loss(scores, target, {}, at::Reduction::Sum, kNoCluster) *
+                                  weight[static_cast<std::int64_t>(h)];
+    if (h > 0) continue;
+    const torch::NoGradGuard no_grad;
+    const auto right = (scores.argmax(1) == target).sum().to(z.scalar_type());
+    loss.diagnostics = {{"cluster_accuracy", right * weight[0]}};
+  }
+  loss.value = loss.value / static_cast<double>(heads_.size());
+  loss.embeddings = z.detach()[0];
+  return loss;
+}
+
+void DeepClusterV2::remember(std::int64_t first_row, const at::Tensor& embeddings, const at::Tensor& samples,
+                             const at::Tensor& stands) {
+  const torch::NoGradGuard no_grad;
+  const auto rows = bank_.narrow(1, first_row, samples.size(0));
+  const auto owners = bank_samples_.narrow(0, first_row, samples.size(0));
+  if (!stands.defined()) {
+    rows.copy_(embeddings);
+    owners.copy_(samples);
+    return;
+  }
+  // Rows of a step that was left out keep their embeddings, and are nobody's: no sample may stand in two rows.
+  const auto made = stands.to(rows.device());
+  rows.copy_(at::where(made, embeddings.to(rows.device(), rows.scalar_type()), rows));
+  owners.copy_(at::where(made, samples.to(rows.device()), kNobody));
+}
+
+/// One pass in training mode, in the order of the first epoch.
+void DeepClusterV2::fill_banks(const Epoch& epoch) {
+  const torch::NoGradGuard no_grad;
+  const data::Sampler sampler(scene_.images, scene_.global_batch, scene_.seed, group_->rank(), group_->world_size());
+  std::vector<std::int64_t> samples;
+  for (std::int64_t step = 0; step < steps_; ++step)
+    for (const auto sample : sampler.indices(epoch.epoch, step)) samples.push_back(sample);
+  std::int64_t row = 0;
+  epoch.read(*epoch.views, samples, scene_.at_once(), [&](const Views& views) {
+    std::vector<at::Tensor> embeddings;  // crop by crop, as released: each by its own statistics
+    for (std::int64_t crop = 0; crop < options_.crops_for_assign; ++crop)
+      embeddings.push_back(embed({views.crops[static_cast<std::size_t>(crop)]}));
+    remember(row, at::cat(embeddings), views.indices, {});
+    row += views.indices.size(0);
+  });
+  UNLABEL_INVARIANT(row == bank_samples_.size(0));
+}
+
+Diagnostics DeepClusterV2::before_epoch(const Epoch& epoch) {
+  move_data_state();
+  if (epoch.epoch == 0) fill_banks(epoch);
+  return cluster(epoch);
+}
+
+Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
+  const torch::NoGradGuard no_grad;
+  const auto before = epoch.epoch > 0 ? clusters_[0].clone() : at::Tensor();
+  const auto samples = group_->all_gather(bank_samples_);
+  const auto taken = samples.ge(0).nonzero().flatten();
+  clusters_.fill_(kNoCluster);
+  double objective = 0, empty = 0;
+  for (std::size_t h = 0; h < heads_.size(); ++h) {
+    const auto head = static_cast<std::int64_t>(h);
+    KmeansOptions options;
+    options.clusters = options_.prototypes[h];
+    options.iterations = options_.kmeans_iterations;
+    options.spherical = true;
+    options.empty = "keep";
+    options.seed = clustering_seed(scene_.seed, epoch.epoch * static_cast<std::int64_t>(heads_.size()) + head);
+    const auto points = bank_[head % options_.crops_for_assign];
+    at::Tensor first;
+    if (options_.as_released) {
+      options.first_of_lead = true;
+    } else {  // of the epoch's order, which does not know of ranks
+      first = first_centroids(points, options);
+    }
+    const auto found = kmeans(points, options, *group_, first);
+    heads_[h]->weight.copy_(found.centroids);
+    clusters_[head].index_put_({samples.index_select(0, taken)},
+                               group_->all_gather(found.assignments).index_select(0, taken));
+    if (h == 0) objective = found.objective.back();
+    empty += static_cast<double>(found.empty);
+  }
+  const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
+  Diagnostics news{{"kmeans_objective", value(objective)}, {"empty_clusters", value(empty)}};
+  add_mutual_information(news, before, clusters_[0], epoch);
+  return news;
+}
+
+/// K embeddings of the bank, drawn by their places in the epoch's global order.
+at::Tensor DeepClusterV2::first_centroids(const at::Tensor& points, const KmeansOptions& options) const {
+  const data::Permutation order(static_cast<std::uint64_t>(steps_ * scene_.global_batch), options.seed, 0);
+  std::vector<std::int64_t> from, to;  // of this rank's rows
+  for (std::int64_t k = 0; k < options.clusters; ++k) {
+    const auto place = static_cast<std::int64_t>(order(static_cast<std::uint64_t>(k)));
+    const auto step = place / scene_.global_batch, within = place % scene_.global_batch;
+    if (within / local_batch_ != group_->rank()) continue;
+    from.push_back(step * local_batch_ + within % local_batch_);
+    to.push_back(k);
+  }
+  auto rows = torch::zeros({options.clusters, points.size(1)}, points.options());
+  const auto places = [&](const std::vector<std::int64_t>& list) {
+    return data::to_device(torch::tensor(list, torch::kInt64), points.device());
+  };
+  rows.index_copy_(0, places(to), points.index_select(0, places(from)));
+  group_->all_reduce_sum(rows);
+  return rows;
+}
+
+/// To where the networks have been moved.
+void DeepClusterV2::move_data_state() {
+  const auto device = heads_[0]->weight.device();
+  for (auto* tensor : {&bank_, &bank_samples_, &clusters_}) *tensor = tensor->to(device);
+}
+
+void DeepClusterV2::before_step(const Step& step) {
+  move_data_state();
+  seen_.clear();
+  // Until the step stands these rows are nobody's: a sample may stand in one row only.
+  bank_samples_.narrow(0, step.iteration % steps_ * local_batch_, local_batch_).fill_(kNobody);
+}
+
+void DeepClusterV2::before_update(const Step& step) {
+  if (step.iteration >= options_.freeze_prototypes_iterations) return;
+  for (auto& head : heads_) head->weight.mutable_grad().reset();
+}
+
+void DeepClusterV2::after_step(const Step& step) {
+  auto row = step.iteration % steps_ * local_batch_;
+  for (const auto& [embeddings, samples] : seen_) {
+    remember(row, embeddings, samples, step.stands);
+    row += samples.size(0);
+  }
+  seen_.clear();
+}
+
+std::vector<std::pair<std::string, at::Tensor>> DeepClusterV2::data_state() {
+  std::vector<at::Tensor> banks;
+  for (std::int64_t crop = 0; crop < bank_.size(0); ++crop) banks.push_back(gather_steps(bank_[crop], steps_, *group_));
+  const auto samples = gather_steps(bank_samples_, steps_, *group_);
+  if (group_->rank() != 0) return {};
+  return {{"bank", at::stack(banks)}, {"bank_samples", samples}, {"clusters", clusters_.cpu()}};
+}
+
+std::int64_t DeepClusterV2::data_state_bytes() const {
+  const auto banks = bank_.nbytes() + bank_samples_.nbytes();  // this rank's part
+  return static_cast<std::int64_t>(banks) * group_->world_size() + static_cast<std::int64_t>(clusters_.nbytes());
+}
+
+void DeepClusterV2::load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
+  const std::map<std::string, at::Tensor> by_name(state.begin(), state.end());
+  const auto find = [&](const char* name, at::IntArrayRef sizes) {
+    const auto found = by_name.find(name);
+    if (found == by_name.end() || found->second.sizes() != sizes)
+      throw MismatchError("the checkpoint's '", name,
+                          "' does not fit this run of DeepCluster-v2: use the same data and ",
+                          "settings, or another --out");
+    return found->second;
+  };
+  const auto rows = steps_ * local_batch_ * group_->world_size();
+  const auto banks = find("bank", {bank_.size(0), rows, bank_.size(2)});
+  const auto samples = find("bank_samples", {rows});
+  const auto clusters = find("clusters", clusters_.sizes());
+  bool sound = banks.is_floating_point() && are_whole_numbers(samples, kNobody, scene_.images);
+  for (std::size_t h = 0; h < heads_.size(); ++h)
+    sound = sound && are_whole_numbers(clusters[static_cast<std::int64_t>(h)], kNoCluster, options_.prototypes[h]);
+  if (!sound)
+    throw MismatchError(
+        "the checkpoint's state of DeepCluster-v2 holds samples or clusters that cannot be: it is damaged");
+  for (std::int64_t crop = 0; crop < bank_.size(0); ++crop) bank_[crop].copy_(own_part(banks[crop], steps_, *group_));
+  bank_samples_.copy_(own_part(samples, steps_, *group_));
+  clusters_.copy_(clusters);
+}
+
+std::vector<CollapseSign> DeepClusterV2::collapse_signs() const {
+  return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
+           "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"},
+          {"effective_rank", few_directions(3.5, options_.projection_dim), /*above=*/false,
+           "embeddings lie along few directions", "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"}};
+}
+
+}  // namespace unlabel::ssl

@@ -1,0 +1,157 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/device_copy.h>
+#include <unlabel/data/sampler.h>
+#include <unlabel/ssl/layers/ema.h>
+#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/losses/info_nce.h>
+#include <unlabel/ssl/method_checks.h>
+#include <unlabel/ssl/methods/moco.h>
+
+#include <c10/core/GradMode.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace unlabel::ssl {
+
+OptionTable table(MocoOptions& options) {
+  OptionTable t;
+  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projector (v2: as wide as the features); 0: none (v1)");
+  t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 128)");
+  t.add("temperature", options.temperature, "temperature of the similarities (v2: 0.2; v1: 0.07)");
+  t.add("momentum", options.momentum, "of the key network (paper: 0.999)");
+  t.add("queue_length", options.queue_length, "keys of past batches, over the whole world (paper: 65536)");
+  t.add("norm_group", options.norm_group, "images that the key network normalizes together (released: 32)");
+  return t;
+}
+
+namespace {
+
+/// Where the images of a world's batch stand in the shuffled order: order[i] comes i-th.
+at::Tensor shuffled(std::int64_t images, std::uint64_t seed, const Step& step) {
+  const auto round = static_cast<std::uint64_t>(step.iteration) * static_cast<std::uint64_t>(step.micro_steps) +
+                     static_cast<std::uint64_t>(step.micro_step);
+  const data::Permutation order(static_cast<std::uint64_t>(images), seed, round);
+  auto places = torch::empty({images}, torch::kInt64);
+  for (std::int64_t i = 0; i < images; ++i)
+    places.data_ptr<std::int64_t>()[i] = static_cast<std::int64_t>(order(static_cast<std::uint64_t>(i)));
+  return places;
+}
+
+}  // namespace
+
+Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encoder, const MocoOptions& options,
+           const MethodScene& scene)
+    : options_(options),
+      seed_(scene.seed),
+      norm_group_(std::min(options.norm_group, scene.at_once() * scene.group->world_size())),
+      group_(scene.group) {
+  require_positive("moco.projection_dim", options_.projection_dim);
+  require_positive("moco.temperature", options_.temperature);
+  require_positive("moco.queue_length", options_.queue_length);
+  require_positive("moco.norm_group", options_.norm_group);
+  if (options_.hidden_dim < 0) throw UsageError("moco.hidden_dim is ", options_.hidden_dim, ": it must be at least 0");
+  if (!(options_.momentum >= 0 && options_.momentum <= 1))
+    throw UsageError("moco.momentum is ", options_.momentum, ": it must be in [0, 1], such as 0.999");
+  // A group is part of what a rank has at once, or is spread over several ranks.
+  const auto mine = scene.at_once();
+  const auto ranks = std::max<std::int64_t>(1, norm_group_ / mine);
+  if ((norm_group_ <= mine ? mine % norm_group_ : norm_group_ % mine) != 0 || group_->world_size() % ranks != 0)
+    throw UsageError(
+        "--moco.norm-group ", norm_group_, " does not divide the ", mine, " images that ",
+        group_->world_size() > 1 ? "each rank" : "the network",
+        scene.micro_batch > 0 ? " takes at once (--micro-batch)" : concat(" takes of a batch of ", scene.global_batch),
+        ": give a divisor of ", mine);
+  const auto norm_ranks = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
+  const auto head = [&](const Encoder& network) {
+    return Projector(ProjectorOptions{.in = network.feature_dim(),
+                                      .hidden = options_.hidden_dim,
+                                      .out = options_.projection_dim,
+                                      .hidden_norm = false});
+  };
+  backbone_ = register_module("backbone", std::move(encoder));
+  projector_ = register_module("projector", head(*backbone_));
+  key_backbone_ = register_module("key_backbone", std::move(key_encoder));
+  key_projector_ = register_module("key_projector", head(*key_backbone_));
+  freeze(*key_backbone_);
+  freeze(*key_projector_);
+  fix_batch_norm_group(*key_backbone_, norm_ranks);
+  queue_ = register_module("queue", std::make_shared<Queue>(1, options_.queue_length, options_.projection_dim, group_));
+  queue_->fill_with_random_directions();
+}
+
+void Moco::check_views(const augment::MultiCrop& views) const { require_two_views("MoCo", views); }
+
+at::Tensor Moco::keys(const at::Tensor& images, const Step& step) {
+  const torch::NoGradGuard no_grad;
+  const auto mine = images.size(0), all = mine * group_->world_size();
+  const auto order = data::to_device(shuffled(all, seed_, step), images.device());
+  // What this rank computes: its share of the shuffled order.
+  const auto share = order.narrow(0, group_->rank() * mine, mine);
+  const auto inputs = group_->all_gather(images.contiguous()).index_select(0, share);
+  std::vector<at::Tensor> made;
+  for (const auto& group : inputs.split(std::min(norm_group_, mine)))
+    made.push_back(key_projector_->forward(key_backbone_->forward(group.contiguous(images.suggest_memory_format()))));
+  const auto shuffled_keys = group_->all_gather(unit_rows(at::cat(made)).contiguous());
+  auto keys = at::empty_like(shuffled_keys);
+  keys.index_copy_(0, order, shuffled_keys);
+  return keys;
+}
+
+Loss Moco::loss(const Views& views, const Step& step) {
+  require_two_views("MoCo", views.crops.size());
+  const auto samples = views.crops[0].size(0);
+  const auto projected = projector_->forward(backbone_->forward(views.crops[0]));
+  const auto all_keys = keys(views.crops[1], step);
+
+  // No autocast from here on: 16 bits are too few for similarities over a small temperature.
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const auto q = unit_rows(projected);
+  const auto k = all_keys.narrow(0, group_->rank() * samples, samples);
+  const auto similarity =
+      at::cat({(q * k).sum(1, /*keepdim=*/true), q.matmul(queue_->all().select(0, 0).clone().t())}, 1);
+  const auto contrast =
+      info_nce(similarity, torch::zeros({samples}, views.crops[0].options().dtype(at::kLong)), options_.temperature);
+  queue_->push_gathered(all_keys.unsqueeze(0));
+
+  Loss loss;
+  loss.value = contrast.loss;
+  loss.diagnostics = {{"contrast_accuracy", contrast.accuracy}};
+  loss.embeddings = q.detach();
+  return loss;
+}
+
+// The encoder may have been given weights after the networks were made.
+void Moco::before_step(const Step& step) {
+  if (step.iteration == 0) move_key_network(0);
+}
+
+void Moco::after_step(const Step&) { move_key_network(options_.momentum); }
+
+void Moco::move_key_network(double momentum) {
+  move_towards(*key_backbone_, *backbone_, momentum);
+  move_towards(*key_projector_, *projector_, momentum);
+  const torch::NoGradGuard no_grad;
+  const auto to = key_backbone_->buffers(), from = backbone_->buffers();
+  for (std::size_t i = 0; i < to.size(); ++i) at::Tensor(to[i]).copy_(from[i]);
+}
+
+std::string Moco::accumulation_note(std::int64_t) const {
+  const std::string note = "keys of an update's earlier micro-batches are among the negatives of its later ones";
+  return norm_group_ == options_.norm_group ? note
+                                            : concat(note, ", and they are normalized in groups of ", norm_group_);
+}
+
+std::vector<CollapseSign> Moco::collapse_signs() const {
+  const double chance = std::log(static_cast<double>(options_.queue_length + 1));
+  return {
+      {"loss", 0.995 * chance, /*above=*/true, "it stays at ln(queue + 1), as if every key were as near as any other",
+       "Try a lower --optimizer.lr, or a --moco.temperature of 0.07 to 0.2"},
+      {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
+       "Try a lower --optimizer.lr, or a higher --moco.momentum"},
+      {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
+       "Try a lower --optimizer.lr, or a higher --moco.momentum"}};
+}
+
+}  // namespace unlabel::ssl

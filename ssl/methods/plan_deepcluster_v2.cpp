@@ -1,0 +1,21 @@
+#include <unlabel/ssl/planning/plans.h>
+
+namespace unlabel::ssl {
+
+// Views, network, optimizer and rates as for SwAV, with which it was published; three heads of as many clusters as SwAV would have
+// prototypes, which do not learn.
+Plan plan_deepcluster_v2(const PlanInput& input) {
+  PlanBuilder plan(input);
+  const auto batch = plan.batch_size();
+  const auto epochs = plan.epochs();
+  plan.multi_crop(batch, epochs);
+  const auto features = plan.encoder();
+  plan.larc_or_sgd(batch, epochs);
+  const auto [clusters, why] = plan.clusters();
+  plan.choose<std::vector<std::int64_t>>("deepcluster_v2.prototypes", {clusters, clusters, clusters},
+                                         concat("three heads, as published; ", why));
+  plan.choose<std::int64_t>("deepcluster_v2.hidden_dim", features, "as many as the features of the encoder");
+  return plan.take();
+}
+
+}  // namespace unlabel::ssl

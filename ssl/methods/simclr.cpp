@@ -1,0 +1,82 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/ssl/layers/gather.h>
+#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/losses/info_nce.h>
+#include <unlabel/ssl/method_checks.h>
+#include <unlabel/ssl/methods/simclr.h>
+
+#include <torch/types.h>
+
+#include <cmath>
+#include <limits>
+
+namespace unlabel::ssl {
+
+OptionTable table(SimclrOptions& options) {
+  OptionTable t;
+  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projector (paper: as wide as the features)");
+  t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 128)");
+  t.add("temperature", options.temperature, "temperature of the similarities (paper: 0.1)");
+  return t;
+}
+
+Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodScene& scene)
+    : options_(options), embeddings_(2 * scene.at_once() * scene.group->world_size()), group_(scene.group) {
+  require_positive("simclr.hidden_dim", options_.hidden_dim);
+  require_positive("simclr.projection_dim", options_.projection_dim);
+  require_positive("simclr.temperature", options_.temperature);
+  if (embeddings_ < 4)
+    throw UsageError(
+        "SimCLR tells an image from the others that the network takes at once, and there is only 1: give a larger ",
+        scene.micro_batch > 0 && scene.micro_batch < scene.global_batch ? "--micro-batch" : "--batch-size");
+  backbone_ = register_module("backbone", std::move(encoder));
+  projector_ = register_module("projector", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
+                                                                       .hidden = options_.hidden_dim,
+                                                                       .out = options_.projection_dim,
+                                                                       .last_bias = false,
+                                                                       .last_norm = true,
+                                                                       .last_norm_bias = false}));
+}
+
+void Simclr::check_views(const augment::MultiCrop& views) const { require_two_views("SimCLR", views); }
+
+Loss Simclr::loss(const Views& views, const Step&) {
+  require_two_views("SimCLR", views.crops.size());
+  const auto samples = views.crops[0].size(0);
+  const auto projected = projector_->forward(backbone_->forward(at::cat(views.crops)));
+
+  const auto z = unit_rows(projected);
+  // No autocast from here on: 16 bits are too few for similarities over a temperature of 0.1.
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  // Ranks are joined sample by sample, so that a sample's two embeddings lie at 2i and 2i + 1 on any number of ranks.
+  const auto mine = z.view({2, samples, -1}).transpose(0, 1).reshape({2 * samples, -1});
+  const auto all = gather_with_gradient(mine, group_);
+  const auto self =
+      torch::arange(2 * samples, views.crops[0].options().dtype(at::kLong)) + group_->rank() * 2 * samples;
+  const auto other_view = self.bitwise_xor(1);
+  const auto similarity = mine.matmul(all.t()).scatter(1, self.unsqueeze(1), -std::numeric_limits<double>::infinity());
+  const auto contrast = info_nce(similarity, other_view, options_.temperature);
+
+  Loss loss;
+  loss.value = 2 * contrast.loss;
+  loss.diagnostics = {{"contrast_accuracy", contrast.accuracy}};
+  loss.embeddings = z.detach().narrow(0, 0, samples);
+  return loss;
+}
+
+std::string Simclr::accumulation_note(std::int64_t samples) const {
+  return concat("an image's negatives are those of its micro-batch, ", 2 * samples - 2);
+}
+
+std::vector<CollapseSign> Simclr::collapse_signs() const {
+  const double chance = 2 * std::log(static_cast<double>(embeddings_ - 1));
+  return {
+      {"loss", 0.995 * chance, /*above=*/true, "it stays at 2 ln(2B - 1), as if every image were as near as any other",
+       "Try a lower --optimizer.lr, or a --simclr.temperature of 0.1 to 0.5"},
+      {"feature_spread", 0.8, /*above=*/false, "embeddings are not spread over the sphere",
+       "Try a lower --optimizer.lr, or a larger --batch-size"},
+      {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
+       "Try a lower --optimizer.lr, or a larger --batch-size"}};
+}
+
+}  // namespace unlabel::ssl

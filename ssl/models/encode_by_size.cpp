@@ -1,0 +1,17 @@
+#include <unlabel/ssl/models/encode_by_size.h>
+
+#include <torch/types.h>
+
+namespace unlabel::ssl {
+
+at::Tensor encode_by_size(Encoder& encoder, const std::vector<at::Tensor>& crops) {
+  std::vector<at::Tensor> features;
+  for (std::size_t begin = 0, end; begin < crops.size(); begin = end) {
+    end = begin + 1;
+    while (end < crops.size() && crops[end].sizes() == crops[begin].sizes()) ++end;
+    features.push_back(encoder.forward(at::cat({crops.data() + begin, end - begin})));
+  }
+  return at::cat(features);
+}
+
+}  // namespace unlabel::ssl
