@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/eval/embed.h>
-#include <unlabel/eval/report.h>
+#include <unlabel/eval/report/embed.h>
+#include <unlabel/eval/report/report.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>

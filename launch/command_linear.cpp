@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/eval/linear.h>
-#include <unlabel/eval/report.h>
+#include <unlabel/eval/protocols/linear.h>
+#include <unlabel/eval/report/report.h>
 #include <unlabel/launch/commands.h>
 #include <unlabel/launch/evaluation.h>
 #include <unlabel/launch/main_setup.h>

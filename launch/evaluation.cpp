@@ -2,7 +2,7 @@
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/io/files.h>
-#include <unlabel/eval/report.h>
+#include <unlabel/eval/report/report.h>
 #include <unlabel/launch/checkpoint.h>
 #include <unlabel/launch/command_output.h>
 #include <unlabel/launch/evaluation.h>

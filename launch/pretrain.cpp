@@ -4,8 +4,8 @@
 #include <unlabel/data/file_list.h>
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/data/loader.h>
-#include <unlabel/eval/online_knn.h>
-#include <unlabel/eval/report.h>
+#include <unlabel/eval/protocols/online_knn.h>
+#include <unlabel/eval/report/report.h>
 #include <unlabel/launch/agreement.h>
 #include <unlabel/launch/arithmetic.h>
 #include <unlabel/launch/checkpoint.h>

@@ -1,6 +1,6 @@
-#include <unlabel/eval/knn.h>
-#include <unlabel/eval/linear.h>
-#include <unlabel/eval/online_knn.h>
+#include <unlabel/eval/protocols/knn.h>
+#include <unlabel/eval/protocols/linear.h>
+#include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/ssl/group.h>
 
 #include "eval/images.h"

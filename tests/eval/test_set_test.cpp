@@ -1,5 +1,5 @@
 #include <unlabel/data/image/shards.h>
-#include <unlabel/eval/online_knn.h>
+#include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/eval/test_set.h>
 
 #include "eval/images.h"

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/eval/knn.h>
+#include <unlabel/eval/protocols/knn.h>
 #include <unlabel/launch/data_parallel.h>
 #include <unlabel/ssl/ranks.h>
 

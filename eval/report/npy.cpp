@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/io/atomic_file.h>
-#include <unlabel/eval/npy.h>
+#include <unlabel/eval/report/npy.h>
 
 #include <torch/types.h>
 

@@ -3,7 +3,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/eval/features.h>
-#include <unlabel/eval/logistic.h>  // the linear protocol `features`
+#include <unlabel/eval/protocols/logistic.h>  // the linear protocol `features`
 #include <unlabel/eval/targets.h>
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 #include <unlabel/data/sampler.h>
-#include <unlabel/eval/linear.h>
+#include <unlabel/eval/protocols/linear.h>
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 

@@ -1,4 +1,4 @@
-#include <unlabel/eval/knn.h>
+#include <unlabel/eval/protocols/knn.h>
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 

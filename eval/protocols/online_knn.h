@@ -2,7 +2,7 @@
 
 #include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/eval/features.h>
-#include <unlabel/eval/knn.h>
+#include <unlabel/eval/protocols/knn.h>
 
 #include <cstdint>
 #include <memory>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <unlabel/eval/knn.h>
-#include <unlabel/eval/linear.h>
+#include <unlabel/eval/protocols/knn.h>
+#include <unlabel/eval/protocols/linear.h>
 
 #include <nlohmann/json_fwd.hpp>
 

@@ -1,4 +1,4 @@
-#include <unlabel/eval/logistic.h>
+#include <unlabel/eval/protocols/logistic.h>
 #include <unlabel/ssl/group.h>
 
 #include "eval/support.h"

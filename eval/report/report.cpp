@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/eval/report.h>
+#include <unlabel/eval/report/report.h>
 
 #include <nlohmann/json.hpp>
 

@@ -4,8 +4,8 @@
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/data/io/files.h>
-#include <unlabel/eval/embed.h>
-#include <unlabel/eval/npy.h>
+#include <unlabel/eval/report/embed.h>
+#include <unlabel/eval/report/npy.h>
 #include <unlabel/ssl/weights/safetensors.h>
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include <unlabel/data/loader.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/eval/encode.h>
-#include <unlabel/eval/linear.h>
+#include <unlabel/eval/protocols/linear.h>
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/encode.h>
-#include <unlabel/eval/knn.h>
+#include <unlabel/eval/protocols/knn.h>
 #include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 

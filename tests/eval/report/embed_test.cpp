@@ -1,6 +1,6 @@
-#include <unlabel/eval/embed.h>
-#include <unlabel/eval/npy.h>
-#include <unlabel/eval/report.h>
+#include <unlabel/eval/report/embed.h>
+#include <unlabel/eval/report/npy.h>
+#include <unlabel/eval/report/report.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/weights/safetensors.h>
 
