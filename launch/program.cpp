@@ -1,12 +1,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/augment/options.h>
-#include <unlabel/launch/command_output.h>
-#include <unlabel/launch/commands.h>
-#include <unlabel/launch/main_setup.h>
-#include <unlabel/launch/pretrain_options.h>
-#include <unlabel/launch/process.h>
+#include <unlabel/launch/cli/commands.h>
+#include <unlabel/launch/distributed/main_setup.h>
+#include <unlabel/launch/distributed/process.h>
+#include <unlabel/launch/pretrain/pretrain_options.h>
 #include <unlabel/launch/program.h>
+#include <unlabel/launch/run/command_output.h>
 
 #include <cstdio>
 #include <exception>

@@ -1,8 +1,8 @@
 // The bare loop that pretraining is measured against: forward, loss, backward and optimiser of SwAV on one batch in memory, nothing else.
 //
 // usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS    prints images a second, the first tenth of the steps left out
-#include <unlabel/launch/main_setup.h>
-#include <unlabel/launch/precision.h>
+#include <unlabel/launch/distributed/main_setup.h>
+#include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/cast.h>

@@ -4,7 +4,7 @@
 // POINTS, FIRST and CENTROIDS, which it writes, are rows of DIM float32 without a header. Prints one JSON object. OMP_NUM_THREADS threads.
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
-#include <unlabel/launch/main_setup.h>
+#include <unlabel/launch/distributed/main_setup.h>
 #include <unlabel/ssl/clustering/kmeans.h>
 #include <unlabel/ssl/group.h>
 

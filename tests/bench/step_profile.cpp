@@ -3,8 +3,8 @@
 // usage: step_profile STEPS pretrain's arguments, with a fresh --out    makes 10 steps, then STEPS that are timed, and prints a table
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
-#include <unlabel/launch/commands.h>
-#include <unlabel/launch/main_setup.h>
+#include <unlabel/launch/cli/commands.h>
+#include <unlabel/launch/distributed/main_setup.h>
 
 #include <ATen/record_function.h>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // Any text is a checkpoint's manifest.json or training.json, which can be written and read again, or an Error of one short line.
 #include <unlabel/augment/error.h>
-#include <unlabel/launch/checkpoint_files.h>
-#include <unlabel/launch/command_output.h>
+#include <unlabel/launch/checkpoint/checkpoint_files.h>
+#include <unlabel/launch/run/command_output.h>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/launch/process_group.h>
+#include <unlabel/launch/distributed/process_group.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

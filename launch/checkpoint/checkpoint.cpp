@@ -1,0 +1,62 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/launch/checkpoint/checkpoint.h>
+#include <unlabel/ssl/weights/safetensors.h>
+
+#include <torch/types.h>
+
+#include <filesystem>
+
+namespace unlabel::launch {
+
+namespace {
+
+Checkpoint read_one(const std::string& path) {
+  Checkpoint checkpoint;
+  checkpoint.training = verify_checkpoint(path);
+  check_training(checkpoint.training, path + "/training.json");
+  checkpoint.iteration = checkpoint.training.at("iteration").get<std::int64_t>();
+  checkpoint.tensors = ssl::read_safetensors(state_file(path)).tensors;
+  return checkpoint;
+}
+
+}  // namespace
+
+void pack(const Checkpoint& checkpoint, CheckpointFiles& files) {
+  files.iteration = checkpoint.iteration;
+  files.training = checkpoint.training;
+  ssl::format_safetensors({checkpoint.tensors, {}}, files.state);
+}
+
+EncoderPlace find_encoder(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return {path, {}};
+  const std::string finished = path + "/encoder.safetensors", inside = path + "/checkpoints";
+  if (data::exists(finished)) return {finished, {}};
+  const std::string checkpoints = data::exists(inside) ? inside : path;
+  if (newest_checkpoint(checkpoints) || is_checkpoint(checkpoints)) return {{}, checkpoints};
+  return {};
+}
+
+Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped) {
+  // The link to the newest may be swapped between two of its files.
+  std::error_code unreadable;
+  if (is_checkpoint(path)) return read_one(std::filesystem::weakly_canonical(path, unreadable).string());
+  std::string reasons;
+  for (const auto& [step, folder] : list_checkpoints(path)) {
+    Checkpoint checkpoint;
+    const auto reason = damage([&] {
+      checkpoint = read_one(folder);
+      if (checkpoint.iteration != step)
+        throw Error(folder, " is damaged: its training.json is of step ", checkpoint.iteration);
+    });
+    if (reason.empty()) return checkpoint;
+    if (skipped) skipped->push_back(reason);
+    reasons += "; " + reason;
+  }
+  throw MismatchError("no checkpoint in ", path, " can be read", reasons,
+                      "; to start anew choose another --out, or move it away");
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,151 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/sampler.h>
+#include <unlabel/launch/cli/commands.h>
+#include <unlabel/launch/cli/explain.h>
+#include <unlabel/launch/distributed/agreement.h>
+#include <unlabel/launch/distributed/main_setup.h>
+#include <unlabel/launch/distributed/process_group.h>
+#include <unlabel/launch/distributed/shared_data.h>
+#include <unlabel/launch/pretrain/precision.h>
+#include <unlabel/launch/pretrain/pretrain.h>
+#include <unlabel/launch/run/command_output.h>
+#include <unlabel/ssl/planning/recipe.h>
+
+#include <algorithm>
+#include <iterator>
+
+namespace unlabel::launch {
+
+namespace {
+
+/// Ranks that have not met: enough to make a method and to train nothing.
+class RanksToCome : public ssl::Group {
+ public:
+  explicit RanksToCome(int world_size) : world_size_(world_size) {}
+  int world_size() const override { return world_size_; }
+  std::shared_ptr<const ssl::Group> subgroup(int size) const override {
+    if (size < 0 || (size > 0 && world_size_ % size != 0))
+      throw UsageError("groups of ", size, " ranks do not divide a world of ", world_size_);
+    return std::make_shared<RanksToCome>(size == 0 ? world_size_ : size);
+  }
+
+ private:
+  int world_size_;
+};
+
+/// Throws as a run would that cannot begin.
+void refuse_what_cannot_run(const ResolvedOptions& resolved, int world_size) {
+  const auto& options = resolved.options;
+  const data::Sampler sampler(resolved.dataset->size(), options.batch_size, options.seed, 0, world_size);
+  const auto micro_batch = micro_batch_size(options, sampler, world_size);
+  const auto method = ssl::make_method(options.method, options.methods,
+                                       {options.encoder, resolved.dataset->size(), options.batch_size, micro_batch,
+                                        options.seed, std::make_shared<RanksToCome>(world_size)});
+  ssl::require_views(*method, make_views(options));
+  const auto steps = sampler.steps_per_epoch();
+  ssl::Schedule(options.schedule, options.optimizer.lr, steps, options.epochs * steps);
+  ssl::Optimizer(method->parameter_groups(), options.optimizer);
+}
+
+/// What --precision auto comes to on this rank's device.
+void show_native_precision(ResolvedOptions& resolved, at::Device device) {
+  if (resolved.options.precision != "auto") return;
+  const auto native = native_precision(facts_of(device));
+  resolved.options.precision = native.precision;
+  std::erase_if(resolved.choices, [](const auto& choice) { return choice.setting == "precision"; });
+  resolved.choices.push_back({"precision", native.precision, "auto: " + native.reason});
+}
+
+/// The names of `method`'s recipes, or of all methods', in lines of a screen's width.
+std::string recipe_lines(const std::string& method) {
+  std::string text, line = "Recipes:";
+  for (const auto& name : ssl::recipe_names()) {
+    if (!method.empty() && ssl::find_recipe(name).at("method") != method) continue;
+    if (line.size() + name.size() > 118) {
+      text += line + "\n";
+      line = "        ";
+    }
+    line += " " + name;
+  }
+  return line == "Recipes:" ? "" : text + line + "\n";
+}
+
+}  // namespace
+
+int command_pretrain(const std::vector<std::string>& arguments) {
+  PretrainOptions defaults;
+  std::string json;
+  bool only_explain = false;
+  auto options = table(defaults);
+  options.add("explain", only_explain, "print the settings beside the paper's, with reasons, and exit");
+  options.add("json", json, "write a summary of the run to this file; -: to stdout");
+  CommandSpec spec{"unlabel pretrain METHOD --data DIR --out RUN [options]",
+                   "",
+                   {"method"},
+                   "examples:\n"
+                   "  unlabel pretrain swav --data ~/photos --out runs/first\n"
+                   "  unlabel pretrain swav --data imagenet --recipe swav_200ep --out runs/swav\n"
+                   "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data imagenet --out runs/swav",
+                   {}};
+  auto line = parse_command_line(arguments, options, spec);
+  if (line.help) {
+    // With a method, only what is of use to it.
+    const auto names = ssl::method_names();
+    auto method = line.get("method");
+    if (std::ranges::find(names, method) == names.end()) method.clear();
+    if (!method.empty())
+      std::ranges::copy_if(names, std::back_inserter(spec.left_out), [&](const auto& name) { return name != method; });
+    spec.summary = concat(
+        "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
+        "are planned\nfrom the number and the size of the images, and shown; the defaults in brackets are then not "
+        "used.\n",
+        recipe_lines(method),
+        "The same command again goes on where it stopped. Under torchrun --no-python it uses all ranks;\n"
+        "--batch-size counts the images of all of them.\n",
+        method.empty() ? "`unlabel pretrain METHOD --help` leaves out what is of other methods."
+                       : concat("Shown is what is of use to ", method, "; `unlabel pretrain --help` has all methods."));
+    print_help(line, options, spec);
+    return 0;
+  }
+  line.apply(options);
+  std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
+  const auto environment = read_environment();
+  use_share_of_cores(environment);
+  if (only_explain) {
+    if (environment.rank != 0) return 0;
+    require_output(
+        "--json", json,
+        {{"--recipe", line.get("recipe")}, {"--init", line.get("init")}, data_folder("--data", line.get("data"))});
+    auto resolved = resolve_options(line, Purpose::kLook);
+    show_native_precision(resolved, choose_device(resolved.options.device, environment));
+    refuse_what_cannot_run(resolved, environment.world_size);
+    const auto explained = explain(resolved, line);
+    print_line(json, explanation_text(explained));
+    write_result(json, explained, resolved.warnings);
+    return 0;
+  }
+  const auto resolved = resolve_options(line, Purpose::kRun, [&](const PretrainOptions& given) {
+    auto group =
+        meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
+    ssl::together(*group, [&] {
+      if (group->rank() == 0)
+        require_output("--json", json,
+                       {{"--recipe", given.recipe}, {"--init", given.init}, data_folder("--data", given.data)},
+                       given.out);
+    });
+    return group;
+  });
+  const auto result = pretrain(resolved, environment);
+  if (environment.rank != 0) return result.exit_code;
+
+  const auto& summary = result.summary;
+  const double rate = summary.at("images_per_second").get<double>();
+  if (result.exit_code == 0)
+    print_message(
+        json, concat("encoder: ", summary.at("out").get<std::string>(), "/encoder.safetensors (", summary.at("steps"),
+                     " steps", rate > 0 ? concat(", ", static_cast<std::int64_t>(rate), " images/s)") : ")"));
+  write_result(json, summary, result.warnings);
+  return result.exit_code;
+}
+
+}  // namespace unlabel::launch

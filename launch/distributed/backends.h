@@ -1,0 +1,27 @@
+#pragma once
+
+// The two c10d backends, each in a source file of its own, so that only one file includes Gloo's headers and only one NCCL's. A build
+// without a backend takes the no_*.cpp file instead, where available() is false; callers have no #ifdef.
+
+#include <unlabel/launch/distributed/environment.h>
+
+#include <c10/util/intrusive_ptr.h>
+
+#include <chrono>
+
+namespace c10d {
+class Backend;
+class Store;
+}  // namespace c10d
+
+namespace unlabel::launch::gloo {
+bool available();
+c10::intrusive_ptr<c10d::Backend> make_backend(c10::intrusive_ptr<c10d::Store> store, int rank, int size,
+                                               const std::string& master_address, std::chrono::milliseconds timeout);
+}  // namespace unlabel::launch::gloo
+
+namespace unlabel::launch::nccl {
+bool available();
+c10::intrusive_ptr<c10d::Backend> make_backend(c10::intrusive_ptr<c10d::Store> store, int rank, int size,
+                                               std::chrono::milliseconds timeout);
+}  // namespace unlabel::launch::nccl

@@ -1,0 +1,286 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/processors.h>
+#include <unlabel/launch/distributed/backends.h>
+#include <unlabel/launch/distributed/process_group.h>
+#include <unlabel/ssl/ranks.h>
+
+#include <c10/util/Logging.h>
+#include <sched.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <torch/cuda.h>
+#include <torch/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+
+C10_DECLARE_int(caffe2_log_level);
+
+namespace unlabel::launch {
+
+namespace {
+
+using Pointer = c10::intrusive_ptr<c10d::ProcessGroup>;
+
+struct Joined {
+  Environment environment;
+  c10::Device device = c10::kCPU;
+  std::string backend;
+  std::chrono::milliseconds timeout;
+  c10::intrusive_ptr<c10d::Store> store;
+  mutable std::atomic<int> groups = 0;  ///< made so far; ranks make them together, so that the number names one group
+};
+
+Pointer make_process_group(const Joined& joined, const std::string& name, int rank, int size) {
+  auto store = c10::make_intrusive<c10d::PrefixStore>("unlabel/" + name, joined.store);
+  const bool nccl = joined.backend == "nccl";
+  auto backend = nccl ? nccl::make_backend(store, rank, size, joined.timeout)
+                      : gloo::make_backend(store, rank, size, joined.environment.master_address, joined.timeout);
+  const auto type = nccl ? c10d::ProcessGroup::BackendType::NCCL : c10d::ProcessGroup::BackendType::GLOO;
+  auto group = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
+  group->setBackend(joined.device.type(), type, backend);
+  group->setDefaultBackend(type);
+  group->setGroupName(name);
+  return group;
+}
+
+/// Runs a collective; what c10d throws becomes one line.
+template <class Collective>
+void run(const char* what, const Collective& collective) {
+  try {
+    collective();
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    throw ssl::LostRankError(
+        what, " failed, most likely because another rank stopped; look at that rank's own message first (",
+        text.substr(0, text.find('\n')), ")");
+  }
+}
+
+class ProcessGroup : public ssl::Group {
+ public:
+  ProcessGroup(std::shared_ptr<const Joined> joined, Pointer pointer, int first,
+               std::shared_ptr<const ssl::Group> host = nullptr)
+      : joined_(std::move(joined)), pointer_(std::move(pointer)), first_(first), host_(std::move(host)) {}
+
+  int rank() const override { return pointer_->getRank(); }
+  int world_size() const override { return pointer_->getSize(); }
+  at::Device device() const override { return joined_->device; }
+
+  const ssl::Group& host() const override { return host_ ? *host_ : *this; }
+
+  void all_reduce_sum(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::SUM); }
+  void all_reduce_max(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::MAX); }
+
+  void broadcast(at::Tensor& tensor, int root) const override {
+    run("broadcast", [&] {
+      std::vector<at::Tensor> tensors{tensor};
+      c10d::BroadcastOptions options;
+      options.rootRank = root;
+      pointer_->broadcast(tensors, options)->wait();
+    });
+  }
+
+  at::Tensor all_gather(const at::Tensor& tensor) const override {
+    auto input = tensor.detach().contiguous();
+    auto shape = input.sizes().vec();
+    shape[0] *= world_size();
+    auto output = at::empty(shape, input.options());
+    run("all-gather", [&] { pointer_->_allgather_base(output, input)->wait(); });
+    return output;
+  }
+
+  void barrier() const override {
+    auto word = at::zeros({1}, at::TensorOptions().device(joined_->device));
+    all_reduce(word, c10d::ReduceOp::SUM);
+    word.item<float>();
+  }
+
+  std::shared_ptr<const ssl::Group> subgroup(int size) const override {
+    if (size == 0 || size == world_size()) return std::make_shared<ProcessGroup>(joined_, pointer_, first_, host_);
+    if (size < 0 || world_size() % size != 0)
+      throw UsageError("groups of ", size, " ranks do not divide a world of ", world_size());
+    if (size == 1) return ssl::single_process();
+    const int index = rank() / size, first = first_ + index * size;
+    Pointer pointer;
+    run("making a group of ranks", [&] {
+      pointer = make_process_group(*joined_, concat("group/", joined_->groups++, "/", first), rank() % size, size);
+    });
+    return std::make_shared<ProcessGroup>(joined_, std::move(pointer), first);
+  }
+
+  const Pointer& pointer() const { return pointer_; }
+
+ private:
+  void all_reduce(at::Tensor& tensor, c10d::ReduceOp::RedOpType operation) const {
+    run("all-reduce", [&] {
+      std::vector<at::Tensor> tensors{tensor};
+      c10d::AllreduceOptions options;
+      options.reduceOp = operation;
+      pointer_->allreduce(tensors, options)->wait();
+    });
+  }
+
+  std::shared_ptr<const Joined> joined_;
+  Pointer pointer_;
+  int first_;
+  std::shared_ptr<const ssl::Group> host_;  ///< beside NCCL, the same ranks over Gloo; null where there is no need
+};
+
+/// What c10d logs when a connection fails has stack frames in it, and the Error that is thrown says the same in a line. While it lives
+/// only fatal lines are logged, unless TORCH_CPP_LOG_LEVEL asks for others.
+class QuietAttempt {
+ public:
+  QuietAttempt() {
+    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatalOnly;
+  }
+  ~QuietAttempt() { FLAGS_caffe2_log_level = before_; }
+  QuietAttempt(const QuietAttempt&) = delete;
+  QuietAttempt& operator=(const QuietAttempt&) = delete;
+
+ private:
+  static constexpr int kFatalOnly = 3;
+  const int before_ = FLAGS_caffe2_log_level;
+};
+
+c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, std::chrono::milliseconds timeout) {
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<std::uint16_t>(environment.master_port);
+  options.isServer = !environment.agent_store && environment.rank == 0;
+  options.numWorkers = std::nullopt;
+  options.waitWorkers = false;
+  options.timeout = timeout;
+  const std::string place = concat(environment.master_address, ":", environment.master_port);
+  const QuietAttempt quiet;
+  try {
+    return c10::make_intrusive<c10d::TCPStore>(environment.master_address, options);
+  } catch (const std::exception& error) {
+    if (options.isServer)
+      throw Error("rank 0 cannot listen at ", place, ": the port is most likely taken; set MASTER_PORT to a free one");
+    throw Error("rank ", environment.rank, " cannot reach rank 0 at ", place, " within ", timeout.count() / 1000,
+                " s: check MASTER_ADDR, MASTER_PORT and that rank 0 runs");
+  }
+}
+
+/// Says hello through the store and waits for the others, so that a missing rank is named instead of a collective that hangs.
+void wait_for_all(c10d::Store& store, const Environment& environment, std::chrono::milliseconds timeout) {
+  const auto key = [](int rank) { return concat("unlabel/hello/", rank); };
+  if (store.add(key(environment.rank), 1) != 1 && !environment.agent_store)
+    throw UsageError("two processes both have RANK ", environment.rank, "; give each its own");
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  for (int rank = 0; rank < environment.world_size; ++rank) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    try {
+      store.wait({key(rank)}, std::max(left, std::chrono::milliseconds(1)));
+    } catch (const std::exception&) {
+      throw Error("rank ", rank, " of ", environment.world_size, " did not come within ", timeout.count() / 1000,
+                  " s; see whether it was started and can reach ", environment.master_address, ":",
+                  environment.master_port);
+    }
+  }
+}
+
+}  // namespace
+
+c10::Device choose_device(const std::string& wanted, const Environment& environment) {
+  const int gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+  if (wanted == "cpu" || (wanted == "auto" && gpus == 0)) return c10::kCPU;
+  if (wanted != "auto" && wanted != "cuda" && !wanted.starts_with("cuda:"))
+    throw UsageError("no device '", wanted, "'; there are auto, cpu, cuda and cuda:N");
+  if (gpus == 0) throw UsageError("--device ", wanted, ": this machine shows no usable GPU; use --device cpu");
+  // A launcher that shows each rank one GPU (CUDA_VISIBLE_DEVICES) makes it number 0 for all of them.
+  int index = gpus == 1 ? 0 : environment.local_rank.value_or(-1);
+  if (wanted.starts_with("cuda:")) {
+    const std::string number = wanted.substr(5);
+    if (number.empty() || number.size() > 4 || number.find_first_not_of("0123456789") != std::string::npos)
+      throw UsageError("no device '", wanted, "'; write cuda:0, cuda:1 ...");
+    index = std::stoi(number);
+  }
+  if (index < 0)
+    throw UsageError("which of the ", gpus, " GPUs is rank ", environment.rank,
+                     "'s? The launcher does not say: set LOCAL_RANK, the rank's number on its machine from 0, or give "
+                     "--device cuda:N");
+  if (index >= gpus)
+    throw UsageError("GPU ", index, " is wanted (",
+                     environment.local_rank ? concat("LOCAL_RANK ", *environment.local_rank) : "--device",
+                     ") but there are ", gpus, "; start at most ", gpus, " processes on this machine");
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+std::string choose_backend(const std::string& wanted, c10::Device device) {
+  const std::string fitting = device.is_cuda() ? "nccl" : "gloo";
+  const std::string backend = wanted == "auto" ? fitting : wanted;
+  if (backend != "gloo" && backend != "nccl")
+    throw UsageError("no backend '", wanted, "'; there are auto, gloo and nccl");
+  if (backend == "nccl" && !device.is_cuda()) throw UsageError("--backend nccl needs a GPU; use gloo on the CPU");
+  if (wanted != "auto" && (backend == "nccl" ? !nccl::available() : !gloo::available()))
+    throw UsageError("this build has no ", backend, "; it has: ", built_backends());
+  return backend;
+}
+
+std::string built_backends() {
+  std::string names;
+  if (gloo::available()) names += "gloo";
+  if (nccl::available()) names += names.empty() ? "nccl" : ", nccl";
+  return names.empty() ? "none" : names;
+}
+
+std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
+                                          const ConnectOptions& options) {
+  if (options.timeout_seconds < 1)
+    throw UsageError("--timeout must be at least 1 second, not ", options.timeout_seconds);
+  const auto backend = choose_backend(options.backend, device);
+  if (environment.world_size == 1) return ssl::single_process();
+  const auto make_joined = [&](c10::Device place, const std::string& transport) {
+    auto joined = std::make_shared<Joined>();
+    joined->environment = environment;
+    joined->device = place;
+    joined->backend = transport;
+    joined->timeout = std::chrono::seconds(options.timeout_seconds);
+    return joined;
+  };
+  const auto joined = make_joined(device, backend);
+  joined->store = open_store(environment, joined->timeout);
+  // torchrun keeps its store when it starts the ranks again: each attempt has keys of its own.
+  if (environment.agent_store)
+    joined->store = c10::make_intrusive<c10d::PrefixStore>(concat("attempt/", environment.attempt), joined->store);
+  wait_for_all(*joined->store, environment, joined->timeout);
+  const auto world = [&](const auto& of, const char* name) {
+    Pointer pointer;
+    run("rendezvous", [&] { pointer = make_process_group(*of, name, environment.rank, environment.world_size); });
+    return pointer;
+  };
+  std::shared_ptr<const ssl::Group> host;
+  if (backend == "nccl" && gloo::available()) {
+    const auto on_host = make_joined(c10::kCPU, "gloo");
+    on_host->store = joined->store;
+    host = std::make_shared<ProcessGroup>(on_host, world(on_host, "host"), 0);
+  }
+  return std::make_shared<ProcessGroup>(joined, world(joined, "world"), 0, std::move(host));
+}
+
+int ranks_on_these_cores(const ssl::Group& group) {
+  std::string boot_id;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot_id);
+  cpu_set_t bound;
+  CPU_ZERO(&bound);
+  ::sched_getaffinity(0, sizeof bound, &bound);
+  std::vector<bool> mask;
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) mask.push_back(CPU_ISSET(cpu, &bound));
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  const auto mine = shared_cores(boot_id, mask, augment::usable_processors(), host);
+  return static_cast<int>(std::ranges::count(ssl::gather_texts(group, mine), mine));
+}
+
+c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group) {
+  const auto* joined = dynamic_cast<const ProcessGroup*>(&group);
+  return joined ? joined->pointer() : nullptr;
+}
+
+}  // namespace unlabel::launch

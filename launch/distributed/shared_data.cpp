@@ -1,0 +1,88 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/distributed/agreement.h>
+#include <unlabel/launch/distributed/shared_data.h>
+#include <unlabel/ssl/ranks.h>
+
+#include <torch/types.h>
+
+#include <chrono>
+#include <functional>
+
+namespace unlabel::launch {
+
+namespace {
+
+std::int64_t of_first_rank(const ssl::Group& group, std::int64_t number) {
+  const auto& host = group.host();
+  auto tensor = torch::tensor({number}, torch::TensorOptions(torch::kInt64).device(host.device()));
+  host.broadcast(tensor);
+  return tensor.item<std::int64_t>();
+}
+
+std::string of_first_rank(const ssl::Group& group, const std::string& text) {
+  const auto& host = group.host();
+  const auto size = of_first_rank(group, static_cast<std::int64_t>(text.size()));
+  auto bytes = torch::zeros({size}, torch::TensorOptions(torch::kUInt8));
+  if (group.rank() == 0) std::copy(text.begin(), text.end(), bytes.data_ptr<std::uint8_t>());
+  bytes = bytes.to(host.device());
+  if (size > 0) host.broadcast(bytes);
+  bytes = bytes.cpu();
+  return {reinterpret_cast<const char*>(bytes.data_ptr<std::uint8_t>()), static_cast<std::size_t>(size)};
+}
+
+}  // namespace
+
+std::chrono::milliseconds heartbeat(int timeout_seconds) {
+  return std::chrono::milliseconds(std::chrono::seconds(timeout_seconds)) / 4;
+}
+
+void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action) {
+  ssl::long_together(group, heartbeat(timeout_seconds), [&] {
+    if (group.rank() == 0) action();
+  });
+}
+
+std::string of_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<std::string()>& read) {
+  std::string text;
+  run_on_first_rank(group, timeout_seconds, [&] { text = read(); });
+  return of_first_rank(group, text);
+}
+
+std::shared_ptr<const data::Dataset> open_on_all_ranks(
+    const std::string& spec, const std::function<std::shared_ptr<const data::Dataset>()>& open, const ssl::Group& group,
+    int timeout_seconds) {
+  if (group.world_size() == 1) return open();
+  std::shared_ptr<const data::Dataset> dataset;
+  std::string index;
+  run_on_first_rank(group, timeout_seconds, [&] {
+    dataset = open();
+    index = dataset->index();
+  });
+  index = of_first_rank(group, index);
+  ssl::long_together(group, heartbeat(timeout_seconds), [&] {
+    if (group.rank() == 0) return;
+    try {
+      dataset = index.empty() ? open() : data::open_indexed(spec, index);
+    } catch (const MismatchError& error) {
+      throw MismatchError("other data than on rank 0: ", error.what(), "; give all machines the same");
+    }
+  });
+  agree_on(group, {{"other images",
+                    {{"images", dataset->size()}, {"fingerprint", dataset->fingerprint()}},
+                    "give all machines the same files"}});
+  return dataset;
+}
+
+std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, data::Split split,
+                                                       const ssl::Group& group, int timeout_seconds) {
+  return open_on_all_ranks(
+      spec, [&] { return data::open_dataset(spec, split); }, group, timeout_seconds);
+}
+
+int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds) {
+  int side = 0;
+  run_on_first_rank(group, timeout_seconds, [&] { side = data::survey_sizes(dataset).median_short_side; });
+  return static_cast<int>(of_first_rank(group, side));
+}
+
+}  // namespace unlabel::launch

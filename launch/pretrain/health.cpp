@@ -1,0 +1,102 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/options.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/launch/pretrain/health.h>
+#include <unlabel/ssl/monitor/spread.h>
+
+#include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/types.h>
+
+namespace unlabel::launch {
+
+namespace {
+/// What stands in the word before the diagnostics.
+enum : std::int64_t { kLoss, kStop, kSave, kReplaced, kNames, kNamesSquared, kFirstDiagnostic };
+/// A word has room for so many, so that it has one length on all ranks whatever they have in it.
+constexpr std::int64_t kMostDiagnostics = 58;
+
+/// A hash of the diagnostics' names, of 16 bits: its square summed over two million ranks is still exact in float64.
+double hash_of(const std::vector<std::string>& names) {
+  data::Fingerprint hash;
+  for (const auto& name : names) {
+    hash.add(name.size());
+    hash.add(name);
+  }
+  const auto value = hash.value();
+  return static_cast<double>((value ^ value >> 16 ^ value >> 32 ^ value >> 48) & 0xffff);
+}
+}  // namespace
+
+StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine)
+    : world_(group.world_size()), gram_(mine.gram) {
+  const torch::NoGradGuard no_grad;
+  const auto world = static_cast<double>(world_);
+  const auto options = mine.loss.options();
+  const auto number = [&](double value) { return torch::full({}, value, options); };
+  for (const auto& [name, value] : mine.diagnostics) names_.push_back(name);
+  const auto room = kMostDiagnostics - static_cast<std::int64_t>(names_.size());
+  if (room < 0)
+    throw Error("a step has ", names_.size(), " diagnostics, and at most ", kMostDiagnostics, " can be logged");
+  const auto hash = hash_of(names_);
+  std::vector<at::Tensor> words{mine.loss / world, number(mine.stop),
+                                number(mine.save), number(static_cast<double>(mine.replaced)),
+                                number(hash),      number(hash * hash)};
+  for (const auto& [name, value] : mine.diagnostics) words.push_back(value.to(torch::kFloat64) / world);
+  word_ = at::cat({torch::stack(words), torch::zeros({room}, options)});
+  group.all_reduce_sum(word_);
+}
+
+at::Tensor StepExchange::loss() const { return word_[kLoss]; }
+
+void StepExchange::settle(const at::Tensor& finite) {
+  const torch::NoGradGuard no_grad;
+  const auto all = at::cat({word_, finite.to(word_.options()).unsqueeze(0)});
+  if (all.device().is_cpu()) {
+    word_ = all;
+    return;
+  }
+  // A copy that the host does not wait for ends in pinned memory only.
+  const auto begin_copy = [](const at::Tensor& tensor) {
+    const auto host = torch::empty(tensor.sizes(), torch::TensorOptions().dtype(tensor.dtype()).pinned_memory(true));
+    host.copy_(tensor, /*non_blocking=*/true);
+    return host;
+  };
+  word_ = begin_copy(all);
+  if (gram_.defined()) gram_ = begin_copy(gram_);
+  ready_.emplace(all.device().type());
+  ready_->record(c10::impl::VirtualGuardImpl(all.device().type()).getStream(all.device()));
+}
+
+StepHealth StepExchange::read() const {
+  if (ready_) ready_->synchronize();
+  const auto value = [&](std::int64_t i) { return word_[i].item<double>(); };
+  // Hashes are all equal where their variance is 0: N sum(h^2) = sum(h)^2, of integers, without rounding for up to 32,768 ranks.
+  const auto sum = static_cast<std::int64_t>(value(kNames)), squares = static_cast<std::int64_t>(value(kNamesSquared));
+  if (world_ * squares != sum * sum)
+    throw Error("ranks have different diagnostics in one step, and this one has ", joined(names_, ", "),
+                ": Loss::diagnostics must hold the same names on every rank in every step, in one order");
+  StepHealth health;
+  health.loss = value(kLoss);
+  health.stop = value(kStop) > 0;
+  health.save = value(kSave) > 0;
+  health.replaced = static_cast<std::int64_t>(value(kReplaced));
+  std::int64_t place = kFirstDiagnostic;
+  for (const auto& name : names_) health.diagnostics.emplace_back(name, value(place++));
+  health.finite = value(kFirstDiagnostic + kMostDiagnostics) > 0;
+  if (gram_.defined()) health.diagnostics.emplace_back("effective_rank", ssl::effective_rank(gram_));
+  return health;
+}
+
+bool NonFiniteBudget::take(std::int64_t iteration) {
+  steps_.push_back(iteration);
+  while (steps_.front() <= iteration - kWindow) steps_.pop_front();
+  return in_window() <= budget_;
+}
+
+void NonFiniteBudget::load_state(const nlohmann::json& state) {
+  steps_.clear();
+  for (const auto& step : state) steps_.push_back(step.get<std::int64_t>());
+}
+
+}  // namespace unlabel::launch

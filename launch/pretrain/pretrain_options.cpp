@@ -1,0 +1,356 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/launch/checkpoint/checkpoint.h>
+#include <unlabel/launch/distributed/agreement.h>
+#include <unlabel/launch/distributed/shared_data.h>
+#include <unlabel/launch/pretrain/initial_weights.h>
+#include <unlabel/launch/pretrain/precision.h>
+#include <unlabel/launch/pretrain/pretrain_options.h>
+#include <unlabel/launch/pretrain/training_state.h>
+#include <unlabel/ssl/group.h>
+#include <unlabel/ssl/planning/plan_builder.h>
+#include <unlabel/ssl/planning/recipe.h>
+
+#include <algorithm>
+#include <exception>
+#include <filesystem>
+#include <limits>
+#include <set>
+
+namespace unlabel::launch {
+
+OptionTable table(PretrainOptions& o) {
+  OptionTable t;
+  t.add("method", o.method, concat("how to learn: ", ssl::method_list()));
+  t.add("data", o.data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR");
+  t.add("out", o.out, "run folder; an interrupted run in it goes on");
+  t.add("recipe", o.recipe,
+        "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
+  t.add("init", o.init, "start the encoder from these weights (.safetensors), or from a run's; they decide its size");
+  t.add("init_partial", o.init_partial, "of --init, take the weights that fit, and leave the others as they begin");
+  t.add("epochs", o.epochs, "passes over the data, which the schedules span");
+  t.add("max_steps", o.max_steps, "end after so many steps; the schedules still span the epochs");
+  t.add("batch_size", o.batch_size, "images a step, over all ranks");
+  t.add("micro_batch", o.micro_batch, "images that a rank takes at once; gradients accumulate; 0: its whole share");
+  t.add("precision", o.precision,
+        "float32, bf16, fp16, float64, or auto: bf16 where the device multiplies it by itself, else float32");
+  t.add("channels_last", o.channels_last, "memory layout; faster on most hardware");
+  t.add("seed", o.seed, "of weights, order and views");
+  t.add("threads", o.threads, "loader threads a rank; -1: from the number of cores; 0: none");
+  t.add("device", o.device, "auto, cpu, cuda or cuda:N");
+  t.add("backend", o.backend, "between ranks: auto, nccl or gloo");
+  t.add("timeout", o.timeout, "seconds that ranks wait for each other");
+  t.add("batch_norm_images", o.batch_norm_images,
+        "images that share batch statistics, on as many ranks as hold them; 0: the whole batch");
+  OptionTable checkpoint;
+  checkpoint.add("every", o.checkpoint.every, "between checkpoints; 0: only at the end");
+  checkpoint.add("keep", o.checkpoint.keep, "the newest so many checkpoints are kept");
+  checkpoint.add("keep_every", o.checkpoint.keep_every, "those of every so many steps are kept for good; 0: none");
+  t.section("checkpoint", checkpoint);
+  OptionTable health;
+  health.add("nonfinite_budget", o.health.nonfinite_budget,
+             "of 100 steps, so many may be left out because their loss or gradients are not finite");
+  health.add(
+      "broken_budget", o.health.broken_budget,
+      "the run ends when this share of the images is broken; fewer are replaced (not given: .01, and ten at least)");
+  t.section("health", health);
+  OptionTable knn;
+  knn.add("every", o.knn.every, "epochs between kNN measurements on the labeled data; 0: none");
+  knn.add("protocol", o.knn.protocol, "dino, instdisc or lightly");
+  knn.add("train_images", o.knn.train_images, "at most so many training images");
+  knn.add("test_images", o.knn.test_images, "at most so many test images");
+  t.section("knn", knn);
+  t.section("encoder", ssl::table(o.encoder));
+  t.append(ssl::table(o.methods));
+  t.section("optimizer", ssl::table(o.optimizer));
+  t.section("schedule", ssl::table(o.schedule));
+  t.section("decode", augment::table(o.decode));
+  OptionTable preset;
+  preset.add("preset", o.augment_preset, "swav, simclr, byol, deepcluster, deepcluster_v2");
+  t.section("augment", preset);
+  t.section("augment", augment::table(o.augment));
+  return t;
+}
+
+namespace {
+
+constexpr const char* kSameCommand = "start all ranks with the same command, recipe and data";
+
+/// Options that do not change what is learned: a run may go on with other values. decode.max_pixels only decides which images are too
+/// large, and a smaller one is the way out where there is too little memory for the largest.
+const std::set<std::string> kFree{"data",
+                                  "out",
+                                  "recipe",
+                                  "init",
+                                  "init_partial",
+                                  "max_steps",
+                                  "threads",
+                                  "device",
+                                  "backend",
+                                  "timeout",
+                                  "checkpoint.every",
+                                  "checkpoint.keep",
+                                  "checkpoint.keep_every",
+                                  "health.nonfinite_budget",
+                                  "health.broken_budget",
+                                  "decode.max_pixels",
+                                  "knn.every",
+                                  "knn.protocol",
+                                  "knn.train_images",
+                                  "knn.test_images"};
+
+/// Takes from `saved`, the options that a run began with, those that `stands` names.
+void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<bool(const std::string&)>& stands) {
+  auto kept = nlohmann::json::object();
+  for (const auto& field : fields.fields()) {
+    const auto place = ssl::setting_pointer(field.name);
+    if (stands(field.name) && saved.contains(place)) kept[place] = saved.at(place);
+  }
+  fields.from_json(kept, "the checkpoint");
+}
+
+/// What a run began with stands, whatever a newer planner or a changed survey of the images would say; also which images are too large.
+void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
+  keep(saved, fields, [](const std::string& name) { return !may_change(name) || name == "decode.max_pixels"; });
+  for (auto& [setting, value, reason] : choices)
+    if (saved.contains(ssl::setting_pointer(setting))) {
+      value = saved.at(ssl::setting_pointer(setting));
+      reason = "as planned when this run began";
+    }
+}
+
+/// The settings of --recipe. Throws UsageError for a recipe of another method.
+nlohmann::json read_recipe(const PretrainOptions& options) {
+  auto recipe = ssl::find_recipe(options.recipe);
+  if (recipe.contains("method") && recipe["method"] != options.method)
+    throw UsageError("--recipe ", options.recipe, " is for ", recipe["method"].dump(), ", not for ", options.method);
+  recipe.erase("description");
+  recipe.erase("source");
+  return recipe;
+}
+
+/// The settings of the section `encoder` that the weights of --init decide, without those that `asked` (of the recipe and the command line)
+/// has; `given` is of the command line alone. Throws UsageError when they have others than the weights, unless a part of them is enough.
+nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann::json& asked,
+                                  const nlohmann::json& given) {
+  const auto weights = encoder_options_at(options.init, "--init");
+  if (!weights) {
+    if (asked.contains("arch")) return nlohmann::json::object();
+    throw UsageError(
+        "--init ", options.init,
+        ": its tensors are not those of a ResNet under torchvision's names, nor of AlexNet or VGG-16 (before "
+        "which ",
+        ssl::known_prefixes(), " may stand in any combination); rename them, or say what it is with --encoder.arch");
+  }
+  const auto advice = [&](const std::string& mend) {
+    return asked.value("width", weights->width) == weights->width
+               ? concat("; ", mend, ", or take what fits with --init-partial")
+               : concat("; ", mend, ": of another width nothing fits");
+  };
+  if (const auto text = contradiction(given, *weights, options.init); !text.empty() && !options.init_partial)
+    throw UsageError(text, advice("leave it out"));
+  if (const auto text = contradiction(asked, *weights, options.init); !text.empty() && !options.init_partial) {
+    const auto theirs = settings_of_weights(*weights);
+    std::string settings;
+    for (const auto& [name, value] : theirs.items())
+      if (asked.contains(name) && asked.at(name) != value)
+        settings +=
+            concat(" --encoder.", with_dashes(name), " ", value.is_string() ? value.get<std::string>() : value.dump());
+    throw UsageError(text, advice(concat("the recipe has it: give", settings)));
+  }
+  auto decided = settings_of_weights(*weights);
+  for (const auto& item : asked.items()) decided.erase(item.key());
+  return decided;
+}
+
+/// Throws for an option of another method: it would do nothing.
+void refuse_other_methods(const CommandLine& line, const std::string& method) {
+  const auto names = ssl::method_names();
+  for (const auto& [name, text] : line.given) {
+    const auto section = name.substr(0, name.find('.'));
+    if (section.size() < name.size() && section != method && std::ranges::find(names, section) != names.end())
+      throw UsageError("--", with_dashes(name), " is an option of ", section, ", and this run is of ", method);
+  }
+}
+
+/// Throws UsageError for values that no run can have, whatever its data.
+void require_valid(const PretrainOptions& options) {
+  require_precision(options.precision);
+  const auto positive = [](const char* name, std::int64_t value) {
+    if (value < 1) throw UsageError("--", name, " must be at least 1, not ", value);
+  };
+  positive("epochs", options.epochs);
+  positive("batch-size", options.batch_size);
+  positive("checkpoint.keep", options.checkpoint.keep);
+  if (options.batch_norm_images < 0)
+    throw UsageError("--batch-norm-images must be 0 (the whole batch) or a number of images, not ",
+                     options.batch_norm_images);
+  std::error_code ignored;
+  if (std::filesystem::equivalent(options.out, options.data, ignored))
+    throw UsageError("--out ", options.out, " is the folder of the images: give the run a folder of its own");
+  if (options.threads < -1)
+    throw UsageError("--threads must be -1 (from the number of cores) or more, and is ", options.threads);
+  const auto channels = make_views(options).shape(0).channels;
+  if (options.encoder.in_channels != channels)
+    throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
+                     " channels");
+  if (options.max_steps && *options.max_steps < 0)
+    throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
+  if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
+  if (options.checkpoint.keep_every < 0)
+    throw UsageError("--checkpoint.keep-every must not be negative, and is ", options.checkpoint.keep_every);
+  if (options.health.nonfinite_budget < 0)
+    throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
+  if (const auto budget = options.health.broken_budget; budget && !(*budget > 0 && *budget <= 1))
+    throw UsageError("--health.broken-budget must be a share above 0 and up to 1, and is ", *budget);
+}
+
+}  // namespace
+
+ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const Meet& meet) {
+  ResolvedOptions resolved;
+  auto& options = resolved.options;
+  auto fields = table(options);
+  line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
+  if (options.method.empty())
+    throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
+                     ssl::method_list());
+  ssl::require_method(options.method);
+  refuse_other_methods(line, options.method);
+  if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
+  if (options.out.empty() && purpose == Purpose::kRun)
+    throw UsageError("--out is missing: the folder for the run, made when it is not there");
+
+  // What the command line gives, in a recipe's layout.
+  auto given = nlohmann::json::object();
+  given["method"] = options.method;
+  const auto all = fields.to_json();
+  for (const auto& [name, text] : line.given) {
+    const auto place = ssl::setting_pointer(name);
+    given[place] = all.at(place);
+  }
+  const bool planned = options.recipe.empty();
+  auto recipe = nlohmann::json::object();
+  std::exception_ptr bad_recipe;
+  if (!planned) {
+    try {
+      recipe = read_recipe(options);
+      fields.from_json(recipe, concat("recipe ", options.recipe));
+      line.apply(fields);
+    } catch (const std::exception&) {
+      bad_recipe = std::current_exception();
+    }
+  }
+
+  // Where and how long to wait for each other is known now. A file that is missing or wrong on one rank alone is told on all of them.
+  resolved.group = meet(options);
+  const auto& group = *resolved.group;
+  const auto began = of_first_rank(group, options.timeout, [&] {
+    const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
+    return saved ? saved->dump() : "";
+  });
+  const bool goes_on = !began.empty();
+  const auto saved = goes_on ? nlohmann::json::parse(began) : nlohmann::json::object();
+  // The weights of --init decide the network, before any image is looked at.
+  auto decided = nlohmann::json::object();
+  ssl::together(group, [&] {
+    if (bad_recipe) std::rethrow_exception(bad_recipe);
+    if (const auto method = saved.value("method", nlohmann::json()); method.is_string() && method != options.method)
+      throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
+                          options.method);
+    if (!goes_on && options.init_partial && options.init.empty())
+      throw UsageError("--init-partial is of --init, which is not given");
+    if (!goes_on && !options.init.empty()) {
+      const auto given_encoder = given.value("encoder", nlohmann::json::object());
+      auto asked = recipe.value("encoder", nlohmann::json::object());
+      asked.update(given_encoder);
+      decided = decided_by_weights(options, asked, given_encoder);
+    }
+    if (planned) return;
+    // Of what the recipe leaves out, the largest image stands as the run began, and the network where weights decided it.
+    if (goes_on)
+      keep(saved, fields, [&](const std::string& name) {
+        const bool decided_then = name.starts_with("encoder.") && saved.value("init", nlohmann::json("")) != "";
+        return (name == "decode.max_pixels" || decided_then) && !recipe.contains(ssl::setting_pointer(name));
+      });
+    fields.from_json({{"encoder", decided}}, options.init);
+    line.apply(fields);
+    require_valid(options);
+  });
+
+  // What ranks do together depends on these. The weights' place may differ, and that of the recipe.
+  agree_on(group,
+           {{"other settings",
+             {{"--recipe", planned ? "not given" : "given"}, {"--init", options.init.empty() ? "not given" : "given"}},
+             kSameCommand}});
+
+  resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
+  const auto median_short_side = median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout);
+  if (planned)
+    ssl::together(group, [&] {
+      ssl::PlanInput input;
+      input.images = resolved.dataset->size();
+      input.median_short_side = median_short_side;
+      input.given = given;
+      if (!decided.empty()) input.given["encoder"].update(decided);
+      auto plan = ssl::make_plan(input);
+      fields.from_json(plan.recipe, "the plan");
+      for (const auto& [name, value] : decided.items())
+        resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
+      std::ranges::move(plan.choices, std::back_inserter(resolved.choices));
+      if (goes_on) keep_what_began(saved, fields, resolved.choices);
+      line.apply(fields);
+      require_valid(options);
+    });
+  // What it began from is no longer read, and stays on record.
+  if (goes_on) {
+    const auto init = options.init;
+    const bool partial = options.init_partial;
+    keep(saved, fields, [](const std::string& name) { return name == "init" || name == "init_partial"; });
+    const auto not_used = [&](const auto&... option) {
+      resolved.warnings.push_back(concat(option..., " is not used: the run in ", options.out, " goes on, and began ",
+                                         options.init.empty()   ? "without weights"
+                                         : options.init_partial ? concat("from part of ", options.init)
+                                                                : concat("from ", options.init)));
+    };
+    std::error_code none;
+    if (!init.empty() && init != options.init && !std::filesystem::equivalent(init, options.init, none))
+      not_used("--init ", init);
+    else if (partial && !options.init_partial)
+      not_used("--init-partial");
+  }
+  // A run that goes on keeps the precision that it began with, on whatever machine.
+  if (options.precision == "auto" && saved.value("precision", nlohmann::json()).is_string())
+    options.precision = saved.at("precision").get<std::string>();
+  ssl::together(group, [&] {
+    if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
+      throw UsageError("--epochs ", options.epochs, " is more than can be counted");
+  });
+  // The rest, before anything is made of it that one rank could refuse alone.
+  auto shared = config_json(options);
+  for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) shared.erase(own);
+  agree_on(group, {{"other settings", shared, kSameCommand}});
+  std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
+  auto settings = fields.to_json();
+  if (goes_on) settings["init"] = options.out;  // its own weights
+  for (auto& warning : ssl::plan_warnings(settings, resolved.dataset->size(), median_short_side))
+    resolved.warnings.push_back(std::move(warning));
+  return resolved;
+}
+
+bool may_change(const std::string& name) { return kFree.contains(name); }
+
+std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size) {
+  const auto local = sampler.local_batch();
+  const auto micro = options.micro_batch == 0 ? local : options.micro_batch;
+  if (local % micro != 0)
+    throw UsageError("--micro-batch ", micro, " does not divide this rank's ", local, " images of --batch-size ",
+                     options.batch_size, " on ", world_size, " ranks");
+  return micro;
+}
+
+augment::MultiCrop make_views(const PretrainOptions& options) {
+  return augment::preset(options.augment_preset, options.augment);
+}
+
+}  // namespace unlabel::launch

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <unlabel/augment/transforms/presets.h>
+#include <unlabel/data/dataset.h>
+#include <unlabel/data/sampler.h>
+#include <unlabel/launch/checkpoint/save_interval.h>
+#include <unlabel/launch/command_line.h>
+#include <unlabel/ssl/group.h>
+#include <unlabel/ssl/methods.h>
+#include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/optim/optimizer.h>
+#include <unlabel/ssl/optim/schedule.h>
+#include <unlabel/ssl/planning/planner.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace unlabel::launch {
+
+/// When state is saved.
+struct CheckpointOptions {
+  SaveInterval every;
+  int keep = 2;                 ///< the newest so many are kept
+  std::int64_t keep_every = 0;  ///< and those of every so many iterations, for good; 0: none
+};
+
+/// When a run gives up.
+struct HealthOptions {
+  std::int64_t nonfinite_budget = 10;  ///< of 100 iterations in a row, so many may be left out as not finite
+  /// Share of the data set's images that ends the run when they are broken; not given: see BrokenImages.
+  std::optional<double> broken_budget;
+};
+
+/// kNN accuracy while pretraining, on a labelled data set with a test split.
+struct OnlineKnnOptions {
+  std::int64_t every = 0;             ///< epochs between measurements; 0: none
+  std::string protocol = "dino";      ///< as `unlabel knn --protocol`
+  std::int64_t train_images = 10000;  ///< at most so many images of the training split, drawn once
+  std::int64_t test_images = 2000;    ///< at most so many of the test split
+};
+
+/// Everything that decides a pretraining run. Sections come from a recipe, from the planner, or from the command line.
+struct PretrainOptions {
+  std::string method;  ///< one of ssl::method_names()
+  std::string data;    ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR
+  std::string out;     ///< the run folder
+  std::string recipe;  ///< a recipe's name or file; none: settings are planned from the data
+  std::string init;    ///< start from these weights (safetensors), or from those of a run folder or its checkpoints
+  bool init_partial =
+      false;  ///< of `init`, take what fits, and leave the other weights as they begin; else all must fit
+  std::int64_t epochs = 100;              ///< passes over the data, which the schedules span
+  std::optional<std::int64_t> max_steps;  ///< end after so many iterations
+  std::int64_t batch_size = 256;          ///< images an iteration, over all ranks
+  std::int64_t micro_batch = 0;  ///< images a rank takes at once; fewer than its share: gradients accumulate; 0: all
+  std::string precision = "float32";  ///< float32, bf16, fp16 (with loss scaling), float64, or auto (native_precision)
+  bool channels_last = true;          ///< memory layout of images and convolutions: faster on most hardware
+  std::uint64_t seed = 0;             ///< of weights, order and views
+  int threads = -1;                   ///< loader threads; -1: one a core of this rank's share
+  std::string device = "auto";        ///< auto, cpu, cuda, cuda:N
+  std::string backend = "auto";       ///< auto, nccl, gloo
+  int timeout = 600;                  ///< seconds that ranks wait for each other
+  /// Images that share batch statistics, over as many ranks as hold them; 0: the whole (micro-)batch; 1: each rank by itself.
+  std::int64_t batch_norm_images = 0;
+  CheckpointOptions checkpoint;
+  HealthOptions health;
+  OnlineKnnOptions knn;
+  ssl::EncoderOptions encoder;
+  ssl::MethodOptions methods;  ///< a section for each method
+  ssl::OptimizerOptions optimizer;
+  ssl::ScheduleOptions schedule;
+  augment::DecodeOptions decode;
+  std::string augment_preset = "swav";
+  augment::PresetOptions augment;
+};
+OptionTable table(PretrainOptions& options);
+
+/// The options of a run and how they came about.
+struct ResolvedOptions {
+  PretrainOptions options;
+  std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
+  std::shared_ptr<const ssl::Group> group;       ///< the ranks, which have met
+  std::vector<ssl::Choice> choices;              ///< the planner's; none for a recipe
+  std::vector<std::string> warnings;             ///< what is not likely to work
+};
+
+/// What options are resolved for.
+enum class Purpose {
+  kRun,
+  kLook,  ///< only to be looked at: without --out
+};
+
+/// Joins the ranks of a run, to which device, backend and timeout are known.
+using Meet = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptions&)>;
+
+/// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
+/// at hand, then the command line. The weights of --init decide the network.
+/// A missing method, --data or --out, and options of another method, are told before ranks meet. The recipe is read before too, as it may
+/// say how they meet; the checkpoint, weights and data after. What is wrong with any of these on one rank is told on all. Throws UsageError
+/// for options that contradict each other.
+ResolvedOptions resolve_options(
+    const CommandLine& line, Purpose purpose = Purpose::kRun,
+    const Meet& meet = [](const PretrainOptions&) { return ssl::single_process(); });
+
+/// Whether a run may go on with another value of an option: one that does not change what is learned.
+bool may_change(const std::string& name);
+
+/// Images that a rank takes at once. Throws UsageError when they do not divide its share of a batch.
+std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size);
+
+/// The views that these options make of each image.
+augment::MultiCrop make_views(const PretrainOptions& options);
+
+}  // namespace unlabel::launch

@@ -1,0 +1,143 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/system_error.h>
+#include <unlabel/data/image/place.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
+#include <unlabel/launch/run/command_output.h>
+#include <unlabel/launch/run/run_folder.h>
+
+#include <stdio_ext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+namespace unlabel::launch {
+
+std::string json_text(const nlohmann::json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+std::string printable(std::string text) {
+  for (char& c : text)
+    if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7f) c = '?';
+  return text;
+}
+
+namespace {
+
+/// Whether two paths lead to one file: one that is there, or one to come.
+bool are_same_file(const std::string& a, const std::string& b) {
+  std::error_code error;
+  if (std::filesystem::equivalent(a, b, error)) return true;
+  const auto place = std::filesystem::weakly_canonical(a, error);
+  return !error && place == std::filesystem::weakly_canonical(b, error) && !error;
+}
+
+/// Whether a file is there, in or below a folder. Results of before, which may lie there too, are replaced.
+bool is_read_from(const std::string& path, const std::string& folder) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error) || !data::exists(path)) return false;
+  constexpr std::array kResults{".json", ".jsonl", ".npy", ".safetensors"};
+  if (std::ranges::find(kResults, std::filesystem::path(path).extension()) != kResults.end()) return false;
+  const auto place = std::filesystem::canonical(path, error);
+  const auto below = place.lexically_relative(std::filesystem::canonical(folder, error));
+  return !error && !below.empty() && *below.begin() != "..";
+}
+
+}  // namespace
+
+NamedFile data_folder(const std::string& option, const std::string& spec) {
+  return {option, spec.empty() ? "" : data::parse_place(spec).directory};
+}
+
+void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others,
+                    const std::string& run) {
+  if (path.empty() || path == "-") return;
+  for (const auto& other : others) {
+    if (other.path.empty() || other.path == "-") continue;
+    if (are_same_file(path, other.path))
+      throw UsageError(option, " ", path, " is the file of ", other.option,
+                       " too, which would be lost; choose another place");
+    if (is_read_from(path, other.path))
+      throw UsageError(option, " ", path, " is a file of ", other.option, " ", other.path,
+                       ", which would be lost; choose another place");
+  }
+  if (is_file_of_run(path, run))
+    throw UsageError(option, " ", path, " is a file of the run there, which would be lost; choose another place");
+  const auto folder = std::filesystem::absolute(path).parent_path();
+  const bool there = as_usage_error(concat(option, " ", path, ": "), "; choose another place", [&] {
+    if (!data::exists(folder.string())) return false;
+    data::require_writable(path);
+    return true;
+  });
+  if (!there) throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
+}
+
+void Warnings::add(const std::string& sentence) {
+  constexpr std::size_t kMostKept = 100;
+  if (!told_.insert(std::hash<std::string>()(sentence)).second) return;
+  if (printed_) std::fprintf(stderr, "warning: %s\n", printable(sentence).c_str());
+  if (sentences_.size() < kMostKept)
+    sentences_.push_back(sentence);
+  else
+    ++more_;
+}
+
+std::vector<std::string> Warnings::sentences() const {
+  auto all = sentences_;
+  if (more_ > 0) all.push_back(concat(more_, " more warnings, which are not listed here"));
+  return all;
+}
+
+namespace {
+
+/// Why stdout could not be written when that was first noticed: later calls may succeed, or fail otherwise.
+int stdout_error = 0;
+
+bool put(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return true;
+  if (stdout_error == 0) stdout_error = errno;
+  return false;
+}
+
+}  // namespace
+
+void write_result(const std::string& place, nlohmann::json result, const std::vector<std::string>& warnings) {
+  if (place.empty()) return;
+  result["warnings"] = warnings;
+  const auto text = json_text(result);
+  if (place != "-") {
+    data::write_file(place, text);
+    return;
+  }
+  put(text);
+}
+
+void print_line(const std::string& json_place, const std::string& line) {
+  if (!json_place.empty()) return print_message(json_place, line);
+  put(line + "\n");
+}
+
+void print_message(const std::string& json_place, const std::string& line) {
+  std::FILE* stream = json_place == "-" ? stderr : stdout;
+  const bool failed_before = std::ferror(stream) != 0;
+  if (std::fprintf(stream, "%s\n", line.c_str()) >= 0 && std::fflush(stream) == 0) return;
+  if (failed_before) return;
+  ::__fpurge(stream);
+  std::clearerr(stream);
+}
+
+std::string unwritten_output() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && stdout_error == 0) {
+    // A network's file system may tell only when the file is closed. Without a descriptor nothing was written.
+    const int copy = ::dup(STDOUT_FILENO);
+    if (copy < 0 || ::close(copy) == 0) return {};
+  }
+  return concat("standard output cannot be written: ", reason_of(stdout_error != 0 ? stdout_error : errno));
+}
+
+}  // namespace unlabel::launch

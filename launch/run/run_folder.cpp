@@ -1,0 +1,306 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/json_line.h>
+#include <unlabel/augment/json_text.h>
+#include <unlabel/augment/system_error.h>
+#include <unlabel/launch/run/append_whole.h>
+#include <unlabel/launch/run/run_folder.h>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+namespace unlabel::launch {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kEncoder = "encoder.safetensors";
+/// The files of a run, which it writes, cuts or replaces by their names.
+constexpr std::array kFiles{"config.json",     "metrics.jsonl", "replaced.jsonl",
+                            "nonfinite.jsonl", "data_files.gz", kEncoder};
+constexpr std::string_view kLockBegins = "process ";
+
+/// A file system that has no locks, rather than a lock that another holds.
+bool lacks_locks(int error) {
+  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == ENOTSUP || error == EINVAL;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint) : path_(std::move(path)) {
+  std::error_code error;
+  // Look for room before making anything: at the nearest folder that exists.
+  fs::path existing = fs::absolute(path_, error);
+  while (!existing.empty() && !fs::exists(existing, error) && existing != existing.root_path())
+    existing = existing.parent_path();
+  if (!error && !fs::is_directory(existing, error))
+    throw UsageError("--out ", path_, ": ", existing.string(), " is not a folder; choose another place");
+  const auto space = fs::space(existing, error);
+  if (!error && space.available < static_cast<std::uintmax_t>(bytes_needed))
+    throw UsageError("--out ", path_, ": the disk has ", space.available >> 20, " MB free and the run needs about ",
+                     bytes_needed >> 20, " MB; make room or choose another place");
+  fs::create_directories(path_, error);
+  if (error) refuse_place(error.value());
+  take_lock();
+  try {
+    require_no_foreign_files(has_checkpoint);
+    require_place_for_checkpoints();
+    char host[64] = "?";
+    ::gethostname(host, sizeof host - 1);
+    const std::string me = concat(kLockBegins, ::getpid(), " on ", host);
+    // In this order a kill in between leaves no empty lock, which would be nobody's.
+    if (::pwrite(lock_.get(), me.data(), me.size(), 0) < 0 ||
+        ::ftruncate(lock_.get(), static_cast<off_t>(me.size())) != 0)
+      refuse_place(errno);
+  } catch (...) {
+    if (made_lock_) ::unlink(file(".lock").c_str());
+    throw;
+  }
+  if (warning_.empty()) remove_temporaries();
+}
+
+RunFolder::~RunFolder() = default;  // the lock's file stays: removing it would race with a run that is just taking it
+
+void RunFolder::refuse_place(int error) const {
+  const auto text = concat("--out ", path_, ": cannot write there");
+  if (fault_kind(error) == FaultKind::kOutside) throw_system_error(text, error);
+  throw UsageError(text, ": ", reason_of(error));
+}
+
+void RunFolder::take_lock() {
+  const std::string place = file(".lock");
+  struct stat status {};
+  while (true) {
+    // Never through a link, nor waiting for a pipe: the file is written, and must be a run's.
+    constexpr int kHow = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    lock_ = data::FileDescriptor(::open(place.c_str(), kHow | O_CREAT | O_EXCL, 0666));
+    made_lock_ = lock_.get() >= 0;
+    const bool there = !made_lock_ && errno == EEXIST;
+    if (there) lock_ = data::FileDescriptor(::open(place.c_str(), kHow));
+    if (lock_.get() < 0 && (errno == EINTR || (there && errno == ENOENT))) continue;  // it may have gone in between
+    if (lock_.get() < 0 && errno == ELOOP)
+      throw UsageError("--out ", path_, ": .lock there is a link; remove it or choose another folder");
+    if (lock_.get() < 0) refuse_place(errno);
+    if (::fstat(lock_.get(), &status) != 0) throw_system_error(concat("cannot read ", place), errno);
+    char holder[128] = {};
+    const bool plain = S_ISREG(status.st_mode), shared = plain && status.st_nlink > 1;
+    const ssize_t size = plain ? ::pread(lock_.get(), holder, sizeof holder - 1, 0) : 0;
+    if (size < 0) throw_system_error(concat("cannot read ", place), errno);
+    const bool ours = std::string_view(holder).starts_with(kLockBegins);
+    if (!plain || ((size > 0 || shared) && !ours))
+      throw UsageError("--out ", path_, ": .lock there is ",
+                       shared ? "a file elsewhere too (a hard link)" : "not a run's",
+                       "; remove it or choose another folder");
+    new_lock_ = size == 0;
+    int locked;
+    do {
+      locked = ::flock(lock_.get(), LOCK_EX | LOCK_NB);
+    } while (locked != 0 && errno == EINTR);
+    if (locked != 0 && errno == EWOULDBLOCK)
+      throw UsageError("--out ", path_, " is in use by another run (", size > 0 ? holder : "unknown process",
+                       "); wait for it or choose another folder");
+    if (locked != 0 && !lacks_locks(errno)) throw_system_error(concat("cannot lock ", place), errno);
+    if (locked != 0) {
+      warning_ = concat("the file system of ", path_, " has no locks (", reason_of(errno),
+                        "): that another run writes there too would not be noticed");
+      return;
+    }
+    // It may have gone while it was opened. One that a copy of the run by hard links has too is replaced by one of this folder.
+    struct stat now {};
+    if (::lstat(place.c_str(), &now) != 0 || now.st_dev != status.st_dev || now.st_ino != status.st_ino) continue;
+    if (now.st_nlink == 1) return;
+    if (::unlink(place.c_str()) != 0 && errno != ENOENT) refuse_place(errno);
+  }
+}
+
+void RunFolder::require_no_foreign_files(bool has_checkpoint) const {
+  for (const char* name : kFiles) {
+    const auto path = file(name);
+    std::error_code error;
+    const auto type = fs::symlink_status(path, error).type();
+    if (type == fs::file_type::not_found) continue;
+    if (type == fs::file_type::none) throw_system_error(concat("cannot look at ", path), error.value());
+    if (type != fs::file_type::regular)
+      throw UsageError(path, " is no regular file; a run would write there: move it, or choose another --out");
+    if (has_checkpoint) continue;
+    // A run that was stopped before its first checkpoint leaves the others, and begins anew.
+    if (name == kEncoder)
+      throw UsageError(path,
+                       " is there without a checkpoint that says it is of this run, and would be replaced: choose ",
+                       "another --out, or move it away");
+    if (new_lock_)
+      throw UsageError(path, " is there, and no run has been in ", path_,
+                       ": it would be replaced; choose another --out");
+  }
+}
+
+void RunFolder::require_place_for_checkpoints() const {
+  const auto place = file("checkpoints");
+  std::error_code error;
+  if (fs::symlink_status(place, error).type() == fs::file_type::not_found) return;
+  if (!data::exists(place)) throw UsageError(place, " is a link to nothing; remove it, or choose another --out");
+  if (::access(place.c_str(), W_OK | X_OK) == 0) return;
+  if (fault_kind(errno) == FaultKind::kOutside) throw_system_error(concat("cannot look at ", place), errno);
+  throw UsageError(place, ": checkpoints cannot be written there: ", reason_of(errno), "; choose another --out");
+}
+
+void RunFolder::remove_temporaries() const {
+  std::error_code error;
+  for (fs::directory_iterator entry(path_, error), end; !error && entry != end; entry.increment(error)) {
+    const auto name = entry->path().filename().string();
+    const auto mark = name.rfind(".tmp-");
+    if (mark == std::string::npos || name.find_first_not_of("0123456789", mark + 5) != std::string::npos) continue;
+    if (std::ranges::find(kFiles, name.substr(0, mark)) == kFiles.end()) continue;
+    std::error_code ignored;
+    if (entry->symlink_status(ignored).type() == fs::file_type::regular) fs::remove(entry->path(), ignored);
+  }
+}
+
+void RunFolder::require_ours() const {
+  struct stat mine {
+  }, there{};
+  if (::fstat(lock_.get(), &mine) != 0) return;
+  const bool seen = ::lstat(file(".lock").c_str(), &there) == 0;
+  // Only that another file is there, or none, says so: a disk that does not answer does not.
+  if (seen ? mine.st_dev == there.st_dev && mine.st_ino == there.st_ino : errno != ENOENT && errno != ENOTDIR) return;
+  throw Error(
+      "the folder ", path_, seen ? " was replaced, or is another run's now" : " or its file .lock was removed",
+      ", while this run went on: nothing more is written there. What was learned since its last checkpoint is lost");
+}
+
+bool is_file_of_run(const std::string& path, const std::string& run) {
+  std::error_code error;
+  const auto place = fs::weakly_canonical(path, error);
+  if (error) return false;
+  const auto name = place.filename().string();
+  const auto folder = place.parent_path();
+  // In a checkpoint nothing else has a place: it goes with it.
+  if (fs::exists(folder / "manifest.json", error) && fs::exists(folder / "training.json", error)) return true;
+  if (name != ".lock" && name != "checkpoints" && !name.starts_with("events.out.tfevents.") &&
+      std::ranges::find(kFiles, name) == kFiles.end())
+    return false;
+  if (!run.empty() && fs::weakly_canonical(run, error) == folder) return true;
+  std::string holder(kLockBegins.size(), '\0');
+  const data::FileDescriptor lock(::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  return ::pread(lock.get(), holder.data(), holder.size(), 0) == static_cast<ssize_t>(holder.size()) &&
+         holder == kLockBegins;
+}
+
+nlohmann::json read_run_json(const std::string& path) {
+  std::error_code unknown;
+  const auto type = fs::status(path, unknown).type();
+  if (!unknown && type != fs::file_type::regular && type != fs::file_type::directory)
+    throw UsageError("cannot read ", path, ": not a regular file");
+  return read_json_file(path);
+}
+
+namespace {
+
+/// Makes a file of several names (a hard-linked copy of a run) one of its own: it is written in place, and the others are not ours.
+void unshare(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink == 1) return;
+  const auto copy = concat(path, ".tmp-", ::getpid());
+  std::error_code error, ignored;
+  if (fs::copy_file(path, copy, fs::copy_options::overwrite_existing, error)) fs::rename(copy, path, error);
+  if (!error) return;
+  fs::remove(copy, ignored);
+  throw_system_error(concat("cannot copy ", path), error.value());
+}
+
+}  // namespace
+
+JsonLines::JsonLines(std::string path) : path_(std::move(path)) {
+  unshare(path_);
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (descriptor_ < 0) throw_system_error(concat("cannot write ", path_), errno);
+}
+
+JsonLines::~JsonLines() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+bool JsonLines::append(const nlohmann::json& object) { return append_whole(descriptor_, json_line(object) + "\n"); }
+
+void JsonLines::flush() { ::fsync(descriptor_); }
+
+namespace {
+
+/// A file's bytes from `begin` on, `size` of them.
+std::string read_part(const data::OpenFile& file, const std::string& path, std::int64_t begin, std::int64_t size) {
+  std::string part(static_cast<std::size_t>(size), '\0');
+  for (std::size_t done = 0; done < part.size();) {
+    const auto count = ::pread(file.fd.get(), part.data() + done, part.size() - done,
+                               static_cast<off_t>(begin) + static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw_system_error(concat("cannot read ", path), errno);
+    if (count == 0) throw Error("cannot read ", path, ": it became shorter");
+    done += static_cast<std::size_t>(count);
+  }
+  return part;
+}
+
+/// Nullopt when there is no such file.
+std::optional<data::OpenFile> open_lines(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 && errno == ENOENT) return std::nullopt;
+  return data::open_file(AT_FDCWD, path.c_str(), path);
+}
+
+}  // namespace
+
+nlohmann::json JsonLines::last(const std::string& path) {
+  const auto file = open_lines(path);
+  if (!file) return {};
+  constexpr std::int64_t kMost = 1 << 16;
+  const auto size = static_cast<std::int64_t>(file->size), begin = std::max<std::int64_t>(0, size - kMost);
+  std::istringstream text(read_part(*file, path, begin, size - begin));
+  nlohmann::json found;
+  for (std::string line; std::getline(text, line) && !text.eof();)  // what no newline ends is not whole
+    if (auto object = try_parse_json(line)) found = std::move(*object);
+  return found;
+}
+
+void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
+  unshare(path);
+  const auto file = open_lines(path);
+  if (!file) return;
+  // From the end, so that a log of millions of steps costs no more than what is dropped of it.
+  constexpr std::int64_t kPiece = 1 << 16;
+  const auto size = static_cast<std::int64_t>(file->size);
+  auto end = size;
+  std::string tail;  // of the file, from `begin` to `end`
+  for (std::int64_t begin = end; end > 0;) {
+    // The last line that is whole: from after the newline before it.
+    const auto before = tail.size() < 2 ? std::string::npos : tail.rfind('\n', tail.size() - 2);
+    if (before == std::string::npos && begin > 0) {
+      const auto piece = std::min(kPiece, begin);
+      begin -= piece;
+      tail = read_part(*file, path, begin, piece) + tail;
+      continue;
+    }
+    const std::size_t start = before == std::string::npos ? 0 : before + 1;
+    const auto object = try_parse_json(std::string_view(tail).substr(start)).value_or(nullptr);
+    if (tail.back() == '\n' && object.is_object() && object.value(key, nlohmann::json()).is_number_integer() &&
+        object.at(key).get<std::int64_t>() < limit)
+      break;
+    tail.resize(start);
+    end = begin + static_cast<std::int64_t>(start);
+  }
+  std::error_code error;
+  if (end < size) fs::resize_file(path, static_cast<std::uintmax_t>(end), error);
+  if (error) throw Error("cannot shorten ", path, ": ", error.message());
+}
+
+}  // namespace unlabel::launch
