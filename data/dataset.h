@@ -70,39 +70,6 @@ enum class Split {
   kTest,   ///< `test/`, else `val/`, `validation/` and their like; an error when there is none
 };
 
-/// Opens a data set, by its content or by a prefix:
-///
-/// - `cifar10:DIR`: data_batch_*.bin for training, test_batch.bin for testing (cifar10.h)
-/// - `idx:DIR`: train-images-idx3-ubyte for training, t10k-images-idx3-ubyte for testing, plain or .gz (idx.h)
-/// - `shards:DIR`: tar archives by WebDataset's convention (shards.h)
-/// - `folder:DIR`: the image folder that `split` names in DIR (image_folder.h)
-///
-/// Without a prefix, DIR is what its files say: CIFAR-10, IDX, else a folder of images; with files of the former beside folders of images
-/// it is refused, as either may be meant. A folder whose name begins like a prefix is written
-/// `./idx:...`.
-///
-/// Folders directly in DIR are splits by their names (augment::named_split, augment::folder_layout): train, training ... and test, val,
-/// valid ... in any case. What is named as test images is never part of the training images, so that no image is both: where nothing else
-/// is left, the training split is an error. To train on them, name them: DIR/test. A folder `train` among other folders of images, none of
-/// them a split, is a class of that name (airplane/, car/, train/). Of several folders of test images the first by that list is taken which
-/// has class folders, and the first of all where none has. A folder beside train/ that may not be read (no permission) counts as one
-/// without images. What was guessed is told by Dataset::notes.
-///
-/// Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was looked for and what is there.
-std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
-
-/// Opens what another process opened at `spec`, by its Dataset::index(), without listing anything; `spec` may name another place here.
-/// Looks at 16 files, evenly spaced: throws MismatchError that names the first one that is missing or of another size.
-std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::string& index);
-
-/// Whether there are test images: whether open_dataset(spec, Split::kTest) finds any. Throws UsageError when the folder cannot be read.
-bool has_test_images(const std::string& spec);
-
-/// Opens test images that are named apart from the training ones: a data set whose test split is taken, or a folder of the test images (or
-/// of tar archives of them) themselves. A folder that has training images but no test images in it is refused (UsageError), so that
-/// training images never pass for test images; else as open_dataset.
-std::shared_ptr<const Dataset> open_test_images(const std::string& spec);
-
 /// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an
 /// image.
 struct ImageSizes {

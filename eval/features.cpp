@@ -6,7 +6,6 @@
 #include <unlabel/eval/features.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
-#include <unlabel/ssl/ranks.h>
 
 #include <torch/types.h>
 

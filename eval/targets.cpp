@@ -30,6 +30,12 @@ std::string shortened(const std::vector<std::string>& names) {
   return concat(joined({names.begin(), names.begin() + kShown}, ", "), ", ... (", names.size(), " in all)");
 }
 
+std::string unknown_classes(const UnknownClasses& unknown, std::int64_t test_images) {
+  if (unknown.images == 0) return "";
+  return concat(unknown.images, " of ", test_images, " test images are of classes that no training image is of (",
+                shortened(unknown.names), ") and count as wrong");
+}
+
 Targets make_targets(const Features& train, const Features& test) {
   Targets targets;
   std::tie(targets.class_labels, targets.train) = at::_unique(train.labels, /*sorted=*/true, /*return_inverse=*/true);

@@ -14,6 +14,9 @@ struct UnknownClasses {
   std::int64_t images = 0;
 };
 
+/// "12 of 80 test images are of classes that no training image is of (horse, zebra) and count as wrong"; empty when there are none.
+std::string unknown_classes(const UnknownClasses& unknown, std::int64_t test_images);
+
 /// The labels of a training and a test set as class numbers 0, 1, ... without gaps.
 struct Targets {
   at::Tensor class_labels;  ///< int64: the distinct training labels in order; class c is label class_labels[c]

@@ -65,7 +65,7 @@ int run(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-int program(int count, const char* const* values, std::vector<ssl::OwnMethod> methods) {
+int program(int count, const char* const* values, std::vector<ssl::MethodSpec> methods) {
   prepare_process();
   quiet_libraries();
   std::vector<std::string> arguments;

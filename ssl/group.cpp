@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
-#include <unlabel/ssl/ranks.h>
+#include <unlabel/ssl/group.h>
 
 #include <torch/types.h>
 

@@ -1,13 +1,22 @@
 #pragma once
 
+#include <unlabel/augment/error.h>
+
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace unlabel::ssl {
+
+/// A collective that failed because a peer is gone: no further one can be made.
+class LostRankError : public Error {
+ public:
+  using Error::Error;
+};
 
 /// The ranks that train together, as far as a method or a layer needs them. A group of one needs no process group, so that code has no
 /// `if (distributed)`: every collective is then the identity. `launch` implements it with NCCL and Gloo.
@@ -54,6 +63,13 @@ std::shared_ptr<const Group> single_process();
 /// before that of any rank but 0 it says "rank 3: ". (On one rank what was thrown goes on as it is.) So no rank is left alone in the next
 /// collective by one that has failed.
 void together(const Group& group, const std::function<void()>& action);
+
+/// As together(), for an action that may take longer than ranks wait for each other (a flush to a slow disk): it runs on a thread of its
+/// own, and each `pause`, well below that time, the ranks hear that it goes on.
+void long_together(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action);
+
+/// Whether it holds on any rank; every rank must call it.
+bool any_rank(const Group& group, bool here);
 
 /// Every rank's text, by rank, on every rank.
 std::vector<std::string> gather_texts(const Group& group, const std::string& text);

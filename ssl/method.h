@@ -26,8 +26,8 @@ struct Views {
 };
 
 /// What a method is made for.
-struct MethodScene {
-  EncoderOptions encoder{};       ///< what networks to build: make_encoder(scene.encoder)
+struct MethodContext {
+  EncoderOptions encoder{};       ///< what networks to build: make_encoder(context.encoder)
   std::int64_t images = 0;        ///< in the data set
   std::int64_t global_batch = 0;  ///< samples an iteration, over all ranks and micro-batches
   std::int64_t micro_batch = 0;   ///< samples that a rank takes at once; 0: its whole share of the batch
@@ -35,7 +35,7 @@ struct MethodScene {
   std::shared_ptr<const Group> group = single_process();
 
   /// Samples in one forward pass of this rank.
-  std::int64_t at_once() const {
+  std::int64_t local_micro_batch() const {
     return micro_batch > 0 ? micro_batch : std::max<std::int64_t>(1, global_batch / group->world_size());
   }
 };

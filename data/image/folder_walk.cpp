@@ -2,7 +2,6 @@
 #include <unlabel/augment/codec/image_header.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/image/contents.h>
 #include <unlabel/data/image/folder_walk.h>
 #include <unlabel/data/io/retry.h>
 

@@ -27,9 +27,9 @@ enum class Belongs : std::uint8_t {
   kForbidden,     ///< a folder that may not be read; it may be of any of these kinds
 };
 
-/// The images in a folder and the folders below it (augment/codec/image_files.h has the names), in the order in which the system names them.
-/// Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too, and others are
-/// told in notes(). More than 16 ways a folder through links are refused (UsageError): folders that hold links to each other.
+/// The images in a folder and the folders below it (by their names: augment/codec/image_files.h), in the order in which the system lists
+/// them. Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too, and
+/// others are told in notes(). More than 16 ways a folder through links are refused (UsageError): folders that hold links to each other.
 ///
 /// A folder below the root that has one folder named for training and one for testing in it is a split layout: of it only the former is
 /// taken (bottle/train and not bottle/test). No file is opened and, where the file system tells what is a folder, none is looked at.

@@ -1,6 +1,5 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/protocols/online_knn.h>
-#include <unlabel/eval/report/report.h>
 #include <unlabel/eval/targets.h>
 #include <unlabel/eval/test_set.h>
 

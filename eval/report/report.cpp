@@ -56,12 +56,6 @@ std::vector<std::string> common_doubts(const Result& result, std::int64_t skippe
 
 }  // namespace
 
-std::string unknown_classes(const UnknownClasses& unknown, std::int64_t test_images) {
-  if (unknown.images == 0) return "";
-  return concat(unknown.images, " of ", test_images, " test images are of classes that no training image is of (",
-                shortened(unknown.names), ") and count as wrong");
-}
-
 std::vector<std::string> doubts(const KnnResult& result) {
   auto all = common_doubts(result, result.skipped);
   if (result.k < result.k_asked)

@@ -30,9 +30,6 @@ std::vector<std::string> doubts(const KnnResult& result);
 std::vector<std::string> doubts(const LogisticResult& result);
 std::vector<std::string> doubts(const LinearProbeResult& result);
 
-/// "12 of 80 test images are of classes that no training image is of (horse, zebra) and count as wrong"; empty when there are none.
-std::string unknown_classes(const UnknownClasses& unknown, std::int64_t test_images);
-
 /// A fraction of 1 as "81.30 %".
 std::string percent(double fraction);
 

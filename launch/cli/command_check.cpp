@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/processors.h>
-#include <unlabel/data/image/check.h>
+#include <unlabel/data/check.h>
 #include <unlabel/launch/cli/commands.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/run/command_output.h>
@@ -36,7 +36,7 @@ int command_check(const std::vector<std::string>& arguments) {
   data::CheckOptions options;
   options.threads = augment::usable_processors().threads;
   OptionTable fields;
-  fields.add("data", data, "a folder, whose files are all looked at, or cifar10:DIR, idx:DIR, shards:DIR");
+  fields.add("data", data, "a folder, whose files are all looked at, or " + data::format_prefixes());
   fields.add("threads", options.threads, "threads that decode");
   fields.add("json", json, "write the result to this file; -: to stdout");
   fields.section("decode", augment::table(options.decode));

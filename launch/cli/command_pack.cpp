@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/image/shards.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/cli/commands.h>
@@ -21,7 +22,7 @@ int command_pack(const std::vector<std::string>& arguments) {
   std::int64_t megabytes = 1000;
   data::PackOptions options;
   OptionTable fields;
-  fields.add("data", data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR");
+  fields.add("data", data, "images: a folder (class folders or not), or " + data::format_prefixes());
   fields.add("out", out, "the folder for the archives; it must be empty, or not there yet");
   fields.add("shard_megabytes", megabytes, "size of an archive, in millions of bytes");
   fields.add("shuffle", options.shuffle, "in a random order, for readers that go through archives from front to back");

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/transforms/presets.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/eval/report/report.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
@@ -150,8 +151,7 @@ OptionTable table(EvaluationOptions& o) {
   t.add("untrained", o.untrained,
         "measure random weights instead (of --encoder.arch, or of the checkpoint's architecture)");
   t.add("pixels", o.pixels, "measure the raw pixels instead, centered");
-  t.add("data", o.data,
-        "labeled images: a folder with train and test (or val) inside, or cifar10:DIR, idx:DIR, shards:DIR");
+  t.add("data", o.data, "labeled images: a folder with train and test (or val) inside, or " + data::format_prefixes());
   t.add("train", o.train, "the training images, instead of those in --data");
   t.add("test", o.test, "the test images, instead of those in --data");
   t.add("size", o.size, "side of the images that the encoder sees; without: the checkpoint's");

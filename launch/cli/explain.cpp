@@ -41,7 +41,7 @@ json explain(const ResolvedOptions& resolved, const CommandLine& line) {
   auto here = resolved.options;
   PretrainOptions paper;
   auto fields = table(here), paper_fields = table(paper);
-  const auto name = ssl::paper_recipe(here.method);
+  const auto name = ssl::find_method(here.method).plan.paper;
   json published = json::object(), used = json::object();
   if (!name.empty()) {
     published = ssl::find_recipe(name);

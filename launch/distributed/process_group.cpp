@@ -2,7 +2,7 @@
 #include <unlabel/augment/processors.h>
 #include <unlabel/launch/distributed/backends.h>
 #include <unlabel/launch/distributed/process_group.h>
-#include <unlabel/ssl/ranks.h>
+#include <unlabel/ssl/group.h>
 
 #include <c10/util/Logging.h>
 #include <sched.h>

@@ -1,7 +1,8 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/distributed/shared_data.h>
-#include <unlabel/ssl/ranks.h>
+#include <unlabel/ssl/group.h>
 
 #include <torch/types.h>
 

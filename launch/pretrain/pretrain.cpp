@@ -8,7 +8,6 @@
 #include <unlabel/eval/report/report.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/checkpoint/checkpoint_writer.h>
-#include <unlabel/launch/cli/evaluation.h>
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/distributed/arithmetic.h>
 #include <unlabel/launch/distributed/data_parallel.h>
@@ -27,6 +26,7 @@
 #include <unlabel/launch/run/run_log.h>
 #include <unlabel/launch/run/stop_signal.h>
 #include <unlabel/launch/run/throughput.h>
+#include <unlabel/ssl/group.h>
 #include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/layers/dropout.h>
 #include <unlabel/ssl/layers/running_statistics.h>
@@ -34,7 +34,6 @@
 #include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/cast.h>
 #include <unlabel/ssl/optim/parameter_groups.h>
-#include <unlabel/ssl/ranks.h>
 #include <unlabel/ssl/weights/weights.h>
 
 #include <ATen/Parallel.h>

@@ -6,7 +6,6 @@
 #include <unlabel/launch/pretrain/initial_weights.h>
 #include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
-#include <unlabel/launch/pretrain/training_state.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/planning/plan_builder.h>
 #include <unlabel/ssl/planning/recipe.h>
@@ -22,7 +21,7 @@ namespace unlabel::launch {
 OptionTable table(PretrainOptions& o) {
   OptionTable t;
   t.add("method", o.method, concat("how to learn: ", ssl::method_list()));
-  t.add("data", o.data, "images: a folder (class folders or not), or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR");
+  t.add("data", o.data, "images: a folder (class folders or not), or " + data::format_prefixes());
   t.add("out", o.out, "run folder; an interrupted run in it goes on");
   t.add("recipe", o.recipe,
         "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
@@ -215,7 +214,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   if (options.method.empty())
     throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
                      ssl::method_list());
-  ssl::require_method(options.method);
+  const auto& method = ssl::find_method(options.method);
   refuse_other_methods(line, options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty() && purpose == Purpose::kRun)
@@ -293,7 +292,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
       input.median_short_side = median_short_side;
       input.given = given;
       if (!decided.empty()) input.given["encoder"].update(decided);
-      auto plan = ssl::make_plan(input);
+      auto plan = ssl::make_plan(method.plan, input);
       fields.from_json(plan.recipe, "the plan");
       for (const auto& [name, value] : decided.items())
         resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
@@ -333,9 +332,17 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
   auto settings = fields.to_json();
   if (goes_on) settings["init"] = options.out;  // its own weights
-  for (auto& warning : ssl::plan_warnings(settings, resolved.dataset->size(), median_short_side))
+  for (auto& warning : ssl::plan_warnings(method.plan, settings, resolved.dataset->size(), median_short_side))
     resolved.warnings.push_back(std::move(warning));
   return resolved;
+}
+
+nlohmann::json config_json(const PretrainOptions& options) {
+  PretrainOptions copy = options;
+  auto json = table(copy).to_json();
+  for (const auto& method : ssl::method_names())
+    if (method != options.method) json.erase(method);
+  return json;
 }
 
 bool may_change(const std::string& name) { return kFree.contains(name); }

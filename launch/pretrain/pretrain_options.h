@@ -46,7 +46,7 @@ struct OnlineKnnOptions {
 /// Everything that decides a pretraining run. Sections come from a recipe, from the planner, or from the command line.
 struct PretrainOptions {
   std::string method;  ///< one of ssl::method_names()
-  std::string data;    ///< a folder of images, or folder:DIR, cifar10:DIR, idx:DIR, shards:DIR
+  std::string data;    ///< a data set, as data::open_dataset takes it
   std::string out;     ///< the run folder
   std::string recipe;  ///< a recipe's name or file; none: settings are planned from the data
   std::string init;    ///< start from these weights (safetensors), or from those of a run folder or its checkpoints
@@ -104,6 +104,9 @@ using Meet = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptio
 ResolvedOptions resolve_options(
     const CommandLine& line, Purpose purpose = Purpose::kRun,
     const Meet& meet = [](const PretrainOptions&) { return ssl::single_process(); });
+
+/// The options as config.json holds them.
+nlohmann::json config_json(const PretrainOptions& options);
 
 /// Whether a run may go on with another value of an option: one that does not change what is learned.
 bool may_change(const std::string& name);

@@ -151,14 +151,6 @@ std::string TrainingState::set_other_encoder_aside(const std::string& path) cons
   return aside.string();
 }
 
-nlohmann::json config_json(const PretrainOptions& options) {
-  PretrainOptions copy = options;
-  auto json = table(copy).to_json();
-  for (const auto& method : ssl::method_names())
-    if (method != options.method) json.erase(method);
-  return json;
-}
-
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
   const auto views = make_views(options);
   std::map<std::string, std::string> metadata{{"method", options.method},

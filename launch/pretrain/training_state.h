@@ -52,9 +52,6 @@ struct TrainingState {
   bool finite() const;
 };
 
-/// The options as config.json holds them.
-nlohmann::json config_json(const PretrainOptions& options);
-
 /// What evaluation needs to know of an encoder's input, for its file: size, mean, std, and how files were decoded.
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options);
 

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/image/place.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/run/command_output.h>

@@ -39,6 +39,14 @@ at::Tensor distance(const at::Tensor& p, const at::Tensor& z) {
 
 }  // namespace
 
+Byol::Byol(const ByolOptions& options, const MethodContext& context)
+    : Byol(make_encoder(context.encoder), make_encoder(context.encoder), options) {
+  if (options.head_norm && context.local_micro_batch() * context.group->world_size() < 2)
+    throw UsageError(
+        "BYOL's heads normalize over the images that are taken at once, and there is only 1: give a larger ",
+        context.micro_batch > 0 && context.micro_batch < context.global_batch ? "--micro-batch" : "--batch-size");
+}
+
 Byol::Byol(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> target_encoder, const ByolOptions& options)
     : options_(options) {
   require_positive("byol.hidden_dim", options_.hidden_dim);

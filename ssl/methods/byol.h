@@ -41,6 +41,7 @@ OptionTable table(ByolOptions& options);
 /// Names: `backbone.*`, `projector.{0,1,3}.*`, `predictor.{0,1,3}.*`, `target_backbone.*`, `target_projector.*`.
 struct Byol : Method {
   /// `target_encoder`: another network like `encoder`, whose weights do not matter. Throws UsageError for an option out of range.
+  Byol(const ByolOptions& options, const MethodContext& context);
   Byol(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> target_encoder, const ByolOptions& options);
 
   /// Throws UsageError unless there are two views.

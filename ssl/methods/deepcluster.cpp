@@ -30,8 +30,9 @@ OptionTable table(DeepClusterOptions& options) {
   return t;
 }
 
-DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodScene& scene)
-    : options_(options), scene_(scene), group_(scene.group) {
+DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options,
+                         const MethodContext& context)
+    : options_(options), context_(context), group_(context.group) {
   if (options_.clusters < 2) throw UsageError("deepcluster.clusters is ", options_.clusters, ": it must be at least 2");
   require_positive("deepcluster.pca_dim", options_.pca_dim);
   require_positive("deepcluster.top_layer_lr", options_.top_layer_lr);
@@ -41,13 +42,13 @@ DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOpti
     throw UsageError("deepcluster.empty is '", options_.empty, "': use split or keep");
   if (options_.sampling != "paper" && options_.sampling != "as_released")
     throw UsageError("deepcluster.sampling is '", options_.sampling, "': use paper or as_released");
-  if (options_.clusters > scene_.images)
-    throw UsageError("deepcluster.clusters is ", options_.clusters, ", more than the ", scene_.images,
-                     " images: give fewer, such as ", std::max<std::int64_t>(2, scene_.images / 100));
-  require_positive("the batch", scene_.global_batch);
+  if (options_.clusters > context_.images)
+    throw UsageError("deepcluster.clusters is ", options_.clusters, ", more than the ", context_.images,
+                     " images: give fewer, such as ", std::max<std::int64_t>(2, context_.images / 100));
+  require_positive("the batch", context_.global_batch);
   backbone_ = register_module("backbone", std::move(encoder));
   top_layer_ = register_module("top_layer", torch::nn::Linear(backbone_->feature_dim(), options_.clusters));
-  take_clusters(torch::full({scene_.images}, -1, torch::kInt64));
+  take_clusters(torch::full({context_.images}, -1, torch::kInt64));
 }
 
 namespace {
@@ -86,9 +87,9 @@ struct DeepCluster::Share {
 };
 
 DeepCluster::Share DeepCluster::share() const {
-  const auto most = (scene_.images + group_->world_size() - 1) / group_->world_size();
-  const auto begin = std::min(scene_.images, most * group_->rank());
-  return {most, begin, std::min(most, scene_.images - begin)};
+  const auto most = (context_.images + group_->world_size() - 1) / group_->world_size();
+  const auto begin = std::min(context_.images, most * group_->rank());
+  return {most, begin, std::min(most, context_.images - begin)};
 }
 
 /// Of this rank's share of the images, in their order; float32.
@@ -97,12 +98,12 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
   const auto [most, begin, count] = share();
   std::vector<std::int64_t> samples;
   for (std::int64_t i = 0; i < most; ++i)
-    samples.push_back(std::min(begin + i, scene_.images - 1));  // as many on all ranks
+    samples.push_back(std::min(begin + i, context_.images - 1));  // as many on all ranks
   // Once, and never twice: of ImageNet they take 21 GB.
   auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
   const EvalMode eval_mode(*backbone_);
-  epoch.read(augment::evaluation_view(*epoch.views), samples, scene_.at_once(), [&](const Views& views) {
+  epoch.read(augment::evaluation_view(*epoch.views), samples, context_.local_micro_batch(), [&](const Views& views) {
     const auto part = backbone_->forward(views.crops[0]);
     all.narrow(0, row, part.size(0)).copy_(part);
     row += part.size(0);
@@ -121,13 +122,13 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   options.clusters = options_.clusters;
   options.iterations = options_.kmeans_iterations;
   options.empty = options_.empty;
-  options.seed = clustering_seed(scene_.seed, epoch.epoch);
+  options.seed = clustering_seed(context_.seed, epoch.epoch);
   const auto found = kmeans(points, options, *group_);
 
   const auto [most, begin, count] = share();
   auto own = torch::zeros({most}, found.assignments.options());  // what is gathered is of one length
   own.narrow(0, 0, count).copy_(found.assignments);
-  take_clusters(group_->all_gather(own).narrow(0, 0, scene_.images).cpu().clone());
+  take_clusters(group_->all_gather(own).narrow(0, 0, context_.images).cpu().clone());
   reset_top_layer(epoch.epoch);
 
   const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
@@ -142,11 +143,11 @@ void DeepCluster::take_clusters(const at::Tensor& clusters) {
   device_clusters_ = clusters;
   const auto sizes = clusters.clamp_min(0).bincount({}, options_.clusters);
   used_ = (sizes > 0).sum().item<double>() / static_cast<double>(options_.clusters);
-  largest_ = sizes.max().item<double>() / static_cast<double>(scene_.images);
+  largest_ = sizes.max().item<double>() / static_cast<double>(context_.images);
 }
 
 void DeepCluster::reset_top_layer(std::int64_t epoch) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(clustering_seed(scene_.seed, epoch));
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(clustering_seed(context_.seed, epoch));
   const auto weight = torch::empty(top_layer_->weight.sizes(), torch::kFloat).normal_(0, 0.01, generator);
   top_layer_->weight.copy_(data::to_device(weight, top_layer_->weight.device()));
   group_->broadcast(top_layer_->weight);
@@ -156,20 +157,20 @@ void DeepCluster::reset_top_layer(std::int64_t epoch) {
 std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) {
   std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(options_.clusters));
   const auto* cluster = clusters_.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < scene_.images; ++i) {
+  for (std::int64_t i = 0; i < context_.images; ++i) {
     UNLABEL_INVARIANT(cluster[i] >= 0);
     members[static_cast<std::size_t>(cluster[i])].push_back(i);
   }
   std::erase_if(members, [](const auto& list) { return list.empty(); });
 
-  const auto each = scene_.images / static_cast<std::int64_t>(members.size()) + 1;
+  const auto each = context_.images / static_cast<std::int64_t>(members.size()) + 1;
   std::vector<std::int64_t> drawn;
   for (std::size_t c = 0; c < members.size(); ++c) {
     const auto& list = members[c];
     const auto size = static_cast<std::int64_t>(list.size());
-    augment::Random random({scene_.seed, static_cast<std::uint64_t>(epoch.epoch), c, 0xDC});
+    augment::Random random({context_.seed, static_cast<std::uint64_t>(epoch.epoch), c, 0xDC});
     // A seed for each cluster: seed + c would give cluster c the order that a run with the next seed has for cluster c - 1.
-    const data::Permutation without(list.size(), clustering_seed(scene_.seed, static_cast<std::int64_t>(c)),
+    const data::Permutation without(list.size(), clustering_seed(context_.seed, static_cast<std::int64_t>(c)),
                                     static_cast<std::uint64_t>(epoch.epoch));
     for (std::int64_t i = 0; i < each; ++i)
       drawn.push_back(
@@ -180,9 +181,9 @@ std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) 
     for (const auto& list : members) by_cluster.insert(by_cluster.end(), list.begin(), list.end());
     for (auto& sample : drawn) sample = by_cluster[static_cast<std::size_t>(sample)];
   }
-  const data::Permutation shuffle(drawn.size(), scene_.seed, static_cast<std::uint64_t>(epoch.epoch));
+  const data::Permutation shuffle(drawn.size(), context_.seed, static_cast<std::uint64_t>(epoch.epoch));
   std::vector<std::int64_t> order;
-  for (std::int64_t i = 0; i < scene_.images; ++i) order.push_back(drawn[shuffle(static_cast<std::uint64_t>(i))]);
+  for (std::int64_t i = 0; i < context_.images; ++i) order.push_back(drawn[shuffle(static_cast<std::uint64_t>(i))]);
   return order;
 }
 

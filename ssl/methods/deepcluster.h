@@ -45,7 +45,9 @@ OptionTable table(DeepClusterOptions& options);
 /// `nmi_before` (with the clusters of the epoch before) and `nmi_labels` (with the labels, where there are any).
 struct DeepCluster : Method {
   /// Throws UsageError for an option out of range, and for more clusters than images.
-  DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodScene& scene);
+  DeepCluster(const DeepClusterOptions& options, const MethodContext& context)
+      : DeepCluster(make_encoder(context.encoder), options, context) {}
+  DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodContext& context);
 
   Loss loss(const Views& views, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
@@ -66,7 +68,7 @@ struct DeepCluster : Method {
   void take_clusters(const at::Tensor& clusters);
 
   DeepClusterOptions options_;
-  MethodScene scene_;
+  MethodContext context_;
   std::shared_ptr<const Group> group_;
   std::shared_ptr<Encoder> backbone_;
   torch::nn::Linear top_layer_{nullptr};

@@ -47,8 +47,8 @@ at::Tensor own_part(const at::Tensor& all, std::int64_t steps, const Group& grou
 }  // namespace
 
 DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options,
-                             const MethodScene& scene)
-    : options_(options), scene_(scene), group_(scene.group) {
+                             const MethodContext& context)
+    : options_(options), context_(context), group_(context.group) {
   require_positive("deepcluster_v2.crops_for_assign", options_.crops_for_assign);
   require_positive("deepcluster_v2.temperature", options_.temperature);
   require_positive("deepcluster_v2.projection_dim", options_.projection_dim);
@@ -56,12 +56,12 @@ DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepCluster
     throw UsageError(
         "deepcluster_v2: hidden_dim, kmeans_iterations and freeze_prototypes_iterations must be at least 0");
   if (options_.prototypes.empty()) throw UsageError("deepcluster_v2.prototypes is empty: give a number for each head");
-  if (scene_.global_batch < 1 || scene_.images < scene_.global_batch)
-    throw UsageError("DeepCluster-v2 needs a batch within the data: ", scene_.global_batch, " of ", scene_.images,
+  if (context_.global_batch < 1 || context_.images < context_.global_batch)
+    throw UsageError("DeepCluster-v2 needs a batch within the data: ", context_.global_batch, " of ", context_.images,
                      " images");
-  steps_ = scene_.images / scene_.global_batch;
-  local_batch_ = scene_.global_batch / group_->world_size();
-  const auto rows = options_.as_released ? steps_ * local_batch_ : steps_ * scene_.global_batch;
+  steps_ = context_.images / context_.global_batch;
+  local_batch_ = context_.global_batch / group_->world_size();
+  const auto rows = options_.as_released ? steps_ * local_batch_ : steps_ * context_.global_batch;
   for (const auto k : options_.prototypes) {
     require_positive("deepcluster_v2.prototypes", k);
     if (k > rows)
@@ -79,7 +79,7 @@ DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepCluster
         torch::nn::Linear(torch::nn::LinearOptions(options_.projection_dim, options_.prototypes[h]).bias(false))));
   bank_ = torch::zeros({options_.crops_for_assign, steps_ * local_batch_, options_.projection_dim});
   bank_samples_ = torch::zeros({steps_ * local_batch_}, torch::kInt64);
-  clusters_ = torch::full({static_cast<std::int64_t>(heads_.size()), scene_.images}, kNoCluster, torch::kInt64);
+  clusters_ = torch::full({static_cast<std::int64_t>(heads_.size()), context_.images}, kNoCluster, torch::kInt64);
 }
 
 void DeepClusterV2::check_views(const augment::MultiCrop& views) const {
@@ -142,12 +142,13 @@ void DeepClusterV2::remember(std::int64_t first_row, const at::Tensor& embedding
 /// One pass in training mode, in the order of the first epoch.
 void DeepClusterV2::fill_banks(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
-  const data::Sampler sampler(scene_.images, scene_.global_batch, scene_.seed, group_->rank(), group_->world_size());
+  const data::Sampler sampler(context_.images, context_.global_batch, context_.seed, group_->rank(),
+                              group_->world_size());
   std::vector<std::int64_t> samples;
   for (std::int64_t step = 0; step < steps_; ++step)
     for (const auto sample : sampler.indices(epoch.epoch, step)) samples.push_back(sample);
   std::int64_t row = 0;
-  epoch.read(*epoch.views, samples, scene_.at_once(), [&](const Views& views) {
+  epoch.read(*epoch.views, samples, context_.local_micro_batch(), [&](const Views& views) {
     std::vector<at::Tensor> embeddings;  // crop by crop, as released: each by its own statistics
     for (std::int64_t crop = 0; crop < options_.crops_for_assign; ++crop)
       embeddings.push_back(embed({views.crops[static_cast<std::size_t>(crop)]}));
@@ -177,7 +178,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     options.iterations = options_.kmeans_iterations;
     options.spherical = true;
     options.empty = "keep";
-    options.seed = clustering_seed(scene_.seed, epoch.epoch * static_cast<std::int64_t>(heads_.size()) + head);
+    options.seed = clustering_seed(context_.seed, epoch.epoch * static_cast<std::int64_t>(heads_.size()) + head);
     const auto points = bank_[head % options_.crops_for_assign];
     at::Tensor first;
     if (options_.as_released) {
@@ -200,11 +201,11 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
 
 /// K embeddings of the bank, drawn by their places in the epoch's global order.
 at::Tensor DeepClusterV2::first_centroids(const at::Tensor& points, const KmeansOptions& options) const {
-  const data::Permutation order(static_cast<std::uint64_t>(steps_ * scene_.global_batch), options.seed, 0);
+  const data::Permutation order(static_cast<std::uint64_t>(steps_ * context_.global_batch), options.seed, 0);
   std::vector<std::int64_t> from, to;  // of this rank's rows
   for (std::int64_t k = 0; k < options.clusters; ++k) {
     const auto place = static_cast<std::int64_t>(order(static_cast<std::uint64_t>(k)));
-    const auto step = place / scene_.global_batch, within = place % scene_.global_batch;
+    const auto step = place / context_.global_batch, within = place % context_.global_batch;
     if (within / local_batch_ != group_->rank()) continue;
     from.push_back(step * local_batch_ + within % local_batch_);
     to.push_back(k);
@@ -272,7 +273,7 @@ void DeepClusterV2::load_data_state(const std::vector<std::pair<std::string, at:
   const auto banks = find("bank", {bank_.size(0), rows, bank_.size(2)});
   const auto samples = find("bank_samples", {rows});
   const auto clusters = find("clusters", clusters_.sizes());
-  bool sound = banks.is_floating_point() && are_whole_numbers(samples, kNobody, scene_.images);
+  bool sound = banks.is_floating_point() && are_whole_numbers(samples, kNobody, context_.images);
   for (std::size_t h = 0; h < heads_.size(); ++h)
     sound = sound && are_whole_numbers(clusters[static_cast<std::int64_t>(h)], kNoCluster, options_.prototypes[h]);
   if (!sound)

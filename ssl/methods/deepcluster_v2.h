@@ -52,7 +52,9 @@ OptionTable table(DeepClusterV2Options& options);
 /// for the first) and `nmi_labels` (with the labels, where there are any).
 struct DeepClusterV2 : Method {
   /// Throws UsageError for an option out of range, and for more prototypes than a bank has rows.
-  DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options, const MethodScene& scene);
+  DeepClusterV2(const DeepClusterV2Options& options, const MethodContext& context)
+      : DeepClusterV2(make_encoder(context.encoder), options, context) {}
+  DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options, const MethodContext& context);
 
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
   Loss loss(const Views& views, const Step& step) override;
@@ -77,7 +79,7 @@ struct DeepClusterV2 : Method {
                 const at::Tensor& stands);
 
   DeepClusterV2Options options_;
-  MethodScene scene_;
+  MethodContext context_;
   std::shared_ptr<const Group> group_;
   std::int64_t steps_ = 0, local_batch_ = 0;  ///< of an epoch; samples of this rank in a batch
   std::shared_ptr<Encoder> backbone_;

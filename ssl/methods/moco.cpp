@@ -42,11 +42,11 @@ at::Tensor shuffled(std::int64_t images, std::uint64_t seed, const Step& step) {
 }  // namespace
 
 Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encoder, const MocoOptions& options,
-           const MethodScene& scene)
+           const MethodContext& context)
     : options_(options),
-      seed_(scene.seed),
-      norm_group_(std::min(options.norm_group, scene.at_once() * scene.group->world_size())),
-      group_(scene.group) {
+      seed_(context.seed),
+      norm_group_(std::min(options.norm_group, context.local_micro_batch() * context.group->world_size())),
+      group_(context.group) {
   require_positive("moco.projection_dim", options_.projection_dim);
   require_positive("moco.temperature", options_.temperature);
   require_positive("moco.queue_length", options_.queue_length);
@@ -55,14 +55,14 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
   if (!(options_.momentum >= 0 && options_.momentum <= 1))
     throw UsageError("moco.momentum is ", options_.momentum, ": it must be in [0, 1], such as 0.999");
   // A group is part of what a rank has at once, or is spread over several ranks.
-  const auto mine = scene.at_once();
+  const auto mine = context.local_micro_batch();
   const auto ranks = std::max<std::int64_t>(1, norm_group_ / mine);
   if ((norm_group_ <= mine ? mine % norm_group_ : norm_group_ % mine) != 0 || group_->world_size() % ranks != 0)
-    throw UsageError(
-        "--moco.norm-group ", norm_group_, " does not divide the ", mine, " images that ",
-        group_->world_size() > 1 ? "each rank" : "the network",
-        scene.micro_batch > 0 ? " takes at once (--micro-batch)" : concat(" takes of a batch of ", scene.global_batch),
-        ": give a divisor of ", mine);
+    throw UsageError("--moco.norm-group ", norm_group_, " does not divide the ", mine, " images that ",
+                     group_->world_size() > 1 ? "each rank" : "the network",
+                     context.micro_batch > 0 ? " takes at once (--micro-batch)"
+                                             : concat(" takes of a batch of ", context.global_batch),
+                     ": give a divisor of ", mine);
   const auto norm_ranks = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
   const auto head = [&](const Encoder& network) {
     return Projector(ProjectorOptions{.in = network.feature_dim(),

@@ -45,8 +45,10 @@ OptionTable table(MocoOptions& options);
 struct Moco : Method {
   /// `key_encoder`: another network like `encoder`, whose weights do not matter. Throws UsageError for an option out of
   /// range, and for groups that do not divide a batch among the ranks. Every rank must call it.
+  Moco(const MocoOptions& options, const MethodContext& context)
+      : Moco(make_encoder(context.encoder), make_encoder(context.encoder), options, context) {}
   Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encoder, const MocoOptions& options,
-       const MethodScene& scene);
+       const MethodContext& context);
 
   /// Throws UsageError unless there are two views.
   Loss loss(const Views& views, const Step& step) override;

@@ -4,6 +4,8 @@
 
 namespace unlabel::ssl {
 
+namespace {
+
 // - A run of few updates has SGD: LARS moves a weight by a thousandth of its norm times the rate, too little in so few (docs/results.md).
 // - Otherwise the learning rate is the published base for the length of the run (0.45, 0.3 and 0.2 for 100, 300 and 1000 epochs) times
 //   batch / 256, the paper's linear rule; a tenth of the run, at most 10 epochs, warms up from 0.
@@ -52,5 +54,9 @@ Plan plan_byol(const PlanInput& input) {
                       concat("for ", updates, " updates; published: 0.97 for 12500 and 0.996 for 313000"));
   return plan.take();
 }
+
+}  // namespace
+
+MethodPlan byol_plan() { return {plan_byol, {}, "byol_1000ep"}; }
 
 }  // namespace unlabel::ssl

@@ -45,8 +45,6 @@ std::int64_t norm_group(std::int64_t at_once) {
   return at_once;
 }
 
-}  // namespace
-
 // - SGD at 0.03 times batch / 256.
 // - Keys are normalised in groups of about 32 images, as on the authors' GPUs.
 // - The queue holds an eighth of the images, a power of two, at most the paper's 65,536; the authors' notebook for CIFAR-10
@@ -108,5 +106,10 @@ std::vector<std::string> warn_moco(const nlohmann::json& settings, std::int64_t 
                               " or more that divides ", at_once));
   return warnings;
 }
+
+}  // namespace
+
+MethodPlan moco_plan() { return {plan_moco, warn_moco, "moco_v2_800ep"}; }
+MethodPlan simclr_plan() { return {plan_simclr, {}, "simclr_1000ep"}; }
 
 }  // namespace unlabel::ssl

@@ -4,6 +4,8 @@
 
 namespace unlabel::ssl {
 
+namespace {
+
 // - One cluster for every 128 images, as the paper's 10,000 for ImageNet, at least 16.
 // - SGD at 0.05 for a batch of 256, in proportion to the batch, without a schedule. In a run of few updates smaller batches have no less
 //   (docs/results.md).
@@ -47,5 +49,9 @@ Plan plan_deepcluster(const PlanInput& input) {
                     : concat("for ", steps, " steps to learn it in, ", two_digits(times), " times that of the rest"));
   return plan.take();
 }
+
+}  // namespace
+
+MethodPlan deepcluster_plan() { return {plan_deepcluster, {}, "deepcluster_alexnet", 30}; }
 
 }  // namespace unlabel::ssl

@@ -2,6 +2,8 @@
 
 namespace unlabel::ssl {
 
+namespace {
+
 // Views, network, optimizer and rates as for SwAV, with which it was published; three heads of as many clusters as SwAV would have
 // prototypes, which do not learn.
 Plan plan_deepcluster_v2(const PlanInput& input) {
@@ -17,5 +19,9 @@ Plan plan_deepcluster_v2(const PlanInput& input) {
   plan.choose<std::int64_t>("deepcluster_v2.hidden_dim", features, "as many as the features of the encoder");
   return plan.take();
 }
+
+}  // namespace
+
+MethodPlan deepcluster_v2_plan() { return {plan_deepcluster_v2, {}, "deepcluster_v2_800ep"}; }
 
 }  // namespace unlabel::ssl

@@ -9,8 +9,6 @@ namespace {
 /// Below so many prototypes epsilon is smaller than the paper's.
 constexpr std::int64_t kFewPrototypes = 500;
 
-}  // namespace
-
 // What is planned for few updates, and for few prototypes, was measured (docs/results.md):
 //
 // - Sinkhorn's epsilon is .03 for few prototypes. The scores of a sample are of two unit vectors in 128 dimensions, some .09 around 0, and
@@ -92,5 +90,9 @@ std::vector<std::string> warn_swav(const nlohmann::json& settings, std::int64_t 
          ": give a smaller --swav.freeze-prototypes-iterations");
   return warnings;
 }
+
+}  // namespace
+
+MethodPlan swav_plan() { return {plan_swav, warn_swav, "swav_800ep"}; }
 
 }  // namespace unlabel::ssl

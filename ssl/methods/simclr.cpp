@@ -20,15 +20,17 @@ OptionTable table(SimclrOptions& options) {
   return t;
 }
 
-Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodScene& scene)
-    : options_(options), embeddings_(2 * scene.at_once() * scene.group->world_size()), group_(scene.group) {
+Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodContext& context)
+    : options_(options),
+      embeddings_(2 * context.local_micro_batch() * context.group->world_size()),
+      group_(context.group) {
   require_positive("simclr.hidden_dim", options_.hidden_dim);
   require_positive("simclr.projection_dim", options_.projection_dim);
   require_positive("simclr.temperature", options_.temperature);
   if (embeddings_ < 4)
     throw UsageError(
         "SimCLR tells an image from the others that the network takes at once, and there is only 1: give a larger ",
-        scene.micro_batch > 0 && scene.micro_batch < scene.global_batch ? "--micro-batch" : "--batch-size");
+        context.micro_batch > 0 && context.micro_batch < context.global_batch ? "--micro-batch" : "--batch-size");
   backbone_ = register_module("backbone", std::move(encoder));
   projector_ = register_module("projector", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
                                                                        .hidden = options_.hidden_dim,

@@ -37,7 +37,9 @@ OptionTable table(SimclrOptions& options);
 /// `contrast_accuracy`, the share of embeddings that find their other view. Chance has a loss of 2 ln(2B - 1).
 struct Simclr : Method {
   /// Throws UsageError for an option out of range.
-  Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodScene& scene);
+  Simclr(const SimclrOptions& options, const MethodContext& context)
+      : Simclr(make_encoder(context.encoder), options, context) {}
+  Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodContext& context);
 
   /// Throws UsageError unless there are two views.
   Loss loss(const Views& views, const Step& step) override;

@@ -63,6 +63,8 @@ OptionTable table(SwavOptions& options);
 struct Swav : Method {
   /// `global_batch`: samples an iteration, over all ranks and micro-batches. Throws UsageError for an option out of
   /// range.
+  Swav(const SwavOptions& options, const MethodContext& context)
+      : Swav(make_encoder(context.encoder), options, context.global_batch, context.group) {}
   Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t global_batch,
        std::shared_ptr<const Group> group);
 

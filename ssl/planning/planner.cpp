@@ -1,10 +1,8 @@
 #include <unlabel/augment/options.h>
-#include <unlabel/ssl/planning/plans.h>
 
 #include <bit>
 #include <charconv>
 #include <cmath>
-#include <map>
 
 namespace unlabel::ssl {
 
@@ -231,68 +229,47 @@ std::pair<std::int64_t, std::string> PlanBuilder::clusters() const {
 
 Plan PlanBuilder::take() {
   choose<std::string>("precision", "auto", "bf16 where the device multiplies it by itself, else float32");
-  plan_.warnings = plan_warnings(plan_.recipe, input_.images, input_.median_short_side);
   return std::move(plan_);
 }
 
-namespace {
-
-std::map<std::string, MethodPlan>& plans() {
-  static std::map<std::string, MethodPlan> all{{"byol", {plan_byol, {}, "byol_1000ep"}},
-                                               {"deepcluster", {plan_deepcluster, {}, "deepcluster_alexnet", 30}},
-                                               {"deepcluster_v2", {plan_deepcluster_v2, {}, "deepcluster_v2_800ep"}},
-                                               {"moco", {plan_moco, warn_moco, "moco_v2_800ep"}},
-                                               {"simclr", {plan_simclr, {}, "simclr_1000ep"}},
-                                               {"swav", {plan_swav, warn_swav, "swav_800ep"}}};
-  return all;
-}
-
-}  // namespace
-
-std::string paper_recipe(const std::string& method) {
-  const auto found = plans().find(method);
-  return found == plans().end() ? "" : found->second.paper;
-}
-
-void add_plan(const std::string& method, MethodPlan plan) { plans()[method] = std::move(plan); }
-
-Plan make_plan(const PlanInput& input) {
+Plan make_plan(const MethodPlan& method, const PlanInput& input) {
   if (!input.given.is_object()) throw UsageError("the given settings must be a JSON object");
-  const auto method = find_setting<std::string>(input.given, "method").value_or("");
-  if (const auto found = plans().find(method); found != plans().end() && found->second.plan)
-    return found->second.plan(input);
-  throw UsageError("there is no plan for the method '", method, "'; give a --recipe");
+  if (!method.plan)
+    throw UsageError("there is no plan for the method '", find_setting<std::string>(input.given, "method").value_or(""),
+                     "'; give a --recipe");
+  auto plan = method.plan(input);
+  plan.warnings = plan_warnings(method, plan.recipe, input.images, input.median_short_side);
+  return plan;
 }
 
-std::vector<std::string> plan_warnings(const json& settings, std::int64_t images, int median_short_side) {
+std::vector<std::string> plan_warnings(const MethodPlan& method, const json& settings, std::int64_t images,
+                                       int median_short_side) {
   std::vector<std::string> warnings;
   const auto warn = [&](const auto&... parts) { warnings.push_back(concat(parts...)); };
   const auto number = [&](const std::string& setting) { return find_setting<std::int64_t>(settings, setting); };
   const auto batch = number("batch_size"), epochs = number("epochs");
   const bool from_weights = !find_setting<std::string>(settings, "init").value_or("").empty();
-  const auto method = find_setting<std::string>(settings, "method").value_or("");
+  const auto name = find_setting<std::string>(settings, "method").value_or("");
 
   if (images < 1000 && !from_weights)
     warn("only ", images, " images: too few to learn much from; start from released weights with --init");
-  const auto known = plans().find(method);
   // On 2,000 images some methods gain less than two points over the untrained encoder in 30 updates, all gain about three or more in 100,
   // and all but DeepCluster, which needs no more than 30, more in 300 (docs/results.md, plans in few steps).
-  const std::int64_t fewest = known == plans().end() ? MethodPlan().fewest_updates : known->second.fewest_updates;
   constexpr std::int64_t kUpdatesThatLearn = 300;
   if (batch && *batch > 0 && epochs && *epochs > 0 && !from_weights) {
     const auto each = std::max<std::int64_t>(1, images / *batch);
     const auto enough = (kUpdatesThatLearn + each - 1) / each;
-    if (*epochs < (fewest + each - 1) / each)
+    if (*epochs < (method.fewest_updates + each - 1) / each)
       warn(each * *epochs, " updates are too few to learn much: --epochs ", enough, " makes ", each * enough);
   }
   if (batch && *batch > images)
     warn("a batch of ", *batch, " is larger than the data of ", images, " images: give --batch-size ", images,
          " or less");
   if (batch && *batch > 0 && *batch < 32 && images >= 32)
-    warn("a batch of ", *batch, " is small for batch statistics", method == "swav" ? " and Sinkhorn" : "",
+    warn("a batch of ", *batch, " is small for batch statistics", name == "swav" ? " and Sinkhorn" : "",
          ": 32 or more work better");
-  if (known != plans().end() && known->second.warnings)
-    for (auto& warning : known->second.warnings(settings, images)) warnings.push_back(std::move(warning));
+  if (method.warnings)
+    for (auto& warning : method.warnings(settings, images)) warnings.push_back(std::move(warning));
   for (const char* setting : {"global", "local"})
     if (const auto size = number(concat("augment.", setting, "_size")); size && *size > median_short_side)
       warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,

@@ -30,39 +30,34 @@ struct Plan {
   std::vector<std::string> warnings;  ///< plan_warnings of the outcome
 };
 
-/// Settings of a method (`given.method`) for data of one's own, derived from what is known to work. For all methods:
-///
-/// - Crops are no larger than the median short side: 224 where that is possible; up to 64 pixels the small stem and no blur, as
-///   published recipes for CIFAR have it.
-/// - A batch of 256, or less where that leaves fewer than 16 updates an epoch; more passes over smaller data sets.
-///
-/// What is the method's own stands in plan_METHOD.cpp. Throws UsageError for no images, for an unknown method, for a
-/// given value of the wrong type or out of range, and for another optimiser without its learning rate.
-Plan make_plan(const PlanInput& input);
-
 /// Plans for one method. It is made with a PlanBuilder (plan_builder.h), which also has the choices that all methods share.
 using PlanFunction = std::function<Plan(const PlanInput&)>;
-
-/// The recipe of the main run of a method's paper, to compare with; empty for a method without one.
-std::string paper_recipe(const std::string& method);
 
 /// Warnings of one method's own, beside those of plan_warnings: from resolved settings and the number of images.
 using WarningFunction = std::function<std::vector<std::string>(const nlohmann::json& settings, std::int64_t images)>;
 
 /// What the planner knows of a method.
 struct MethodPlan {
-  PlanFunction plan{};
-  WarningFunction warnings{};
-  std::string paper{};  ///< paper_recipe: as `--recipe` takes it
+  PlanFunction plan{};         ///< null: a run needs a --recipe
+  WarningFunction warnings{};  ///< null: none
+  std::string paper{};         ///< the recipe of the main run of its paper, to compare with; empty: none
   std::int64_t fewest_updates =
       100;  ///< fewer are warned of: on small data a plan gains little by them (docs/results.md)
 };
 
-/// Makes the planner know a method that is not in this library. Before other threads plan.
-void add_plan(const std::string& method, MethodPlan plan);
+/// Settings of the method `method` for data of one's own, derived from what is known to work. For all methods:
+///
+/// - Crops are no larger than the median short side: 224 where that is possible; up to 64 pixels the small stem and no blur, as
+///   published recipes for CIFAR have it.
+/// - A batch of 256, or less where that leaves fewer than 16 updates an epoch; more passes over smaller data sets.
+///
+/// What is the method's own stands in plan_METHOD.cpp. Throws UsageError for a method without a plan, for no images, for a given value of
+/// the wrong type or out of range, and for another optimizer without its learning rate.
+Plan make_plan(const MethodPlan& method, const PlanInput& input);
 
 /// What cannot work, or is unlikely to, in resolved settings (a recipe's layout; missing ones are not judged): a batch larger than the
 /// data, few images, crops larger than the images, and what a method knows of itself (SwAV: K > N, a queue that never fills ...).
-std::vector<std::string> plan_warnings(const nlohmann::json& settings, std::int64_t images, int median_short_side);
+std::vector<std::string> plan_warnings(const MethodPlan& method, const nlohmann::json& settings, std::int64_t images,
+                                       int median_short_side);
 
 }  // namespace unlabel::ssl

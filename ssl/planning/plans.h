@@ -2,23 +2,15 @@
 
 #include <unlabel/ssl/planning/plan_builder.h>
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 namespace unlabel::ssl {
 
-// The plans of the methods in this library: plan_METHOD.cpp.
+// The plans of the methods in this library, for the list of methods: methods/plan_METHOD.cpp.
 
-Plan plan_byol(const PlanInput& input);
-Plan plan_deepcluster(const PlanInput& input);
-Plan plan_deepcluster_v2(const PlanInput& input);
-Plan plan_moco(const PlanInput& input);
-Plan plan_simclr(const PlanInput& input);
-Plan plan_swav(const PlanInput& input);
-
-/// The method's own warnings, beside those that all share.
-std::vector<std::string> warn_moco(const nlohmann::json& settings, std::int64_t images);
-std::vector<std::string> warn_swav(const nlohmann::json& settings, std::int64_t images);
+MethodPlan byol_plan();
+MethodPlan deepcluster_plan();
+MethodPlan deepcluster_v2_plan();
+MethodPlan moco_plan();
+MethodPlan simclr_plan();
+MethodPlan swav_plan();
 
 }  // namespace unlabel::ssl

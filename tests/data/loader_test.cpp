@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/loader.h>
 
 #include "data/temp_folder.h"

@@ -1,3 +1,4 @@
+#include <unlabel/data/formats.h>
 #include <unlabel/eval/features.h>
 #include <unlabel/eval/protocols/knn.h>
 #include <unlabel/eval/protocols/linear.h>

@@ -1,3 +1,4 @@
+#include <unlabel/data/formats.h>
 #include <unlabel/data/image/shards.h>
 #include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/eval/test_set.h>

@@ -4,7 +4,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/augment/transforms/presets.h>
-#include <unlabel/ssl/planning/planner.h>
+#include <unlabel/ssl/planning/plans.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -68,11 +68,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   });
   for (const bool fused : {false, true}) tried([&] { replay(json, fused); });
   if (!json.is_object()) return 0;
-  for (const char* method : {"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"}) {
-    auto given = json;
-    given["method"] = method;
-    tried([&] { ssl::make_plan({.images = 1000, .median_short_side = 64, .given = given}); });
-    tried([&] { ssl::plan_warnings(given, 1000, 64); });
+  for (const auto& method : {ssl::byol_plan(), ssl::deepcluster_plan(), ssl::deepcluster_v2_plan(), ssl::moco_plan(),
+                             ssl::simclr_plan(), ssl::swav_plan()}) {
+    tried([&] { ssl::make_plan(method, {.images = 1000, .median_short_side = 64, .given = json}); });
+    tried([&] { ssl::plan_warnings(method, json, 1000, 64); });
   }
   return 0;
 }

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/image/check.h>
+#include <unlabel/data/check.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/image/folder_walk.h>
 #include <unlabel/data/image/image_folder.h>
 

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/dataset.h>
-#include <unlabel/data/image/check.h>
+#include <unlabel/data/check.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/image/shards.h>
 #include <unlabel/data/image/tar.h>
 

@@ -2,8 +2,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/dataset.h>
-#include <unlabel/data/image/check.h>
+#include <unlabel/data/check.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/image/tar.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>

@@ -1,3 +1,4 @@
+#include <unlabel/data/formats.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/eval/protocols/linear.h>
 #include <unlabel/eval/targets.h>

@@ -1,3 +1,4 @@
+#include <unlabel/data/formats.h>
 #include <unlabel/eval/report/embed.h>
 #include <unlabel/eval/report/npy.h>
 #include <unlabel/eval/report/report.h>

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/protocols/knn.h>
 #include <unlabel/launch/distributed/data_parallel.h>
-#include <unlabel/ssl/ranks.h>
+#include <unlabel/ssl/group.h>
 
 #include "launch/rank_threads.h"
 #include "refusal.h"

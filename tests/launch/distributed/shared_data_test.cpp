@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/launch/distributed/shared_data.h>
 
 #include "data/temp_folder.h"

@@ -159,8 +159,8 @@ TEST(Step, NeedsNothingOfTheDeviceToGoOn) {
 /// Looks at all images before each epoch, and then at those that it is trained on.
 struct Watcher : ssl::Method {
   struct Options {};
-  Watcher(const Options&, const ssl::MethodScene& scene) : images(scene.images) {
-    backbone = register_module("backbone", ssl::make_encoder(scene.encoder));
+  Watcher(const Options&, const ssl::MethodContext& context) : images(context.images) {
+    backbone = register_module("backbone", ssl::make_encoder(context.encoder));
   }
   ssl::Diagnostics before_epoch(const ssl::Epoch& epoch) override {
     std::vector<std::int64_t> all;
@@ -193,7 +193,7 @@ TEST(Step, TrainsOnOtherViewsThanThoseOfAPassBeforeItsEpoch) {
   make_images(folder / "images", 16, 20, 2);
   std::ofstream(folder / "recipe.json") << R"({"method": "watcher", "epochs": 2, "batch_size": 8,
     "encoder": {"arch": "resnet18", "width": 2, "stem": "small"}, "augment": {"preset": "simclr", "global_size": 16}})";
-  ssl::add_method(ssl::own_method<Watcher, Watcher::Options>("watcher"));
+  ssl::add_method(ssl::method_spec<Watcher, Watcher::Options>("watcher"));
   EXPECT_EQ(command_pretrain({"watcher", "--data", folder / "images", "--out", folder / "out", "--recipe",
                               folder / "recipe.json", "--threads", "0", "--json", folder / "result.json"}),
             0);

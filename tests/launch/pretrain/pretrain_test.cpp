@@ -3,6 +3,7 @@
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
 #include <unlabel/launch/run/run_folder.h>
+#include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/weights/safetensors.h>
 
 #include "launch/program.h"
@@ -602,10 +603,10 @@ TEST_F(CiPretrain, ExplainsItsSettingsBesideThePapers) {
       << line("augment.global-count");
   EXPECT_NE(outcome.out.find("paper (swav_800ep)"), std::string::npos);
   EXPECT_NE(outcome.out.find("warning: only 64 images"), std::string::npos);
-  for (const auto& method : ssl::method_names()) {
-    outcome = unlabel({"pretrain", method, "--data", data(), "--explain"});
-    EXPECT_EQ(outcome.exit_code, 0) << method << ": " << outcome.err;
-    EXPECT_NE(outcome.out.find("paper (" + ssl::paper_recipe(method) + ")"), std::string::npos) << method;
+  for (const auto& method : ssl::methods()) {
+    outcome = unlabel({"pretrain", method.name, "--data", data(), "--explain"});
+    EXPECT_EQ(outcome.exit_code, 0) << method.name << ": " << outcome.err;
+    EXPECT_NE(outcome.out.find("paper (" + method.plan.paper + ")"), std::string::npos) << method.name;
   }
   outcome =
       unlabel({"pretrain", "swav", "--data", data(), "--recipe", "cifar10_small", "--batch-size", "16", "--explain"});
@@ -713,7 +714,7 @@ TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
         Arguments{"swav", "--data", data(), "--out", out("planned-before")} + more, table(defaults), spec));
   };
   const auto kept = resolve({});
-  EXPECT_EQ(kept.options.methods.swav.prototypes, 77);
+  EXPECT_EQ(kept.options.methods.get<ssl::SwavOptions>("swav").prototypes, 77);
   EXPECT_EQ(kept.options.epochs, 5);
   const auto prototypes = std::ranges::find(kept.choices, "swav.prototypes", &ssl::Choice::setting);
   ASSERT_NE(prototypes, kept.choices.end());
@@ -721,7 +722,8 @@ TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
   EXPECT_EQ(prototypes->reason, "as planned when this run began");
   for (const auto& warning : kept.warnings)
     EXPECT_EQ(warning.find("--init"), std::string::npos) << "it starts from its own weights: " << warning;
-  EXPECT_EQ(resolve({"--swav.prototypes", "9"}).options.methods.swav.prototypes, 9) << "then the checkpoint refuses";
+  EXPECT_EQ(resolve({"--swav.prototypes", "9"}).options.methods.get<ssl::SwavOptions>("swav").prototypes, 9)
+      << "then the checkpoint refuses";
 }
 
 TEST_F(CiPretrain, MeetsWrongUseKindlyAndWritesNothing) {

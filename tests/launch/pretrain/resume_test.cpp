@@ -1,4 +1,4 @@
-#include <unlabel/data/dataset.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
 
 #include "launch/pretrain/killed_run.h"

@@ -36,7 +36,7 @@ std::shared_ptr<Method> simclr(const std::shared_ptr<const Group>& group = singl
   options.hidden_dim = 8;
   options.projection_dim = 5;
   auto method = std::make_shared<Simclr>(std::make_shared<TinyEncoder>(), options,
-                                         MethodScene{.global_batch = kBatch, .group = group});
+                                         MethodContext{.global_batch = kBatch, .group = group});
   to_float_dtype(*method, torch::kDouble);
   set_batch_norm_group(*method, group);
   testing::set_parameters(*method, golden("simclr")["start"]);
@@ -58,7 +58,7 @@ std::shared_ptr<Method> moco(const std::shared_ptr<const Group>& group = single_
   auto options = moco_options();
   options.norm_group = norm_group;
   auto method = std::make_shared<Moco>(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), options,
-                                       MethodScene{.global_batch = kBatch, .seed = 5, .group = group});
+                                       MethodContext{.global_batch = kBatch, .seed = 5, .group = group});
   to_float_dtype(*method, torch::kDouble);
   set_batch_norm_group(*method, group);
   testing::set_parameters(*method, golden("moco")["start"]);
@@ -185,7 +185,8 @@ TEST(Contrast, KeepsMocosSimilaritiesOutOfAutocast) {
   options.hidden_dim = 0;
   options.projection_dim = 6;
   options.queue_length = 16;
-  Moco method(std::make_shared<NoEncoder>(6), std::make_shared<NoEncoder>(6), options, MethodScene{.global_batch = 8});
+  Moco method(std::make_shared<NoEncoder>(6), std::make_shared<NoEncoder>(6), options,
+              MethodContext{.global_batch = 8});
   Views views;
   for (int v = 0; v < 2; ++v) views.crops.push_back(torch::randint(-8, 9, {8, 6}).to(torch::kFloat));
   {
@@ -323,7 +324,7 @@ TEST(Contrast, SimclrRefusesABatchWithoutNegatives) {
   const auto refused = [](std::int64_t batch, std::int64_t micro_batch, std::shared_ptr<const Group> group) {
     return refusal([&] {
       Simclr(std::make_shared<TinyEncoder>(), {},
-             MethodScene{.global_batch = batch, .micro_batch = micro_batch, .group = std::move(group)});
+             MethodContext{.global_batch = batch, .micro_batch = micro_batch, .group = std::move(group)});
     });
   };
   EXPECT_NE(refused(1, 0, single_process()).find("give a larger --batch-size"), std::string::npos);
@@ -340,7 +341,7 @@ TEST(Contrast, RefusesWhatCannotBe) {
     change(options);
     return refusal([&] {
       Moco(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), options,
-           MethodScene{.global_batch = kBatch});
+           MethodContext{.global_batch = kBatch});
     });
   };
   EXPECT_EQ(refused([](auto&) {}), "(accepted)");
@@ -358,7 +359,7 @@ TEST(Contrast, RefusesWhatCannotBe) {
   }
   const auto groups = [](std::int64_t batch, std::int64_t micro_batch) {
     Moco(std::make_shared<TinyEncoder>(), std::make_shared<TinyEncoder>(), moco_options(),
-         MethodScene{.global_batch = batch, .micro_batch = micro_batch});
+         MethodContext{.global_batch = batch, .micro_batch = micro_batch});
   };
   EXPECT_THROW(groups(6, 0), UsageError) << "6 images do not make groups of 4";
   EXPECT_THROW(groups(12, 6), UsageError);

@@ -53,7 +53,7 @@ struct Training {
         sampler(kSamples, kBatch, kSeed, group->rank(), group->world_size()),
         method(std::make_shared<DeepCluster>(
             std::make_shared<TinyEncoder>(), options,
-            MethodScene{.images = kSamples, .global_batch = kBatch, .seed = kSeed, .group = group})) {
+            MethodContext{.images = kSamples, .global_batch = kBatch, .seed = kSeed, .group = group})) {
     to_float_dtype(*method, torch::kDouble);
     set_batch_norm_group(*method, group);
     if (options.clusters == golden_options().clusters) testing::set_parameters(*method, golden()["start"]);
@@ -202,7 +202,7 @@ TEST(DeepCluster, DrawsIndependentlyForEachClusterAndSeed) {
   const auto clusters = (torch::arange(kSamples) >= 14).to(torch::kInt64) + (torch::arange(kSamples) >= 28);
   const auto places = [&](std::uint64_t seed, std::int64_t cluster, std::int64_t number) {
     DeepCluster method(std::make_shared<TinyEncoder>(), golden_options(),
-                       MethodScene{.images = kSamples, .global_batch = kBatch, .seed = seed});
+                       MethodContext{.images = kSamples, .global_batch = kBatch, .seed = seed});
     method.load_data_state({{"clusters", clusters}});
     const auto order = method.order({number, nullptr, nullptr, {}});
     std::set<std::int64_t> drawn;
@@ -256,7 +256,7 @@ TEST(DeepCluster, RefusesWhatCannotBe) {
     auto options = golden_options();
     change(options);
     return refusal([&] {
-      DeepCluster(std::make_shared<TinyEncoder>(), options, MethodScene{.images = kSamples, .global_batch = kBatch});
+      DeepCluster(std::make_shared<TinyEncoder>(), options, MethodContext{.images = kSamples, .global_batch = kBatch});
     });
   };
   EXPECT_EQ(refused([](auto&) {}), "(accepted)");

@@ -62,7 +62,7 @@ struct Training {
         sampler(kSamples, batch, kSeed, group->rank(), group->world_size()),
         method(std::make_shared<DeepClusterV2>(
             std::make_shared<TinyEncoder>(), options,
-            MethodScene{.images = kSamples, .global_batch = batch, .seed = kSeed, .group = group})) {
+            MethodContext{.images = kSamples, .global_batch = batch, .seed = kSeed, .group = group})) {
     to_float_dtype(*method, torch::kDouble);
     set_batch_norm_group(*method, group);
     if (options.prototypes == golden_options().prototypes) testing::set_parameters(*method, golden()["start"]);
@@ -323,7 +323,8 @@ TEST(DeepClusterV2, RefusesWhatCannotBe) {
     auto options = golden_options();
     change(options);
     return refusal([&] {
-      DeepClusterV2(std::make_shared<TinyEncoder>(), options, MethodScene{.images = kSamples, .global_batch = kBatch});
+      DeepClusterV2(std::make_shared<TinyEncoder>(), options,
+                    MethodContext{.images = kSamples, .global_batch = kBatch});
     });
   };
   EXPECT_EQ(refused([](auto&) {}), "(accepted)");

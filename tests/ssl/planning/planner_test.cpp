@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/planning/planner.h>
+#include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/planning/recipe.h>
 
 #include <gtest/gtest.h>
@@ -17,7 +17,8 @@ using nlohmann::json;
 
 Plan plan(std::int64_t images, int side, json given = json::object()) {
   if (!given.contains("method")) given["method"] = "swav";
-  return make_plan({images, side, std::move(given)});
+  const auto& method = find_method(given["method"]);
+  return make_plan(method.plan, {images, side, std::move(given)});
 }
 
 bool warns(const Plan& plan, const std::string& text) {
@@ -370,7 +371,8 @@ TEST(Planner, LeavesThePrecisionToTheDevice) {
 TEST(Planner, FindsNoFaultWithRecipes) {
   for (const auto& name : recipe_names()) {
     const bool imagenet = name != "cifar10_small" && name != "fashion_mnist";
-    const auto warnings = plan_warnings(find_recipe(name), imagenet ? 1281167 : 50000,
+    const auto recipe = find_recipe(name);
+    const auto warnings = plan_warnings(find_method(recipe.at("method")).plan, recipe, imagenet ? 1281167 : 50000,
                                         imagenet ? 375 : 28 + 4 * (name == "cifar10_small"));
     EXPECT_TRUE(warnings.empty()) << name << ": " << warnings[0];
   }

@@ -1,5 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/methods.h>
+#include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optim/optimizer.h>
 #include <unlabel/ssl/optim/schedule.h>
@@ -52,8 +53,9 @@ TEST(Recipe, AllAreReadable) {
     const std::int64_t epochs = recipe["epochs"];
     Schedule(read.schedule, read.optimizer.lr, 100, 100 * epochs);
     if (method == "swav") {
-      EXPECT_EQ(read.method.swav.queue_length % recipe["batch_size"].get<std::int64_t>(), 0);
-      EXPECT_EQ(read.method.swav.crops_for_assign, recipe["augment"]["global_count"]);
+      const auto& swav = read.method.get<SwavOptions>("swav");
+      EXPECT_EQ(swav.queue_length % recipe["batch_size"].get<std::int64_t>(), 0);
+      EXPECT_EQ(swav.crops_for_assign, recipe["augment"]["global_count"]);
     }
     const auto on_disk = read_json_file(std::string(UNLABEL_SOURCE_DIR "/ssl/planning/recipes/") + name + ".json");
     EXPECT_EQ(on_disk, recipe);
@@ -102,7 +104,7 @@ TEST(Recipe, HasTheTenPublishedScripts) {
     EXPECT_EQ(read.schedule.final_lr, p.final_lr);
     EXPECT_EQ(read.schedule.warmup_epochs, p.warmup);
     EXPECT_EQ(read.schedule.warmup_start_lr, p.warmup_start);
-    const auto& swav = read.method.swav;
+    const auto& swav = read.method.get<SwavOptions>("swav");
     EXPECT_EQ(swav.prototypes, 3000);
     EXPECT_EQ(swav.projection_dim, 128);
     EXPECT_EQ(swav.temperature, 0.1);
@@ -268,15 +270,15 @@ TEST(Methods, AreMadeByName) {
   table(options).set_text("swav.prototypes", "10");
   table(options).set_text("deepcluster.clusters", "10");
   table(options).set_text("deepcluster_v2.prototypes", "[10, 20]");
-  const MethodScene scene{
+  const MethodContext context{
       .encoder = {.arch = "resnet18", .width = 2, .stem = "small"}, .images = 100, .global_batch = 8};
-  for (const auto& name : method_names()) EXPECT_NE(make_method(name, options, scene), nullptr) << name;
-  const auto method = make_method("swav", options, scene);
+  for (const auto& name : method_names()) EXPECT_NE(make_method(name, options, context), nullptr) << name;
+  const auto method = make_method("swav", options, context);
   EXPECT_EQ(method->named_parameters()["prototypes.weight"].size(0), 10);
   const auto groups = method->parameter_groups();
   ASSERT_EQ(groups.size(), 1u);
   EXPECT_EQ(groups[0].names.size(), method->parameters().size());
-  EXPECT_THROW(make_method("swaw", options, scene), UsageError);
+  EXPECT_THROW(make_method("swaw", options, context), UsageError);
 }
 
 struct MineOptions {
@@ -289,8 +291,8 @@ OptionTable table(MineOptions& options) {
 }
 
 struct Mine : Method {
-  Mine(const MineOptions& options, const MethodScene& scene)
-      : strength(options.strength), backbone(make_encoder(scene.encoder)) {}
+  Mine(const MineOptions& options, const MethodContext& context)
+      : strength(options.strength), backbone(make_encoder(context.encoder)) {}
   Loss loss(const Views&, const Step&) override { return {}; }
   Encoder& encoder() override { return *backbone; }
   double strength;
@@ -298,27 +300,27 @@ struct Mine : Method {
 };
 
 TEST(Methods, CanBeAdded) {
-  const auto make = [](const OwnOptions&, const MethodScene&) { return std::shared_ptr<Method>(); };
+  const auto make = [](const AnyOptions&, const MethodContext&) { return std::shared_ptr<Method>(); };
   for (const char* name : {"swav", "", "My-Method"}) EXPECT_THROW(add_method({name, make}), UsageError) << name;
   EXPECT_THROW(add_method({"mine", nullptr}), UsageError);
   const auto warn = [](const nlohmann::json& settings, std::int64_t images) {
     return std::vector<std::string>{concat(settings.at("mine").at("strength"), " is much for ", images)};
   };
-  add_method(own_method<Mine, MineOptions>("mine", {.warnings = warn, .paper = "mine_100ep"}));
+  add_method(method_spec<Mine, MineOptions>("mine", {.warnings = warn, .paper = "mine_100ep"}));
   EXPECT_THROW(add_method({"mine", make}), UsageError) << "it is there already";
-  require_method("mine");
+  const auto& spec = find_method("mine");
   MethodOptions options, others;
   table(options).set_text("mine.strength", "2");
-  EXPECT_EQ(others.own.at("mine").get<MineOptions>().strength, 1) << "each has its own";
+  EXPECT_EQ(others.get<MineOptions>("mine").strength, 1) << "each has its own";
   const MethodOptions copy = options;
   const auto mine =
       std::dynamic_pointer_cast<Mine>(make_method("mine", copy, {.encoder = {.arch = "resnet18", .width = 2}}));
   ASSERT_NE(mine, nullptr);
   EXPECT_EQ(mine->strength, 2);
-  EXPECT_THROW(make_plan({100, 32, {{"method", "mine"}}}), UsageError) << "it has no plan";
-  EXPECT_EQ(plan_warnings({{"method", "mine"}, {"mine", {{"strength", 3}}}}, 2000, 32),
+  EXPECT_THROW(make_plan(spec.plan, {100, 32, {{"method", "mine"}}}), UsageError) << "it has no plan";
+  EXPECT_EQ(plan_warnings(spec.plan, {{"method", "mine"}, {"mine", {{"strength", 3}}}}, 2000, 32),
             std::vector<std::string>{"3 is much for 2000"});
-  EXPECT_EQ(paper_recipe("mine"), "mine_100ep");
+  EXPECT_EQ(spec.plan.paper, "mine_100ep");
 }
 
 }  // namespace

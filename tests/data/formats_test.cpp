@@ -1,7 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/dataset.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/image/dataset_index.h>
-#include <unlabel/data/image/place.h>
 
 #include "data/temp_folder.h"
 #include "inject/faults.h"

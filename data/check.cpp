@@ -1,13 +1,11 @@
 #include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/data/dataset.h>
-#include <unlabel/data/image/check.h>
-#include <unlabel/data/image/cifar10.h>
+#include <unlabel/data/check.h>
+#include <unlabel/data/formats.h>
+#include <unlabel/data/image/folder_splits.h>
 #include <unlabel/data/image/folder_walk.h>
-#include <unlabel/data/image/idx.h>
 #include <unlabel/data/image/image_folder.h>
-#include <unlabel/data/image/place.h>
 #include <unlabel/data/image/shards.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/data/io/parallel_for.h>
@@ -122,7 +120,7 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
   const auto splits = splits_of(directory);
   const auto take = [&](Split split, const std::string& below) {
     try {
-      const auto dataset = open_dataset("folder:" + directory, split);
+      const auto dataset = open_folder_split(directory, split);
       const auto prefix = below.empty() ? "" : below + "/";
       for (std::int64_t i = 0; i < dataset->size(); ++i)
         items[prefix + dataset->name(i)] = {Belongs::kYes, split == Split::kTest};
@@ -205,14 +203,14 @@ CheckReport check_shards(const std::string& directory, const CheckOptions& optio
   return report;
 }
 
-/// Of CIFAR-10 and IDX the files, which are read whole, and checked, when they are opened.
-CheckReport check_files(const std::string& spec, const std::string& kind, const std::string& directory) {
+/// Of any other format (CIFAR-10, IDX) the files, which are read whole, and checked, when they are opened.
+CheckReport check_files(const Format& format, const std::string& directory) {
   CheckReport report;
   for (const auto split : {Split::kTrain, Split::kTest}) {
-    if (!(kind == "idx" ? has_idx : has_cifar10)(directory, split)) continue;
+    if (!format.has(directory, split)) continue;
     try {
       std::int64_t files = 0;
-      const auto dataset = open_dataset(spec, split);
+      const auto dataset = format.open(directory, split);
       dataset->each_file([&](std::string_view, std::uint64_t) { ++files; });
       for (auto& note : dataset->notes()) report.notes.push_back(std::move(note));
       report.files += files;
@@ -227,7 +225,7 @@ CheckReport check_files(const std::string& spec, const std::string& kind, const 
       report.broken.push_back({directory, error.what()});
     }
   }
-  if (report.files == 0) open_dataset(spec, Split::kTrain);  // says what was looked for
+  if (report.files == 0) format.open(directory, Split::kTrain);  // says what was looked for
   return report;
 }
 
@@ -235,10 +233,10 @@ CheckReport check_files(const std::string& spec, const std::string& kind, const 
 
 CheckReport check_data(const std::string& spec, const CheckOptions& options) {
   if (options.threads < 1) throw UsageError("check with ", options.threads, " threads; use at least 1");
-  const auto [kind, directory] = resolve_place(spec);
-  auto report = kind == "folder"   ? check_folder(directory, options)
-                : kind == "shards" ? check_shards(directory, options)
-                                   : check_files(spec, kind, directory);
+  const auto [name, directory] = resolve_place(spec);
+  auto report = name == "folder"   ? check_folder(directory, options)
+                : name == "shards" ? check_shards(directory, options)
+                                   : check_files(*std::ranges::find(formats(), name, &Format::name), directory);
   for (auto* files : {&report.refused, &report.broken}) std::ranges::stable_sort(*files, {}, &CheckedFile::path);
   return report;
 }

@@ -1,23 +1,13 @@
 #pragma once
 
 #include <unlabel/augment/codec/image_files.h>
+#include <unlabel/data/dataset.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace unlabel::data {
-
-/// What a spec of a data set names, see open_dataset.
-struct Place {
-  std::string kind;  ///< "folder", "cifar10", "idx" or "shards"; empty: not said
-  std::string directory;
-};
-
-/// By its prefix alone. Throws UsageError when nothing is named.
-Place parse_place(const std::string& spec);
-
-/// By its prefix, or by its content. Throws UsageError when nothing is named, or a folder cannot be read.
-Place resolve_place(const std::string& spec);
 
 /// The layout of a folder of images, and where its test images are.
 struct FolderSplits {
@@ -30,5 +20,16 @@ struct FolderSplits {
 
 /// Throws UsageError when the folder cannot be read.
 FolderSplits splits_of(const std::string& directory);
+
+/// The images of a split, by folder_layout's rules. Throws UsageError for a folder that is missing or unreadable, NoImages where nothing is
+/// left to train on.
+std::shared_ptr<const Dataset> open_folder_split(const std::string& directory, Split split);
+
+/// Whether a folder beside the training images is named for testing.
+bool has_folder_split(const std::string& directory, Split split);
+
+/// Test images that are named apart: the folder's test split where there is one, else all images in it; a folder with training images and
+/// without test images is refused (UsageError).
+std::shared_ptr<const Dataset> open_test_folder(const std::string& directory);
 
 }  // namespace unlabel::data
