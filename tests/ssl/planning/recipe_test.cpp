@@ -1,5 +1,10 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/methods.h>
+#include <unlabel/ssl/methods/byol.h>
+#include <unlabel/ssl/methods/deepcluster.h>
+#include <unlabel/ssl/methods/deepcluster_v2.h>
+#include <unlabel/ssl/methods/moco.h>
+#include <unlabel/ssl/methods/simclr.h>
 #include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optim/optimizer.h>
@@ -146,9 +151,9 @@ TEST(Recipe, HasByolsFourPresets) {
     EXPECT_EQ(recipe["augment"], json({{"preset", "byol"}, {"global_size", 224}}));
     EXPECT_TRUE(read.encoder.zero_init_residual);
     EXPECT_EQ(read.encoder.arch, "resnet50");
-    EXPECT_EQ(read.method.byol.hidden_dim, 4096);
-    EXPECT_EQ(read.method.byol.projection_dim, 256);
-    EXPECT_EQ(read.method.byol.base_momentum, p.momentum);
+    EXPECT_EQ(read.method.get<ByolOptions>("byol").hidden_dim, 4096);
+    EXPECT_EQ(read.method.get<ByolOptions>("byol").projection_dim, 256);
+    EXPECT_EQ(read.method.get<ByolOptions>("byol").base_momentum, p.momentum);
     EXPECT_EQ(read.optimizer.kind, "lars");
     EXPECT_DOUBLE_EQ(read.optimizer.lr, p.lr * 4096 / 256);
     EXPECT_EQ(read.optimizer.weight_decay, p.weight_decay);
@@ -175,11 +180,11 @@ TEST(Recipe, HasTheContrastiveOnes) {
     EXPECT_EQ(read.optimizer.weight_decay, 1e-6);
     EXPECT_TRUE(read.optimizer.exclude_bias_and_norm);
     EXPECT_FALSE(read.schedule.warmup_reaches_peak);
-    EXPECT_EQ(read.method.simclr.temperature, 0.1);
+    EXPECT_EQ(read.method.get<SimclrOptions>("simclr").temperature, 0.1);
     EXPECT_EQ(recipe["augment"]["interpolation"], "bicubic");
     EXPECT_EQ(recipe["augment"]["std"], json({1, 1, 1}));
-    EXPECT_EQ(read.method.simclr.hidden_dim, 2048);
-    EXPECT_EQ(read.method.simclr.projection_dim, 128);
+    EXPECT_EQ(read.method.get<SimclrOptions>("simclr").hidden_dim, 2048);
+    EXPECT_EQ(read.method.get<SimclrOptions>("simclr").projection_dim, 128);
   }
   for (const auto& [name, epochs] : {std::pair{"moco_v2_200ep", 200}, std::pair{"moco_v2_800ep", 800}}) {
     SCOPED_TRACE(name);
@@ -191,10 +196,10 @@ TEST(Recipe, HasTheContrastiveOnes) {
     EXPECT_EQ(read.optimizer.lr, 0.03);
     EXPECT_EQ(read.optimizer.weight_decay, 1e-4);
     EXPECT_TRUE(read.schedule.by_epoch);
-    EXPECT_EQ(read.method.moco.temperature, 0.2);
-    EXPECT_EQ(read.method.moco.momentum, 0.999);
-    EXPECT_EQ(read.method.moco.queue_length, 65536);
-    EXPECT_EQ(read.method.moco.norm_group, 32);
+    EXPECT_EQ(read.method.get<MocoOptions>("moco").temperature, 0.2);
+    EXPECT_EQ(read.method.get<MocoOptions>("moco").momentum, 0.999);
+    EXPECT_EQ(read.method.get<MocoOptions>("moco").queue_length, 65536);
+    EXPECT_EQ(read.method.get<MocoOptions>("moco").norm_group, 32);
     EXPECT_EQ(recipe["batch_norm_images"], 32);
     EXPECT_EQ(recipe["augment"]["jitter"], 0.5);
   }
@@ -220,7 +225,7 @@ TEST(Recipe, HasDeepClusterV2sThree) {
     EXPECT_EQ(read.optimizer.lr, 4.8);
     EXPECT_EQ(read.schedule.final_lr, .0048);
     EXPECT_EQ(read.schedule.warmup_start_lr, .3);
-    const auto& own = read.method.deepcluster_v2;
+    const auto& own = read.method.get<DeepClusterV2Options>("deepcluster_v2");
     EXPECT_EQ(own.prototypes, (std::vector<std::int64_t>{3000, 3000, 3000}));
     EXPECT_EQ(own.freeze_prototypes_iterations, 300000);
     EXPECT_EQ(own.kmeans_iterations, 10);
@@ -244,11 +249,11 @@ TEST(Recipe, HasDeepClustersTwoNetworks) {
     EXPECT_EQ(read.optimizer.lr, 0.05);
     EXPECT_EQ(read.optimizer.weight_decay, 1e-5);
     EXPECT_EQ(read.schedule.kind, "constant");
-    EXPECT_EQ(read.method.deepcluster.clusters, 10000);
-    EXPECT_EQ(read.method.deepcluster.pca_dim, 256);
-    EXPECT_EQ(read.method.deepcluster.kmeans_iterations, 20);
-    EXPECT_EQ(read.method.deepcluster.top_layer_lr, 0.05);
-    EXPECT_EQ(read.method.deepcluster.sampling, "paper");
+    EXPECT_EQ(read.method.get<DeepClusterOptions>("deepcluster").clusters, 10000);
+    EXPECT_EQ(read.method.get<DeepClusterOptions>("deepcluster").pca_dim, 256);
+    EXPECT_EQ(read.method.get<DeepClusterOptions>("deepcluster").kmeans_iterations, 20);
+    EXPECT_EQ(read.method.get<DeepClusterOptions>("deepcluster").top_layer_lr, 0.05);
+    EXPECT_EQ(read.method.get<DeepClusterOptions>("deepcluster").sampling, "paper");
   }
 }
 
