@@ -1,4 +1,5 @@
 #include <unlabel/augment/options.h>
+#include <unlabel/ssl/planning/plan_builder.h>
 
 #include <bit>
 #include <charconv>
