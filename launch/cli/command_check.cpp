@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/processors.h>
 #include <unlabel/data/check.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/launch/cli/commands.h>
 #include <unlabel/launch/command_line.h>
 #include <unlabel/launch/run/command_output.h>

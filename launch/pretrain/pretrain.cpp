@@ -6,6 +6,7 @@
 #include <unlabel/data/loader.h>
 #include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/eval/report/report.h>
+#include <unlabel/eval/test_set.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/checkpoint/checkpoint_writer.h>
 #include <unlabel/launch/distributed/agreement.h>

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/data/formats.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/distributed/agreement.h>
@@ -214,7 +215,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   if (options.method.empty())
     throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
                      ssl::method_list());
-  const auto& method = ssl::find_method(options.method);
+  const auto& spec = ssl::find_method(options.method);
   refuse_other_methods(line, options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty() && purpose == Purpose::kRun)
@@ -292,7 +293,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
       input.median_short_side = median_short_side;
       input.given = given;
       if (!decided.empty()) input.given["encoder"].update(decided);
-      auto plan = ssl::make_plan(method.plan, input);
+      auto plan = ssl::make_plan(spec.plan, input);
       fields.from_json(plan.recipe, "the plan");
       for (const auto& [name, value] : decided.items())
         resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
@@ -332,7 +333,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
   auto settings = fields.to_json();
   if (goes_on) settings["init"] = options.out;  // its own weights
-  for (auto& warning : ssl::plan_warnings(method.plan, settings, resolved.dataset->size(), median_short_side))
+  for (auto& warning : ssl::plan_warnings(spec.plan, settings, resolved.dataset->size(), median_short_side))
     resolved.warnings.push_back(std::move(warning));
   return resolved;
 }
