@@ -218,7 +218,7 @@ TEST(OpenDataset, SaysWhatIsWrong) {
   EXPECT_THROWS_WITH(open_dataset("folder:", Split::kTrain), UsageError, "no data set named");
   EXPECT_THROWS_WITH(open_dataset(folder / "none", Split::kTrain), UsageError, "there is no folder");
   EXPECT_THROWS_WITH(open_dataset("cifar:" + folder.path(), Split::kTrain), UsageError,
-                     "folder:, cifar10:, idx: and shards:");
+                     "(of prefixes there are cifar10:, idx:, shards:, folder:)");
   EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTrain), UsageError, "no images in");
   EXPECT_THROWS_WITH(open_dataset(folder.path(), Split::kTest), UsageError, "no test images");
   folder.write("x.jpg", "x");
