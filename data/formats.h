@@ -10,7 +10,7 @@
 
 namespace unlabel::data {
 
-/// A format of data sets. formats() lists them all; docs/extending.md adds one.
+/// A format of data sets. formats() lists them all.
 struct Format {
   std::string name;     ///< the prefix of a spec: "idx" of idx:DIR
   std::string content;  ///< what makes a folder one, for messages: "IDX files"
