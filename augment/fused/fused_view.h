@@ -9,12 +9,12 @@ namespace unlabel::augment {
 
 // Views by vector instructions, in one go from an image's planes to floats: what training reads.
 //
-// They are the same views as Pipeline::apply's, with the same parameters, and other rounding in the resize: a JPEG's colours are resized as
+// They are the same views as Pipeline::apply's, with the same parameters, and other rounding in the resize: a JPEG's colors are resized as
 // they are stored and become RGB afterwards, in 64ths of a level, by weights of 16 bits. Behind it the arithmetic is PIL's again, in whole
 // levels from operation to operation. docs/augment.md says by how much views differ. Results do not depend on threads; between instruction
 // sets they may differ by a rounding here and there, since weights are computed with fused multiply-add where there is one (view_kernel.h).
 
-/// Whether all steps of a pipeline are known to the fast way: RandomResizedCrop first; then flips, torchvision's ColorJitter, grey and
+/// Whether all steps of a pipeline are known to the fast way: RandomResizedCrop first; then flips, torchvision's ColorJitter, gray and
 /// solarize; at most one GaussianBlur, with nothing but a solarize and a flip behind it; and a Normalize or nothing at the end.
 bool can_fuse(const Pipeline& pipeline);
 

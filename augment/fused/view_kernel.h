@@ -13,16 +13,16 @@
 
 namespace unlabel::augment {
 
-// What fused_view.h is made of: one view, from planes to normalised floats, in vector instructions.
+// What fused_view.h is made of: one view, from planes to normalized floats, in vector instructions.
 
-/// One operation on the colours of a pixel, in levels of 0 to 255 (color.h).
+/// One operation on the colors of a pixel, in levels of 0 to 255 (color.h).
 struct PointOperation {
   enum class Kind { kBrightness, kContrast, kSaturation, kHue, kGray, kSolarize };
   Kind kind = Kind::kGray;
   float value = 0;  ///< a factor; kHue: 256ths of a turn; kSolarize: the threshold
 };
 
-/// What happens to one view: crop, resize, mirror, operations on colours, blur, normalise.
+/// What happens to one view: crop, resize, mirror, operations on colors, blur, normalize.
 struct ViewPlan {
   static constexpr int kMostPoints = 12;
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/random.h>
-#include <unlabel/augment/transforms/transforms.h>
+#include <unlabel/augment/transforms/transform.h>
 
 #include <nlohmann/json.hpp>
 #include <opencv2/core/mat.hpp>
@@ -28,7 +28,7 @@ struct OutputShape {
 class Pipeline {
  public:
   Pipeline() = default;
-  /// Throws UsageError when the steps do not fit together (no step that fixes the size, Normalize before colour ...).
+  /// Throws UsageError when the steps do not fit together (no step that fixes the size, Normalize before color ...).
   explicit Pipeline(std::vector<Step> steps);
 
   /// A JSON list of {"op": "RandomResizedCrop", "size": 224, "scale": [0.14, 1]} objects, named and defaulted as

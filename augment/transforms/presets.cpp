@@ -57,7 +57,7 @@ std::vector<Step> crop(int size, Range scale, const PresetOptions& options, cons
   return {crop, RandomHorizontalFlip{}};
 }
 
-/// SimCLR's colour distortion at strength s and blur, which SwAV and DeepCluster-v2 took over.
+/// SimCLR's color distortion at strength s and blur, which SwAV and DeepCluster-v2 took over.
 void add_color(std::vector<Step>& steps, const PresetOptions& options, const Published& published) {
   const double s = options.jitter;
   if (s > 0) steps.push_back(ColorJitter{0.8, 0.8 * s, 0.8 * s, 0.8 * s, std::min(0.2 * s, 0.5)});

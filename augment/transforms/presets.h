@@ -2,7 +2,7 @@
 
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/multi_crop.h>
-#include <unlabel/augment/transforms/transforms.h>
+#include <unlabel/augment/transforms/transform.h>
 
 #include <optional>
 #include <string>
@@ -18,9 +18,9 @@ struct PresetOptions {
   std::optional<int> local_size{};                    ///< side of the local crops in pixels
   std::optional<int> local_count{};                   ///< local crops; 0: none
   std::optional<std::vector<double>> local_scale{};   ///< [low, high] of their area
-  std::optional<std::vector<double>> mean{};          ///< of the normalisation, one a channel
-  std::optional<std::vector<double>> std{};           ///< of the normalisation, one a channel
-  double jitter = 1;                                  ///< scales the strength of the colour jitter; 0: none
+  std::optional<std::vector<double>> mean{};          ///< of the normalization, one a channel
+  std::optional<std::vector<double>> std{};           ///< of the normalization, one a channel
+  double jitter = 1;                                  ///< scales the strength of the color jitter; 0: none
   bool blur = true;                                   ///< off for small images, as CIFAR's published recipes have it
   std::optional<std::string> interpolation{};         ///< bilinear or bicubic
   std::optional<std::string> crop_family{};           ///< of the random crops: torchvision, or byol (RandomResizedCrop)
@@ -34,17 +34,17 @@ const std::vector<std::string>& preset_names();
 /// The augmentations of a paper. Sides are in pixels, (.08-1) is the area of a crop as a fraction of the image's.
 ///
 /// `swav`, `deepcluster_v2`: 2 x 224 (.14-1) and 6 x 96 (.05-.14), which options may leave out; flip, jitter .8/.8/.8/.2
-/// (p .8), grey (p .2), blur sigma .1-2 (p .5); std .228 in the first channel, as the code has it.
+/// (p .8), gray (p .2), blur sigma .1-2 (p .5); std .228 in the first channel, as the code has it.
 /// Caron et al. 2020, arXiv:2006.09882, and its code.
 ///
-/// `simclr`: 2 x 224 (.08-1); flip, jitter .8/.8/.8/.2 (p .8), grey (p .2), blur (p .5). SimCLR's policy in torchvision's
+/// `simclr`: 2 x 224 (.08-1); flip, jitter .8/.8/.8/.2 (p .8), gray (p .2), blur (p .5). SimCLR's policy in torchvision's
 /// operations, as most others have it. The authors' own code (google-research/simclr, data_util.py) works on floats by TensorFlow's
 /// functions: crops are drawn by sample_distorted_bounding_box, none below a tenth of the image, and resized by TensorFlow 1's bicubic (a =
 /// -3/4, not antialiased); contrast turns about each channel's mean, saturation is scaled in HSV; the blur has height / 10 taps and zeros
-/// beyond the border; nothing is normalised.
+/// beyond the border; nothing is normalized.
 /// Chen et al. 2020, arXiv:2002.05709.
 ///
-/// `byol_view1`, `byol_view2`, and `byol` with both: 224 (.08-1) bicubic; flip, BYOL's own jitter .4/.4/.2/.1 (p .8), grey
+/// `byol_view1`, `byol_view2`, and `byol` with both: 224 (.08-1) bicubic; flip, BYOL's own jitter .4/.4/.2/.1 (p .8), gray
 /// (p .2), blur of 23 taps (p 1; .1), solarize (p 0; .2). The number of taps is 2 floor(size / 20) + 1. The crop is that of the released
 /// code: one draw, of which what is higher or wider than the image is cut off, and a bicubic without antialiasing, in floats. The paper's
 /// text says no more than area, ratio and bicubic; with crop_family `torchvision` it is torchvision's crop, which has ten draws, an
@@ -60,10 +60,10 @@ const std::vector<std::string>& preset_names();
 /// Throws UsageError for an unknown name, naming the nearest, and for options that do not apply.
 MultiCrop preset(const std::string& name, const PresetOptions& options = {});
 
-/// The normalisation of a pipeline; null when it has none.
+/// The normalization of a pipeline; null when it has none.
 const Normalize* find_normalize(const Pipeline& pipeline);
 
-/// The view to take features by of a network that is trained on such views: preset `eval` at the size and normalisation of the first.
+/// The view to take features by of a network that is trained on such views: preset `eval` at the size and normalization of the first.
 MultiCrop evaluation_view(const MultiCrop& training);
 
 }  // namespace unlabel::augment

@@ -7,8 +7,8 @@
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/ops/planar.h>
 #include <unlabel/augment/ops/resize.h>
-#include <unlabel/augment/transforms/auto_augment.h>
 #include <unlabel/augment/transforms/pipeline.h>
+#include <unlabel/augment/transforms/policies.h>
 
 #include <array>
 #include <cstring>

@@ -9,7 +9,7 @@
 #include <unlabel/augment/ops/planar.h>
 #include <unlabel/augment/ops/random_shift.h>
 #include <unlabel/augment/preview/contact_sheet.h>
-#include <unlabel/augment/transforms/auto_augment.h>
+#include <unlabel/augment/transforms/policies.h>
 #include <unlabel/augment/transforms/presets.h>
 
 #include "augment/codec/jpeg.h"

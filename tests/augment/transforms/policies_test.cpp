@@ -2,8 +2,8 @@
 #include <unlabel/augment/fused/fused_view.h>
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/ops/mix.h>
-#include <unlabel/augment/transforms/auto_augment.h>
 #include <unlabel/augment/transforms/pipeline.h>
+#include <unlabel/augment/transforms/policies.h>
 
 #include "refusal.h"
 #include <gtest/gtest.h>

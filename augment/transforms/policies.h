@@ -1,6 +1,9 @@
 #pragma once
 
 #include <unlabel/augment/ops/affine.h>
+#include <unlabel/augment/options.h>
+#include <unlabel/augment/random.h>
+#include <unlabel/augment/transforms/parameters.h>
 
 #include <opencv2/core/mat.hpp>
 
@@ -8,6 +11,48 @@
 #include <vector>
 
 namespace unlabel::augment {
+
+struct Known;
+class Work;
+
+// Policies, which are steps that choose among many operations, and these operations.
+// What the functions of each step do is said in transform.h.
+
+/// `num_ops` random operations of auto_operations at one strength.
+struct RandAugment {
+  static constexpr const char* kName = "RandAugment";
+  int num_ops = 2;
+  int magnitude = 9;
+  int num_magnitude_bins = 31;
+  Sampling interpolation = Sampling::kNearest;
+  double fill = 0;
+};
+/// One random operation of auto_operations at a random strength.
+struct TrivialAugmentWide {
+  static constexpr const char* kName = "TrivialAugmentWide";
+  int num_magnitude_bins = 31;
+  Sampling interpolation = Sampling::kNearest;
+  double fill = 0;
+};
+/// The operations of RandAugment and TrivialAugmentWide, one after the other.
+struct DrawnOperations {
+  std::vector<std::string> operations;  ///< of auto_operations()
+  std::vector<double> magnitudes;       ///< of auto_magnitude
+  bool operator==(const DrawnOperations&) const = default;
+};
+OptionTable table(RandAugment&);
+OptionTable table(TrivialAugmentWide&);
+OptionTable table(DrawnOperations&);
+void validate(const RandAugment&, const std::string& where);
+void validate(const TrivialAugmentWide&, const std::string& where);
+DrawnOperations draw(const RandAugment&, cv::Size image, Random& random);
+DrawnOperations draw(const TrivialAugmentWide&, cv::Size image, Random& random);
+void check(const RandAugment&, const DrawnOperations& drawn, cv::Size image);
+void check(const TrivialAugmentWide&, const DrawnOperations& drawn, cv::Size image);
+Known after(const RandAugment&, Known known, const std::string& where);
+Known after(const TrivialAugmentWide&, Known known, const std::string& where);
+void apply(const RandAugment&, const DrawnOperations& drawn, Work& work);
+void apply(const TrivialAugmentWide&, const DrawnOperations& drawn, Work& work);
 
 // The operations that policies of augmentation choose from (AutoAugment: Cubuk et al. 2019, arXiv:1805.09501, table 6), on CV_8UC3 images
 // as PIL has them, bit by bit. `out` may be `image`. All throw UsageError for other types.

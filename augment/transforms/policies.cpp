@@ -1,7 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/color.h>
 #include <unlabel/augment/options.h>
-#include <unlabel/augment/transforms/auto_augment.h>
+#include <unlabel/augment/transforms/policies.h>
+#include <unlabel/augment/transforms/work.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +14,8 @@
 namespace unlabel::augment {
 
 namespace {
+
+constexpr int kMaxOperations = 16;
 
 using Byte = std::uint8_t;
 using Table = std::array<Byte, 256>;
@@ -33,6 +36,7 @@ void look_up(const cv::Mat& image, const std::array<Table, 3>& tables, cv::Mat& 
   }
 }
 
+/// Looks up all channels in one table of function(0), function(1), ...
 template <class Function>
 void look_up_all(const cv::Mat& image, const Function& function, cv::Mat& out) {
   Table table;
@@ -137,6 +141,7 @@ void equalize(const cv::Mat& image, cv::Mat& out) {
           pixels += count;
           if (count > 0) last = count, ++kinds;
         }
+        // PIL's: pixels a level, of which the greatest value's are left out.
         const std::int64_t step = (pixels - last) / 255;
         if (kinds <= 1 || step == 0) return;
         std::int64_t sum = step / 2;
@@ -159,6 +164,7 @@ void adjust_sharpness(const cv::Mat& image, double factor, cv::Mat& out) {
     for (int i = 0; i < 3 * image.cols; ++i) {
       const Byte value = image.ptr<Byte>(y)[i];
       int smooth = value;
+      // (sum of nine + 4 times the middle) / 13 in whole numbers, rounded.
       if (!edge && i >= 3 && i < 3 * (image.cols - 1)) {
         int sum = 4 * value;
         for (int row = y - 1; row <= y + 1; ++row)
@@ -186,6 +192,7 @@ double auto_magnitude(AutoSpace space, const std::string& name, int bin, int bin
     throw UsageError("there is no magnitude ", bin, " of ", bins, ": it is counted from 0, and there are at least 2");
   const auto& operation = find(name);
   double most = space == AutoSpace::kRand ? operation.rand : operation.trivial;
+  // Bits and levels count down: less is stronger.
   if (name == "Posterize") return 8 - std::nearbyint(static_cast<float>(bin) / static_cast<float>((bins - 1) / most));
   if (name == "Solarize") return linspace(static_cast<float>(most), 0, bins, bin);
   if (space == AutoSpace::kRand && name == "TranslateX") most *= image.width;
@@ -217,6 +224,7 @@ void apply_auto(const cv::Mat& image, const std::string& name, double magnitude,
   };
   const cv::Point2d middle(image.cols * 0.5, image.rows * 0.5);
   const double shear = std::atan(magnitude) * (180 / std::numbers::pi), pixels = std::trunc(magnitude);
+  // As torchvision has it, shears are about the upper left corner.
   if (name == "ShearX") return moved({.shear_x = shear}, {});
   if (name == "ShearY") return moved({.shear_y = shear}, {});
   if (name == "TranslateX") return moved({.translate = {pixels, 0}}, middle);
@@ -233,6 +241,113 @@ void apply_auto(const cv::Mat& image, const std::string& name, double magnitude,
   if (name == "AutoContrast") return autocontrast(image, out);
   if (name == "Equalize") return equalize(image, out);
   image.copyTo(out);
+}
+
+// ---- RandAugment, TrivialAugmentWide ----
+
+namespace {
+
+void check_bins(int bins, const std::string& where) {
+  if (bins < 2 || bins > 1000) throw UsageError(where, ": num_magnitude_bins must be 2 to 1000, not ", bins);
+}
+
+/// Adds any operation, of that strength; -1: any.
+void draw_operation(AutoSpace space, int bin, int bins, cv::Size image, Random& random, DrawnOperations& drawn) {
+  const auto& names = auto_operations();
+  const auto& operation = names[random.below(static_cast<std::uint32_t>(names.size()))];
+  if (bin < 0) bin = static_cast<int>(random.below(static_cast<std::uint32_t>(bins)));
+  const double magnitude = auto_magnitude(space, operation, bin, bins, image);
+  drawn.operations.push_back(operation);
+  drawn.magnitudes.push_back(auto_is_signed(operation) && random.bernoulli(0.5) ? -magnitude : magnitude);
+}
+
+void check_operations(const DrawnOperations& drawn) {
+  if (drawn.operations.size() != drawn.magnitudes.size() || drawn.operations.size() > kMaxOperations)
+    throw UsageError("there are ", drawn.operations.size(), " operations and ", drawn.magnitudes.size(),
+                     " magnitudes: one each is needed, and at most ", kMaxOperations);
+  for (std::size_t i = 0; i < drawn.operations.size(); ++i) check_auto(drawn.operations[i], drawn.magnitudes[i]);
+}
+
+void apply_operations(const DrawnOperations& drawn, Sampling sampling, double fill, Work& work) {
+  for (std::size_t i = 0; i < drawn.operations.size(); ++i)
+    work.make(work.size(), [&](const cv::Mat& in, cv::Mat& out) {
+      apply_auto(in, drawn.operations[i], drawn.magnitudes[i], sampling, fill, out);
+    });
+}
+
+}  // namespace
+
+OptionTable table(RandAugment& o) {
+  OptionTable t;
+  t.add("num_ops", o.num_ops, "how many operations, one after the other");
+  t.add("magnitude", o.magnitude, "their strength, of num_magnitude_bins");
+  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+OptionTable table(TrivialAugmentWide& o) {
+  OptionTable t;
+  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+OptionTable table(DrawnOperations& d) {
+  OptionTable t;
+  t.add("operations", d.operations, "one after the other");
+  t.add("magnitudes", d.magnitudes, "of each");
+  return t;
+}
+
+void validate(const RandAugment& o, const std::string& where) {
+  if (o.num_ops < 1 || o.num_ops > kMaxOperations)
+    throw UsageError(where, ": num_ops must be 1 to ", kMaxOperations, ", not ", o.num_ops);
+  check_bins(o.num_magnitude_bins, where);
+  if (o.magnitude < 0 || o.magnitude >= o.num_magnitude_bins)
+    throw UsageError(where, ": magnitude must be 0 to ", o.num_magnitude_bins - 1, ", not ", o.magnitude);
+  check_fill(o.fill, where);
+}
+
+void validate(const TrivialAugmentWide& o, const std::string& where) {
+  check_bins(o.num_magnitude_bins, where);
+  check_fill(o.fill, where);
+}
+
+DrawnOperations draw(const RandAugment& o, cv::Size image, Random& random) {
+  DrawnOperations drawn;
+  for (int i = 0; i < o.num_ops; ++i)
+    draw_operation(AutoSpace::kRand, o.magnitude, o.num_magnitude_bins, image, random, drawn);
+  return drawn;
+}
+
+DrawnOperations draw(const TrivialAugmentWide& o, cv::Size image, Random& random) {
+  DrawnOperations drawn;
+  draw_operation(AutoSpace::kTrivialWide, -1, o.num_magnitude_bins, image, random, drawn);
+  return drawn;
+}
+
+void check(const RandAugment&, const DrawnOperations& drawn, cv::Size) { check_operations(drawn); }
+void check(const TrivialAugmentWide&, const DrawnOperations& drawn, cv::Size) { check_operations(drawn); }
+
+Known after(const RandAugment&, Known known, const std::string& where) {
+  require_bytes(known, where);
+  return known;
+}
+
+Known after(const TrivialAugmentWide&, Known known, const std::string& where) {
+  require_bytes(known, where);
+  return known;
+}
+
+void apply(const RandAugment& o, const DrawnOperations& drawn, Work& work) {
+  apply_operations(drawn, o.interpolation, o.fill, work);
+}
+
+void apply(const TrivialAugmentWide& o, const DrawnOperations& drawn, Work& work) {
+  apply_operations(drawn, o.interpolation, o.fill, work);
 }
 
 }  // namespace unlabel::augment

@@ -1,0 +1,70 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/ops/filter.h>
+#include <unlabel/augment/transforms/blur.h>
+#include <unlabel/augment/transforms/work.h>
+
+namespace unlabel::augment {
+
+namespace {
+
+constexpr double kMaxSigma = 64;
+
+}  // namespace
+
+// ---- GaussianBlur ----
+
+OptionTable table(GaussianBlur& o) {
+  OptionTable t;
+  t.add("p", o.p, "probability");
+  t.add("sigma", o.sigma, "standard deviation in pixels");
+  t.add("kernel_size", o.kernel_size, "taps, odd; 0: as many as matter");
+  t.add("border", o.border, "beyond the image: reflect or zero");
+  return t;
+}
+
+OptionTable table(DrawnBlur& d) {
+  OptionTable t;
+  t.add("apply", d.apply, "whether the step happens");
+  t.add("sigma", d.sigma, "pixels");
+  return t;
+}
+
+void validate(const GaussianBlur& o, const std::string& where) {
+  check_probability(o.p, where);
+  check_range("sigma", o.sigma, 0, kMaxSigma, where);
+  if (o.kernel_size != 0 && (o.kernel_size < 1 || o.kernel_size > 511 || o.kernel_size % 2 == 0))
+    throw UsageError(where, ": kernel_size must be odd and at most 511, or 0, not ", o.kernel_size);
+}
+
+DrawnBlur draw(const GaussianBlur& o, cv::Size, Random& random) {
+  const bool apply = random.bernoulli(o.p);
+  return {apply, random.uniform(o.sigma.low, o.sigma.high)};
+}
+
+void check(const GaussianBlur&, const DrawnBlur& drawn, cv::Size) {
+  if (drawn.apply && !(drawn.sigma > 0 && drawn.sigma <= kMaxSigma))
+    throw UsageError("the sigma ", drawn.sigma, " of a GaussianBlur is out of range");
+}
+
+void apply(const GaussianBlur& o, const DrawnBlur& drawn, Work& work) {
+  if (drawn.apply)
+    work.change([&](const cv::Mat& in, cv::Mat& out) { gaussian_blur(in, drawn.sigma, o.kernel_size, o.border, out); });
+}
+
+// ---- Sobel ----
+
+OptionTable table(Sobel&) { return {}; }
+
+Known after(const Sobel&, Known known, const std::string& where) {
+  require_three_channels(known, where);
+  known.channels = 2;
+  known.normalized = true;  // edges are no colors
+  return known;
+}
+
+void apply(const Sobel&, const NothingDrawn&, Work& work) {
+  work.make_float();
+  work.make(work.size(), CV_32FC2, sobel);
+}
+
+}  // namespace unlabel::augment

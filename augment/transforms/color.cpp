@@ -1,0 +1,163 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/ops/color.h>
+#include <unlabel/augment/ops/color_byol.h>
+#include <unlabel/augment/transforms/color.h>
+#include <unlabel/augment/transforms/work.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <tuple>
+
+namespace unlabel::augment {
+
+// ---- ColorJitter ----
+
+OptionTable table(ColorJitter& o) {
+  OptionTable t;
+  t.add("p", o.p, "probability to do anything");
+  t.add("brightness", o.brightness, "greatest change of brightness");
+  t.add("contrast", o.contrast, "greatest change of contrast");
+  t.add("saturation", o.saturation, "greatest change of saturation");
+  t.add("hue", o.hue, "greatest change of hue, in turns (at most 0.5)");
+  t.add("family", o.family, "whose definitions: torchvision or byol");
+  return t;
+}
+
+OptionTable table(DrawnJitter& d) {
+  OptionTable t;
+  t.add("apply", d.apply, "whether the step happens");
+  t.add("order", d.order, "0 brightness, 1 contrast, 2 saturation, 3 hue");
+  t.add("brightness", d.brightness, "factor; byol: addend");
+  t.add("contrast", d.contrast, "factor");
+  t.add("saturation", d.saturation, "factor");
+  t.add("hue", d.hue, "turns");
+  return t;
+}
+
+void validate(const ColorJitter& o, const std::string& where) {
+  check_probability(o.p, where);
+  for (const auto& [field, value, greatest] : {std::tuple{"brightness", o.brightness, 100.0},
+                                               {"contrast", o.contrast, 100.0},
+                                               {"saturation", o.saturation, 100.0},
+                                               {"hue", o.hue, 0.5}})
+    if (!(value >= 0 && value <= greatest))
+      throw UsageError(where, ": ", field, " must be in [0, ", greatest, "], not ", value);
+}
+
+DrawnJitter draw(const ColorJitter& o, cv::Size, Random& random) {
+  // All is drawn whether it is applied or not, so that later steps get the same numbers either way.
+  DrawnJitter drawn;
+  drawn.apply = random.bernoulli(o.p);
+  std::array<std::uint8_t, 4> order{0, 1, 2, 3};
+  random.shuffle(order);
+  std::copy(order.begin(), order.end(), drawn.order.begin());
+  const bool added = o.family == Family::kByol;
+  const auto factor = [&](double x) { return random.uniform(std::max(0.0, 1 - x), 1 + x); };
+  drawn.brightness = added ? random.uniform(-o.brightness, o.brightness) : factor(o.brightness);
+  drawn.contrast = factor(o.contrast);
+  drawn.saturation = factor(o.saturation);
+  drawn.hue = random.uniform(-o.hue, o.hue);
+  return drawn;
+}
+
+void check(const ColorJitter& o, const DrawnJitter& drawn, cv::Size) {
+  auto order = drawn.order;
+  std::sort(order.begin(), order.end());
+  if (order != std::array{0, 1, 2, 3}) throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
+  const double least = o.family == Family::kTorchvision ? 0 : -1000;  // a factor, or a difference
+  for (const double value : {drawn.brightness, drawn.contrast, drawn.saturation})
+    if (!(value >= least && value <= 1000)) throw UsageError("the amount ", value, " of a ColorJitter is out of range");
+  if (!(std::abs(drawn.hue) <= 0.5)) throw UsageError("the hue ", drawn.hue, " of a ColorJitter is out of range");
+}
+
+Known after(const ColorJitter& o, Known known, const std::string& where) {
+  require_rgb(known, where);
+  known.floats = known.floats || o.family == Family::kByol;
+  return known;
+}
+
+void apply(const ColorJitter& o, const DrawnJitter& drawn, Work& work) {
+  const bool byol = o.family == Family::kByol;
+  if (byol) work.make_float();  // also where nothing is applied: what comes out has one type
+  if (!drawn.apply) return;
+  for (const int operation : drawn.order) {
+    work.change([&](const cv::Mat& in, cv::Mat& out) {
+      switch (operation) {
+        case 0:
+          if (o.brightness > 0) return (byol ? byol::adjust_brightness : adjust_brightness)(in, drawn.brightness, out);
+          break;
+        case 1:
+          if (o.contrast > 0) return (byol ? byol::adjust_contrast : adjust_contrast)(in, drawn.contrast, out);
+          break;
+        case 2:
+          if (o.saturation > 0) return (byol ? byol::adjust_saturation : adjust_saturation)(in, drawn.saturation, out);
+          break;
+        default:
+          if (o.hue > 0) return (byol ? byol::adjust_hue : adjust_hue)(in, drawn.hue, out);
+      }
+      if (in.data != out.data) in.copyTo(out);  // an operation of no strength
+    });
+  }
+}
+
+// ---- RandomGrayscale, Grayscale ----
+
+OptionTable table(RandomGrayscale& o) {
+  OptionTable t;
+  t.add("p", o.p, "probability");
+  return t;
+}
+
+void validate(const RandomGrayscale& o, const std::string& where) { check_probability(o.p, where); }
+
+DrawnChoice draw(const RandomGrayscale& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
+
+Known after(const RandomGrayscale&, Known known, const std::string& where) {
+  require_rgb(known, where);
+  return known;
+}
+
+void apply(const RandomGrayscale&, const DrawnChoice& drawn, Work& work) {
+  if (drawn.apply) work.change(grayscale);
+}
+
+OptionTable table(Grayscale&) { return {}; }
+
+Known after(const Grayscale&, Known known, const std::string& where) {
+  require_rgb(known, where);
+  known.channels = 1;
+  return known;
+}
+
+void apply(const Grayscale&, const NothingDrawn&, Work& work) {
+  work.make(work.size(), CV_MAKETYPE(work.image().depth(), 1), to_gray);
+}
+
+// ---- RandomSolarize ----
+
+OptionTable table(RandomSolarize& o) {
+  OptionTable t;
+  t.add("threshold", o.threshold, "what is brighter is inverted; a fraction of white");
+  t.add("p", o.p, "probability");
+  return t;
+}
+
+void validate(const RandomSolarize& o, const std::string& where) {
+  check_probability(o.p, where);
+  if (!(o.threshold >= 0 && o.threshold <= 1))
+    throw UsageError(where, ": threshold must be in [0, 1], not ", o.threshold);
+}
+
+DrawnChoice draw(const RandomSolarize& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
+
+Known after(const RandomSolarize&, Known known, const std::string& where) {
+  require_rgb(known, where);
+  return known;
+}
+
+void apply(const RandomSolarize& o, const DrawnChoice& drawn, Work& work) {
+  if (drawn.apply) work.change([&](const cv::Mat& in, cv::Mat& out) { solarize(in, o.threshold, out); });
+}
+
+}  // namespace unlabel::augment

@@ -1,0 +1,49 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/ops/geometry.h>
+#include <unlabel/augment/transforms/erase.h>
+#include <unlabel/augment/transforms/work.h>
+
+#include <cmath>
+
+namespace unlabel::augment {
+
+OptionTable table(RandomErasing& o) {
+  OptionTable t;
+  t.add("p", o.p, "probability");
+  t.add("scale", o.scale, "area of the box, as a fraction of the image's");
+  t.add("ratio", o.ratio, "height / width of the box");
+  t.add("value", o.value, "a fraction of white; behind Normalize the number itself");
+  return t;
+}
+
+void validate(const RandomErasing& o, const std::string& where) {
+  check_probability(o.p, where);
+  check_range("scale", o.scale, 0, 1, where);
+  check_range("ratio", o.ratio, 0, 1000, where);
+  if (!(std::abs(o.value) <= 1000)) throw UsageError(where, ": value must be in [-1000, 1000], not ", o.value);
+}
+
+DrawnErasing draw(const RandomErasing& o, cv::Size image, Random& random) {
+  if (!random.bernoulli(o.p)) return {};
+  const cv::Rect box = random_erasing_box(image, o.scale.low, o.scale.high, o.ratio.low, o.ratio.high, random);
+  return {box.x, box.y, box.width, box.height};
+}
+
+void check(const RandomErasing&, const DrawnErasing& drawn, cv::Size image) { check_box(drawn, 0, image); }
+
+Known after(const RandomErasing& o, Known known, const std::string& where) {
+  if (!known.normalized && !(o.value >= 0 && o.value <= 1))
+    throw UsageError(where, ": value is a fraction of white before Normalize, in [0, 1], not ", o.value);
+  return known;
+}
+
+void apply(const RandomErasing& o, const DrawnErasing& drawn, Work& work) {
+  if (drawn.width == 0 || drawn.height == 0) return;
+  work.change([&](const cv::Mat& in, cv::Mat& out) {
+    if (in.data != out.data) in.copyTo(out);
+    const double value = in.depth() == CV_8U ? std::round(255 * o.value) : o.value;
+    out(cv::Rect(drawn.x, drawn.y, drawn.width, drawn.height)).setTo(cv::Scalar::all(value));
+  });
+}
+
+}  // namespace unlabel::augment

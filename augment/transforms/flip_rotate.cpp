@@ -1,0 +1,146 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/ops/affine.h>
+#include <unlabel/augment/ops/geometry.h>
+#include <unlabel/augment/transforms/flip_rotate.h>
+#include <unlabel/augment/transforms/work.h>
+
+#include <cmath>
+
+namespace unlabel::augment {
+
+namespace {
+
+/// Both ends belong to it, and they may be equal.
+void check_closed_range(const char* field, Range range, double low, double high, const std::string& where) {
+  if (!(range.low >= low && range.low <= range.high && range.high <= high))
+    throw UsageError(where, ": ", field, " must rise within [", low, ", ", high, "], not [", range.low, ", ",
+                     range.high, "]");
+}
+
+void check_translate(double part, const std::string& where) {
+  if (!(part >= 0 && part <= 1))
+    throw UsageError(where, ": translate is [across, down], each a fraction of the side in [0, 1], not ", part);
+}
+
+/// What options within their limits may draw, of an image of at most 65,535 pixels a side.
+void check_amounts(const char* step, const DrawnAffine& drawn) {
+  if (!(std::abs(drawn.angle) <= 360 && drawn.scale >= 0.001 && drawn.scale <= 100 && std::abs(drawn.shear) <= 89 &&
+        std::abs(static_cast<double>(drawn.translate[0])) <= 65535 &&
+        std::abs(static_cast<double>(drawn.translate[1])) <= 65535))
+    throw UsageError("the amounts of a ", step, " are out of range: angle ", drawn.angle, ", translate ",
+                     drawn.translate[0], " and ", drawn.translate[1], ", scale ", drawn.scale, ", shear ", drawn.shear);
+}
+
+}  // namespace
+
+// ---- RandomHorizontalFlip ----
+
+OptionTable table(RandomHorizontalFlip& o) {
+  OptionTable t;
+  t.add("p", o.p, "probability");
+  return t;
+}
+
+void validate(const RandomHorizontalFlip& o, const std::string& where) { check_probability(o.p, where); }
+
+DrawnChoice draw(const RandomHorizontalFlip& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
+
+void apply(const RandomHorizontalFlip&, const DrawnChoice& drawn, Work& work) {
+  if (drawn.apply) work.change(horizontal_flip);
+}
+
+// ---- RandomRotation ----
+
+OptionTable table(DrawnAffine& d) {
+  OptionTable t;
+  t.add("angle", d.angle, "degrees");
+  t.add("translate", d.translate, "pixels to the right and down");
+  t.add("scale", d.scale, "factor");
+  t.add("shear", d.shear, "degrees");
+  return t;
+}
+
+OptionTable table(RandomRotation& o) {
+  OptionTable t;
+  t.add("degrees", o.degrees, "counter-clockwise");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+void validate(const RandomRotation& o, const std::string& where) {
+  check_closed_range("degrees", o.degrees, -360, 360, where);
+  check_fill(o.fill, where);
+}
+
+DrawnAffine draw(const RandomRotation& o, cv::Size, Random& random) {
+  DrawnAffine drawn;
+  drawn.angle = random.uniform(o.degrees.low, o.degrees.high);
+  return drawn;
+}
+
+void check(const RandomRotation&, const DrawnAffine& drawn, cv::Size) { check_amounts(RandomRotation::kName, drawn); }
+
+Known after(const RandomRotation&, Known known, const std::string& where) {
+  require_before_normalize(known, where);
+  return known;
+}
+
+void apply(const RandomRotation& o, const DrawnAffine& drawn, Work& work) {
+  const cv::Size size = work.size();
+  work.make(size, [&](const cv::Mat& in, cv::Mat& out) {
+    affine(in, rotation_matrix(drawn.angle, size), o.interpolation, o.fill, out);
+  });
+}
+
+// ---- RandomAffine ----
+
+OptionTable table(RandomAffine& o) {
+  OptionTable t;
+  t.add("degrees", o.degrees, "clockwise");
+  t.add("translate", o.translate, "at most so much of width and height");
+  t.add("scale", o.scale, "factor of the size");
+  t.add("shear", o.shear, "degrees, along the rows");
+  t.add("interpolation", o.interpolation, "nearest or bilinear");
+  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  return t;
+}
+
+void validate(const RandomAffine& o, const std::string& where) {
+  check_closed_range("degrees", o.degrees, -360, 360, where);
+  check_closed_range("scale", o.scale, 0.001, 100, where);
+  check_closed_range("shear", o.shear, -89, 89, where);
+  for (const double part : o.translate) check_translate(part, where);
+  check_fill(o.fill, where);
+}
+
+DrawnAffine draw(const RandomAffine& o, cv::Size image, Random& random) {
+  // In torchvision's order: angle, translation, scale, shear.
+  DrawnAffine drawn;
+  drawn.angle = random.uniform(o.degrees.low, o.degrees.high);
+  for (const int axis : {0, 1}) {
+    const double most = o.translate[axis] * (axis == 0 ? image.width : image.height);
+    drawn.translate[axis] = static_cast<int>(std::lround(random.uniform(-most, most)));
+  }
+  drawn.scale = random.uniform(o.scale.low, o.scale.high);
+  drawn.shear = random.uniform(o.shear.low, o.shear.high);
+  return drawn;
+}
+
+void check(const RandomAffine&, const DrawnAffine& drawn, cv::Size) { check_amounts(RandomAffine::kName, drawn); }
+
+Known after(const RandomAffine&, Known known, const std::string& where) {
+  require_before_normalize(known, where);
+  return known;
+}
+
+void apply(const RandomAffine& o, const DrawnAffine& drawn, Work& work) {
+  const cv::Size size = work.size();
+  const AffineChange change{drawn.angle, cv::Point2d(drawn.translate[0], drawn.translate[1]), drawn.scale, drawn.shear,
+                            0};
+  work.make(size, [&](const cv::Mat& in, cv::Mat& out) {
+    affine(in, affine_matrix(change, {size.width * 0.5, size.height * 0.5}), o.interpolation, o.fill, out);
+  });
+}
+
+}  // namespace unlabel::augment

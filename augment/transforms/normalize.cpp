@@ -1,0 +1,38 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/transforms/normalize.h>
+#include <unlabel/augment/transforms/work.h>
+
+#include <cstddef>
+
+namespace unlabel::augment {
+
+OptionTable table(Normalize& o) {
+  OptionTable t;
+  t.add("mean", o.mean, "one a channel");
+  t.add("std", o.std, "one a channel");
+  return t;
+}
+
+void validate(const Normalize& o, const std::string& where) {
+  if (o.mean.size() != o.std.size() || o.mean.empty() || o.mean.size() > 3)
+    throw UsageError(where, ": mean and std must have one number a channel, not ", o.mean.size(), " and ",
+                     o.std.size());
+  for (const double value : o.std)
+    if (!(value > 0)) throw UsageError(where, ": std must be positive, not ", value);
+}
+
+Known after(const Normalize& o, Known known, const std::string& where) {
+  if (known.normalized) throw UsageError(where, ": the image is normalized already");
+  if (o.mean.size() != static_cast<std::size_t>(known.channels))
+    throw UsageError(where, ": has ", o.mean.size(), " means, but the image has ", known.channels, " channels");
+  known.normalized = true;
+  return known;
+}
+
+void apply(const Normalize& o, const NothingDrawn&, Work& work) {
+  work.make_float();
+  work.change([&](const cv::Mat& in, cv::Mat& out) { normalize(in, o.mean, o.std, out); });
+}
+
+}  // namespace unlabel::augment
