@@ -1,0 +1,309 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/file_list.h>
+#include <unlabel/data/io/atomic_file.h>
+#include <unlabel/eval/test_set.h>
+#include <unlabel/launch/checkpoint/checkpoint.h>
+#include <unlabel/launch/distributed/agreement.h>
+#include <unlabel/launch/distributed/arithmetic.h>
+#include <unlabel/launch/distributed/main_setup.h>
+#include <unlabel/launch/distributed/process_group.h>
+#include <unlabel/launch/distributed/shared_data.h>
+#include <unlabel/launch/pretrain/initial_weights.h>
+#include <unlabel/launch/pretrain/run.h>
+#include <unlabel/launch/run/command_output.h>
+#include <unlabel/ssl/layers/batch_norm.h>
+#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/parameter_groups.h>
+
+#include <ATen/Parallel.h>
+
+#include <filesystem>
+#include <set>
+#include <thread>
+#include <utility>
+
+namespace unlabel::launch {
+
+namespace {
+
+constexpr std::int64_t kWideForCpu = 64;
+/// For narrower ResNets in channels_last, LibTorch 2.11 writes beyond its memory in the gradient of strided 1 x 1 convolutions on a CPU
+/// (oneDNN's jit_1x1 in float32, jit_bf16_1x1 in bf16).
+constexpr std::int64_t kNarrowestChannelsLast = 16;
+constexpr int kFolderAttempts = 10;  ///< a second apart
+
+/// kNN on the labelled splits of the data, when it is asked for.
+std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
+                                                 std::shared_ptr<const data::Dataset> train, at::Device device,
+                                                 const ssl::Group& group, Warnings& warnings) {
+  if (options.knn.every <= 0) return nullptr;
+  auto test = eval::labelled_by_folder(open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout),
+                                       train->class_names());
+  for (const auto& note : test->notes()) warnings.add(note);
+  eval::SharedImages shared;
+  run_on_first_rank(group, options.timeout, [&] { shared = eval::find_shared_images(*train, *test); });
+  if (const auto doubt = shared.sentence(); !doubt.empty()) warnings.add("kNN while training: " + doubt);
+  eval::OnlineKnnOptions online;
+  online.train_images = options.knn.train_images;
+  online.test_images = options.knn.test_images;
+  online.knn.protocol = options.knn.protocol;
+  online.knn.device = online.features.device = device.str();
+  online.features.decode = options.decode;
+  online.features.patience = data::patience_of(std::chrono::seconds(options.timeout));
+  online.features.broken = "skip";  // training goes on without broken images, and so does this
+  auto knn = std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
+                                               augment::evaluation_view(make_views(options)), online);
+  for (const auto& warning : knn->warnings()) warnings.add("kNN while training: " + warning);
+  return knn;
+}
+
+/// How many ranks, of those that divide the world, share batch statistics: as few as hold that many images; 0 images: all.
+int norm_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
+  if (images == 0) return world_size;
+  int ranks = 1;
+  while (ranks < world_size && (world_size % ranks != 0 || ranks * rank_images < images)) ++ranks;
+  return ranks;
+}
+
+/// Not a MismatchError: a file system between machines may show what it did not when the run is started again.
+[[noreturn]] void refuse_different_checkpoints(const std::string& folder) {
+  throw Error("not every rank sees the same checkpoint in ", folder,
+              "; --out must be one folder that all machines share");
+}
+
+}  // namespace
+
+data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment, at::Device device) {
+  data::LoaderOptions loading;
+  loading.seed = options.seed;
+  loading.threads = options.threads >= 0 ? options.threads
+                                         : default_threads(environment, augment::usable_processors(),
+                                                           /*processors_compute=*/device.is_cpu());
+  loading.decode = options.decode;
+  loading.allocate = data::pinned_memory(device);
+  loading.patience = data::patience_of(std::chrono::seconds(options.timeout));
+  loading.give_up = StopSignal::requested;
+  return loading;
+}
+
+Run::Run(const ResolvedOptions& resolved, const Environment& environment)
+    : resolved_(resolved),
+      environment_(environment),
+      options_(resolved.options),
+      group_(resolved.group),
+      dataset_(resolved.dataset),
+      lead_(group_->rank() == 0),
+      pause_(heartbeat(options_.timeout)),
+      checkpoints_(options_.out + "/checkpoints"),
+      file_list_(options_.out + "/data_files.gz") {
+  set_up();
+}
+
+/// Ranks have met and agreed on the data and the settings (resolve_options). What a statement makes is what later ones build on.
+void Run::set_up() {
+  // 1. What the settings and this rank's place alone decide: nothing that ranks do together, nothing on a disk.
+  device_ = choose_device(options_.device, environment_);
+  sampler_.emplace(dataset_->size(), options_.batch_size, options_.seed, environment_.rank, environment_.world_size);
+  micro_batch_ = micro_batch_size(options_, *sampler_, environment_.world_size);
+  steps_per_epoch_ = sampler_->steps_per_epoch();
+  total_ = options_.epochs * steps_per_epoch_;
+  last_ = std::min(total_, options_.max_steps.value_or(total_));
+  schedule_.emplace(options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_);
+  views_.emplace(make_views(options_));
+  norm_ranks_ = norm_ranks(options_.batch_norm_images, micro_batch_, group_->world_size());
+
+  // 2. Rendezvous: ranks on one machine share its cores.
+  use_share_of_cores(environment_, *group_);
+  loader_.emplace(dataset_, *views_, loader_options(options_, environment_, device_));
+
+  // 3. Agreement: on the precision, and on the checkpoint that the run goes on from.
+  precision_note_ = settle_precision(*group_, device_, options_.precision);
+  precision_.emplace(options_.precision);
+  channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.encoder.width < kNarrowestChannelsLast);
+  fingerprint_ = dataset_->fingerprint();  // of a million files it takes a moment
+  newest_ = newest_on_all_ranks();
+  online_knn_ = make_online_knn(options_, dataset_, device_, *group_, early_warnings_);
+
+  // 4. The network, the same on every rank, and what updates it.
+  make_method();
+  optimizer_.emplace(method_->parameter_groups(), options_.optimizer);
+  scaler_.emplace(precision_->scales_loss(), device_);
+  guard_.emplace(*method_, *optimizer_, /*deferred=*/!device_.is_cpu());
+  state_.emplace(TrainingState{*method_, *optimizer_, *scaler_, options_, *dataset_, fingerprint_, group_->world_size(),
+                               gather_arithmetic(*group_)});
+
+  // 5. The run folder, which rank 0 locks.
+  open_folder();
+
+  // 6. Resume: the newest checkpoint, or step 0.
+  resume();
+
+  // 7. The log, and what is said of steps.
+  open_log();
+  progress_.emplace(lead_, last_, iteration_, steps_per_epoch_);
+  journal_.emplace(StepJournal::Setting{*group_, options_, dataset_->size(), total_, method_->collapse_signs(),
+                                        *progress_, log_.get()});
+
+  // 8. What the loop needs, now that the weights are final.
+  parallel_.emplace(*method_, group_);
+  copier_.emplace(device_);
+  stop_signal_.emplace();
+  throughput_.emplace(options_.batch_size);
+  saved_at_ = std::chrono::steady_clock::now();
+}
+
+/// The newest checkpoint, when every rank sees the same one; without that they would drift apart unseen, or wait for each other for ever.
+std::optional<std::int64_t> Run::newest_on_all_ranks() const {
+  std::optional<std::int64_t> newest;
+  ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+  // Between machines a folder's list may be some seconds old.
+  const auto all_see_it = [&] {
+    const auto seen = ssl::gather_texts(*group_, std::to_string(newest.value_or(-1)));
+    return std::set<std::string>(seen.begin(), seen.end()).size() == 1;
+  };
+  for (int attempt = 0; attempt < kFolderAttempts && !all_see_it(); ++attempt) {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+  }
+  if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
+  return newest;
+}
+
+void Run::make_method() {
+  torch::manual_seed(options_.seed);
+  auto method =
+      ssl::make_method(options_.method, options_.methods,
+                       {options_.encoder, dataset_->size(), options_.batch_size, micro_batch_, options_.seed, group_});
+  ssl::require_views(*method, *views_);
+  if (!options_.init.empty() && !newest_) {
+    init_report_.emplace();
+    ssl::together(*group_, [&] {
+      *init_report_ = start_from(options_.init, method->encoder(), options_.encoder, options_.init_partial);
+    });
+  }
+  ssl::move_to(*method, device_);
+  ssl::to_float_dtype(*method, precision_->weights());
+  if (channels_last_) ssl::to_channels_last(*method);
+  ssl::set_batch_norm_group(*method, group_->subgroup(norm_ranks_));
+  method->train();
+  ssl::check_parameter_groups(*method, method->parameter_groups());
+  method_ = std::move(method);
+}
+
+void Run::open_folder() {
+  ssl::long_together(*group_, pause_, [&] {
+    if (!lead_) return;
+    // Room for the checkpoints that are kept and for one more while it is written, less those that are there.
+    const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
+    const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
+    const bool finished = newest_.value_or(0) >= last_;
+    folder_ = std::make_unique<RunFolder>(options_.out, finished ? 0 : missing * state_->bytes(), newest_.has_value());
+    remove_unfinished_checkpoints(checkpoints_);
+  });
+}
+
+void Run::resume() {
+  ssl::long_together(*group_, pause_, [&] { resumed_ = state_->resume(checkpoints_, file_list_); });
+  const auto starts = ssl::gather_texts(*group_, std::to_string(resumed_.iteration));
+  if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
+  ssl::together(*group_, [&] {
+    if (lead_ && !resumed_.skipped.empty()) set_damaged_aside(checkpoints_, resumed_.iteration);
+  });
+  iteration_ = saved_ = resumed_.iteration;
+}
+
+void Run::open_log() {
+  ssl::long_together(*group_, pause_, [&] {
+    if (!lead_) return;
+    const std::string config = folder_->file("config.json");
+    if (iteration_ < last_ || !std::filesystem::exists(config))
+      data::write_file(config, json_text(config_json(options_)));
+    if (iteration_ >= last_) return;
+    if (!newest_ && data::exists(folder_->file("metrics.jsonl")))
+      early_warnings_.add(
+          concat("the run in ", options_.out,
+                 " had not come to its first checkpoint: it begins anew, by the settings of this command"));
+    if (const auto kept = keep_other_encoder(); !kept.empty()) early_warnings_.add(kept);
+    std::filesystem::remove(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
+    log_ = std::make_unique<RunLog>(*folder_, iteration_);
+    if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
+  });
+  if (!lead_ || iteration_ >= last_) return;
+  // A checkpoint says that the steps before it are done, so the log of them comes first.
+  writer_ = std::make_unique<CheckpointWriter>(
+      checkpoints_, Retention{options_.checkpoint.keep, options_.checkpoint.keep_every}, [this] {
+        folder_->require_ours();
+        log_->flush();
+      });
+}
+
+void Run::announce() {
+  if (folder_ && !folder_->warning().empty()) progress_->warn(folder_->warning());
+  for (const auto& reason : resumed_.skipped) progress_->warn("a checkpoint is passed over: " + reason);
+  if (iteration_ >= last_) {
+    progress_->say(iteration_ >= total_
+                       ? concat("finished: all ", iteration_, " steps are done in ", options_.out,
+                                "; for a new run choose another --out")
+                       : concat("the run in ", options_.out, " stands at step ", iteration_, " of ", total_,
+                                " and --max-steps is ", last_, ": nothing to do; without --max-steps it goes on"));
+    return;
+  }
+  progress_->say(dataset_->description());
+  for (const auto& [setting, value, reason] : resolved_.choices)
+    if (iteration_ == 0) progress_->say(concat("  --", with_dashes(setting), " ", value, ": ", reason));
+  if (!precision_note_.empty()) progress_->say(precision_note_);
+  for (const auto& line : resolved_.warnings) progress_->warn(line);
+  for (const auto& line : early_warnings_.sentences()) progress_->warn(line);
+  if (const auto slow = lead_ ? slow_precision_warning(options_.precision, device_) : ""; !slow.empty())
+    progress_->warn(slow);
+  if (device_.is_cpu())
+    if (const auto note =
+            idle_cores_note(environment_, augment::usable_processors(), at::get_num_threads(), environment_variable);
+        !note.empty())
+      progress_->say("note: " + note);
+  if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)
+    progress_->warn(concat("a ", options_.encoder.arch, " of width ", options_.encoder.width,
+                           " takes long on a CPU; --encoder.width 16 is about ten times faster"));
+  const auto normed = norm_ranks_ * micro_batch_;
+  if (const auto images = options_.batch_norm_images; images > 1 && images != normed)
+    progress_->warn(concat("batch statistics are of ", normed, " images and not of ", images,
+                           " (--batch-norm-images): ", group_->world_size(), " rank(s) with ", micro_batch_,
+                           " images each at once come no nearer"));
+  if (const auto micro_steps = sampler_->local_batch() / micro_batch_; micro_steps > 1) {
+    const auto note = method_->accumulation_note(micro_batch_ * group_->world_size());
+    progress_->say(concat(micro_steps, " micro-batches of ", micro_batch_, " images a rank make an update of ",
+                          options_.batch_size,
+                          ". Unchanged: learning rate, schedules, weight decay, target networks. Changed: batch "
+                          "statistics are of ",
+                          normed, " images", note.empty() ? "" : "; " + note));
+  }
+  if (init_report_) {
+    const auto loaded = concat(options_.init, ": ", init_report_->summary());
+    init_report_->complete() ? progress_->say(loaded) : progress_->warn(loaded);
+    if (const auto detail = init_report_->detail(); !detail.empty()) progress_->say(detail);
+  }
+  if (iteration_ > 0) {
+    progress_->say(
+        concat("going on from step ", iteration_, " in ", options_.out, ", in ", options_.precision, " as it began"));
+    if (const auto changes = arithmetic_changes(resumed_.arithmetic, state_->arithmetic);
+        device_.is_cpu() && !changes.empty())
+      progress_->warn(concat(changes,
+                             " (OMP_NUM_THREADS, another processor or other variables of oneDNN and MKL): from here on "
+                             "the last digits differ from an undisturbed run's"));
+    if (resumed_.world_size != group_->world_size())
+      progress_->warn(concat("the run before had ", resumed_.world_size, " rank(s) and this one has ",
+                             group_->world_size(), ": from here on the last digits differ from an undisturbed run's",
+                             micro_batch_ < sampler_->local_batch()
+                                 ? ", and with --micro-batch so do the samples that are seen at once"
+                                 : ""));
+  }
+  if (const auto other = arithmetic_differences(state_->arithmetic); device_.is_cpu() && !other.empty())
+    progress_->warn(concat(
+        "ranks compute differently, ", other,
+        ": their weights may come to differ in the last digits; give all the same OMP_NUM_THREADS and processors"));
+  progress_->say(concat(options_.method, ", ", options_.encoder.arch, " on ", environment_.world_size, " rank(s), ",
+                        device_.str(), ", ", options_.precision, ": ", last_, " steps of ", options_.batch_size,
+                        " images, ", steps_per_epoch_, " an epoch"));
+}
+
+}  // namespace unlabel::launch
