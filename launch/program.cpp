@@ -8,64 +8,82 @@
 #include <unlabel/launch/program.h>
 #include <unlabel/launch/run/command_output.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace unlabel::launch {
 
 namespace {
 
-constexpr const char* kUsage =
-    "usage: unlabel COMMAND [options]\n"
-    "\n"
-    "Learns representations of images without labels, and measures them.\n"
-    "\n"
-    "  pretrain METHOD  learn an encoder from a folder of images; pretrain --help names the methods\n"
-    "  knn              accuracy of nearest neighbors on an encoder's features\n"
-    "  linear           accuracy of a linear classifier on an encoder's features\n"
-    "  embed            write an encoder's features to a file\n"
-    "  info             what a run, a checkpoint or a file of weights holds\n"
-    "  check DATA       which files of a data set cannot be used, and why\n"
-    "  augment          views of an image to look at, and how many are made in a second\n"
-    "  pack DATA        a data set as tar archives, for fast reading from shared disks\n"
-    "\n"
-    "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again "
-    "cannot help, 1 the rest.\n";
+struct Command {
+  const char* name;
+  const char* argument;  ///< what its usage shows behind the name
+  const char* summary;   ///< for the list of commands
+  int (*run)(const std::vector<std::string>& arguments);
+};
+
+/// All subcommands, in the order of the help text.
+constexpr std::array kCommands{
+    Command{"pretrain", "METHOD", "learn an encoder from a folder of images; pretrain --help names the methods",
+            command_pretrain},
+    Command{"knn", "", "accuracy of nearest neighbors on an encoder's features", command_knn},
+    Command{"linear", "", "accuracy of a linear classifier on an encoder's features", command_linear},
+    Command{"embed", "", "write an encoder's features to a file", command_embed},
+    Command{"info", "", "what a run, a checkpoint or a file of weights holds", command_info},
+    Command{"check", "DATA", "which files of a data set cannot be used, and why", command_check},
+    Command{"augment", "", "views of an image to look at, and how many are made in a second", command_augment},
+    Command{"pack", "DATA", "a data set as tar archives, for fast reading from shared disks", command_pack}};
+
+std::string usage() {
+  std::string text =
+      "usage: unlabel COMMAND [options]\n"
+      "\n"
+      "Learns representations of images without labels, and measures them.\n"
+      "\n";
+  constexpr std::size_t kSummaryColumn = 19;
+  for (const auto& command : kCommands) {
+    auto line = concat("  ", command.name, *command.argument ? " " : "", command.argument);
+    line.resize(kSummaryColumn, ' ');
+    text += concat(line, command.summary, "\n");
+  }
+  return text +
+         "\n"
+         "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again "
+         "cannot help, 1 the rest.\n";
+}
 
 int run(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
-    std::fputs(kUsage, stderr);
+    std::fputs(usage().c_str(), stderr);
     return 2;
   }
   const std::string& name = arguments.front();
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (name == "help" && !rest.empty()) return run({rest.front(), "--help"});
   if (name == "--help" || name == "-h" || name == "help") {
-    std::fputs(kUsage, stdout);
+    std::fputs(usage().c_str(), stdout);
     return 0;
   }
   if (name == "--version" || name == "version") {
     std::puts(version_text().c_str());
     return 0;
   }
-  if (name == "pretrain") return command_pretrain(rest);
-  if (name == "knn") return command_knn(rest);
-  if (name == "linear") return command_linear(rest);
-  if (name == "embed") return command_embed(rest);
-  if (name == "info") return command_info(rest);
-  if (name == "check") return command_check(rest);
-  if (name == "augment") return command_augment(rest);
-  if (name == "pack") return command_pack(rest);
-  throw UsageError("no command '", name, "'",
-                   did_you_mean(name, {"pretrain", "knn", "linear", "embed", "info", "check", "augment", "pack"}),
-                   "; see unlabel --help");
+  const auto command = std::ranges::find_if(kCommands, [&](const Command& one) { return one.name == name; });
+  if (command != kCommands.end()) return command->run(rest);
+  std::vector<std::string> names;
+  for (const auto& one : kCommands) names.emplace_back(one.name);
+  throw UsageError("no command '", name, "'", did_you_mean(name, names), "; see unlabel --help");
 }
 
 }  // namespace
 
-int program(int count, const char* const* values, std::vector<ssl::MethodSpec> methods) {
+int program(int count, const char* const* values, Extensions extensions) {
   prepare_process();
   quiet_libraries();
   std::vector<std::string> arguments;
@@ -76,7 +94,9 @@ int program(int count, const char* const* values, std::vector<ssl::MethodSpec> m
     return code;
   };
   try {
-    for (auto& method : methods) {
+    for (auto& format : extensions.formats) data::add_format(std::move(format));
+    for (auto& encoder : extensions.encoders) ssl::add_encoder(std::move(encoder));
+    for (auto& method : extensions.methods) {
       PretrainOptions options;
       const auto taken = table(options);
       for (const auto& field : taken.fields())

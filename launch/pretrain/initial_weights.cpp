@@ -39,8 +39,7 @@ std::optional<ssl::EncoderOptions> encoder_options_at(const std::string& path, c
 nlohmann::json settings_of_weights(const ssl::EncoderOptions& encoder) {
   nlohmann::json settings{
       {"arch", encoder.arch}, {"width", encoder.width}, {"in_channels", encoder.in_channels}, {"sobel", encoder.sobel}};
-  // AlexNet and VGG-16 have no stem to choose.
-  if (encoder.arch.starts_with("resnet")) settings["stem"] = encoder.stem;
+  if (ssl::encoder_facts(encoder.arch).residual) settings["stem"] = encoder.stem;
   return settings;
 }
 

@@ -291,6 +291,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
       ssl::PlanInput input;
       input.images = resolved.dataset->size();
       input.median_short_side = median_short_side;
+      input.encoder_facts = ssl::encoder_facts;
       input.given = given;
       if (!decided.empty()) input.given["encoder"].update(decided);
       auto plan = ssl::make_plan(spec.plan, input);
@@ -333,7 +334,8 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
   auto settings = fields.to_json();
   if (goes_on) settings["init"] = options.out;  // its own weights
-  for (auto& warning : ssl::plan_warnings(spec.plan, settings, resolved.dataset->size(), median_short_side))
+  for (auto& warning :
+       ssl::plan_warnings(spec.plan, settings, resolved.dataset->size(), median_short_side, ssl::encoder_facts))
     resolved.warnings.push_back(std::move(warning));
   return resolved;
 }

@@ -124,6 +124,21 @@ void check(const EncoderOptions& options) {
     throw UsageError("--encoder.in-channels is ", options.in_channels, "; it must be 1 to 1024, and 3 for Sobel");
 }
 
+/// From the layer that gives the features, and the first one, of `channels` at width 64.
+std::optional<EncoderOptions> infer(const char* arch, const char* features, std::int64_t kernel, std::int64_t channels,
+                                    const TensorShapes& shapes) {
+  const auto first = shapes.find("features.0.weight"), last = shapes.find(features);
+  if (first == shapes.end() || first->second.size() != 4 || first->second[2] != kernel) return std::nullopt;
+  if (last == shapes.end() || last->second.size() != 2) return std::nullopt;
+  EncoderOptions options{.arch = arch, .width = last->second[0] / 64};
+  // The first layer has to bear that width out, before anything is allocated.
+  if (options.width < 1 || first->second[0] != std::max<std::int64_t>(1, channels * options.width / 64))
+    return std::nullopt;
+  options.sobel = shapes.contains("sobel.1.weight");
+  options.in_channels = options.sobel ? 3 : first->second[1];
+  return options;
+}
+
 }  // namespace
 
 std::shared_ptr<Encoder> make_alexnet(const EncoderOptions& options) {
@@ -141,6 +156,14 @@ std::shared_ptr<Encoder> make_vgg16(const EncoderOptions& options) {
     layers.push_back({0, 2, 2, 0});
   }
   return std::make_shared<ConvNet>("VGG-16", layers, 7, /*dropout_first=*/false, options);
+}
+
+std::optional<EncoderOptions> infer_alexnet(const TensorShapes& shapes) {
+  return infer("alexnet", "classifier.4.weight", /*kernel=*/11, /*channels=*/96, shapes);
+}
+
+std::optional<EncoderOptions> infer_vgg16(const TensorShapes& shapes) {
+  return infer("vgg16", "classifier.3.weight", /*kernel=*/3, /*channels=*/64, shapes);
 }
 
 }  // namespace unlabel::ssl

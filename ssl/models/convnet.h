@@ -3,6 +3,7 @@
 #include <unlabel/ssl/models/encoder.h>
 
 #include <memory>
+#include <optional>
 
 namespace unlabel::ssl {
 
@@ -20,5 +21,9 @@ namespace unlabel::ssl {
 /// forward throws UsageError for images of another size. `options.stem` and `zero_init_residual` are not looked at.
 std::shared_ptr<Encoder> make_alexnet(const EncoderOptions& options);
 std::shared_ptr<Encoder> make_vgg16(const EncoderOptions& options);
+
+/// The options of the one whose names and shapes these are (EncoderSpec::infer).
+std::optional<EncoderOptions> infer_alexnet(const TensorShapes& shapes);
+std::optional<EncoderOptions> infer_vgg16(const TensorShapes& shapes);
 
 }  // namespace unlabel::ssl

@@ -5,17 +5,67 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace unlabel::ssl {
 
 namespace {
 
-constexpr const char* kAll = "resnet18, resnet34, resnet50, resnet101, resnet152, alexnet or vgg16";
+EncoderSpec resnet(int depth, std::int64_t features_per_width) {
+  return {concat("resnet", depth),
+          [depth](const EncoderOptions& options) { return make_resnet(depth, options); },
+          {.features_per_width = features_per_width},
+          [depth](const TensorShapes& shapes) { return infer_resnet(depth, shapes); }};
+}
+
+std::vector<EncoderSpec>& list() {
+  constexpr EncoderFacts kConvnet{.features_per_width = 64, .residual = false, .only_size = 224};
+  static std::vector<EncoderSpec> all{resnet(18, 8),
+                                      resnet(34, 8),
+                                      resnet(50, 32),
+                                      resnet(101, 32),
+                                      resnet(152, 32),
+                                      {"alexnet", make_alexnet, kConvnet, infer_alexnet},
+                                      {"vgg16", make_vgg16, kConvnet, infer_vgg16}};
+  return all;
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> all;
+  for (const auto& encoder : encoders()) all.push_back(encoder.name);
+  return all;
+}
 
 }  // namespace
 
+const std::vector<EncoderSpec>& encoders() { return list(); }
+
+void add_encoder(EncoderSpec encoder) {
+  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+  if (encoder.name.empty() || !std::ranges::all_of(encoder.name, fits))
+    throw UsageError("an encoder cannot be called '", encoder.name, "': use small letters, digits and underscores");
+  if (std::ranges::find(list(), encoder.name, &EncoderSpec::name) != list().end())
+    throw UsageError("there is an encoder '", encoder.name, "' already");
+  if (!encoder.make) throw UsageError("the encoder '", encoder.name, "' has no function that makes it");
+  list().push_back(std::move(encoder));
+}
+
+const EncoderSpec& find_encoder(const std::string& arch) {
+  const auto found = std::ranges::find(encoders(), arch, &EncoderSpec::name);
+  if (found != encoders().end()) return *found;
+  throw UsageError("no encoder is called '", arch, "'", did_you_mean(arch, names()), "; --encoder.arch takes ",
+                   joined(names(), ", "));
+}
+
+EncoderFacts encoder_facts(const std::string& arch) {
+  const auto found = std::ranges::find(encoders(), arch, &EncoderSpec::name);
+  return found == encoders().end() ? EncoderFacts() : found->facts;
+}
+
 OptionTable table(EncoderOptions& o) {
   OptionTable t;
-  t.add("arch", o.arch, kAll);
+  t.add("arch", o.arch, joined(names(), ", "));
   t.add("width", o.width, "channels of the first stage (the papers' networks: 64)");
   t.add("stem", o.stem,
         "imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to about 64 pixels)");
@@ -26,17 +76,7 @@ OptionTable table(EncoderOptions& o) {
 }
 
 std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options) {
-  const auto& arch = options.arch;
-  if (arch == "resnet18") return make_resnet(18, options);
-  if (arch == "resnet34") return make_resnet(34, options);
-  if (arch == "resnet50") return make_resnet(50, options);
-  if (arch == "resnet101") return make_resnet(101, options);
-  if (arch == "resnet152") return make_resnet(152, options);
-  if (arch == "alexnet") return make_alexnet(options);
-  if (arch == "vgg16") return make_vgg16(options);
-  const std::vector<std::string> known = {"resnet18",  "resnet34", "resnet50", "resnet101",
-                                          "resnet152", "alexnet",  "vgg16"};
-  throw UsageError("no encoder is called '", arch, "'", did_you_mean(arch, known), "; --encoder.arch takes ", kAll);
+  return find_encoder(options.arch).make(options);
 }
 
 }  // namespace unlabel::ssl

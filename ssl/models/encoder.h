@@ -1,12 +1,17 @@
 #pragma once
 
 #include <unlabel/augment/options.h>
+#include <unlabel/ssl/models/encoder_facts.h>
 
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 namespace unlabel::ssl {
 
@@ -22,20 +27,44 @@ struct Encoder : torch::nn::Module {
 
 /// What to build; saved beside the weights, so that evaluation needs no flags.
 struct EncoderOptions {
-  std::string arch = "resnet50";  ///< resnet18, resnet34, resnet50, resnet101, resnet152, alexnet, vgg16
+  std::string arch = "resnet50";  ///< the name of one of encoders()
   std::int64_t width =
       64;  ///< channels of the first stage (64: the paper's; 128: RN50w2); alexnet, vgg16: all of theirs / 64
   std::string stem =
       "imagenet";  ///< imagenet: 7x7 stride 2 and max pooling; small: 3x3 stride 1, no pooling (SimCLR, appendix B.9)
   std::int64_t in_channels = 3;     ///< 3, or 1 for grey input
-  bool sobel = false;               ///< the network sees edges instead of colours (DeepCluster)
+  bool sobel = false;               ///< the network sees edges instead of colors (DeepCluster)
   bool zero_init_residual = false;  ///< start every residual block as the identity (BYOL's code; SwAV does not)
 };
 
 OptionTable table(EncoderOptions& options);
 
-/// Builds an encoder with the official initialisation. Throws UsageError for an unknown architecture, naming the
-/// nearest.
+/// Shapes of tensors by their names, without what stands before the encoder's own names.
+using TensorShapes = std::unordered_map<std::string, std::vector<std::int64_t>>;
+
+/// An architecture: one of the library, or a program's own; docs/extending.md.
+struct EncoderSpec {
+  std::string name;  ///< as users write it: "resnet50"
+  std::function<std::shared_ptr<Encoder>(const EncoderOptions&)> make;
+  EncoderFacts facts{};
+  /// The options of the encoder that has weights of these names and shapes; nullopt: another architecture's. Null: never told by weights.
+  std::function<std::optional<EncoderOptions>(const TensorShapes&)> infer{};
+};
+
+/// All architectures.
+const std::vector<EncoderSpec>& encoders();
+
+/// Adds one of a program's own, to be called before anything else, as launch::program does. Throws UsageError for a name that is taken, or
+/// is not of small letters, digits and underscores, and without `make`.
+void add_encoder(EncoderSpec encoder);
+
+/// Throws UsageError for a name that is not among them, naming the nearest and all there are.
+const EncoderSpec& find_encoder(const std::string& arch);
+
+/// EncoderFactsOf over all architectures.
+EncoderFacts encoder_facts(const std::string& arch);
+
+/// Builds an encoder with the official initialization. Throws UsageError as find_encoder does, and for options out of range.
 std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options);
 
 }  // namespace unlabel::ssl

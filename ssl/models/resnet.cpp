@@ -10,6 +10,7 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -148,6 +149,24 @@ class ResNet : public Encoder {
   std::int64_t feature_dim_ = 0;
 };
 
+/// Blocks of each stage (table 1).
+struct Layout {
+  int depth;
+  bool bottleneck;
+  std::array<int, 4> blocks;
+};
+
+const Layout& layout_of(int depth) {
+  static constexpr std::array<Layout, 5> kAll{{{18, false, {2, 2, 2, 2}},
+                                               {34, false, {3, 4, 6, 3}},
+                                               {50, true, {3, 4, 6, 3}},
+                                               {101, true, {3, 4, 23, 3}},
+                                               {152, true, {3, 8, 36, 3}}}};
+  const auto found = std::ranges::find(kAll, depth, &Layout::depth);
+  if (found == kAll.end()) throw UsageError("there is no ResNet of depth ", depth, "; take 18, 34, 50, 101 or 152");
+  return *found;
+}
+
 }  // namespace
 
 std::shared_ptr<Encoder> make_resnet(int depth, const EncoderOptions& options) {
@@ -160,12 +179,30 @@ std::shared_ptr<Encoder> make_resnet(int depth, const EncoderOptions& options) {
   if (options.in_channels < 1 || options.in_channels > 1024 || (options.sobel && options.in_channels != 3)) {
     throw UsageError("--encoder.in_channels is ", options.in_channels, "; it must be 1 to 1024, and 3 for Sobel");
   }
-  if (depth == 18) return std::make_shared<ResNet>(false, std::array{2, 2, 2, 2}, options);
-  if (depth == 34) return std::make_shared<ResNet>(false, std::array{3, 4, 6, 3}, options);
-  if (depth == 50) return std::make_shared<ResNet>(true, std::array{3, 4, 6, 3}, options);
-  if (depth == 101) return std::make_shared<ResNet>(true, std::array{3, 4, 23, 3}, options);
-  if (depth == 152) return std::make_shared<ResNet>(true, std::array{3, 8, 36, 3}, options);
-  throw UsageError("there is no ResNet of depth ", depth, "; take 18, 34, 50, 101 or 152");
+  const auto& layout = layout_of(depth);
+  return std::make_shared<ResNet>(layout.bottleneck, layout.blocks, options);
+}
+
+std::optional<EncoderOptions> infer_resnet(int depth, const TensorShapes& shapes) {
+  const auto shape_of = [&](const std::string& name) {
+    const auto found = shapes.find(name);
+    return found == shapes.end() ? std::vector<std::int64_t>() : found->second;
+  };
+  const auto stem = shape_of("conv1.weight");
+  if (stem.size() != 4) return std::nullopt;
+  const auto& layout = layout_of(depth);
+  std::array<int, 4> blocks{};
+  for (int s = 0; s < 4; ++s)
+    while (shapes.contains(concat("layer", s + 1, ".", blocks[s], ".conv1.weight"))) ++blocks[s];
+  if (blocks != layout.blocks || shapes.contains("layer1.0.conv3.weight") != layout.bottleneck) return std::nullopt;
+  EncoderOptions options{.arch = concat("resnet", depth), .width = stem[0]};
+  // Widths that the last stage does not bear out would make us allocate far more than the file holds.
+  const auto last = shape_of("layer4.0.conv2.weight");
+  if (last.size() != 4 || last[0] != 8 * options.width || last[1] != 8 * options.width) return std::nullopt;
+  options.sobel = shapes.contains("sobel.1.weight");
+  options.in_channels = options.sobel ? 3 : stem[1];
+  options.stem = stem[2] == 3 ? "small" : "imagenet";
+  return options;
 }
 
 }  // namespace unlabel::ssl

@@ -3,6 +3,7 @@
 #include <unlabel/ssl/models/encoder.h>
 
 #include <memory>
+#include <optional>
 
 namespace unlabel::ssl {
 
@@ -23,5 +24,8 @@ namespace unlabel::ssl {
 /// `options.arch` is not looked at: `depth` decides. Throws UsageError for a depth, stem, width or number of channels
 /// that there is not.
 std::shared_ptr<Encoder> make_resnet(int depth, const EncoderOptions& options);
+
+/// The options of the ResNet of that depth whose names and shapes these are (EncoderSpec::infer).
+std::optional<EncoderOptions> infer_resnet(int depth, const TensorShapes& shapes);
 
 }  // namespace unlabel::ssl

@@ -57,8 +57,8 @@ std::int64_t round_to(double value, std::int64_t step, std::int64_t least);
 /// The value with two significant digits, as a person would write it (0.00013).
 double two_digits(double value);
 
-/// Whether the settings name AlexNet or VGG-16, which take images of 224 pixels only, and have neither stems nor residual blocks.
-bool only_224(const nlohmann::json& settings);
+/// The facts of the architecture that the settings name.
+EncoderFacts encoder_facts_in(const nlohmann::json& settings, const EncoderFactsOf& facts_of);
 
 /// Collects choices; what was given comes first. The functions named after settings make the choices that all methods share.
 class PlanBuilder {
@@ -78,7 +78,7 @@ class PlanBuilder {
   /// Up to 64 pixels, where published recipes for CIFAR hold.
   bool small() const { return input_.median_short_side <= 64; }
 
-  bool only_224() const { return ssl::only_224(input_.given); }
+  EncoderFacts encoder_facts() const { return encoder_facts_in(input_.given, input_.encoder_facts); }
 
   std::int64_t global_size();  ///< augment.global_size
   std::int64_t encoder();      ///< encoder.arch and, of a ResNet, encoder.stem; returns the dimensions of its features

@@ -44,7 +44,8 @@ void PlanBuilder::put(const std::string& setting, const json& value) {
 
 std::int64_t PlanBuilder::global_size() {
   const int side = input_.median_short_side;
-  if (only_224()) return choose<std::int64_t>("augment.global_size", 224, "what this network takes");
+  if (const auto only = encoder_facts().only_size; only > 0)
+    return choose<std::int64_t>("augment.global_size", only, "what this network takes");
   return choose<std::int64_t>("augment.global_size",
                               side >= 224 ? 224
                               : small()   ? side
@@ -54,9 +55,8 @@ std::int64_t PlanBuilder::global_size() {
                                   : concat("half of the images have a short side of ", side, " pixels or less"));
 }
 
-bool only_224(const json& settings) {
-  const auto arch = find_setting<std::string>(settings, "encoder.arch").value_or("");
-  return arch == "alexnet" || arch == "vgg16";
+EncoderFacts encoder_facts_in(const json& settings, const EncoderFactsOf& facts_of) {
+  return facts_of ? facts_of(find_setting<std::string>(settings, "encoder.arch").value_or("")) : EncoderFacts();
 }
 
 std::int64_t PlanBuilder::encoder() {
@@ -65,15 +65,15 @@ std::int64_t PlanBuilder::encoder() {
                                         large     ? "as published for ImageNet"
                                         : small() ? "small images"
                                                   : concat(images(), " images do not need a larger one"));
-  if (!only_224())
+  if (encoder_facts().residual)
     choose<std::string>("encoder.stem", small() ? "small" : "imagenet",
                         small() ? "images of up to 64 pixels keep their resolution" : "images of more than 64 pixels");
   const auto width = find_setting<std::int64_t>(input_.given, "encoder.width").value_or(64);
-  return (arch == "resnet18" || arch == "resnet34" ? 8 : only_224() ? 64 : 32) * width;
+  return (input_.encoder_facts ? input_.encoder_facts(arch) : EncoderFacts()).features_per_width * width;
 }
 
 void PlanBuilder::zero_init_residual() {
-  if (!only_224()) choose<bool>("encoder.zero_init_residual", true, "as released");
+  if (encoder_facts().residual) choose<bool>("encoder.zero_init_residual", true, "as released");
 }
 
 std::int64_t PlanBuilder::batch_size() {
@@ -239,12 +239,12 @@ Plan make_plan(const MethodPlan& method, const PlanInput& input) {
     throw UsageError("there is no plan for the method '", find_setting<std::string>(input.given, "method").value_or(""),
                      "'; give a --recipe");
   auto plan = method.plan(input);
-  plan.warnings = plan_warnings(method, plan.recipe, input.images, input.median_short_side);
+  plan.warnings = plan_warnings(method, plan.recipe, input.images, input.median_short_side, input.encoder_facts);
   return plan;
 }
 
 std::vector<std::string> plan_warnings(const MethodPlan& method, const json& settings, std::int64_t images,
-                                       int median_short_side) {
+                                       int median_short_side, const EncoderFactsOf& encoder_facts) {
   std::vector<std::string> warnings;
   const auto warn = [&](const auto&... parts) { warnings.push_back(concat(parts...)); };
   const auto number = [&](const std::string& setting) { return find_setting<std::int64_t>(settings, setting); };
@@ -275,8 +275,9 @@ std::vector<std::string> plan_warnings(const MethodPlan& method, const json& set
     if (const auto size = number(concat("augment.", setting, "_size")); size && *size > median_short_side)
       warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,
            " are only enlarged: ",
-           only_224(settings) ? "give a ResNet, which takes smaller ones"
-                              : concat("give --augment.", setting, "-size ", median_short_side, " or less"));
+           encoder_facts_in(settings, encoder_facts).only_size > 0
+               ? "give a ResNet, which takes smaller ones"
+               : concat("give --augment.", setting, "-size ", median_short_side, " or less"));
   return warnings;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/ssl/models/encoder_facts.h>
+
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -15,6 +17,7 @@ struct PlanInput {
   int median_short_side = 0;  ///< of the images, in pixels
   /// Settings that are fixed already, in a recipe's layout (nested objects); the others follow them.
   nlohmann::json given = nlohmann::json::object();
+  EncoderFactsOf encoder_facts{};  ///< null: every architecture is a ResNet-50
 };
 
 /// A setting, and why it has its value.
@@ -58,6 +61,6 @@ Plan make_plan(const MethodPlan& method, const PlanInput& input);
 /// What cannot work, or is unlikely to, in resolved settings (a recipe's layout; missing ones are not judged): a batch larger than the
 /// data, few images, crops larger than the images, and what a method knows of itself (SwAV: K > N, a queue that never fills ...).
 std::vector<std::string> plan_warnings(const MethodPlan& method, const nlohmann::json& settings, std::int64_t images,
-                                       int median_short_side);
+                                       int median_short_side, const EncoderFactsOf& encoder_facts = {});
 
 }  // namespace unlabel::ssl

@@ -83,67 +83,6 @@ NamedTensors with_torchvision_names(NamedTensors tensors) {
   return tensors;
 }
 
-// The ResNet whose torchvision names and shapes these are.
-std::optional<EncoderOptions> infer_resnet(const NamedTensors& tensors) {
-  std::unordered_map<std::string, at::Tensor> by_name(tensors.begin(), tensors.end());
-  for (const auto& prefix : possible_prefixes(tensors)) {
-    const auto stem = by_name.find(prefix + "conv1.weight");
-    if (stem == by_name.end() || stem->second.dim() != 4) continue;
-    std::array<int, 4> blocks{};
-    for (int s = 0; s < 4; ++s) {
-      while (by_name.count(concat(prefix, "layer", s + 1, ".", blocks[s], ".conv1.weight"))) ++blocks[s];
-    }
-    const bool bottleneck = by_name.count(prefix + "layer1.0.conv3.weight") > 0;
-    EncoderOptions options;
-    if (blocks == std::array{2, 2, 2, 2} && !bottleneck) {
-      options.arch = "resnet18";
-    } else if (blocks == std::array{3, 4, 6, 3}) {
-      options.arch = bottleneck ? "resnet50" : "resnet34";
-    } else if (blocks == std::array{3, 4, 23, 3} && bottleneck) {
-      options.arch = "resnet101";
-    } else if (blocks == std::array{3, 8, 36, 3} && bottleneck) {
-      options.arch = "resnet152";
-    } else {
-      continue;
-    }
-    options.width = stem->second.size(0);
-    // Widths that the last stage does not bear out would make us allocate far more than the file holds.
-    const auto last = by_name.find(prefix + "layer4.0.conv2.weight");
-    if (last == by_name.end() || last->second.dim() != 4 || last->second.size(0) != 8 * options.width ||
-        last->second.size(1) != 8 * options.width) {
-      continue;
-    }
-    options.sobel = by_name.count(prefix + "sobel.1.weight") > 0;
-    options.in_channels = options.sobel ? 3 : stem->second.size(1);
-    options.stem = stem->second.size(2) == 3 ? "small" : "imagenet";
-    return options;
-  }
-  return std::nullopt;
-}
-
-// The AlexNet or VGG-16 whose names and shapes these are (models/convnet.h).
-std::optional<EncoderOptions> infer_convnet(const NamedTensors& tensors) {
-  std::unordered_map<std::string, at::Tensor> by_name(tensors.begin(), tensors.end());
-  for (const auto& prefix : possible_prefixes(tensors)) {
-    const auto first = by_name.find(prefix + "features.0.weight");
-    if (first == by_name.end() || first->second.dim() != 4) continue;
-    const bool alexnet = first->second.size(2) == 11;
-    const auto last = by_name.find(prefix + (alexnet ? "classifier.4.weight" : "classifier.3.weight"));
-    if (last == by_name.end() || last->second.dim() != 2) continue;
-    EncoderOptions options;
-    options.arch = alexnet ? "alexnet" : "vgg16";
-    options.width = last->second.size(0) / 64;
-    // As for ResNets: the first layer has to bear that out, before anything is allocated.
-    if (options.width < 1 ||
-        first->second.size(0) != std::max<std::int64_t>(1, (alexnet ? 96 : 64) * options.width / 64))
-      continue;
-    options.sobel = by_name.count(prefix + "sobel.1.weight") > 0;
-    options.in_channels = options.sobel ? 3 : first->second.size(1);
-    return options;
-  }
-  return std::nullopt;
-}
-
 // Metadata says what the shapes say, or the file was put together wrongly.
 void check_metadata(const std::map<std::string, std::string>& metadata, const EncoderOptions& options,
                     const std::string& path) {
@@ -291,8 +230,15 @@ std::vector<std::string> nonfinite_tensors(const NamedTensors& tensors) {
 }
 
 std::optional<EncoderOptions> infer_encoder(const NamedTensors& tensors) {
-  if (auto resnet = infer_resnet(tensors)) return resnet;
-  return infer_convnet(tensors);
+  for (const auto& prefix : possible_prefixes(tensors)) {
+    TensorShapes shapes;
+    for (const auto& [name, tensor] : tensors)
+      if (name.starts_with(prefix)) shapes.emplace(name.substr(prefix.size()), tensor.sizes().vec());
+    for (const auto& encoder : encoders())
+      if (encoder.infer)
+        if (auto options = encoder.infer(shapes)) return options;
+  }
+  return std::nullopt;
 }
 
 namespace {

@@ -18,7 +18,7 @@ using nlohmann::json;
 Plan plan(std::int64_t images, int side, json given = json::object()) {
   if (!given.contains("method")) given["method"] = "swav";
   const auto& method = find_method(given["method"]);
-  return make_plan(method.plan, {images, side, std::move(given)});
+  return make_plan(method.plan, {images, side, std::move(given), encoder_facts});
 }
 
 bool warns(const Plan& plan, const std::string& text) {
