@@ -8,7 +8,7 @@
 
 namespace unlabel::launch {
 
-/// What a program has beside the library: docs/extending.md.
+/// What a program has beside the library; docs/new_method.md shows it for a method.
 struct Extensions {
   std::vector<ssl::MethodSpec> methods{};
   std::vector<ssl::EncoderSpec> encoders{};

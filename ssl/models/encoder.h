@@ -42,7 +42,7 @@ OptionTable table(EncoderOptions& options);
 /// Shapes of tensors by their names, without what stands before the encoder's own names.
 using TensorShapes = std::unordered_map<std::string, std::vector<std::int64_t>>;
 
-/// An architecture: one of the library, or a program's own; docs/extending.md.
+/// An architecture: one of the library, or a program's own.
 struct EncoderSpec {
   std::string name;  ///< as users write it: "resnet50"
   std::function<std::shared_ptr<Encoder>(const EncoderOptions&)> make;
