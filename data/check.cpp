@@ -233,10 +233,10 @@ CheckReport check_files(const Format& format, const std::string& directory) {
 
 CheckReport check_data(const std::string& spec, const CheckOptions& options) {
   if (options.threads < 1) throw UsageError("check with ", options.threads, " threads; use at least 1");
-  const auto [name, directory] = resolve_place(spec);
-  auto report = name == "folder"   ? check_folder(directory, options)
-                : name == "shards" ? check_shards(directory, options)
-                                   : check_files(*std::ranges::find(formats(), name, &Format::name), directory);
+  const auto [format, directory] = resolve_place(spec);
+  auto report = format->name == "folder"   ? check_folder(directory, options)
+                : format->name == "shards" ? check_shards(directory, options)
+                                           : check_files(*format, directory);
   for (auto* files : {&report.refused, &report.broken}) std::ranges::stable_sort(*files, {}, &CheckedFile::path);
   return report;
 }

@@ -3,10 +3,7 @@
 #include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>

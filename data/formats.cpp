@@ -39,12 +39,6 @@ std::vector<std::string> prefixes(const char* after) {
   return all;
 }
 
-/// The format and the folder that a spec names.
-std::pair<const Format&, std::string> look_up(const std::string& spec) {
-  auto place = resolve_place(spec);
-  return {*find(place.format), std::move(place.directory)};
-}
-
 /// A folder of images in a folder with another data set's files; empty: none.
 std::string images_below(const std::string& directory, const FolderContents& contents) {
   for (const auto& name : contents.folders) {
@@ -74,12 +68,9 @@ std::string format_prefixes() { return joined(prefixes(":DIR"), ", "); }
 
 Place parse_place(const std::string& spec) {
   const auto colon = spec.find(':');
-  Place place{colon == std::string::npos ? std::string() : spec.substr(0, colon), spec};
-  auto& [format, directory] = place;
-  if (find(format))
-    directory = spec.substr(colon + 1);
-  else
-    format.clear();
+  Place place{colon == std::string::npos ? nullptr : find(spec.substr(0, colon)), spec};
+  auto& directory = place.directory;
+  if (place.format) directory = spec.substr(colon + 1);
   if (directory.empty()) throw UsageError("no data set named: '", spec, "'; give a folder, or ", format_prefixes());
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   // Shells leave a ~ alone that does not begin the word.
@@ -90,19 +81,19 @@ Place parse_place(const std::string& spec) {
 
 Place resolve_place(const std::string& spec) {
   auto place = parse_place(spec);
-  if (!place.format.empty()) return place;
+  if (place.format) return place;
   const auto& directory = place.directory;
   try {
     const auto contents = list_folder(directory);
     const auto format = std::ranges::find_if(
         formats(), [&](const Format& one) { return one.matches && one.matches(directory, contents); });
-    place.format = format->name;
-    if (&*format == &formats().back()) return place;
+    place.format = &*format;
+    if (place.format == &formats().back()) return place;
     const auto below = images_below(directory, contents);
     if (contents.images || !below.empty())
       throw UsageError(directory, " holds ", format->content, " and ",
                        below.empty() ? "images beside them" : concat("folders of images (", below, "/ ...)"),
-                       "; say which are meant: ", place.format, ":", directory, " or folder:", directory);
+                       "; say which are meant: ", format->name, ":", directory, " or folder:", directory);
   } catch (const UsageError& error) {
     const auto prefix = spec.substr(0, spec.find(':'));
     if (prefix.size() < spec.size() && !prefix.empty() &&
@@ -114,13 +105,13 @@ Place resolve_place(const std::string& spec) {
 }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
-  const auto [format, directory] = look_up(spec);
-  return format.open(directory, split);
+  const auto [format, directory] = resolve_place(spec);
+  return format->open(directory, split);
 }
 
 std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::string& index) {
-  const auto [name, directory] = parse_place(spec);
-  const auto* format = name.empty() ? &formats().back() : find(name);
+  const auto [named, directory] = parse_place(spec);
+  const auto* format = named ? named : &formats().back();
   const auto other = [&, directory = directory] {
     return MismatchError(directory, " is opened as ", format->content,
                          " here, and rank 0 has opened something else; give --data the same prefix on all ranks");
@@ -134,13 +125,13 @@ std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::
 }
 
 bool has_test_images(const std::string& spec) {
-  const auto [format, directory] = look_up(spec);
-  return format.has(directory, Split::kTest);
+  const auto [format, directory] = resolve_place(spec);
+  return format->has(directory, Split::kTest);
 }
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
-  const auto [format, directory] = look_up(spec);
-  return format.open_test ? format.open_test(directory) : format.open(directory, Split::kTest);
+  const auto [format, directory] = resolve_place(spec);
+  return format->open_test ? format->open_test(directory) : format->open(directory, Split::kTest);
 }
 
 }  // namespace unlabel::data

@@ -36,7 +36,7 @@ std::string format_prefixes();
 
 /// What a spec of a data set names, see open_dataset.
 struct Place {
-  std::string format;  ///< a Format's name; empty: not said
+  const Format* format = nullptr;  ///< null: not said
   std::string directory;
 };
 

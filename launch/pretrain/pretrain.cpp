@@ -11,12 +11,21 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <exception>
 #include <map>
 #include <utility>
 
 namespace unlabel::launch {
 
 namespace {
+
+/// Thrown by a pass over the data that a signal ended, on all ranks alike.
+struct StopRequested {};
+
+/// Thrown on all ranks alike when training cannot go on although its weights are sound: what was learned is to be saved first.
+struct AgreedEnd {
+  std::exception_ptr cause;  ///< null: the journal's failure()
+};
 
 /// Rows [first, first + size) of a batch, in the type and layout of training: made from float32 where the batch is.
 ssl::Views micro_batch(const data::DeviceBatch& batch, std::int64_t first, std::int64_t size, at::ScalarType type,

@@ -26,7 +26,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -34,14 +33,6 @@
 #include <vector>
 
 namespace unlabel::launch {
-
-/// Thrown by a pass over the data that a signal ended, on all ranks alike.
-struct StopRequested {};
-
-/// Thrown on all ranks alike when training cannot go on although its weights are sound: what was learned is to be saved first.
-struct AgreedEnd {
-  std::exception_ptr cause;  ///< null: the journal's failure()
-};
 
 data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment, at::Device device);
 
@@ -135,7 +126,7 @@ class Run {
   /// By a signal, in a pass over the data before an epoch or while a disk was waited for.
   bool stopped_between_steps_ = false;
   std::string unsaved_;  ///< of rank 0: why the last step has no checkpoint
-  bool ending_ = false;  ///< by an AgreedEnd
+  bool ending_ = false;  ///< since training cannot go on (AgreedEnd)
   std::chrono::steady_clock::time_point saved_at_;
 };
 

@@ -31,6 +31,11 @@ std::vector<EncoderSpec>& list() {
   return all;
 }
 
+const EncoderSpec* find(const std::string& arch) {
+  const auto found = std::ranges::find(list(), arch, &EncoderSpec::name);
+  return found == list().end() ? nullptr : &*found;
+}
+
 std::vector<std::string> names() {
   std::vector<std::string> all;
   for (const auto& encoder : encoders()) all.push_back(encoder.name);
@@ -45,22 +50,20 @@ void add_encoder(EncoderSpec encoder) {
   const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
   if (encoder.name.empty() || !std::ranges::all_of(encoder.name, fits))
     throw UsageError("an encoder cannot be called '", encoder.name, "': use small letters, digits and underscores");
-  if (std::ranges::find(list(), encoder.name, &EncoderSpec::name) != list().end())
-    throw UsageError("there is an encoder '", encoder.name, "' already");
+  if (find(encoder.name)) throw UsageError("there is an encoder '", encoder.name, "' already");
   if (!encoder.make) throw UsageError("the encoder '", encoder.name, "' has no function that makes it");
   list().push_back(std::move(encoder));
 }
 
 const EncoderSpec& find_encoder(const std::string& arch) {
-  const auto found = std::ranges::find(encoders(), arch, &EncoderSpec::name);
-  if (found != encoders().end()) return *found;
+  if (const auto* found = find(arch)) return *found;
   throw UsageError("no encoder is called '", arch, "'", did_you_mean(arch, names()), "; --encoder.arch takes ",
                    joined(names(), ", "));
 }
 
 EncoderFacts encoder_facts(const std::string& arch) {
-  const auto found = std::ranges::find(encoders(), arch, &EncoderSpec::name);
-  return found == encoders().end() ? EncoderFacts() : found->facts;
+  const auto* found = find(arch);
+  return found ? found->facts : EncoderFacts();
 }
 
 OptionTable table(EncoderOptions& o) {
