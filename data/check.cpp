@@ -90,7 +90,7 @@ CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, c
   augment::DecodeReport decoded;
   std::mutex mutex;  // guards both
   parallel_for(count, static_cast<std::size_t>(thread_count), [&] {
-    return [&, scratch = augment::Source()](std::size_t i) mutable {
+    return [&, scratch = augment::ImageSource()](std::size_t i) mutable {
       auto outcome = judge(i, scratch);
       const bool ok = outcome.verdict == Verdict::kOk;
       if (ok && outcome.decoded.deep_images == 0) return;
@@ -138,7 +138,7 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
   std::atomic<std::int64_t> test = 0;
   auto report = check_all(
       all.size(), options.threads,
-      [&](std::size_t i, augment::Source& scratch) -> Outcome {
+      [&](std::size_t i, augment::ImageSource& scratch) -> Outcome {
         const auto& path = all[i]->first;
         const auto& item = all[i]->second;
         if (item.belongs == Belongs::kYes || (item.belongs == Belongs::kLeftOut && augment::is_image_name(path))) {
@@ -162,7 +162,7 @@ CheckReport check_folder(const std::string& directory, const CheckOptions& optio
 CheckReport check_samples(const Dataset& dataset, const CheckOptions& options) {
   return check_all(
       static_cast<std::size_t>(dataset.size()), options.threads,
-      [&](std::size_t i, augment::Source& scratch) {
+      [&](std::size_t i, augment::ImageSource& scratch) {
         return outcome_of([&](augment::DecodeReport* decoded) {
           dataset.read(static_cast<std::int64_t>(i), scratch);
           augment::decode(scratch, options.decode, decoded);
@@ -211,7 +211,7 @@ CheckReport check_files(const Format& format, const std::string& directory) {
     try {
       std::int64_t files = 0;
       const auto dataset = format.open(directory, split);
-      dataset->each_file([&](std::string_view, std::uint64_t) { ++files; });
+      dataset->for_each_file([&](std::string_view, std::uint64_t) { ++files; });
       for (auto& note : dataset->notes()) report.notes.push_back(std::move(note));
       report.files += files;
       report.ok += files;
@@ -233,7 +233,7 @@ CheckReport check_files(const Format& format, const std::string& directory) {
 
 CheckReport check_data(const std::string& spec, const CheckOptions& options) {
   if (options.threads < 1) throw UsageError("check with ", options.threads, " threads; use at least 1");
-  const auto [format, directory] = resolve_place(spec);
+  const auto [format, directory] = resolve_location(spec);
   auto report = format->name == "folder"   ? check_folder(directory, options)
                 : format->name == "shards" ? check_shards(directory, options)
                                            : check_files(*format, directory);

@@ -16,7 +16,7 @@ constexpr std::uint64_t kHeaderBytes = std::uint64_t{1} << 18;
 constexpr char kEndOfName = 0;
 
 /// The size of an image, from its header.
-cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& source) {
+cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::ImageSource& source) {
   dataset.read_start(index, kHeaderBytes, source);
   if (source.bytes.empty()) return source.pixels.size();
   try {
@@ -33,7 +33,7 @@ cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::Source& so
 
 std::uint64_t Dataset::fingerprint_of_names() const {
   Fingerprint hash;
-  each_file([&](std::string_view file, std::uint64_t size) {
+  for_each_file([&](std::string_view file, std::uint64_t size) {
     hash.add(file);
     hash.add(std::string_view(&kEndOfName, 1));
     hash.add(size);
@@ -50,12 +50,12 @@ std::uint64_t Dataset::fingerprint() const {
   return hash.value();
 }
 
-void Dataset::read_start(std::int64_t index, std::uint64_t, augment::Source& out) const { read(index, out); }
+void Dataset::read_start(std::int64_t index, std::uint64_t, augment::ImageSource& out) const { read(index, out); }
 
-ImageSizes survey_sizes(const Dataset& dataset, int samples) {
+ImageSizes sample_image_sizes(const Dataset& dataset, int samples) {
   if (samples < 1) throw UsageError("a survey of ", samples, " images; take at least one");
   const auto count = std::min<std::int64_t>(samples, dataset.size());
-  augment::Source source;
+  augment::ImageSource source;
   std::vector<int> short_sides;
   std::string reason;
   for (std::int64_t i = 0; i < count; ++i) {

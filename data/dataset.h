@@ -21,10 +21,10 @@ class Dataset {
 
   /// Fills `out` with sample `index` (reusing its memory). Throws Error that names the file when it cannot be read, and
   /// UsageError when that is no fault of the file: an index out of range, too many open files.
-  virtual void read(std::int64_t index, augment::Source& out) const = 0;
+  virtual void read(std::int64_t index, augment::ImageSource& out) const = 0;
 
   /// As read, but where the sample is a file its first `bytes` bytes are enough, for its header. By default read itself.
-  virtual void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const;
+  virtual void read_start(std::int64_t index, std::uint64_t bytes, augment::ImageSource& out) const;
 
   /// The bytes of a sample's file where they are known without a look at it: in an archive.
   virtual std::optional<std::uint64_t> stored_bytes(std::int64_t /*index*/) const { return std::nullopt; }
@@ -39,7 +39,7 @@ class Dataset {
   virtual std::string name(std::int64_t index) const = 0;
 
   /// Visits the files that the data set is made of, in an order of its own: name and size in bytes. The first visit may look at each file.
-  virtual void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const = 0;
+  virtual void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const = 0;
 
   /// A checksum of what the files hold, where opening them has read it: the contents of CIFAR-10's and IDX's files, the names, sizes and
   /// classes in archives. Without one, files are known by their names and sizes alone.
@@ -88,6 +88,6 @@ inline std::int64_t evenly_spaced(std::int64_t i, std::int64_t count, std::int64
 /// Looks at the headers of at most `samples` images, evenly spaced over the data set, decoding none; the same images
 /// every time. Of a file 256 KiB are read, and the rest only where the size is not in them. Throws Error,
 /// with the first reason, when none of them can be read.
-ImageSizes survey_sizes(const Dataset& dataset, int samples = 256);
+ImageSizes sample_image_sizes(const Dataset& dataset, int samples = 256);
 
 }  // namespace unlabel::data

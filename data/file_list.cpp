@@ -92,7 +92,7 @@ void write_file_list(const std::string& path, const Dataset& dataset) {
   AtomicFile file(path);
   GzipWriter gzip(file);
   std::string entry;
-  dataset.each_file([&](std::string_view name, std::uint64_t size) {
+  dataset.for_each_file([&](std::string_view name, std::uint64_t size) {
     entry = std::to_string(size);
     entry.append(" ").append(name).push_back('\0');
     gzip.write(entry);
@@ -104,7 +104,7 @@ void write_file_list(const std::string& path, const Dataset& dataset) {
 std::string changes_since(const std::string& path, const Dataset& dataset) {
   auto before = read_file_list(path);
   Change gone, added, resized;
-  dataset.each_file([&](std::string_view name, std::uint64_t size) {
+  dataset.for_each_file([&](std::string_view name, std::uint64_t size) {
     const auto found = before.find(std::string(name));
     if (found == before.end()) return added.add(std::string(name));
     if (found->second != size) resized.add(concat(name, ": ", size, " bytes, it had ", found->second));

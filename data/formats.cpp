@@ -66,9 +66,9 @@ void add_format(Format format) {
 
 std::string format_prefixes() { return joined(prefixes(":DIR"), ", "); }
 
-Place parse_place(const std::string& spec) {
+DatasetLocation parse_location(const std::string& spec) {
   const auto colon = spec.find(':');
-  Place place{colon == std::string::npos ? nullptr : find(spec.substr(0, colon)), spec};
+  DatasetLocation place{colon == std::string::npos ? nullptr : find(spec.substr(0, colon)), spec};
   auto& directory = place.directory;
   if (place.format) directory = spec.substr(colon + 1);
   if (directory.empty()) throw UsageError("no data set named: '", spec, "'; give a folder, or ", format_prefixes());
@@ -79,8 +79,8 @@ Place parse_place(const std::string& spec) {
   return place;
 }
 
-Place resolve_place(const std::string& spec) {
-  auto place = parse_place(spec);
+DatasetLocation resolve_location(const std::string& spec) {
+  auto place = parse_location(spec);
   if (place.format) return place;
   const auto& directory = place.directory;
   try {
@@ -105,12 +105,12 @@ Place resolve_place(const std::string& spec) {
 }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split) {
-  const auto [format, directory] = resolve_place(spec);
+  const auto [format, directory] = resolve_location(spec);
   return format->open(directory, split);
 }
 
 std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::string& index) {
-  const auto [named, directory] = parse_place(spec);
+  const auto [named, directory] = parse_location(spec);
   const auto* format = named ? named : &formats().back();
   const auto other = [&, directory = directory] {
     return MismatchError(directory, " is opened as ", format->content,
@@ -125,12 +125,12 @@ std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::
 }
 
 bool has_test_images(const std::string& spec) {
-  const auto [format, directory] = resolve_place(spec);
+  const auto [format, directory] = resolve_location(spec);
   return format->has(directory, Split::kTest);
 }
 
 std::shared_ptr<const Dataset> open_test_images(const std::string& spec) {
-  const auto [format, directory] = resolve_place(spec);
+  const auto [format, directory] = resolve_location(spec);
   return format->open_test ? format->open_test(directory) : format->open(directory, Split::kTest);
 }
 

@@ -35,16 +35,16 @@ void add_format(Format format);
 std::string format_prefixes();
 
 /// What a spec of a data set names, see open_dataset.
-struct Place {
+struct DatasetLocation {
   const Format* format = nullptr;  ///< null: not said
   std::string directory;
 };
 
 /// By its prefix alone. Throws UsageError when nothing is named.
-Place parse_place(const std::string& spec);
+DatasetLocation parse_location(const std::string& spec);
 
 /// By its prefix, or by its content. Throws UsageError when nothing is named, or a folder cannot be read.
-Place resolve_place(const std::string& spec);
+DatasetLocation resolve_location(const std::string& spec);
 
 /// Opens a data set, by its content or by a prefix:
 ///

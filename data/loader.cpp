@@ -111,7 +111,7 @@ struct Growing {
 
 /// What a thread uses for sample after sample.
 struct Scratch {
-  augment::Source source;
+  augment::ImageSource source;
   std::vector<float*> out;
 };
 
@@ -195,7 +195,7 @@ struct Loader::Impl {
     return !stop_;
   }
 
-  void read_patiently(Growing& growing, std::int64_t index, augment::Source& source) {
+  void read_patiently(Growing& growing, std::int64_t index, augment::ImageSource& source) {
     for (int attempt = 0;; ++attempt) {
       const auto began = std::chrono::steady_clock::now();
       try {

@@ -10,7 +10,7 @@ struct Encoder;
 
 namespace unlabel::eval {
 
-using ssl::EvalMode;
+using ssl::EvalModeGuard;
 
 /// Frozen features of one batch of images (CPU, n x C x H x W) on the encoder's device: n x d, float32, no gradients.
 /// The encoder must be in eval mode. `precision` is float32, bf16 or fp16; throws UsageError for any other.

@@ -30,7 +30,7 @@ at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Gr
   auto sizes = local.sizes().vec();
   sizes.insert(sizes.begin(), group.world_size());
   at::Tensor all;
-  ssl::together(group, [&] { all = torch::empty(sizes, local.options()); });
+  ssl::run_on_all_ranks(group, [&] { all = torch::empty(sizes, local.options()); });
   for (std::int64_t begin = 0; begin < each; begin += kRowsGatheredAtOnce) {
     const auto count = std::min(kRowsGatheredAtOnce, each - begin);
     auto part = group.all_gather(local.narrow(0, begin, count).contiguous().to(device)).cpu();
@@ -87,7 +87,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
       row += count;
     }
   };
-  ssl::together(group, [&] {
+  ssl::run_on_all_ranks(group, [&] {
     values = torch::zeros({each, dim});
     usable = torch::zeros({each}, torch::kUInt8);
     loader.emplace(dataset, view, loader_options(options));
@@ -95,7 +95,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   });
   // Ranks that are done hear in between that others go on: they would not wait for all the difference.
   do {
-    ssl::together(group, encode_for_a_while);
+    ssl::run_on_all_ranks(group, encode_for_a_while);
   } while (ssl::any_rank(group, row < end - begin));
   features.decoded = of_all_ranks(loader->decoded(), group);
 
@@ -127,7 +127,7 @@ std::vector<std::int64_t> all_samples(const data::Dataset& dataset) {
 }  // namespace
 
 augment::DecodeReport of_all_ranks(augment::DecodeReport report, const ssl::Group& group) {
-  const auto& host = group.host();
+  const auto& host = group.cpu_group();
   const auto options = torch::TensorOptions(torch::kInt64).device(host.device());
   auto sums = torch::tensor({report.warnings, report.deep_images}, options);
   auto extremes = torch::tensor({std::int64_t{report.highest}, -std::int64_t{report.lowest}}, options);
@@ -168,7 +168,7 @@ Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dat
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
                           std::vector<std::int64_t> samples, const augment::MultiCrop& view,
                           const FeatureOptions& options, const ssl::Group& group) {
-  const EvalMode eval_mode(encoder);
+  const EvalModeGuard eval_mode(encoder);
   return collect(std::move(dataset), std::move(samples), view, options, group, encoder.feature_dim(),
                  [&](const at::Tensor& images) { return encode(encoder, images, options.precision, options.device); });
 }
@@ -181,7 +181,7 @@ Features pixel_features(std::shared_ptr<const data::Dataset> dataset, const augm
                  [](const at::Tensor& images) { return images.flatten(1); });
 }
 
-void centre(Features& train, Features& test) {
+void center(Features& train, Features& test) {
   const auto mean = train.values.mean(0, /*keepdim=*/true, torch::kFloat64).to(train.values.scalar_type());
   train.values = train.values - mean;
   test.values = test.values - mean;
@@ -215,20 +215,20 @@ at::Tensor match_labels(const Features& test, const std::vector<std::string>& tr
     return test.labels;
   std::map<std::string, std::int64_t> label_of;
   for (std::size_t i = 0; i < train_class_names.size(); ++i) label_of.emplace(train_class_names[i], i);
-  std::vector<std::int64_t> matched(test.class_names.size() + 1, -1);  // the last is for unlabelled rows, -1
+  std::vector<std::int64_t> matched(test.class_names.size() + 1, -1);  // the last is for unlabeled rows, -1
   for (std::size_t i = 0; i < test.class_names.size(); ++i)
     if (const auto found = label_of.find(test.class_names[i]); found != label_of.end()) matched[i] = found->second;
   return torch::tensor(matched, torch::kInt64).index({test.labels});
 }
 
-void require_labelled(const Features& train, const Features& test) {
+void require_labeled(const Features& train, const Features& test) {
   for (const auto* features : {&train, &test}) {
     const std::string which = features == &train ? "training" : "test";
     const std::string in = features->source.empty() ? "" : concat(" (", features->source, ")");
     if (features->size() == 0) throw UsageError("there are no ", which, " images to measure with", in);
-    const auto unlabelled = (features->labels < 0).sum().item<std::int64_t>();
-    if (unlabelled > 0)
-      throw UsageError(unlabelled, " of ", features->size(), " ", which, " images have no label", in,
+    const auto unlabeled = (features->labels < 0).sum().item<std::int64_t>();
+    if (unlabeled > 0)
+      throw UsageError(unlabeled, " of ", features->size(), " ", which, " images have no label", in,
                        ", and this measure needs one for each: use a folder with one folder a class");
     require_finite(*features, which + " ");
   }

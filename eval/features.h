@@ -77,7 +77,7 @@ Features pixel_features(std::shared_ptr<const data::Dataset> dataset, const augm
 
 /// Subtracts the training set's mean from both: one number for each feature ("the mean image" for pixels). Cosine
 /// similarity of raw pixels is otherwise dominated by brightness.
-void centre(Features& train, Features& test);
+void center(Features& train, Features& test);
 
 /// At most `limit` sample numbers in {0, ..., n - 1}, sorted: all of them, or a draw without replacement that is keyed
 /// by `seed`.
@@ -91,8 +91,8 @@ at::Tensor match_labels(const Features& test, const std::vector<std::string>& tr
 /// The labels of a data set, of all samples and without values (n x 0): what is known before any image is read.
 Features labels_of(const data::Dataset& dataset);
 
-/// Throws UsageError unless both sets are labelled, not empty and of one dimension, and Error unless they are finite: what every supervised
+/// Throws UsageError unless both sets are labeled, not empty and of one dimension, and Error unless they are finite: what every supervised
 /// measure needs.
-void require_labelled(const Features& train, const Features& test);
+void require_labeled(const Features& train, const Features& test);
 
 }  // namespace unlabel::eval

@@ -53,7 +53,7 @@ Targets make_targets(const Features& train, const Features& test) {
   return targets;
 }
 
-Hits& Hits::operator+=(const Hits& other) {
+TopKCounts& TopKCounts::operator+=(const TopKCounts& other) {
   top1 += other.top1;
   top5 += other.top5;
   tied += other.tied;
@@ -62,7 +62,7 @@ Hits& Hits::operator+=(const Hits& other) {
 
 at::Tensor tied_rows(const at::Tensor& scores) { return scores.eq(scores.amax(1, /*keepdim=*/true)).sum(1).gt(1); }
 
-Hits count_hits(const at::Tensor& scores, const at::Tensor& target) {
+TopKCounts count_top_k(const at::Tensor& scores, const at::Tensor& target) {
   const auto wanted = target.clamp_min(0).unsqueeze(1);
   const auto wanted_score = scores.gather(1, wanted);
   const auto known = target.ge(0) & scores.lt(INFINITY).all(1) & wanted_score.squeeze(1).gt(-INFINITY);

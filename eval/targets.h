@@ -34,10 +34,10 @@ Targets make_targets(const Features& train, const Features& test);
 std::string shortened(const std::vector<std::string>& names);
 
 /// How many rows' classes came first, or among the first five.
-struct Hits {
+struct TopKCounts {
   std::int64_t top1 = 0, top5 = 0;
   std::int64_t tied = 0;  ///< rows in which several classes share the first place
-  Hits& operator+=(const Hits& other);
+  TopKCounts& operator+=(const TopKCounts& other);
 };
 
 /// Rows of `scores` (m x classes) whose largest value stands more than once: m, bool.
@@ -46,6 +46,6 @@ at::Tensor tied_rows(const at::Tensor& scores);
 /// `scores` is m x classes; `target` m, with -1 for a class that cannot be right. A score of -inf says that nothing speaks for the class:
 /// it has no place, not even among the first five. A row with a NaN or +inf is wrong. A row's class comes after all classes of larger
 /// score, and after those of equal score with a smaller number: ties never depend on chance.
-Hits count_hits(const at::Tensor& scores, const at::Tensor& target);
+TopKCounts count_top_k(const at::Tensor& scores, const at::Tensor& target);
 
 }  // namespace unlabel::eval

@@ -23,15 +23,15 @@ class LabelledByFolder : public data::Dataset {
       : inner_(std::move(inner)), labels_(std::move(labels)), names_(std::move(names)) {}
 
   std::int64_t size() const override { return inner_->size(); }
-  void read(std::int64_t index, augment::Source& out) const override { inner_->read(index, out); }
-  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
+  void read(std::int64_t index, augment::ImageSource& out) const override { inner_->read(index, out); }
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::ImageSource& out) const override {
     inner_->read_start(index, bytes, out);
   }
   std::int64_t label(std::int64_t index) const override { return labels_.at(static_cast<std::size_t>(index)); }
   const std::vector<std::string>& class_names() const override { return names_; }
   std::string name(std::int64_t index) const override { return inner_->name(index); }
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
-    inner_->each_file(visit);
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+    inner_->for_each_file(visit);
   }
   std::optional<std::uint64_t> checksum() const override { return inner_->checksum(); }
   std::vector<std::string> notes() const override { return inner_->notes(); }
@@ -49,7 +49,7 @@ class LabelledByFolder : public data::Dataset {
 /// Whether every sample is a file of its own.
 bool of_files(const data::Dataset& dataset) {
   std::int64_t files = 0;
-  dataset.each_file([&](std::string_view, std::uint64_t) { ++files; });
+  dataset.for_each_file([&](std::string_view, std::uint64_t) { ++files; });
   return files == dataset.size();
 }
 
@@ -59,7 +59,7 @@ template <class Visit>
 void each_stored(const data::Dataset& dataset, const Visit& visit) {
   std::int64_t index = 0;
   if (of_files(dataset))
-    dataset.each_file([&](std::string_view name, std::uint64_t bytes) { visit(index++, name, bytes); });
+    dataset.for_each_file([&](std::string_view name, std::uint64_t bytes) { visit(index++, name, bytes); });
   else
     for (; index < dataset.size(); ++index)
       if (const auto bytes = dataset.stored_bytes(index)) visit(index, "", *bytes);
@@ -70,7 +70,7 @@ std::string_view base_name(std::string_view path) { return path.substr(path.rfin
 /// The content of a sample: its length and a sum over it.
 using Content = std::pair<std::uint64_t, std::uint64_t>;
 
-Content content_of(const augment::Source& source) {
+Content content_of(const augment::ImageSource& source) {
   data::Fingerprint sum;
   if (source.pixels.empty()) {
     sum.add(std::string_view(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size()));
@@ -83,7 +83,7 @@ Content content_of(const augment::Source& source) {
 
 /// Calls `visit` with the content of a sample that is not broken.
 template <class Visit>
-void with_content(const data::Dataset& dataset, std::int64_t index, augment::Source& source, const Visit& visit) {
+void with_content(const data::Dataset& dataset, std::int64_t index, augment::ImageSource& source, const Visit& visit) {
   try {
     data::retry([&] { dataset.read(index, source); });
   } catch (const IoError&) {
@@ -97,7 +97,7 @@ void with_content(const data::Dataset& dataset, std::int64_t index, augment::Sou
 }
 
 /// Whether samples are arrays of pixels, and not files' bytes: by the first that can be read.
-bool has_pixels(const data::Dataset& dataset, augment::Source& source) {
+bool has_pixels(const data::Dataset& dataset, augment::ImageSource& source) {
   bool read = false;
   for (std::int64_t index = 0; index < std::min<std::int64_t>(16, dataset.size()) && !read; ++index)
     with_content(dataset, index, source, [&](const Content&) { read = true; });
@@ -106,8 +106,8 @@ bool has_pixels(const data::Dataset& dataset, augment::Source& source) {
 
 }  // namespace
 
-std::shared_ptr<const data::Dataset> labelled_by_folder(std::shared_ptr<const data::Dataset> test,
-                                                        const std::vector<std::string>& training_classes) {
+std::shared_ptr<const data::Dataset> labeled_by_folder(std::shared_ptr<const data::Dataset> test,
+                                                       const std::vector<std::string>& training_classes) {
   if (!test->class_names().empty() || training_classes.empty() || !of_files(*test)) return test;
   std::map<std::string, std::int64_t> label_of;
   for (std::size_t i = 0; i < training_classes.size(); ++i)
@@ -135,7 +135,7 @@ std::string SharedImages::sentence() const {
 SharedImages find_shared_images(const data::Dataset& train, const data::Dataset& test, std::int64_t most) {
   SharedImages result;
   if (train.size() == 0 || test.size() == 0) return result;
-  augment::Source source;
+  augment::ImageSource source;
   std::multimap<Content, std::int64_t> wanted;  // of test samples
   bool test_arrays = false;
   const auto count = std::min(most, test.size());

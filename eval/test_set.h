@@ -11,11 +11,11 @@
 
 namespace unlabel::eval {
 
-/// `test`, labelled by its first-level folders when it has no labels of its own and some of these folders bear names of training classes:
+/// `test`, labeled by its first-level folders when it has no labels of its own and some of these folders bear names of training classes:
 /// one class folder alone (only images with defects are tested), or images beside the folders. What lies in no such folder stays without a
 /// label. Otherwise, and where samples are no files, `test` itself.
-std::shared_ptr<const data::Dataset> labelled_by_folder(std::shared_ptr<const data::Dataset> test,
-                                                        const std::vector<std::string>& training_classes);
+std::shared_ptr<const data::Dataset> labeled_by_folder(std::shared_ptr<const data::Dataset> test,
+                                                       const std::vector<std::string>& training_classes);
 
 /// Test images that are training images too.
 struct SharedImages {

@@ -24,7 +24,7 @@ std::string with_underscores(std::string name) {
 }
 
 /// "--queue_length=3" as "--queue-length=3": both spellings are taken.
-std::string normalised(const std::string& argument) {
+std::string normalized(const std::string& argument) {
   if (!argument.starts_with("--")) return argument;
   const auto equals = argument.find('=');
   return with_dashes(argument.substr(0, equals)) + (equals == std::string::npos ? "" : argument.substr(equals));
@@ -66,7 +66,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments, const 
   for (const auto& name : spec.positionals) positionals.add(with_dashes(name).c_str(), 1);
 
   std::vector<std::string> texts;
-  std::transform(arguments.begin(), arguments.end(), std::back_inserter(texts), normalised);
+  std::transform(arguments.begin(), arguments.end(), std::back_inserter(texts), normalized);
   const std::string see = "; see --help";
   CommandLine line;
   try {

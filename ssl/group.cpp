@@ -26,7 +26,7 @@ std::shared_ptr<const Group> single_process() {
   return group;
 }
 
-void together(const Group& ranks, const std::function<void()>& action) {
+void run_on_all_ranks(const Group& ranks, const std::function<void()>& action) {
   const Group& group = ranks.host();
   enum Outcome : char { kFine = 'f', kError = 'e', kUsage = 'u', kMismatch = 'm', kIo = 'i' };
   std::string outcome(1, kFine);
@@ -61,7 +61,7 @@ void together(const Group& ranks, const std::function<void()>& action) {
   throw Error(message);
 }
 
-void long_together(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action) {
+void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action) {
   if (group.world_size() == 1) {
     action();
     return;
@@ -70,7 +70,7 @@ void long_together(const Group& group, std::chrono::milliseconds pause, const st
   // Ends when no rank is still at it. A rank that has done its part waits in the collective for those that pause.
   while (any_rank(group, done.wait_for(pause) != std::future_status::ready)) {
   }
-  together(group, [&] { done.get(); });
+  run_on_all_ranks(group, [&] { done.get(); });
 }
 
 bool any_rank(const Group& ranks, bool here) {

@@ -62,11 +62,11 @@ std::shared_ptr<const Group> single_process();
 /// them the message of the first rank that failed, as UsageError, MismatchError or IoError where it was one of these, else as Error;
 /// before that of any rank but 0 it says "rank 3: ". (On one rank what was thrown goes on as it is.) So no rank is left alone in the next
 /// collective by one that has failed.
-void together(const Group& group, const std::function<void()>& action);
+void run_on_all_ranks(const Group& group, const std::function<void()>& action);
 
-/// As together(), for an action that may take longer than ranks wait for each other (a flush to a slow disk): it runs on a thread of its
-/// own, and each `pause`, well below that time, the ranks hear that it goes on.
-void long_together(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action);
+/// As run_on_all_ranks(), for an action that may take longer than ranks wait for each other (a flush to a slow disk): it runs on a thread
+/// of its own, and each `pause`, well below that time, the ranks hear that it goes on.
+void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action);
 
 /// Whether it holds on any rank; every rank must call it.
 bool any_rank(const Group& group, bool here);

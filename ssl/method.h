@@ -49,7 +49,7 @@ struct Step {
   int micro_step = 0;                 ///< accumulation: 0, 1, ... micro_steps - 1 within the iteration
   int micro_steps = 1;
   at::Tensor
-      stands{};  ///< in after_step: a bool scalar on the device, false when this update is about to be taken back
+      update_applied{};  ///< in after_step: a bool scalar on the device, false when this update is about to be taken back
 };
 
 /// Named scalars for the log, detached.
@@ -76,7 +76,7 @@ struct Loss {
       embeddings;  ///< n x d, detached: those of the first views, which are watched for collapse; may be undefined
 };
 
-/// Parameters that share optimiser settings. What is unset is the run's.
+/// Parameters that share optimizer settings. What is unset is the run's.
 struct ParameterGroup {
   std::vector<at::Tensor> parameters;
   std::vector<std::string> names;      ///< of the parameters, as named_parameters() has them
@@ -92,10 +92,10 @@ struct ParameterGroup {
 /// The loop calls, for each epoch and each iteration in it:
 ///
 ///     before_epoch, order;  for each iteration: before_step; before_micro_steps, when there are several;
-///                                        for each micro-batch: loss, backward;  before_update; optimiser; after_step
+///                                        for each micro-batch: loss, backward;  before_update; optimizer; after_step
 ///
 /// Everything that a run needs to go on is a registered parameter or buffer, in *global* order (the same on every rank), so that one
-/// checkpoint holds it and another world size can load it; or, where it grows with the data, in data_state(). Parameters are never
+/// checkpoint holds it and another world size can load it; or, where it grows with the data, in per_sample_state(). Parameters are never
 /// replaced, only written in place. The encoder is registered as `backbone`, where evaluation looks for it.
 struct Method : torch::nn::Module {
   using torch::nn::Module::Module;
@@ -108,7 +108,7 @@ struct Method : torch::nn::Module {
 
   /// DeepCluster: new assignments. What it returns goes into the log with the epoch's first step.
   virtual Diagnostics before_epoch(const Epoch&) { return {}; }
-  virtual void before_step(const Step&) {}  ///< SwAV: normalise the prototypes
+  virtual void before_step(const Step&) {}  ///< SwAV: normalize the prototypes
   /// SwAV: assignments of a whole batch. `micro_batch(i)` makes this rank's i-th, as `loss` gets it later.
   virtual void before_micro_steps(const std::function<Views(int)>& micro_batch, const Step&) { (void)micro_batch; }
   virtual void before_update(const Step&) {}  ///< gradients are there and averaged. SwAV: hold the prototypes still
@@ -122,11 +122,11 @@ struct Method : torch::nn::Module {
 
   /// What grows with the data (memory banks, assignments): whole, in global order, on the CPU; each rank may keep but its part. It is
   /// neither moved nor copied in each step, as buffers are. Every rank must call it; only rank 0's answer counts.
-  virtual std::vector<std::pair<std::string, at::Tensor>> data_state() { return {}; }
+  virtual std::vector<std::pair<std::string, at::Tensor>> per_sample_state() { return {}; }
   /// The size of that, in bytes, from the start on: how much room a checkpoint needs. Nothing is gathered for it.
-  virtual std::int64_t data_state_bytes() const { return 0; }
-  /// Takes back what data_state() gave, on any number of ranks. Throws MismatchError when it does not fit.
-  virtual void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>&) {}
+  virtual std::int64_t per_sample_state_bytes() const { return 0; }
+  /// Takes back what per_sample_state() gave, on any number of ranks. Throws MismatchError when it does not fit.
+  virtual void load_per_sample_state(const std::vector<std::pair<std::string, at::Tensor>>&) {}
 
   /// What is not the same when micro-batches of `samples` images (over all ranks) make up an update, beside batch statistics: a clause
   /// for the log. Empty: nothing.
@@ -136,8 +136,8 @@ struct Method : torch::nn::Module {
   }
 
   /// What tells that the method has stopped learning, by the names of diagnostics, "loss", "feature_spread" and "effective_rank"
-  /// (spread.h). By default nothing.
-  virtual std::vector<CollapseSign> collapse_signs() const { return {}; }
+  /// (embedding_stats.h). By default nothing.
+  virtual std::vector<CollapseCheck> collapse_checks() const { return {}; }
 
   /// What evaluation and export take.
   virtual Encoder& encoder() = 0;

@@ -185,13 +185,13 @@ cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options
   });
 }
 
-cv::Mat decode(const Source& source, const DecodeOptions& options, DecodeReport* report) {
+cv::Mat decode(const ImageSource& source, const DecodeOptions& options, DecodeReport* report) {
   if (source.pixels.empty()) return decode(std::span(source.bytes), options, report);
   if (source.pixels.type() == CV_8UC3) return source.pixels;
   return to_rgb8(source.pixels, options.range, report);
 }
 
-DecodeReport decode_planes(const Source& source, const DecodeOptions& options, PlanarImage& out) {
+DecodeReport decode_planes(const ImageSource& source, const DecodeOptions& options, PlanarImage& out) {
   DecodeReport report;
   const cv::Mat& pixels = source.pixels;
   if (pixels.empty()) {

@@ -18,9 +18,9 @@ namespace unlabel::augment {
 
 /// An image as a data set hands it over: the bytes of a file, or pixels that need no decoding. Exactly one of the two
 /// is set.
-struct Source {
+struct ImageSource {
   std::vector<std::uint8_t> bytes;  ///< an encoded image: JPEG, PNG, ...
-  cv::Mat pixels;  ///< 1 (grey), 3 (RGB) or 4 (RGB and alpha, which is dropped) channels; CV_8U, CV_16U,
+  cv::Mat pixels;  ///< 1 (gray), 3 (RGB) or 4 (RGB and alpha, which is dropped) channels; CV_8U, CV_16U,
                    ///< or with DecodeOptions::range also CV_8S, CV_16S, CV_32S, CV_32F or CV_64F
 };
 
@@ -69,7 +69,7 @@ struct DecodeReport {
 /// which range to give; empty where they use more or there were none.
 std::string range_warning(const DecodeReport& report);
 
-/// Decodes to CV_8UC3 in **RGB** order, whatever the file holds: grey is repeated, a palette is looked up, CMYK is
+/// Decodes to CV_8UC3 in **RGB** order, whatever the file holds: gray is repeated, a palette is looked up, CMYK is
 /// converted, samples of more than 8 bits become levels as DecodeOptions::range says.
 ///
 /// - Alpha is dropped, and the colors below it stay as they are stored; of an 8-bit TIFF with unassociated alpha they come
@@ -81,12 +81,12 @@ std::string range_warning(const DecodeReport& report);
 /// signed or floating-point ones without a range); LimitError: too little memory, no fault of the image. Thread-safe.
 cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options = {}, DecodeReport* report = nullptr);
 
-/// `source.pixels` as three-channel RGB, or `source.bytes` decoded. Throws UsageError for pixels of another type than Source takes.
-cv::Mat decode(const Source& source, const DecodeOptions& options = {}, DecodeReport* report = nullptr);
+/// `source.pixels` as three-channel RGB, or `source.bytes` decoded. Throws UsageError for pixels of another type than ImageSource takes.
+cv::Mat decode(const ImageSource& source, const DecodeOptions& options = {}, DecodeReport* report = nullptr);
 
 /// The same as planes, for views that are made from them (fused_view.h): of a JPEG as they are in the file, of anything else those of the
 /// decoded image. Throws alike. What `out` has allocated is used again.
-DecodeReport decode_planes(const Source& source, const DecodeOptions& options, PlanarImage& out);
+DecodeReport decode_planes(const ImageSource& source, const DecodeOptions& options, PlanarImage& out);
 
 /// Width and height that decode() gives with these options, from the header, without decoding: the two are swapped where it turns the
 /// image by a quarter. (With `exif_orientation`, `bytes` must be the whole file: of a PNG or a WebP the orientation may stand at its end.)

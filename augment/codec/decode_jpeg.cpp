@@ -88,7 +88,7 @@ class JpegReader {
     return true;
   }
 
-  /// Whether the planes can be read as they are: of whole fractions of the image's size, the two colours alike.
+  /// Whether the planes can be read as they are: of whole fractions of the image's size, the two colors alike.
   bool has_planes() const {
     if (info_.num_components == 1) return info_.jpeg_color_space == JCS_GRAYSCALE;
     if (info_.num_components != 3 || (info_.jpeg_color_space != JCS_YCbCr && info_.jpeg_color_space != JCS_RGB))

@@ -16,7 +16,7 @@ namespace unlabel::augment {
 /// it skips is of the palette's first color, as Pillow has it). Alpha is dropped.
 cv::Mat decode_bmp(std::span<const std::uint8_t> bytes, cv::Size size);
 
-/// Netpbm's P1 to P6: bitmaps, grey and color, as text and binary. Other maxima than 255 are scaled, but grey of 65535, which Pillow reads
+/// Netpbm's P1 to P6: bitmaps, gray and color, as text and binary. Other maxima than 255 are scaled, but gray of 65535, which Pillow reads
 /// as 16 bits, and everything above 255 where there is a DecodeOptions::range, become levels by that rule.
 cv::Mat decode_pnm(std::span<const std::uint8_t> bytes, cv::Size size, const DecodeOptions& options,
                    DecodeReport* report);

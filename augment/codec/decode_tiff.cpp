@@ -95,7 +95,7 @@ Layout layout_of(TIFF* tiff) {
 void check_layout(const Layout& layout, bool ranged) {
   const auto refuse = [](const auto&... reason) { throw RefusedImage("cannot decode TIFF: ", reason...); };
   if (layout.samples > 4)
-    refuse(layout.samples, " samples a pixel; images have 1 to 4 (grey, RGB, CMYK; one may be alpha)");
+    refuse(layout.samples, " samples a pixel; images have 1 to 4 (gray, RGB, CMYK; one may be alpha)");
   int colors = 0;
   switch (layout.photometric) {
     case PHOTOMETRIC_MINISWHITE:
@@ -145,7 +145,7 @@ void check_layout(const Layout& layout, bool ranged) {
   const bool grey_or_rgb = layout.photometric <= PHOTOMETRIC_RGB;
   if (!known || !grey_or_rgb)
     refuse(kind, " samples of ", layout.bits, " bits",
-           known ? " are supported of grey and RGB only" : " are not supported");
+           known ? " are supported of gray and RGB only" : " are not supported");
   if (!ranged && (layout.format != SAMPLEFORMAT_UINT || layout.bits != 16))
     refuse(kind, " samples of ", layout.bits, " bits have no levels of their own: give their range (low, high)");
 }
@@ -211,7 +211,7 @@ void with_sample_type(const Layout& layout, const With& with) {
 }
 // NOLINTEND(bugprone-branch-clone)
 
-/// Reads grey or RGB of more than 8 bits as levels. Piece by piece (a row, or a tile), so that a small file that calls itself large costs
+/// Reads gray or RGB of more than 8 bits as levels. Piece by piece (a row, or a tile), so that a small file that calls itself large costs
 /// no more than its 8 bits. False where libtiff fails.
 template <class Sample, class Level>
 bool read_levels(TIFF* tiff, const Layout& layout, const Level& level, cv::Mat& rgb) {

@@ -11,9 +11,9 @@ namespace unlabel::augment {
 
 /// Decodes the first image of a TIFF or BigTIFF through libtiff to CV_8UC3 in RGB order; strips or tiles; its compressions.
 ///
-/// - 1 to 8 bits a sample, unsigned: grey, palette, RGB, CMYK, YCbCr, by libtiff's RGBA reader; colors under an unassociated alpha come
+/// - 1 to 8 bits a sample, unsigned: gray, palette, RGB, CMYK, YCbCr, by libtiff's RGBA reader; colors under an unassociated alpha come
 ///   multiplied by it.
-/// - 8 bits signed, 16 and 32 bits, floats of 32 and 64: grey and RGB, by DecodeOptions::range; alpha is dropped. Without a range unsigned
+/// - 8 bits signed, 16 and 32 bits, floats of 32 and 64: gray and RGB, by DecodeOptions::range; alpha is dropped. Without a range unsigned
 ///   16 bits only.
 ///
 /// Rows and columns as they are stored: decode() turns them by the orientation tag. `size` is what header_size gives. Throws Error for what

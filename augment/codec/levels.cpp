@@ -44,7 +44,7 @@ void LevelMap::add_to(DecodeReport* report) const {
 cv::Mat to_rgb8(const cv::Mat& image, const std::optional<std::array<double, 2>>& range, DecodeReport* report) {
   const int channels = image.channels(), depth = image.depth();
   if (image.empty() || image.dims != 2 || (channels != 1 && channels != 3 && channels != 4))
-    throw UsageError("pixels have 1 (grey), 3 (RGB) or 4 (RGB and alpha) channels, not ", channels);
+    throw UsageError("pixels have 1 (gray), 3 (RGB) or 4 (RGB and alpha) channels, not ", channels);
   cv::Mat rgb(image.size(), CV_8UC3);
   if (depth == CV_8U) {
     convert<std::uint8_t>(

@@ -41,7 +41,7 @@ class LevelMap {
   int lowest_ = 65535, highest_ = 0;
 };
 
-/// CV_8UC3 of an image of 1, 3 or 4 channels of any depth: grey is repeated, a fourth channel dropped. Throws UsageError for others, and
+/// CV_8UC3 of an image of 1, 3 or 4 channels of any depth: gray is repeated, a fourth channel dropped. Throws UsageError for others, and
 /// for samples that need a range and have none.
 cv::Mat to_rgb8(const cv::Mat& image, const std::optional<std::array<double, 2>>& range, DecodeReport* report);
 

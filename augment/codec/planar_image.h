@@ -9,12 +9,12 @@
 
 namespace unlabel::augment {
 
-/// An image as planes of bytes, as a JPEG file holds it: brightness and two colour differences, which often have half as many samples a
-/// side. Views that are resized from these planes need neither upsampled colours nor RGB at the size of the photograph (fused_view.h).
+/// An image as planes of bytes, as a JPEG file holds it: brightness and two color differences, which often have half as many samples a
+/// side. Views that are resized from these planes need neither upsampled colors nor RGB at the size of the photograph (fused_view.h).
 struct PlanarImage {
   enum class Colors {
     kGray,  ///< one plane
-    kYCbCr,  ///< of JFIF: R = Y + 1.402 Cr, G = Y - .344136 Cb - .714136 Cr, B = Y + 1.772 Cb, with Cb and Cr centred at 128
+    kYCbCr,  ///< of JFIF: R = Y + 1.402 Cr, G = Y - .344136 Cb - .714136 Cr, B = Y + 1.772 Cb, with Cb and Cr centered at 128
     kRgb,
   };
 
@@ -26,7 +26,7 @@ struct PlanarImage {
     int step_x = 1;          ///< pixels of the image that share a sample: sample i covers pixels [i step, (i + 1) step)
     int step_y = 1;
     bool smooth_x =
-        false;  ///< whether libjpeg weighs neighbours when it makes pixels from samples; only where the step is 2
+        false;  ///< whether libjpeg weighs neighbors when it makes pixels from samples; only where the step is 2
     bool smooth_y = false;
   };
 

@@ -74,7 +74,7 @@ HWY_INLINE void convolve(const std::int16_t* all, int radius, const std::int16_t
 }
 
 /// Blurs scratch.pixels and normalizes into `out`.
-HWY_NOINLINE void blur_view(const ViewPlan& plan, ViewScratch& s, float* out) {
+HWY_NOINLINE void blur_view(const FusedViewParams& plan, ViewScratch& s, float* out) {
   const int width = plan.size.width, height = plan.size.height, radius = static_cast<int>(plan.blur_weights.size()) / 2;
   s.blur_weights.resize(radius + std::size_t{1});  // of distance 0, 1, ...
   for (int k = 0; k <= radius; ++k) s.blur_weights[k] = in_shorts(plan.blur_weights[radius + k]);

@@ -217,7 +217,7 @@ void store_levels(Shorts levels, std::uint8_t* at) { hn::StoreU(hn::DemoteTo(kSh
 /// Applies operations [from, to) of the plan to all pixels, block by block, `mean` being the mean gray for a contrast: use(i, c) gets the
 /// colors of pixels i, i + 1, ... of a vector.
 template <class Use>
-HWY_INLINE void for_each_pixels(const ViewPlan& plan, const ViewScratch& s, int from, int to, int mean,
+HWY_INLINE void for_each_pixels(const FusedViewParams& plan, const ViewScratch& s, int from, int to, int mean,
                                 const Use& use) {
   const int pixels = plan.size.area();
   const std::uint8_t* const levels = s.pixels.data();
@@ -254,7 +254,7 @@ HWY_INLINE std::int64_t sum_of(Shorts values) {
 }
 
 /// Applies operations [from, to) in place, and returns the mean gray then, in whole levels as PIL has it.
-HWY_NOINLINE int apply_and_measure(const ViewPlan& plan, int from, int to, int mean, ViewScratch& s) {
+HWY_NOINLINE int apply_and_measure(const FusedViewParams& plan, int from, int to, int mean, ViewScratch& s) {
   const int pixels = plan.size.area();
   auto sum = hn::Zero(kShorts);
   std::int64_t total = 0;
@@ -289,7 +289,7 @@ HWY_INLINE void normalize(Shorts levels, Floats scale, Floats shift, int count, 
 }
 
 /// Applies the operations, and normalizes into `out`; with a blur to come, back into scratch.pixels.
-HWY_NOINLINE void color_view(const ViewPlan& plan, ViewScratch& s, float* out) {
+HWY_NOINLINE void color_view(const FusedViewParams& plan, ViewScratch& s, float* out) {
   const int pixels = plan.size.area();
   // A contrast needs the mean gray of all pixels as they are before it, so operations run up to each contrast first.
   int from = 0, mean = 0;

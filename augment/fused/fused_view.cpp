@@ -15,11 +15,11 @@ using Kind = PointOperation::Kind;
 
 constexpr int kWidestBlur = 64;  // pixels to each side: weights of wider ones are too small for 16 bits
 
-void add(ViewPlan& plan, Kind kind, double value = 0) {
+void add(FusedViewParams& plan, Kind kind, double value = 0) {
   plan.points[plan.point_count++] = {kind, static_cast<float>(value)};
 }
 
-void add_jitter(const ColorJitter& options, const DrawnJitter& drawn, ViewPlan& plan) {
+void add_jitter(const ColorJitter& options, const DrawnJitter& drawn, FusedViewParams& plan) {
   if (!drawn.apply) return;
   for (const int operation : drawn.order) {
     if (operation == 0 && options.brightness > 0) add(plan, Kind::kBrightness, drawn.brightness);
@@ -29,7 +29,7 @@ void add_jitter(const ColorJitter& options, const DrawnJitter& drawn, ViewPlan& 
   }
 }
 
-void set_normalization(ViewPlan& plan, const Normalize* normalize) {
+void set_normalization(FusedViewParams& plan, const Normalize* normalize) {
   for (std::size_t i = 0; i < 3; ++i) {
     const double mean = normalize ? normalize->mean[i] : 0, std = normalize ? normalize->std[i] : 1;
     plan.scale[i] = static_cast<float>(1 / (255 * std));
@@ -37,7 +37,7 @@ void set_normalization(ViewPlan& plan, const Normalize* normalize) {
   }
 }
 
-void fill(ViewPlan& plan, const Pipeline& pipeline, std::span<const Drawn> drawn) {
+void fill(FusedViewParams& plan, const Pipeline& pipeline, std::span<const Drawn> drawn) {
   plan.mirror = plan.blur = plan.solarize_after_blur = false;
   plan.point_count = 0;
   set_normalization(plan, nullptr);
@@ -114,13 +114,13 @@ bool can_fuse(const Pipeline& pipeline) {
                                   pipeline.steps()[i]);
     if (!known) return false;
   }
-  return !pipeline.steps().empty() && points <= ViewPlan::kMostPoints;
+  return !pipeline.steps().empty() && points <= FusedViewParams::kMostPoints;
 }
 
 void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<const Drawn> drawn, float* out) {
   if (!can_fuse(pipeline)) throw UsageError("this pipeline has steps that cannot be fused: use Pipeline::apply");
   pipeline.check(drawn, image.size);
-  thread_local ViewPlan plan;
+  thread_local FusedViewParams plan;
   thread_local ViewScratch scratch;
   fill(plan, pipeline, drawn);
   make_view(image, plan, scratch, out);

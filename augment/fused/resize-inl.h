@@ -321,7 +321,7 @@ void store_row(PlanarImage::Colors colors, const std::int16_t* lines0, const std
 }
 
 /// The crop, resized and mirrored, as bytes of red, green and blue in scratch.pixels.
-void resize_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& s) {
+void resize_view(const PlanarImage& image, const FusedViewParams& plan, ViewScratch& s) {
   const int planes = image.plane_count();
   const bool alike = planes == 1 || (image.planes[1].step_x == image.planes[0].step_x &&
                                      image.planes[1].step_y == image.planes[0].step_y);

@@ -24,7 +24,7 @@ namespace unlabel::augment::HWY_NAMESPACE {
 namespace {
 
 /// One view, part by part. What one leaves in `scratch` the next goes on with; the last writes `out`.
-void make_view_here(const PlanarImage& image, const ViewPlan& plan, ViewScratch& scratch, float* out) {
+void make_view_here(const PlanarImage& image, const FusedViewParams& plan, ViewScratch& scratch, float* out) {
   resize_view(image, plan, scratch);
   color_view(plan, scratch, out);
   if (plan.blur) blur_view(plan, scratch, out);
@@ -57,7 +57,7 @@ std::string chosen;  // "": the fastest
 
 }  // namespace
 
-void make_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& scratch, float* out) {
+void make_view(const PlanarImage& image, const FusedViewParams& plan, ViewScratch& scratch, float* out) {
   HWY_DYNAMIC_DISPATCH(make_view_here)(image, plan, scratch, out);
 }
 

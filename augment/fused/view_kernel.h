@@ -23,7 +23,7 @@ struct PointOperation {
 };
 
 /// What happens to one view: crop, resize, mirror, operations on colors, blur, normalize.
-struct ViewPlan {
+struct FusedViewParams {
   static constexpr int kMostPoints = 12;
 
   cv::Rect box;  ///< in pixels of the image
@@ -72,7 +72,7 @@ struct ViewScratch {
 };
 
 /// Makes the view: 3 x height x width floats, CHW. The box must lie within the image.
-void make_view(const PlanarImage& image, const ViewPlan& plan, ViewScratch& scratch, float* out);
+void make_view(const PlanarImage& image, const FusedViewParams& plan, ViewScratch& scratch, float* out);
 
 /// The sets of instructions that this program has code for and this machine can run, the fastest first: "AVX3" (AVX-512), "AVX2",
 /// "SSE4", or names of other machines; the last is the portable one.

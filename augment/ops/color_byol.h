@@ -4,7 +4,7 @@
 
 namespace unlabel::augment::byol {
 
-// Colour operations as BYOL's published code defines them (Grill et al. 2020, arXiv:2006.07733, appendix B;
+// Color operations as BYOL's published code defines them (Grill et al. 2020, arXiv:2006.07733, appendix B;
 // deepmind-research/byol). They are other functions than torchvision's of the same names: brightness is added, contrast
 // turns about the mean of each channel, saturation scales S of HSV. On CV_32FC3 in [0, 1] only; results are clamped to
 // [0, 1]. `out` may be `image`. Amounts must be finite: UsageError otherwise.

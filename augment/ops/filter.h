@@ -28,7 +28,7 @@ void gaussian_blur(const cv::Mat& image, double sigma, int size, Border border, 
 
 /// DeepCluster's fixed input layers (Caron et al. 2018, arXiv:1807.05520): the mean of the channels, then the
 /// horizontal and the vertical 3x3 Sobel filter, [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, with zero padding.
-/// CV_32FC3, normalised, to CV_32FC2. `out` must not share memory with `image`.
+/// CV_32FC3, normalized, to CV_32FC2. `out` must not share memory with `image`.
 void sobel(const cv::Mat& image, cv::Mat& out);
 
 }  // namespace unlabel::augment

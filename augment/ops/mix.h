@@ -18,7 +18,7 @@ double draw_share(double alpha, Random& random);
 /// x_i = share x_i + (1 - share) x_(i - 1) (Zhang et al. 2018, arXiv:1710.09412, eq. 1).
 void mixup(std::span<float> batch, std::int64_t samples, double share);
 
-/// The box of a CutMix for a share drawn before (Yun et al. 2019, arXiv:1905.04899, eq. 2, 3): with its centre anywhere, sides of
+/// The box of a CutMix for a share drawn before (Yun et al. 2019, arXiv:1905.04899, eq. 2, 3): with its center anywhere, sides of
 /// sqrt(1 - share) of the image's, cut off at the border.
 cv::Rect cutmix_box(double share, cv::Size image, Random& random);
 

@@ -17,7 +17,7 @@ inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
 /// Resizes with an antialiased filter: the triangle (bilinear, support 1) or Keys' cubic with a = -1/2 (bicubic,
 /// support 2), widened by the scale when the image shrinks, so that every input pixel counts. No OpenCV flag does this.
 ///
-/// Output pixel o takes centre c = (o + 1/2) s with s = in/out, and the input pixels within max(s, 1) * support of c,
+/// Output pixel o takes center c = (o + 1/2) s with s = in/out, and the input pixels within max(s, 1) * support of c,
 /// weighted w_i = f((i + 1/2 - c) / max(s, 1)) / sum. The width is changed first, except where h_in > h_out and h_in -
 /// h_out > 2 (w_in - w_out).
 ///

@@ -144,7 +144,8 @@ std::vector<std::string> describe(const Pipeline& pipeline, std::span<const Draw
   return lines;
 }
 
-cv::Mat contact_sheet(const Source& source, const MultiCrop& crops, const ViewKey& key, const DecodeOptions& options) {
+cv::Mat contact_sheet(const ImageSource& source, const MultiCrop& crops, const ViewKey& key,
+                      const DecodeOptions& options) {
   const cv::Mat image = decode(source, options);
   std::vector<std::vector<float>> views;
   std::vector<float*> places;

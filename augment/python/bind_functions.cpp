@@ -142,7 +142,7 @@ void bind_functions(nb::module_& m) {
       "with one draws it for that key and view.\n"
       "Its area is H W U(scale), width / height is exp U(log ratio), its place uniform; what does not fit is drawn "
       "again, "
-      "ten times, then the centre. 0 < scale <= 1, 0 < ratio <= 1000.");
+      "ten times, then the center. 0 < scale <= 1, 0 < ratio <= 1000.");
   m.def(
       "horizontal_flip",
       [](const ImageArgument& image) {
@@ -162,9 +162,9 @@ void bind_functions(nb::module_& m) {
 
   def_adjust(m, "adjust_brightness", adjust_brightness, "factor", "factor * image. The factor is finite and >= 0.");
   def_adjust(m, "adjust_contrast", adjust_contrast, "factor",
-             "factor * image + (1 - factor) * the mean of its grey. The factor is finite and >= 0.");
+             "factor * image + (1 - factor) * the mean of its gray. The factor is finite and >= 0.");
   def_adjust(m, "adjust_saturation", adjust_saturation, "factor",
-             "factor * image + (1 - factor) * grey. The factor is finite and >= 0.");
+             "factor * image + (1 - factor) * gray. The factor is finite and >= 0.");
   def_adjust(m, "adjust_hue", adjust_hue, "shift", "Turns the hue by `shift` turns, -0.5 to 0.5, in HSV.");
   def_adjust(m, "byol_adjust_brightness", byol::adjust_brightness, "delta",
              "BYOL's: image + delta, clamped to [0, 1]. float32 only.", Levels::kFloats);

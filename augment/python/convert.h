@@ -110,7 +110,7 @@ Pixels pixels_of(const ImageArgument& given);
 
 /// An image from Python, and the array that its pixels lie in.
 struct Image {
-  Source source;
+  ImageSource source;
   Array array;
 };
 

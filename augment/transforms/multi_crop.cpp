@@ -19,7 +19,7 @@ constexpr int kMaxDepth = 16;
 }
 
 /// In memory of the thread, until it asks for the next.
-const PlanarImage& planes_of(const Source& source, const DecodeOptions& options, DecodeReport& report) {
+const PlanarImage& planes_of(const ImageSource& source, const DecodeOptions& options, DecodeReport& report) {
   thread_local PlanarImage image;
   release_if_huge(image.bytes);
   report = decode_planes(source, options, image);
@@ -79,7 +79,7 @@ nlohmann::json MultiCrop::to_json() const {
   return {{"views", views}, {"exact", exact_}};
 }
 
-DecodeReport MultiCrop::operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
+DecodeReport MultiCrop::operator()(const ImageSource& source, const ViewKey& key, std::span<float* const> out,
                                    const DecodeOptions& options) const {
   if (out.size() != pipeline_of_view_.size())
     throw UsageError("expected ", pipeline_of_view_.size(), " outputs, one a view, not ", out.size());
@@ -103,7 +103,7 @@ DecodeReport MultiCrop::operator()(const Source& source, const ViewKey& key, std
   return report;
 }
 
-DecodeReport MultiCrop::replay(const Source& source, int view, std::span<const Drawn> drawn, float* out,
+DecodeReport MultiCrop::replay(const ImageSource& source, int view, std::span<const Drawn> drawn, float* out,
                                const DecodeOptions& options) const {
   if (view < 0 || view >= views()) throw UsageError("there is no view ", view, " of ", views());
   DecodeReport report;

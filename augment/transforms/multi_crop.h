@@ -42,11 +42,11 @@ class MultiCrop {
   /// Decodes `source` and writes every view as float32 CHW: `out[v]` has room for `shape(v).size()` floats. `key.view`
   /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns what decoding noticed. Throws Error when it cannot be decoded;
   /// `out` is then undefined.
-  DecodeReport operator()(const Source& source, const ViewKey& key, std::span<float* const> out,
+  DecodeReport operator()(const ImageSource& source, const ViewKey& key, std::span<float* const> out,
                           const DecodeOptions& decode = {}) const;
 
   /// One view with given parameters, as Pipeline::drawn_to_json has kept them: the same floats again.
-  DecodeReport replay(const Source& source, int view, std::span<const Drawn> drawn, float* out,
+  DecodeReport replay(const ImageSource& source, int view, std::span<const Drawn> drawn, float* out,
                       const DecodeOptions& decode = {}) const;
 
  private:

@@ -17,7 +17,7 @@ std::string place(std::size_t step) { return "pipeline step " + std::to_string(s
 
 }  // namespace
 
-Pipeline::Pipeline(std::vector<Step> steps) : steps_(std::move(steps)) {
+Pipeline::Pipeline(std::vector<Transform> steps) : steps_(std::move(steps)) {
   if (steps_.size() > kMaxSteps) throw UsageError("a pipeline has at most ", kMaxSteps, " steps, not ", steps_.size());
   Known known;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
@@ -42,7 +42,7 @@ Pipeline Pipeline::from_json(const nlohmann::json& json) {
   if (!json.is_array())
     throw UsageError("a pipeline is a list of steps, like [{\"op\": \"CenterCrop\", \"size\": 224}]");
   if (json.size() > kMaxSteps) throw UsageError("a pipeline has at most ", kMaxSteps, " steps, not ", json.size());
-  std::vector<Step> steps;
+  std::vector<Transform> steps;
   for (const auto& step : json) steps.push_back(step_from_json(step, place(steps.size())));
   return Pipeline(std::move(steps));
 }

@@ -29,14 +29,14 @@ class Pipeline {
  public:
   Pipeline() = default;
   /// Throws UsageError when the steps do not fit together (no step that fixes the size, Normalize before color ...).
-  explicit Pipeline(std::vector<Step> steps);
+  explicit Pipeline(std::vector<Transform> steps);
 
   /// A JSON list of {"op": "RandomResizedCrop", "size": 224, "scale": [0.14, 1]} objects, named and defaulted as
   /// torchvision does.
   static Pipeline from_json(const nlohmann::json& json);
   nlohmann::json to_json() const;
 
-  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Transform>& steps() const { return steps_; }
   OutputShape output_shape() const { return output_; }
 
   /// The parameters of every step for one view of an image of that size: one entry a step.
@@ -59,7 +59,7 @@ class Pipeline {
   void operator()(const cv::Mat& rgb, const ViewKey& key, float* out) const;
 
  private:
-  std::vector<Step> steps_;
+  std::vector<Transform> steps_;
   OutputShape output_;
 };
 

@@ -48,7 +48,7 @@ Normalize normalization(const PresetOptions& options, const Published& published
 
 int global_size(const PresetOptions& options) { return options.global_size.value_or(224); }
 
-std::vector<Step> crop(int size, Range scale, const PresetOptions& options, const Published& published) {
+std::vector<Transform> crop(int size, Range scale, const PresetOptions& options, const Published& published) {
   RandomResizedCrop crop;
   crop.size = {size};
   crop.scale = scale;
@@ -58,7 +58,7 @@ std::vector<Step> crop(int size, Range scale, const PresetOptions& options, cons
 }
 
 /// SimCLR's color distortion at strength s and blur, which SwAV and DeepCluster-v2 took over.
-void add_color(std::vector<Step>& steps, const PresetOptions& options, const Published& published) {
+void add_color(std::vector<Transform>& steps, const PresetOptions& options, const Published& published) {
   const double s = options.jitter;
   if (s > 0) steps.push_back(ColorJitter{0.8, 0.8 * s, 0.8 * s, 0.8 * s, std::min(0.2 * s, 0.5)});
   steps.push_back(RandomGrayscale{0.2});
@@ -122,7 +122,7 @@ MultiCrop evaluation(const PresetOptions& options) {
   if (options.crop_family) throw UsageError("preset eval has no random crops: leave out crop_family");
   const Published published{.global_count = 1};
   const int size = global_size(options);
-  std::vector<Step> steps;
+  std::vector<Transform> steps;
   if (size <= 64) {
     steps = {Resize{{size, size}, interpolation(options, published.interpolation)}};
   } else {

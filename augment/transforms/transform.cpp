@@ -42,37 +42,37 @@ template <class Options>
 using DrawnBy = decltype(draw(std::declval<const Options&>(), cv::Size(), std::declval<Random&>()));
 
 /// What a step draws, before it is drawn.
-Drawn blank(const Step& step) {
+Drawn blank(const Transform& step) {
   return std::visit([]<class Options>(const Options&) -> Drawn { return DrawnBy<Options>(); }, step);
 }
 
 /// Every step with its defaults, in the order of the variant.
 template <std::size_t... I>
-std::vector<Step> all_steps(std::index_sequence<I...>) {
-  return {Step(std::in_place_index<I>)...};
+std::vector<Transform> all_steps(std::index_sequence<I...>) {
+  return {Transform(std::in_place_index<I>)...};
 }
-std::vector<Step> all_steps() { return all_steps(std::make_index_sequence<std::variant_size_v<Step>>()); }
+std::vector<Transform> all_steps() { return all_steps(std::make_index_sequence<std::variant_size_v<Transform>>()); }
 
 }  // namespace
 
-std::string_view name(const Step& step) {
+std::string_view name(const Transform& step) {
   return std::visit([]<class Options>(const Options&) { return std::string_view(Options::kName); }, step);
 }
 
-nlohmann::json to_json(const Step& step) {
-  Step copy = step;  // a table refers to what may be changed by it
+nlohmann::json to_json(const Transform& step) {
+  Transform copy = step;  // a table refers to what may be changed by it
   auto json = std::visit([](auto& options) { return table(options).to_json(); }, copy);
   json["op"] = name(step);
   return json;
 }
 
-Step step_from_json(const nlohmann::json& json, const std::string& where) {
+Transform step_from_json(const nlohmann::json& json, const std::string& where) {
   if (!json.is_object() || !json.contains("op") || !json["op"].is_string())
     throw UsageError(where, R"(: expected an object with an "op", like {"op": "CenterCrop", "size": 224})");
   check_json_depth(json, 3, where);
   const auto op = json["op"].get<std::string>();
   std::vector<std::string> names;
-  for (Step& step : all_steps()) {
+  for (Transform& step : all_steps()) {
     if (op != name(step)) {
       names.emplace_back(name(step));
       continue;
@@ -94,35 +94,35 @@ nlohmann::json to_json(const Drawn& drawn) {
   return std::visit([](auto& parameters) { return table(parameters).to_json(); }, copy);
 }
 
-Drawn drawn_from_json(const Step& step, const nlohmann::json& json, const std::string& where) {
+Drawn drawn_from_json(const Transform& step, const nlohmann::json& json, const std::string& where) {
   Drawn drawn = blank(step);
   std::visit([&](auto& parameters) { table(parameters).from_json(json, where); }, drawn);
   return drawn;
 }
 
-void validate(const Step& step, const std::string& where) {
+void validate(const Transform& step, const std::string& where) {
   std::visit([&](const auto& options) { validate(options, where); }, step);
 }
 
-Drawn draw(const Step& step, cv::Size image, Random& random) {
+Drawn draw(const Transform& step, cv::Size image, Random& random) {
   return std::visit([&](const auto& options) -> Drawn { return draw(options, image, random); }, step);
 }
 
-void check(const Step& step, const Drawn& drawn, cv::Size image) {
+void check(const Transform& step, const Drawn& drawn, cv::Size image) {
   if (drawn.index() != blank(step).index()) throw UsageError("the drawn parameters do not belong to ", name(step));
   std::visit([&]<class Options>(const Options& options) { check(options, std::get<DrawnBy<Options>>(drawn), image); },
              step);
 }
 
-cv::Size size_after(const Step& step, cv::Size image) {
+cv::Size size_after(const Transform& step, cv::Size image) {
   return std::visit([&](const auto& options) { return size_after(options, image); }, step);
 }
 
-Known after(const Step& step, Known known, const std::string& where) {
+Known after(const Transform& step, Known known, const std::string& where) {
   return std::visit([&](const auto& options) { return after(options, known, where); }, step);
 }
 
-void apply(const Step& step, const Drawn& drawn, Work& work) {
+void apply(const Transform& step, const Drawn& drawn, Work& work) {
   std::visit([&]<class Options>(const Options& options) { apply(options, std::get<DrawnBy<Options>>(drawn), work); },
              step);
 }

@@ -101,7 +101,7 @@ class Cifar10 : public Dataset {
 
   std::int64_t size() const override { return static_cast<std::int64_t>(records_.size() / kRecord); }
 
-  void read(std::int64_t index, augment::Source& out) const override {
+  void read(std::int64_t index, augment::ImageSource& out) const override {
     const auto* red = records_.data() + position(index) * kRecord + 1;
     out.bytes.clear();
     out.pixels.create(int{kSide}, int{kSide}, CV_8UC3);
@@ -122,7 +122,7 @@ class Cifar10 : public Dataset {
     return concat(file->name, "[", file == files_.begin() ? i : i - std::prev(file)->end, "]");
   }
 
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
     for (const auto& file : files_) visit(file.name, file.bytes);
   }
   std::optional<std::uint64_t> checksum() const override { return checksum_; }

@@ -84,15 +84,15 @@ FolderSplits splits_of(const std::string& directory) {
   if (tests.size() == 1) return splits;
   // ImageNet's test/ has no labels, and its val/ has.
   auto chosen = std::ranges::find_if(tests, or_nothing(has_class_folders));
-  const bool labelled = chosen != tests.end();
-  if (!labelled) chosen = std::ranges::find_if(tests, or_nothing(contains_image));
+  const bool labeled = chosen != tests.end();
+  if (!labeled) chosen = std::ranges::find_if(tests, or_nothing(contains_image));
   if (chosen != tests.end()) splits.test = *chosen;
   std::string others;
   for (const auto& name : tests)
     if (name != splits.test) others += concat(others.empty() ? "" : ", ", name, "/");
   splits.test_choice = concat("of ", directory, " ", splits.test, "/ is taken for the test images and not ", others,
                               splits.test == tests.front() ? ""
-                              : labelled                   ? ": the first with class folders"
+                              : labeled                    ? ": the first with class folders"
                                                            : ": the first with images");
   return splits;
 }

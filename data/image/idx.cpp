@@ -198,7 +198,7 @@ class Idx : public Dataset {
 
   std::int64_t size() const override { return size_; }
 
-  void read(std::int64_t index, augment::Source& out) const override {
+  void read(std::int64_t index, augment::ImageSource& out) const override {
     const auto bytes = static_cast<std::size_t>(height_) * static_cast<std::size_t>(width_);
     const auto* image = pixels_.data() + position(index) * bytes;
     out.bytes.clear();
@@ -213,7 +213,7 @@ class Idx : public Dataset {
 
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return concat(images_name_, "[", position(index), "]"); }
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
     for (const auto& [file, bytes] : files_) visit(file, bytes);
   }
   std::optional<std::uint64_t> checksum() const override { return checksum_; }

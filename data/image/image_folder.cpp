@@ -108,9 +108,9 @@ class ImageFolder : public Dataset {
 
   std::int64_t size() const override { return static_cast<std::int64_t>(offsets_.size()); }
 
-  void read(std::int64_t index, augment::Source& out) const override { read_start(index, kMaxFileBytes, out); }
+  void read(std::int64_t index, augment::ImageSource& out) const override { read_start(index, kMaxFileBytes, out); }
 
-  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::ImageSource& out) const override {
     const auto i = position(index);
     out.pixels.release();
     read_file(root_fd_.get(), path(i), path(i), kMaxFileBytes, out.bytes, bytes);
@@ -124,7 +124,7 @@ class ImageFolder : public Dataset {
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return path(position(index)); }
 
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
     look_up_sizes();
     for (std::size_t i = 0; i < offsets_.size(); ++i) visit(path(i), sizes_[i]);
   }

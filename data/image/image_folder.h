@@ -22,12 +22,12 @@ class NoImages : public UsageError {
 /// - Links are followed, but not into a folder that they are inside of. A link to nowhere with an image's name counts
 ///   as an image, which then cannot be read.
 /// - Further down, a folder with one for training and one for testing in it gives only the former's images (folder_walk.h).
-/// - The images are labelled when every one of them lies in (or anywhere below) one of at least two first-level
-///   folders: those with images are the classes, numbered in byte order of their names. Otherwise none is labelled:
+/// - The images are labeled when every one of them lies in (or anywhere below) one of at least two first-level
+///   folders: those with images are the classes, numbered in byte order of their names. Otherwise none is labeled:
 ///   an image at the top, or one folder only, says that the folders are no classes.
 ///
 /// Files are read relative to the opened folder, so that it may be renamed meanwhile. A file above 1 GiB is refused
-/// when it is read. Sizes are looked up, on several threads, when they are first asked for (each_file, fingerprint, index). Throws as
+/// when it is read. Sizes are looked up, on several threads, when they are first asked for (for_each_file, fingerprint, index). Throws as
 /// list_folder does for a folder that is missing or unreadable (it or one below), and NoImages.
 ///
 /// `below` names the folder in `directory` to open, if not itself. Folders directly in that one which `left_out` names are passed over,

@@ -275,7 +275,7 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
       scanned.told.hidden.add(concat(name, ":", member.name));
     if (links) members.insert_or_assign(member.name, member);
   };
-  each_tar_member(path, file.size, read, take, [&](const TarLink& link) {
+  for_each_tar_member(path, file.size, read, take, [&](const TarLink& link) {
     linked = linked || link.hard;
     const auto target = link.hard ? members.find(link.target) : members.end();
     if (target != members.end())
@@ -384,9 +384,9 @@ class Shards final : public Dataset {
 
   std::int64_t size() const override { return static_cast<std::int64_t>(samples_.size()); }
 
-  void read(std::int64_t index, augment::Source& out) const override { read_start(index, kMaxFileBytes, out); }
+  void read(std::int64_t index, augment::ImageSource& out) const override { read_start(index, kMaxFileBytes, out); }
 
-  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::ImageSource& out) const override {
     const auto& sample = at(index);
     const auto& archive = archives_.names[sample.archive];
     out.pixels.release();
@@ -424,7 +424,7 @@ class Shards final : public Dataset {
     return concat(archive, ":byte ", sample.offset);
   }
 
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
     for (std::size_t i = 0; i < sizes_.size(); ++i) visit(archives_.names[i], sizes_[i]);
   }
 
@@ -646,7 +646,7 @@ std::vector<std::string> write_shards(const Dataset& dataset, const std::string&
   if (error) throw Error("cannot make the folder ", directory, ": ", error.message());
   const Permutation order(static_cast<std::uint64_t>(dataset.size()), options.seed, 0);
   ShardWriter writer(concat(directory, "/", prefix, "-"), options.shard_bytes);
-  augment::Source source;
+  augment::ImageSource source;
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
     const auto index = options.shuffle ? static_cast<std::int64_t>(order(static_cast<std::uint64_t>(i))) : i;
     retry([&] { dataset.read(index, source); });

@@ -126,7 +126,7 @@ void require_zeros(const std::string& archive, std::uint64_t begin, std::uint64_
   }
 }
 
-/// What each_tar_member does from `start` on, where the headers of a member begin, until a visit returns false.
+/// What for_each_tar_member does from `start` on, where the headers of a member begin, until a visit returns false.
 void walk_tar(const std::string& archive, std::uint64_t archive_size, const TarRead& read, std::uint64_t start,
               const std::function<bool(const TarMember&)>& visit,
               const std::function<bool(const TarLink&)>& visit_link) {
@@ -191,9 +191,9 @@ void walk_tar(const std::string& archive, std::uint64_t archive_size, const TarR
 
 }  // namespace
 
-void each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
-                     const std::function<void(const TarMember&)>& visit,
-                     const std::function<void(const TarLink&)>& visit_link) {
+void for_each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
+                         const std::function<void(const TarMember&)>& visit,
+                         const std::function<void(const TarLink&)>& visit_link) {
   const auto go_on_after = [](const auto& visitor) {
     return [&](const auto& what) {
       if (visitor) visitor(what);

@@ -34,11 +34,11 @@ using TarRead = std::function<void(std::uint64_t offset, char* out, std::size_t 
 /// `visit_link` is given; folders and devices are passed over. Two zero blocks end it, and nothing but zeros comes after them. Nothing in
 /// it is believed: checksums, counts and sizes are checked against the archive, and names stay names. Throws Error that begins with
 /// `archive` when it is damaged, cut off or no tar.
-void each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
-                     const std::function<void(const TarMember&)>& visit,
-                     const std::function<void(const TarLink&)>& visit_link = {});
+void for_each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
+                         const std::function<void(const TarMember&)>& visit,
+                         const std::function<void(const TarLink&)>& visit_link = {});
 
-/// The whole name of the member or link whose headers begin at `header`. Throws as each_tar_member does.
+/// The whole name of the member or link whose headers begin at `header`. Throws as for_each_tar_member does.
 std::string tar_name_at(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
                         std::uint64_t header);
 

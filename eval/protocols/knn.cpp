@@ -38,7 +38,7 @@ const Protocol& find_protocol(const std::string& name) {
 }
 
 // Rows of zeros stay so.
-at::Tensor unit_rows(const at::Tensor& rows) {
+at::Tensor l2_normalize(const at::Tensor& rows) {
   if (rows.numel() == 0) return rows;
   // Squares of very large or small features would be infinite or 0: such rows are brought near 1 by powers of two, which keep every bit.
   constexpr double kLarge = 0x1p50;
@@ -118,11 +118,11 @@ Neighbours nearest(const at::Tensor& queries, const at::Tensor& keys, std::int64
   if (k < 1 || k > keys.size(0))
     throw UsageError("k is ", k, " and must be from 1 to the ", keys.size(0), " rows there are");
   const torch::NoGradGuard no_grad;
-  const auto unit_keys = unit_rows(keys);
+  const auto unit_keys = l2_normalize(keys);
   std::vector<at::Tensor> similarity, index;
   for (std::int64_t begin = 0; begin < queries.size(0); begin += kQueryBlock) {
     const auto block = queries.narrow(0, begin, std::min(kQueryBlock, queries.size(0) - begin));
-    const auto found = nearest_units(unit_rows(block), unit_keys, k);
+    const auto found = nearest_units(l2_normalize(block), unit_keys, k);
     similarity.push_back(found.similarity);
     index.push_back(found.index);
   }
@@ -141,7 +141,7 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
   result.protocol =
       result.k_asked == protocol.k && result.temperature == protocol.temperature ? protocol.name : "custom";
   const auto device = parse_device(options.device);
-  require_labelled(train, test);
+  require_labeled(train, test);
 
   const torch::NoGradGuard no_grad;
   result.train_images = train.size();
@@ -156,16 +156,16 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
   const auto each = (result.test_images + group.world_size() - 1) / group.world_size();
   const auto begin = std::min(result.test_images, each * group.rank());
   const auto end = std::min(result.test_images, begin + each);
-  Hits hits;
+  TopKCounts hits;
   std::int64_t tied = 0;
   // A rank that has too little memory must not leave the others waiting for its counts.
-  ssl::together(group, [&] {
+  ssl::run_on_all_ranks(group, [&] {
     const auto train_class = targets.train.to(device);
     const auto target = targets.test.to(device);
-    const auto keys = unit_rows(train.values.to(device));
+    const auto keys = l2_normalize(train.values.to(device));
     for (auto row = begin; row < end; row += kQueryBlock) {
       const auto rows = std::min(kQueryBlock, end - row);
-      const auto found = nearest_units(unit_rows(test.values.narrow(0, row, rows).to(device)), keys, result.k);
+      const auto found = nearest_units(l2_normalize(test.values.narrow(0, row, rows).to(device)), keys, result.k);
       const auto similarity = found.similarity.to(torch::kFloat64);
       const auto voted = train_class.index_select(0, found.index.flatten()).view_as(found.index);
       // log v_c = (s_c + log sum_i exp((s_i - s_c) / T)) with s_c the largest similarity of the class, up to one number for all classes:
@@ -177,7 +177,7 @@ KnnResult knn(const Features& train, const Features& test, const KnnOptions& opt
       const auto term = (vote - best.gather(1, voted)).exp().to(torch::kFloat32).to(torch::kFloat64);
       const auto sum = torch::zeros_like(best).scatter_add_(1, voted, term);
       const auto scores = best + sum.log();
-      hits += count_hits(scores, target.narrow(0, row, rows));
+      hits += count_top_k(scores, target.narrow(0, row, rows));
       auto by_order = tied_rows(scores);
       // All neighbors equally near, and none farther to be told from them: the order of the training images chose them.
       if (result.k > 1) by_order |= similarity.select(1, 0).eq(similarity.select(1, result.k - 1));

@@ -22,7 +22,7 @@ namespace unlabel::eval {
 /// The same weights differ by many points between them, so a figure means nothing without its protocol.
 struct KnnOptions {
   std::string protocol = "dino";      ///< dino, instdisc or lightly
-  std::optional<std::int64_t> k;      ///< neighbours that vote, instead of the protocol's
+  std::optional<std::int64_t> k;      ///< neighbors that vote, instead of the protocol's
   std::optional<double> temperature;  ///< of the votes, instead of the protocol's
   std::string device = "cpu";         ///< where to compute: cpu, cuda or cuda:N
 };
@@ -45,7 +45,7 @@ struct KnnResult {
   std::int64_t skipped = 0;  ///< broken images left out of either set
   UnknownClasses unknown;    ///< test images that cannot be right
   std::int64_t tied =
-      0;  ///< test images whose first class, or whose neighbours, only the order of the training images decided
+      0;  ///< test images whose first class, or whose neighbors, only the order of the training images decided
   double seconds = 0;  ///< of the search alone
 };
 
@@ -64,7 +64,7 @@ struct KnnResult {
 /// label that training has not seen counts as wrong. Test labels are matched by class name (match_labels). Memory is
 /// bounded: similarities are computed in blocks. Ranks share the test rows; every rank gets the whole result.
 ///
-/// Throws UsageError for an unknown protocol, k < 1, a temperature outside of [1e-300, 1e300], unlabelled or empty sets, and
+/// Throws UsageError for an unknown protocol, k < 1, a temperature outside of [1e-300, 1e300], unlabeled or empty sets, and
 /// test classes of which training has none.
 KnnResult knn(const Features& train, const Features& test, const KnnOptions& options, const ssl::Group& group);
 

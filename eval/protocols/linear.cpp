@@ -87,9 +87,9 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
     throw UsageError("the linear probe trains on one view an image, not ", train_view.views());
   const auto train_labels = labels_of(*train);
   const auto test_labels = labels_of(*test);
-  require_labelled(train_labels, test_labels);
+  require_labeled(train_labels, test_labels);
   const auto targets = make_targets(train_labels, test_labels);
-  const EvalMode eval_mode(encoder);
+  const EvalModeGuard eval_mode(encoder);
 
   // Frozen encoder, fixed view: the test features never change.
   const auto test_features = extract_features(encoder, test, test_view, options.features, group);
@@ -154,7 +154,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
           const torch::NoGradGuard no_grad;
           sums.narrow(0, 0, layer.numel()).copy_(layer.grad().flatten());
           sums[layer.numel()] = loss.detach();
-          sums[layer.numel() + 1] = count_hits(logits.detach(), wanted).top1;
+          sums[layer.numel() + 1] = count_top_k(logits.detach(), wanted).top1;
         }
       } catch (...) {
         failure = std::current_exception();
@@ -164,7 +164,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
       group.all_reduce_sum(sums);
       const auto tail = sums.narrow(0, layer.numel(), 3).cpu();
       if (tail[2].item<float>() > 0)
-        ssl::together(group, [&] {
+        ssl::run_on_all_ranks(group, [&] {
           if (failure) std::rethrow_exception(failure);
         });
       layer.mutable_grad() = (sums.narrow(0, 0, layer.numel()) / double(count)).view_as(layer);
@@ -177,11 +177,11 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
       throw Error("the linear probe diverged in epoch ", epoch + 1, " of ", options.epochs,
                   ": its loss is not finite; lower --swav.lr from ", options.lr);
     const torch::NoGradGuard no_grad;
-    Hits hits;
+    TopKCounts hits;
     for (std::int64_t row = 0; row < result.test_images; row += kTestBatch) {
       const auto rows = std::min(kTestBatch, result.test_images - row);
-      hits += count_hits(logits_of(test_features.values.narrow(0, row, rows).to(device)),
-                         targets.test.narrow(0, row, rows).to(device));
+      hits += count_top_k(logits_of(test_features.values.narrow(0, row, rows).to(device)),
+                          targets.test.narrow(0, row, rows).to(device));
     }
     report.accuracy = double(hits.top1) / double(result.test_images);
     if (classes > 5) report.accuracy_top5 = double(hits.top5) / double(result.test_images);

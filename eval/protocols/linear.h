@@ -74,7 +74,7 @@ struct LinearProbeResult {
 /// Ranks share each batch and sum gradients: the result is that of one rank up to the order of sums. The encoder and
 /// the global random state are left as they were. `on_epoch`, if any, is called on every rank after each epoch.
 ///
-/// A broken image ends the work on every rank with an Error that names it. Throws UsageError for unlabelled or empty
+/// A broken image ends the work on every rank with an Error that names it. Throws UsageError for unlabeled or empty
 /// sets, for test classes of which training has none, and for settings out of range; features.broken must be "fail".
 LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> train,
                                std::shared_ptr<const data::Dataset> test, const augment::MultiCrop& train_view,
@@ -82,7 +82,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
                                const ssl::Group& group,
                                const std::function<void(const LinearProbeEpoch&)>& on_epoch = {});
 
-/// The protocol's training view: RandomResizedCrop to a square (area .08-1), flip, and `test_view`'s normalisation and
+/// The protocol's training view: RandomResizedCrop to a square (area .08-1), flip, and `test_view`'s normalization and
 /// output size.
 augment::MultiCrop linear_train_view(const augment::MultiCrop& test_view);
 

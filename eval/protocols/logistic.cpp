@@ -37,7 +37,7 @@ struct Minimum {
 double dot_product(const at::Tensor& a, const at::Tensor& b) { return a.dot(b).item<double>(); }
 
 // Armijo steps suffice: the objective is convex, so s.y > 0 whatever the step.
-Minimum minimise(at::Tensor point, const std::function<Value(const at::Tensor&)>& evaluate,
+Minimum minimize(at::Tensor point, const std::function<Value(const at::Tensor&)>& evaluate,
                  const std::function<bool(const at::Tensor&)>& small_enough, std::int64_t max_iterations,
                  double relative_rounding) {
   struct Pair {
@@ -150,7 +150,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto started = std::chrono::steady_clock::now();
   require_valid(options);
   const auto device = parse_device(options.device);
-  require_labelled(train, test);
+  require_labeled(train, test);
 
   const torch::NoGradGuard no_grad;
   const auto targets = make_targets(train, test);
@@ -213,7 +213,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto small_enough = [&](const at::Tensor& gradient) {
     return 0.5 * dot_product(gradient, gradient) <= options.tolerance;
   };
-  const auto minimum = minimise(torch::zeros({dim * classes + classes}, wide), evaluate, small_enough,
+  const auto minimum = minimize(torch::zeros({dim * classes + classes}, wide), evaluate, small_enough,
                                 options.max_iterations, type == torch::kFloat64 ? 1e-15 : 3e-8);
 
   LogisticResult result;
@@ -232,20 +232,20 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   result.unknown = targets.unknown;
   result.skipped = train.skipped + test.skipped;
 
-  // In standardised features, as fitted: folding the mean into the bias would round.
+  // In standardized features, as fitted: folding the mean into the bias would round.
   const auto weight = standard_weight.to(type);
   const auto bias = (scaled_bias.cpu() / coordinates.bias_scale).to(type);
   const auto logits_of = [&](const at::Tensor& values) {
     return torch::addmm(bias, (values - mean.to(type)) / deviation.to(type), weight.t());
   };
-  Hits train_hits, test_hits;
+  TopKCounts train_hits, test_hits;
   for (std::int64_t row = 0; row < n; row += kRowBlock) {
     const auto rows = std::min(kRowBlock, n - row);
-    train_hits += count_hits(logits_of(train.values.narrow(0, row, rows)), targets.train.narrow(0, row, rows));
+    train_hits += count_top_k(logits_of(train.values.narrow(0, row, rows)), targets.train.narrow(0, row, rows));
   }
   for (std::int64_t row = 0; row < result.test_images; row += kRowBlock) {
     const auto rows = std::min(kRowBlock, result.test_images - row);
-    test_hits += count_hits(logits_of(test.values.narrow(0, row, rows)), targets.test.narrow(0, row, rows));
+    test_hits += count_top_k(logits_of(test.values.narrow(0, row, rows)), targets.test.narrow(0, row, rows));
   }
   result.tied = test_hits.tied;
   result.train_accuracy = double(train_hits.top1) / double(n);

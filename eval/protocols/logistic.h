@@ -45,8 +45,8 @@ struct LogisticResult {
 /// The linear protocol `features`: multinomial logistic regression on frozen features, fitted to convergence, with
 /// nothing to tune and nothing random.
 ///
-/// Every feature is standardised by the training set's mean and (population) standard deviation; one that never varies
-/// is only centred. Then, over n training rows x_i with classes y_i,
+/// Every feature is standardized by the training set's mean and (population) standard deviation; one that never varies
+/// is only centered. Then, over n training rows x_i with classes y_i,
 ///
 ///     f(W, b) = 1/n sum_i [ -log softmax(W x_i + b)_{y_i} ] + lambda / 2 ||W||^2
 ///
@@ -61,7 +61,7 @@ struct LogisticResult {
 ///
 /// Test labels are matched by class name (match_labels); one that training has not seen counts as wrong. Ranks share
 /// the training rows; the result is the same on every rank, and that of one rank up to the order of sums. Throws
-/// UsageError for l2 <= 0, unlabelled or empty sets.
+/// UsageError for l2 <= 0, unlabeled or empty sets.
 LogisticResult logistic_regression(const Features& train, const Features& test, const LogisticOptions& options,
                                    const ssl::Group& group);
 

@@ -18,9 +18,9 @@ OnlineKnn::OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr
   require_valid(options_.knn);
   train_samples_ = choose_samples(train_->size(), options_.train_images);
   test_samples_ = choose_samples(test_->size(), options_.test_images);
-  test_ = labelled_by_folder(test_, train_->class_names());
+  test_ = labeled_by_folder(test_, train_->class_names());
   const auto train_labels = labels_of(*train_), test_labels = labels_of(*test_);
-  require_labelled(train_labels, test_labels);
+  require_labeled(train_labels, test_labels);
   const auto unknown = make_targets(train_labels, test_labels).unknown;
   if (unknown.images > 0) warnings_.push_back(unknown_classes(unknown, test_->size()));
 }

@@ -20,13 +20,13 @@ struct OnlineKnnOptions {
 };
 
 /// kNN accuracy of an encoder that is still in training, on a fixed subset of the images; cheap enough for every epoch.
-/// The figure is to be compared with itself over time: fewer neighbours to choose from make it lower than `unlabel knn`
+/// The figure is to be compared with itself over time: fewer neighbors to choose from make it lower than `unlabel knn`
 /// on everything.
 ///
 /// Measuring leaves modules in their modes, and global random state and gradients untouched.
 class OnlineKnn {
  public:
-  /// Throws UsageError when either set is unlabelled or empty, the view is not one, or the classes do not meet.
+  /// Throws UsageError when either set is unlabeled or empty, the view is not one, or the classes do not meet.
   OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr<const data::Dataset> test,
             augment::MultiCrop view, OnlineKnnOptions options = {});
 

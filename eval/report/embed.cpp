@@ -86,7 +86,7 @@ std::vector<std::string> require_embedding_output(const std::string& path) {
 std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
                                           const data::Dataset& dataset) {
   const auto places = places_of(path);
-  const bool labelled = features.size() > 0 && (features.labels >= 0).any().item<bool>();
+  const bool labeled = features.size() > 0 && (features.labels >= 0).any().item<bool>();
 
   const auto index_values = features.indices.contiguous(), label_values = features.labels.contiguous();
   const auto* indices = index_values.const_data_ptr<std::int64_t>();
@@ -105,14 +105,14 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   std::vector<data::AtomicFile*> files{&values};
   if (places.npy) {
     write_npy(values, features.values);
-    if (labelled) {
+    if (labeled) {
       files.push_back(&label_file.emplace(written.emplace_back(places.labels)));
       write_npy(*label_file, features.labels);
     }
   } else {
     ssl::TensorFile tensors;
     tensors.tensors.emplace_back("features", features.values);
-    if (labelled) tensors.tensors.emplace_back("labels", features.labels);
+    if (labeled) tensors.tensors.emplace_back("labels", features.labels);
     ssl::write_safetensors(values, tensors, path);
   }
   names.write(rows);
@@ -120,7 +120,7 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   files.push_back(&names);
   data::commit_all(files);
   std::error_code ignored;
-  if (places.npy && !labelled) fs::remove(places.labels, ignored);  // of the embeddings that were here before
+  if (places.npy && !labeled) fs::remove(places.labels, ignored);  // of the embeddings that were here before
   return written;
 }
 

@@ -25,7 +25,7 @@ std::string describe(const LogisticResult& result);
 std::string describe(const LinearProbeResult& result);
 
 /// What makes a figure doubtful, a sentence each: test images of classes that training lacks, images that only an order decided, one class
-/// alone, fewer neighbours than the protocol has, a fit that did not converge, images left out.
+/// alone, fewer neighbors than the protocol has, a fit that did not converge, images left out.
 std::vector<std::string> doubts(const KnnResult& result);
 std::vector<std::string> doubts(const LogisticResult& result);
 std::vector<std::string> doubts(const LinearProbeResult& result);

@@ -28,7 +28,7 @@ void pack(const Checkpoint& checkpoint, CheckpointFiles& files) {
   ssl::format_safetensors({checkpoint.tensors, {}}, files.state);
 }
 
-EncoderPlace find_encoder(const std::string& path) {
+EncoderLocation find_encoder(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (!fs::is_directory(path, error)) return {path, {}};

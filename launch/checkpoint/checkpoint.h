@@ -28,13 +28,13 @@ struct Checkpoint {
 void pack(const Checkpoint& checkpoint, CheckpointFiles& files);
 
 /// Where an encoder's weights are: in a file, or in a checkpoint; both empty when there are none yet.
-struct EncoderPlace {
+struct EncoderLocation {
   std::string file;         ///< of weights
   std::string checkpoints;  ///< one step-* folder, or a folder of them
 };
 
 /// `path` is a file of weights, a run folder, its folder of checkpoints or one of those; a finished run's file comes first.
-EncoderPlace find_encoder(const std::string& path);
+EncoderLocation find_encoder(const std::string& path);
 
 /// Reads a checkpoint and checks it against its manifest. `path` is one step-* folder, or a folder of them (then the newest one that is
 /// whole; those passed over are told in `skipped`, with reasons). Throws MismatchError when none of a folder can be read,

@@ -275,7 +275,7 @@ std::string damage(const std::function<void()>& read) {
   }
 }
 
-void set_damaged_aside(const std::string& folder, std::int64_t resumed) {
+void quarantine_damaged(const std::string& folder, std::int64_t resumed) {
   std::error_code ignored;
   for (const auto& [step, path] : list_checkpoints(folder)) {
     if (step <= resumed) break;

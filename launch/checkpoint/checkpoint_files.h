@@ -53,7 +53,7 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder);
 
 /// Renames the checkpoints of later steps than `resumed` to damaged-step-*: a run has passed them over, and will come to those steps again.
 /// They stay to be looked at.
-void set_damaged_aside(const std::string& folder, std::int64_t resumed);
+void quarantine_damaged(const std::string& folder, std::int64_t resumed);
 
 /// The checkpoints in `folder`, newest first: iteration and path. Nothing in them is read. None when there is no such folder; throws Error
 /// when it cannot be read, and UsageError when it is below a file.

@@ -35,11 +35,11 @@ namespace unlabel::launch {
 namespace fs = std::filesystem;
 using augment::DecodeOptions;
 using augment::Drawn;
+using augment::ImageSource;
 using augment::MultiCrop;
 using augment::Normalize;
 using augment::Pipeline;
 using augment::PresetOptions;
-using augment::Source;
 using augment::Step;
 
 namespace {
@@ -95,8 +95,8 @@ MultiCrop views_of(const CommandLine& line, const ViewOptions& options) {
   return MultiCrop::from_json(json.is_object() && json.contains("multi_crop") ? json["multi_crop"] : json);
 }
 
-Source read_source(const std::string& path) {
-  Source source;
+ImageSource read_source(const std::string& path) {
+  ImageSource source;
   data::retry([&] { data::read_file(AT_FDCWD, path.c_str(), path, data::kMaxFileBytes, source.bytes); });
   return source;
 }
@@ -118,17 +118,18 @@ void write_png(const std::string& path, const cv::Mat& picture) {
 nlohmann::json key_json(const ViewOptions& o) { return {{"seed", o.seed}, {"epoch", o.epoch}, {"sample", o.sample}}; }
 
 /// One photograph to look at, and the views of it.
-struct Look {
+struct PreviewArguments {
   ViewOptions options;
   std::string photo, out;
   MultiCrop crops;
-  Source source;
+  ImageSource source;
   cv::Size size;
   Warnings warnings{};
 };
 
 /// What preview and replay begin with: parse, read, open. False: the help was printed.
-bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable more, const CommandSpec& spec) {
+bool begin(const std::vector<std::string>& arguments, PreviewArguments& look, OptionTable more,
+           const CommandSpec& spec) {
   OptionTable fields;
   fields.add("photo", look.photo, "an image file");
   fields.add("out", look.out, "the PNG file to write");
@@ -159,13 +160,13 @@ bool begin(const std::vector<std::string>& arguments, Look& look, OptionTable mo
   return true;
 }
 
-std::vector<Drawn> drawn_for(const Look& look, int view) {
+std::vector<Drawn> drawn_for(const PreviewArguments& look, int view) {
   const auto& o = look.options;
   return look.crops.pipeline(view).draw(look.size, {o.seed, o.epoch, o.sample, static_cast<std::uint32_t>(view)});
 }
 
 int preview(const std::vector<std::string>& arguments) {
-  Look look;
+  PreviewArguments look;
   const CommandSpec spec{
       "unlabel augment preview PHOTO --out SHEET.png [options]",
       "A sheet of an image's views: the crops outlined on it, and each view with what was drawn for it.",
@@ -185,7 +186,7 @@ int preview(const std::vector<std::string>& arguments) {
 }
 
 int replay(const std::vector<std::string>& arguments) {
-  Look look;
+  PreviewArguments look;
   int view = 0;
   std::string drawn_file;
   OptionTable more;
@@ -239,7 +240,7 @@ double thread_cpu_milliseconds() {
 }
 
 /// For each of `count` images from `first` on, which threads take one after the other.
-Milliseconds measure(const std::vector<Source>& photos, const MultiCrop& crops, const DecodeOptions& decode,
+Milliseconds measure(const std::vector<ImageSource>& photos, const MultiCrop& crops, const DecodeOptions& decode,
                      int threads, std::uint64_t first, std::uint64_t count) {
   std::atomic<std::uint64_t> next = 0;
   std::vector<std::exception_ptr> failures(threads);
@@ -276,7 +277,7 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-/// The views with only the first `count` steps and the normalisation; nullopt where that is no pipeline: a Grayscale is missing, say, or
+/// The views with only the first `count` steps and the normalization; nullopt where that is no pipeline: a Grayscale is missing, say, or
 /// what makes all views equally large.
 std::optional<MultiCrop> up_to(const MultiCrop& crops, std::size_t count) {
   std::vector<MultiCrop::Group> groups;
@@ -342,7 +343,7 @@ int bench(const std::vector<std::string>& arguments) {
        !error && entry != end; entry.increment(error))
     if (entry->is_regular_file(error)) paths.push_back(entry->path().string());
   std::sort(paths.begin(), paths.end());
-  std::vector<Source> photos;
+  std::vector<ImageSource> photos;
   std::size_t unread = 0;
   for (const auto& path : paths) {
     if (static_cast<int>(photos.size()) == most) break;

@@ -32,11 +32,11 @@ int command_embed(const std::vector<std::string>& arguments) {
   Warnings warnings(environment.rank == 0);
   use_share_of_cores(environment);
   const auto device = choose_device(options.device, environment);
-  const auto group = meet(environment, device, {options.backend, options.timeout}, "embed");
+  const auto group = rendezvous(environment, device, {options.backend, options.timeout}, "embed");
   use_share_of_cores(environment, *group);
   // What may fail on one rank alone, before anything is computed.
-  Subject subject;
-  ssl::together(*group, [&] {
+  EvaluatedModel subject;
+  ssl::run_on_all_ranks(*group, [&] {
     if (group->rank() == 0) {
       auto files = files_of(options);
       require_output("--out", out, files);
@@ -46,14 +46,14 @@ int command_embed(const std::vector<std::string>& arguments) {
       }
       require_output("--json", options.json, files);
     }
-    subject = make_subject(options, line, device);
+    subject = load_model(options, line, device);
   });
   agree_on_settings(*group, fields, subject);
   const auto dataset = open_split(options, options.test.empty() ? data::Split::kTrain : data::Split::kTest, *group);
   for (const auto& note : dataset->notes()) warnings.add(note);
-  settle_size(subject, *dataset, options, *group);
+  resolve_size(subject, *dataset, options, *group);
   settle_feature_precision(options, device, *group, warnings);
-  const auto features = subject_features(subject, dataset, options, device, *group, warnings);
+  const auto features = model_features(subject, dataset, options, device, *group, warnings);
 
   // Rank 0 writes for as long as it takes, and nobody waits for it: the others are done.
   if (environment.rank != 0) return 0;

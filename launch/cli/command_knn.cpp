@@ -29,22 +29,22 @@ int command_knn(const std::vector<std::string>& arguments) {
   const auto device = choose_device(options.device, environment);
   knn.device = device.str();
   eval::require_valid(knn);
-  const auto group = meet(environment, device, {options.backend, options.timeout}, "knn");
+  const auto group = rendezvous(environment, device, {options.backend, options.timeout}, "knn");
   use_share_of_cores(environment, *group);
   // What may fail on one rank alone, before anything is computed.
-  Subject subject;
-  ssl::together(*group, [&] {
+  EvaluatedModel subject;
+  ssl::run_on_all_ranks(*group, [&] {
     if (group->rank() == 0) require_output("--json", options.json, files_of(options));
-    subject = make_subject(options, line, device);
+    subject = load_model(options, line, device);
   });
   agree_on_settings(*group, fields, subject);
   const auto sets = open_sets(options, *group, warnings);
-  settle_size(subject, *sets.test, options, *group);
+  resolve_size(subject, *sets.test, options, *group);
   settle_feature_precision(options, device, *group, warnings);
 
-  auto train_features = subject_features(subject, sets.train, options, device, *group, warnings);
-  auto test_features = subject_features(subject, sets.test, options, device, *group, warnings);
-  if (options.pixels) eval::centre(train_features, test_features);
+  auto train_features = model_features(subject, sets.train, options, device, *group, warnings);
+  auto test_features = model_features(subject, sets.test, options, device, *group, warnings);
+  if (options.pixels) eval::center(train_features, test_features);
   const auto result = eval::knn(train_features, test_features, knn, *group);
   for (const auto& doubt : eval::doubts(result)) warnings.add(doubt);
   if (environment.rank == 0) report(subject, options, sets, eval::describe(result), eval::to_json(result), warnings);

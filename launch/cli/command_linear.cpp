@@ -44,17 +44,17 @@ int command_linear(const std::vector<std::string>& arguments) {
   probe.features = options.features;
   probe.seed = options.seed;
   if (protocol == "swav") eval::require_valid(probe);
-  const auto group = meet(environment, device, {options.backend, options.timeout}, "linear");
+  const auto group = rendezvous(environment, device, {options.backend, options.timeout}, "linear");
   use_share_of_cores(environment, *group);
   // What may fail on one rank alone, before anything is computed.
-  Subject subject;
-  ssl::together(*group, [&] {
+  EvaluatedModel subject;
+  ssl::run_on_all_ranks(*group, [&] {
     if (group->rank() == 0) require_output("--json", options.json, files_of(options));
-    subject = make_subject(options, line, device);
+    subject = load_model(options, line, device);
   });
   agree_on_settings(*group, fields, subject);
   const auto sets = open_sets(options, *group, warnings);
-  settle_size(subject, *sets.test, options, *group);
+  resolve_size(subject, *sets.test, options, *group);
   settle_feature_precision(options, device, *group, warnings);
   probe.features = feature_options(subject, options, device);  // of the settled precision
   const bool lead = environment.rank == 0;
@@ -63,8 +63,8 @@ int command_linear(const std::vector<std::string>& arguments) {
   std::string text;
   if (protocol == "features") {
     logistic.device = device.str();
-    const auto train_features = subject_features(subject, sets.train, options, device, *group, warnings);
-    const auto test_features = subject_features(subject, sets.test, options, device, *group, warnings);
+    const auto train_features = model_features(subject, sets.train, options, device, *group, warnings);
+    const auto test_features = model_features(subject, sets.test, options, device, *group, warnings);
     const auto result = eval::logistic_regression(train_features, test_features, logistic, *group);
     json = eval::to_json(result);
     text = eval::describe(result);

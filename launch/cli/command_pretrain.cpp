@@ -34,7 +34,7 @@ class RanksToCome : public ssl::Group {
 };
 
 /// Throws as a run would that cannot begin.
-void refuse_what_cannot_run(const ResolvedOptions& resolved, int world_size) {
+void validate(const ResolvedOptions& resolved, int world_size) {
   const auto& options = resolved.options;
   const data::Sampler sampler(resolved.dataset->size(), options.batch_size, options.seed, 0, world_size);
   const auto micro_batch = micro_batch_size(options, sampler, world_size);
@@ -116,9 +116,9 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     require_output(
         "--json", json,
         {{"--recipe", line.get("recipe")}, {"--init", line.get("init")}, data_folder("--data", line.get("data"))});
-    auto resolved = resolve_options(line, Purpose::kLook);
+    auto resolved = resolve_options(line, Purpose::kDryRun);
     show_native_precision(resolved, choose_device(resolved.options.device, environment));
-    refuse_what_cannot_run(resolved, environment.world_size);
+    validate(resolved, environment.world_size);
     const auto explained = explain(resolved, line);
     print_line(json, explanation_text(explained));
     write_result(json, explained, resolved.warnings);
@@ -126,8 +126,8 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   }
   const auto resolved = resolve_options(line, Purpose::kRun, [&](const PretrainOptions& given) {
     auto group =
-        meet(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
-    ssl::together(*group, [&] {
+        rendezvous(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
+    ssl::run_on_all_ranks(*group, [&] {
       if (group->rank() == 0)
         require_output("--json", json,
                        {{"--recipe", given.recipe}, {"--init", given.init}, data_folder("--data", given.data)},

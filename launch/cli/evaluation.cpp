@@ -170,7 +170,7 @@ OptionTable table(EvaluationOptions& o) {
   return t;
 }
 
-augment::MultiCrop Subject::view() const {
+augment::MultiCrop EvaluatedModel::view() const {
   augment::PresetOptions options;
   options.global_size = static_cast<int>(size);
   options.mean = mean;
@@ -178,14 +178,14 @@ augment::MultiCrop Subject::view() const {
   return augment::preset("eval", options);
 }
 
-Subject make_subject(const EvaluationOptions& options, const CommandLine& line, at::Device device) {
+EvaluatedModel load_model(const EvaluationOptions& options, const CommandLine& line, at::Device device) {
   require_precision(options.features.precision);
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
     throw UsageError("what is to be measured? --checkpoint RUN|FILE, or --untrained, or --pixels");
   auto copy = options;
   const auto fields = table(copy);
-  Subject subject;
+  EvaluatedModel subject;
   ssl::LoadedEncoder loaded;
   std::string from;
   auto architecture = options.encoder;
@@ -242,8 +242,8 @@ Subject make_subject(const EvaluationOptions& options, const CommandLine& line, 
   return subject;
 }
 
-void settle_size(Subject& subject, const data::Dataset& images, const EvaluationOptions& options,
-                 const ssl::Group& group) {
+void resolve_size(EvaluatedModel& subject, const data::Dataset& images, const EvaluationOptions& options,
+                  const ssl::Group& group) {
   if (subject.size > 0) return;
   const int side = median_short_side_on_all_ranks(images, group, options.timeout);
   subject.size = side <= kSmallImage ? side : kUsualSize;
@@ -251,7 +251,7 @@ void settle_size(Subject& subject, const data::Dataset& images, const Evaluation
   subject.view();
 }
 
-void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result) {
+void describe(const EvaluatedModel& subject, const EvaluationOptions& options, nlohmann::json& result) {
   result["subject"] = subject.description;
   result["size"] = subject.size;
   result["seed"] = options.seed;
@@ -260,11 +260,11 @@ void describe(const Subject& subject, const EvaluationOptions& options, nlohmann
 MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group, Warnings& warnings) {
   MeasuredSets sets;
   sets.train = open_split(options, data::Split::kTrain, group);
-  sets.test = eval::labelled_by_folder(open_split(options, data::Split::kTest, group), sets.train->class_names());
+  sets.test = eval::labeled_by_folder(open_split(options, data::Split::kTest, group), sets.train->class_names());
   for (const auto* set : {sets.train.get(), sets.test.get()})
     for (const auto& note : set->notes()) warnings.add(note);
   const auto train_labels = eval::labels_of(*sets.train), test_labels = eval::labels_of(*sets.test);
-  eval::require_labelled(train_labels, test_labels);
+  eval::require_labeled(train_labels, test_labels);
   const auto unknown = eval::make_targets(train_labels, test_labels).unknown;
   if (unknown.images > 0) warnings.add(eval::unknown_classes(unknown, sets.test->size()));
   run_on_first_rank(group, options.timeout, [&] { sets.shared = eval::find_shared_images(*sets.train, *sets.test); });
@@ -272,8 +272,8 @@ MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group
   return sets;
 }
 
-void report(const Subject& subject, const EvaluationOptions& options, const MeasuredSets& sets, const std::string& text,
-            nlohmann::json result, const Warnings& warnings) {
+void report(const EvaluatedModel& subject, const EvaluationOptions& options, const MeasuredSets& sets,
+            const std::string& text, nlohmann::json result, const Warnings& warnings) {
   for (const auto& [name, set] : {std::pair{"train", sets.train.get()}, {"test", sets.test.get()}}) {
     result["data"][name] = set->description();
     print_message(options.json, printable(concat(name, ": ", set->description())));
@@ -290,7 +290,7 @@ void report(const Subject& subject, const EvaluationOptions& options, const Meas
   write_result(options.json, std::move(result), warnings.sentences());
 }
 
-void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const Subject& subject) {
+void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const EvaluatedModel& subject) {
   if (group.world_size() == 1) return;
   auto json = settings.to_json();
   // Where each machine finds and puts things, and how fast it is.
@@ -315,7 +315,7 @@ std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options
                                                 const ssl::Group& group) {
   const bool train = split == data::Split::kTrain;
   const std::string& own = train ? options.train : options.test;
-  ssl::together(group, [&] {
+  ssl::run_on_all_ranks(group, [&] {
     if (own.empty() && options.data.empty())
       throw UsageError(train ? "where are the training images? --data DIR with train inside, or --train DIR"
                              : "where are the test images? --data DIR with test or val inside, or --test DIR");
@@ -327,7 +327,8 @@ std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options
   return open_on_all_ranks(options.data, split, group, options.timeout);
 }
 
-eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOptions& options, at::Device device) {
+eval::FeatureOptions feature_options(const EvaluatedModel& subject, const EvaluationOptions& options,
+                                     at::Device device) {
   auto features = options.features;
   features.device = device.str();
   features.decode = subject.decode;
@@ -335,9 +336,9 @@ eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOpt
   return features;
 }
 
-eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
-                                const EvaluationOptions& options, at::Device device, const ssl::Group& group,
-                                Warnings& warnings) {
+eval::Features model_features(const EvaluatedModel& subject, std::shared_ptr<const data::Dataset> dataset,
+                              const EvaluationOptions& options, at::Device device, const ssl::Group& group,
+                              Warnings& warnings) {
   const auto how = feature_options(subject, options, device);
   auto features = subject.encoder
                       ? eval::extract_features(*subject.encoder, std::move(dataset), subject.view(), how, group)
@@ -348,7 +349,7 @@ eval::Features subject_features(const Subject& subject, std::shared_ptr<const da
 
 void settle_feature_precision(EvaluationOptions& options, at::Device device, const ssl::Group& group,
                               Warnings& warnings) {
-  const auto note = settle_precision(group, device, options.features.precision);
+  const auto note = resolve_precision(group, device, options.features.precision);
   if (group.rank() != 0) return;
   if (!note.empty()) std::fprintf(stderr, "%s\n", note.c_str());
   if (const auto slow = slow_precision_warning(options.features.precision, device); !slow.empty()) warnings.add(slow);

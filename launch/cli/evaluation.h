@@ -24,12 +24,12 @@ namespace unlabel::launch {
 struct EvaluationOptions {
   std::string checkpoint;                        ///< a run folder, or a file of weights
   bool untrained = false;                        ///< random weights instead
-  bool pixels = false;                           ///< no encoder: the images themselves, centred
+  bool pixels = false;                           ///< no encoder: the images themselves, centered
   std::string data;                              ///< a data set with a training and a test split
   std::string train;                             ///< the training split, instead of the one of `data`
   std::string test;                              ///< the test split, instead of the one of `data`
   std::optional<std::int64_t> size;              ///< side of the images that the encoder sees
-  std::optional<std::vector<double>> mean, std;  ///< of the normalisation
+  std::optional<std::vector<double>> mean, std;  ///< of the normalization
   std::optional<bool> exif_orientation;          ///< another name of decode.exif_orientation
   augment::DecodeOptions decode;                 ///< what is given of it wins over what the checkpoint was trained with
   std::uint64_t seed = 0;                        ///< of untrained weights and of the probe
@@ -46,10 +46,10 @@ OptionTable table(EvaluationOptions& options);
 std::vector<NamedFile> files_of(const EvaluationOptions& options);
 
 /// The encoder to measure, and how it wants its images.
-struct Subject {
+struct EvaluatedModel {
   std::shared_ptr<ssl::Encoder> encoder;  ///< null: pixels
   std::string description;                ///< "runs/first/encoder.safetensors (resnet18, width 16)"
-  std::int64_t size = 0;  ///< side in pixels; 0 until settle_size where neither the options nor the weights say it
+  std::int64_t size = 0;  ///< side in pixels; 0 until resolve_size where neither the options nor the weights say it
   std::vector<double> mean, std;
   augment::DecodeOptions decode;
 
@@ -61,15 +61,15 @@ struct Subject {
 /// do not tell and --decode options win over what the checkpoint was trained with. Throws UsageError unless one of checkpoint, untrained
 /// and pixels says what to measure (`untrained` and `pixels` may take architecture and size from a checkpoint), for weights that are not
 /// finite and for metadata that cannot be read; MismatchError for --encoder options that contradict the weights.
-Subject make_subject(const EvaluationOptions& options, const CommandLine& line, at::Device device);
+EvaluatedModel load_model(const EvaluationOptions& options, const CommandLine& line, at::Device device);
 
 /// Where the subject has no size yet: the median short side of the images up to 64 pixels, else 224. All ranks must call it together.
 /// Throws UsageError when the encoder does not take images of that size.
-void settle_size(Subject& subject, const data::Dataset& images, const EvaluationOptions& options,
-                 const ssl::Group& group);
+void resolve_size(EvaluatedModel& subject, const data::Dataset& images, const EvaluationOptions& options,
+                  const ssl::Group& group);
 
 /// Adds what was measured to a result: subject, size, data.
-void describe(const Subject& subject, const EvaluationOptions& options, nlohmann::json& result);
+void describe(const EvaluatedModel& subject, const EvaluationOptions& options, nlohmann::json& result);
 
 /// The training and the test images of a measurement.
 struct MeasuredSets {
@@ -83,25 +83,26 @@ MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group
 
 /// Ends knn and linear: prints which images, the subject, `text` and how many test images are training images, and writes `result` with
 /// what was measured to --json.
-void report(const Subject& subject, const EvaluationOptions& options, const MeasuredSets& sets, const std::string& text,
-            nlohmann::json result, const Warnings& warnings);
+void report(const EvaluatedModel& subject, const EvaluationOptions& options, const MeasuredSets& sets,
+            const std::string& text, nlohmann::json result, const Warnings& warnings);
 
 /// The split that a command needs, from --train or --test, or from --data, on all ranks. Throws UsageError when neither is given.
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split,
                                                 const ssl::Group& group);
 
 /// Throws MismatchError (93) on every rank when ranks have other settings or other weights.
-void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const Subject& subject);
+void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const EvaluatedModel& subject);
 
 /// How images become features: the same for training and test images, in every protocol.
-eval::FeatureOptions feature_options(const Subject& subject, const EvaluationOptions& options, at::Device device);
+eval::FeatureOptions feature_options(const EvaluatedModel& subject, const EvaluationOptions& options,
+                                     at::Device device);
 
 /// Features of a split by the subject.
-eval::Features subject_features(const Subject& subject, std::shared_ptr<const data::Dataset> dataset,
-                                const EvaluationOptions& options, at::Device device, const ssl::Group& group,
-                                Warnings& warnings);
+eval::Features model_features(const EvaluatedModel& subject, std::shared_ptr<const data::Dataset> dataset,
+                              const EvaluationOptions& options, at::Device device, const ssl::Group& group,
+                              Warnings& warnings);
 
-/// Settles --features.precision auto (settle_precision) once ranks have met, and says on rank 0 what it comes to, or warns of a given
+/// Settles --features.precision auto (resolve_precision) once ranks have met, and says on rank 0 what it comes to, or warns of a given
 /// one that is slow here. Every rank must call it.
 void settle_feature_precision(EvaluationOptions& options, at::Device device, const ssl::Group& group,
                               Warnings& warnings);

@@ -53,7 +53,7 @@ json explain(const ResolvedOptions& resolved, const CommandLine& line) {
   json settings = json::array();
   for (const auto& field : fields.fields()) {
     if (field.name == "method" || field.name == "data" || field.name == "out" || field.name == "recipe") continue;
-    const auto choice = std::ranges::find(resolved.choices, field.name, &ssl::Choice::setting);
+    const auto choice = std::ranges::find(resolved.choices, field.name, &ssl::PlannedSetting::setting);
     const bool planned = choice != resolved.choices.end(), given = line.has(field.name);
     const auto place = ssl::setting_pointer(field.name);
     const bool from_recipe = used.contains(place), in_paper = published.contains(place);

@@ -43,7 +43,7 @@ class DataParallel {
   /// but the last.
   void before_forward(bool synchronize = true);
 
-  /// Differentiates `loss`, a scalar. After a synchronised pass, `grad` is the average over ranks of everything accumulated since the
+  /// Differentiates `loss`, a scalar. After a synchronized pass, `grad` is the average over ranks of everything accumulated since the
   /// gradients were last cleared. Throws Error, naming it, when a parameter got no gradient (unless find_unused_parameters), and
   /// ssl::LostRankError when a peer is gone.
   void backward(const at::Tensor& loss);

@@ -23,8 +23,8 @@ void quiet_libraries() {
 
 std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", LibTorch ", TORCH_VERSION); }
 
-std::shared_ptr<const ssl::Group> meet(const Environment& environment, c10::Device device,
-                                       const ConnectOptions& options, const std::string& command) {
+std::shared_ptr<const ssl::Group> rendezvous(const Environment& environment, c10::Device device,
+                                             const ConnectOptions& options, const std::string& command) {
   auto group = connect(environment, device, options);
   agree_on(*group, {same_program(), {"another command", command, "start all ranks with the same one"}});
   return group;

@@ -18,8 +18,8 @@ std::string program_version();
 
 /// Joins the ranks that `environment` describes (connect), which all must run `command`, and this version of the program: what they agree
 /// on before anything else. Throws MismatchError (93) on every rank where they do not.
-std::shared_ptr<const ssl::Group> meet(const Environment& environment, c10::Device device,
-                                       const ConnectOptions& options, const std::string& command);
+std::shared_ptr<const ssl::Group> rendezvous(const Environment& environment, c10::Device device,
+                                             const ConnectOptions& options, const std::string& command);
 
 /// Sets how many threads LibTorch computes on, for the whole process: arithmetic_threads. For programs, not for libraries. Does nothing
 /// while nobody knows how many ranks are on this machine.

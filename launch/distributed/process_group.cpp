@@ -26,7 +26,7 @@ namespace {
 
 using Pointer = c10::intrusive_ptr<c10d::ProcessGroup>;
 
-struct Joined {
+struct RendezvousContext {
   Environment environment;
   c10::Device device = c10::kCPU;
   std::string backend;
@@ -35,7 +35,7 @@ struct Joined {
   mutable std::atomic<int> groups = 0;  ///< made so far; ranks make them together, so that the number names one group
 };
 
-Pointer make_process_group(const Joined& joined, const std::string& name, int rank, int size) {
+Pointer make_process_group(const RendezvousContext& joined, const std::string& name, int rank, int size) {
   auto store = c10::make_intrusive<c10d::PrefixStore>("unlabel/" + name, joined.store);
   const bool nccl = joined.backend == "nccl";
   auto backend = nccl ? nccl::make_backend(store, rank, size, joined.timeout)
@@ -63,7 +63,7 @@ void run(const char* what, const Collective& collective) {
 
 class ProcessGroup : public ssl::Group {
  public:
-  ProcessGroup(std::shared_ptr<const Joined> joined, Pointer pointer, int first,
+  ProcessGroup(std::shared_ptr<const RendezvousContext> joined, Pointer pointer, int first,
                std::shared_ptr<const ssl::Group> host = nullptr)
       : joined_(std::move(joined)), pointer_(std::move(pointer)), first_(first), host_(std::move(host)) {}
 
@@ -125,7 +125,7 @@ class ProcessGroup : public ssl::Group {
     });
   }
 
-  std::shared_ptr<const Joined> joined_;
+  std::shared_ptr<const RendezvousContext> joined_;
   Pointer pointer_;
   int first_;
   std::shared_ptr<const ssl::Group> host_;  ///< beside NCCL, the same ranks over Gloo; null where there is no need
@@ -237,7 +237,7 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
   const auto backend = choose_backend(options.backend, device);
   if (environment.world_size == 1) return ssl::single_process();
   const auto make_joined = [&](c10::Device place, const std::string& transport) {
-    auto joined = std::make_shared<Joined>();
+    auto joined = std::make_shared<RendezvousContext>();
     joined->environment = environment;
     joined->device = place;
     joined->backend = transport;

@@ -14,14 +14,14 @@ namespace unlabel::launch {
 namespace {
 
 std::int64_t of_first_rank(const ssl::Group& group, std::int64_t number) {
-  const auto& host = group.host();
+  const auto& host = group.cpu_group();
   auto tensor = torch::tensor({number}, torch::TensorOptions(torch::kInt64).device(host.device()));
   host.broadcast(tensor);
   return tensor.item<std::int64_t>();
 }
 
 std::string of_first_rank(const ssl::Group& group, const std::string& text) {
-  const auto& host = group.host();
+  const auto& host = group.cpu_group();
   const auto size = of_first_rank(group, static_cast<std::int64_t>(text.size()));
   auto bytes = torch::zeros({size}, torch::TensorOptions(torch::kUInt8));
   if (group.rank() == 0) std::copy(text.begin(), text.end(), bytes.data_ptr<std::uint8_t>());
@@ -38,7 +38,7 @@ std::chrono::milliseconds heartbeat(int timeout_seconds) {
 }
 
 void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action) {
-  ssl::long_together(group, heartbeat(timeout_seconds), [&] {
+  ssl::run_long_on_all_ranks(group, heartbeat(timeout_seconds), [&] {
     if (group.rank() == 0) action();
   });
 }
@@ -60,7 +60,7 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
     index = dataset->index();
   });
   index = of_first_rank(group, index);
-  ssl::long_together(group, heartbeat(timeout_seconds), [&] {
+  ssl::run_long_on_all_ranks(group, heartbeat(timeout_seconds), [&] {
     if (group.rank() == 0) return;
     try {
       dataset = index.empty() ? open() : data::open_indexed(spec, index);
@@ -82,7 +82,7 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, 
 
 int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds) {
   int side = 0;
-  run_on_first_rank(group, timeout_seconds, [&] { side = data::survey_sizes(dataset).median_short_side; });
+  run_on_first_rank(group, timeout_seconds, [&] { side = data::sample_image_sizes(dataset).median_short_side; });
   return static_cast<int>(of_first_rank(group, side));
 }
 

@@ -30,7 +30,7 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
 std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, data::Split split,
                                                        const ssl::Group& group, int timeout_seconds);
 
-/// The median short side of the images (data::survey_sizes), on all ranks; rank 0 alone reads headers.
+/// The median short side of the images (data::sample_image_sizes), on all ranks; rank 0 alone reads headers.
 int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds);
 
 }  // namespace unlabel::launch

@@ -17,7 +17,7 @@ BrokenImages::BrokenImages(std::int64_t images, std::optional<double> budget) {
   most_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(most)));
 }
 
-bool BrokenImages::take(std::int64_t index) {
+bool BrokenImages::record(std::int64_t index) {
   indices_.insert(index);
   return count() < most_;
 }

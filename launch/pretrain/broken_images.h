@@ -20,7 +20,7 @@ class BrokenImages {
   BrokenImages(std::int64_t images, std::optional<double> budget);
 
   /// Takes down one of these. False when it is one too many.
-  bool take(std::int64_t index);
+  bool record(std::int64_t index);
   /// As many end the run.
   std::int64_t most() const { return most_; }
   std::int64_t count() const { return static_cast<std::int64_t>(indices_.size()); }

@@ -13,7 +13,7 @@ namespace unlabel::launch {
 namespace {
 
 /// Where the weights are. Throws UsageError when there are none.
-EncoderPlace find_weights(const std::string& path, const std::string& option) {
+EncoderLocation find_weights(const std::string& path, const std::string& option) {
   const bool there = as_usage_error(concat(option, " ", path, ": "), "", [&] { return data::exists(path); });
   if (!there) throw UsageError(option, " ", path, ": there is no such file or run folder");
   auto place = find_encoder(path);

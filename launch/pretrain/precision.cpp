@@ -114,7 +114,7 @@ PrecisionChoice agreed_precision(const std::vector<PrecisionVote>& by_rank) {
   return {"float32", with_rank(without - by_rank.begin(), without->choice.reason)};
 }
 
-std::string settle_precision(const ssl::Group& group, c10::Device device, std::string& precision) {
+std::string resolve_precision(const ssl::Group& group, c10::Device device, std::string& precision) {
   const bool open = precision == "auto";
   const auto own = open ? native_precision(facts_of(device)) : PrecisionChoice{precision, ""};
   std::vector<PrecisionVote> by_rank;

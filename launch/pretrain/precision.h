@@ -49,7 +49,7 @@ PrecisionChoice agreed_precision(const std::vector<PrecisionVote>& by_rank);
 
 /// Where `precision` is "auto", sets it to agreed_precision, the same on all ranks. Returns a line that says so with the reason; empty
 /// when it was not "auto". Every rank must call it.
-std::string settle_precision(const ssl::Group& group, c10::Device device, std::string& precision);
+std::string resolve_precision(const ssl::Group& group, c10::Device device, std::string& precision);
 
 /// How many times as long as in float32 a convolution takes in bf16 or fp16, forward and backward: timed here, some tenths of a second.
 double slowdown_of(const std::string& precision, c10::Device device);

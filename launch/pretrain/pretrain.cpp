@@ -4,7 +4,7 @@
 #include <unlabel/launch/pretrain/run.h>
 #include <unlabel/ssl/layers/dropout.h>
 #include <unlabel/ssl/layers/running_statistics.h>
-#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/ssl/monitor/embedding_stats.h>
 #include <unlabel/ssl/optim/autocast.h>
 
 #include <malloc.h>
@@ -24,7 +24,7 @@ struct StopRequested {};
 
 /// Thrown on all ranks alike when training cannot go on although its weights are sound: what was learned is to be saved first.
 struct AgreedEnd {
-  std::exception_ptr cause;  ///< null: the journal's failure()
+  std::exception_ptr cause;  ///< null: the monitor's failure()
 };
 
 /// Rows [first, first + size) of a batch, in the type and layout of training: made from float32 where the batch is.
@@ -56,7 +56,7 @@ void add(std::vector<std::pair<std::string, at::Tensor>>& means,
 std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group& group) {
   std::optional<data::HostBatch> batch;
   try {
-    ssl::together(group, [&] {
+    ssl::run_on_all_ranks(group, [&] {
       try {
         batch = loader.next();
       } catch (const UsageError& error) {
@@ -76,19 +76,20 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group
 
 }  // namespace
 
-PretrainResult Run::go() {
+PretrainResult Run::train() {
   if (online_knn_) online_knn_->use_precision(options_.precision == "float64" ? "float32" : options_.precision);
-  if (iteration_ > 0) journal_->load_state(resumed_.health);
-  announce();
+  if (iteration_ > 0) monitor_->load_state(resumed_.health);
+  log_start();
   const bool had_finished = iteration_ >= last_;
   try {
-    for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !stops(); ++epoch) train_epoch(epoch);
+    for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !stop_requested(); ++epoch)
+      train_epoch(epoch);
   } catch (const AgreedEnd& end) {
     save_before_the_end();
     if (end.cause) std::rethrow_exception(end.cause);
-    throw MismatchError(journal_->failure());
+    throw MismatchError(monitor_->failure());
   }
-  if (iteration_ >= last_ && iteration_ > 0 && journal_->updates() == 0)
+  if (iteration_ >= last_ && iteration_ > 0 && monitor_->updates() == 0)
     throw MismatchError("all ", iteration_, " updates were left out, because loss or gradients were not finite (",
                         options_.out, "/nonfinite.jsonl): nothing was learned. Start anew with a lower --optimizer.lr",
                         precision_->scales_loss() ? ", more steps, in which the loss scale is found," : "",
@@ -99,14 +100,14 @@ PretrainResult Run::go() {
     progress_->say(concat("stopped on request after step ", iteration_, "; the same command goes on from there"));
     result.exit_code = 75;
   }
-  if (const auto times = journal_->replacements(); times > 0)
+  if (const auto times = monitor_->replacements(); times > 0)
     progress_->warn(
         concat("broken images were replaced ", times, " times; they are named in ", options_.out, "/replaced.jsonl"));
-  const auto collapse = journal_->collapse();
+  const auto collapse = monitor_->collapse();
   if (!collapse.empty())
     progress_->warn(concat("the run ends collapsed, or has learned nothing yet, by its ", joined(collapse, ", "),
                            "; what to try is among the warnings in ", options_.out, "/metrics.jsonl"));
-  double loss = journal_->loss();
+  double loss = monitor_->loss();
   write_encoder(result, had_finished, loss);
   result.summary = {{"method", options_.method},
                     {"steps", iteration_},
@@ -125,7 +126,7 @@ PretrainResult Run::go() {
   return result;
 }
 
-StepNews Run::forward_and_backward(const data::DeviceBatch& batch, ssl::Step step) {
+LocalStepStats Run::forward_and_backward(const data::DeviceBatch& batch, ssl::Step step) {
   const auto micro_views = [&](int micro_step) {
     ssl::set_dropout_key(*method_,
                          {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + micro_step), 0,
@@ -136,8 +137,8 @@ StepNews Run::forward_and_backward(const data::DeviceBatch& batch, ssl::Step ste
     const ssl::Autocast autocast(device_.type(), precision_->autocast());
     method_->before_micro_steps(micro_views, step);
   }
-  StepNews news;
-  news.loss = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device_));
+  LocalStepStats stats;
+  stats.loss = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device_));
   std::vector<at::Tensor> embeddings;
   for (step.micro_step = 0; step.micro_step < step.micro_steps; ++step.micro_step) {
     const auto views = micro_views(step.micro_step);
@@ -149,16 +150,16 @@ StepNews Run::forward_and_backward(const data::DeviceBatch& batch, ssl::Step ste
     }
     loss.value = loss.value / step.micro_steps;
     parallel_->backward(scaler_->scale(loss.value));
-    news.loss += loss.value.detach();
-    add(news.diagnostics, loss.diagnostics, step.micro_steps);
+    stats.loss += loss.value.detach();
+    add(stats.diagnostics, loss.diagnostics, step.micro_steps);
     if (loss.embeddings.defined()) embeddings.push_back(loss.embeddings);
   }
-  if (!embeddings.empty() && journal_->watches(step.iteration)) {
-    const auto spread = ssl::measure_spread(group_->all_gather(at::cat(embeddings).contiguous()));
-    news.diagnostics.emplace_back("feature_spread", spread.deviation);
-    news.gram = spread.gram;
+  if (!embeddings.empty() && monitor_->wants_embeddings(step.iteration)) {
+    const auto spread = ssl::embedding_stats(group_->all_gather(at::cat(embeddings).contiguous()));
+    stats.diagnostics.emplace_back("feature_spread", spread.deviation);
+    stats.gram = spread.gram;
   }
-  return news;
+  return stats;
 }
 
 /// A run does not end because it could not be measured.
@@ -179,28 +180,28 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
 #endif
 }
 
-MadeStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
+PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   // A GPU is at work on the step before, so that this copy takes none of its time.
   const auto on_device = (*copier_)(batch);
   guard_->before_forward();
   method_->before_step(step);
   optimizer_->zero_grad();
-  StepNews news = forward_and_backward(on_device, step);
-  if (scaler_->enabled()) news.diagnostics.emplace_back("loss_scale", scaler_->factor().reshape({}).clone());
-  news.stop = StopSignal::requested();
-  news.save = lead_ && saving_minutes_are_over();
-  news.replaced = static_cast<std::int64_t>(batch.replacements.size());
+  LocalStepStats stats = forward_and_backward(on_device, step);
+  if (scaler_->enabled()) stats.diagnostics.emplace_back("loss_scale", scaler_->factor().reshape({}).clone());
+  stats.stop = StopSignal::requested();
+  stats.save = is_rank0_ && saving_minutes_are_over();
+  stats.replaced = static_cast<std::int64_t>(batch.replacements.size());
 
-  StepExchange exchange(*group_, news);
+  StepStatsReduction exchange(*group_, stats);
   const auto finite = scaler_->unscale(method_->parameters()).logical_and(exchange.loss().isfinite());
-  exchange.settle(finite);
+  exchange.copy_to_host_async(finite);
   const double lr = (*schedule_)(step.iteration);
   guard_->update(finite, [&] {
     ssl::average_running_statistics(*method_, *group_);
     method_->before_update(step);
     optimizer_->step(lr);
     auto after = step;
-    after.stands = finite;
+    after.update_applied = finite;
     method_->after_step(after);
   });
   return {step, lr, std::move(exchange), std::move(batch.indices), std::move(batch.replacements)};
@@ -235,35 +236,35 @@ void Run::train_epoch(std::int64_t epoch) {
                            read_samples(epoch, views, samples, batch_size, passed, visit);
                          }};
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
-  std::map<std::string, double> news;
+  std::map<std::string, double> stats;
   throughput_->resume(loader_->seconds_waited());
   if (iteration_ == begin) {
     guard_->before_forward();
     try {
-      for (const auto& [name, value] : method_->before_epoch(about)) news[name] = value.item<double>();
+      for (const auto& [name, value] : method_->before_epoch(about)) stats[name] = value.item<double>();
     } catch (const StopRequested&) {  // as if the epoch had not begun: the run that goes on begins it
-      guard_->take_back_buffers();
+      guard_->restore_buffers();
       stopped_between_steps_ = true;
       save();
       return;
     } catch (const AgreedEnd&) {
-      guard_->take_back_buffers();
+      guard_->restore_buffers();
       throw;
     }
   }
   data::Sampler order = *sampler_;
   if (auto own = method_->order(about)) order.set_order(std::move(*own));
-  ssl::together(*group_, [&] { loader_->start(order, epoch, iteration_ - begin, end - begin); });
+  ssl::run_on_all_ranks(*group_, [&] { loader_->start(order, epoch, iteration_ - begin, end - begin); });
 
-  while (iteration_ < end && !stops()) {
+  while (iteration_ < end && !stop_requested()) {
     std::optional<data::HostBatch> batch;
     try {
       batch = next_batch(*loader_, *group_);
     } catch (const StopRequested&) {
-      journal_->settle();
+      monitor_->flush();
       stopped_between_steps_ = true;
       save();
-      if (!journal_->failure().empty()) throw AgreedEnd();
+      if (!monitor_->failure().empty()) throw AgreedEnd();
       return;
     }
     UNLABEL_INVARIANT(batch);
@@ -274,22 +275,22 @@ void Run::train_epoch(std::int64_t epoch) {
     judge_range(/*at_end=*/iteration_ == last_);
     made.line["images_per_second"] = throughput_->recent();
     made.line["data_wait"] = throughput_->recent_data_wait();
-    made.epoch_news = std::exchange(news, {});
+    made.epoch_diagnostics = std::exchange(stats, {});
 
     if (iteration_ % steps_per_epoch_ == 0 && online_knn_ && (epoch + 1) % options_.knn.every == 0) {
       measure_knn(epoch, made.line);
       throughput_->resume(loader_->seconds_waited());
     }
-    journal_->add(std::move(made));
-    if (iteration_ == end) journal_->settle();
-    if (!journal_->failure().empty()) throw AgreedEnd();
+    monitor_->add(std::move(made));
+    if (iteration_ == end) monitor_->flush();
+    if (!monitor_->failure().empty()) throw AgreedEnd();
     const auto every = options_.checkpoint.every.steps;
-    if (iteration_ == last_ || stops() || journal_->save_due() || (every > 0 && iteration_ % every == 0)) {
-      journal_->settle();
+    if (iteration_ == last_ || stop_requested() || monitor_->save_due() || (every > 0 && iteration_ % every == 0)) {
+      monitor_->flush();
       save();
-      if (!journal_->failure().empty()) throw AgreedEnd();
+      if (!monitor_->failure().empty()) throw AgreedEnd();
     }
-    if (lead_)
+    if (is_rank0_)
       if (const auto failure = writer_->failure(); !failure.empty())
         progress_->warn(concat(failure, "; training goes on without this checkpoint"));
   }
@@ -306,7 +307,7 @@ void Run::judge_range(bool at_end) {
 }
 
 PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& environment) {
-  return Run(resolved, environment).go();
+  return Run(resolved, environment).train();
 }
 
 }  // namespace unlabel::launch

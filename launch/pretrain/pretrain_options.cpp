@@ -78,26 +78,26 @@ constexpr const char* kSameCommand = "start all ranks with the same command, rec
 
 /// Options that do not change what is learned: a run may go on with other values. decode.max_pixels only decides which images are too
 /// large, and a smaller one is the way out where there is too little memory for the largest.
-const std::set<std::string> kFree{"data",
-                                  "out",
-                                  "recipe",
-                                  "init",
-                                  "init_partial",
-                                  "max_steps",
-                                  "threads",
-                                  "device",
-                                  "backend",
-                                  "timeout",
-                                  "checkpoint.every",
-                                  "checkpoint.keep",
-                                  "checkpoint.keep_every",
-                                  "health.nonfinite_budget",
-                                  "health.broken_budget",
-                                  "decode.max_pixels",
-                                  "knn.every",
-                                  "knn.protocol",
-                                  "knn.train_images",
-                                  "knn.test_images"};
+const std::set<std::string> kRuntimeOptions{"data",
+                                            "out",
+                                            "recipe",
+                                            "init",
+                                            "init_partial",
+                                            "max_steps",
+                                            "threads",
+                                            "device",
+                                            "backend",
+                                            "timeout",
+                                            "checkpoint.every",
+                                            "checkpoint.keep",
+                                            "checkpoint.keep_every",
+                                            "health.nonfinite_budget",
+                                            "health.broken_budget",
+                                            "decode.max_pixels",
+                                            "knn.every",
+                                            "knn.protocol",
+                                            "knn.train_images",
+                                            "knn.test_images"};
 
 /// Takes from `saved`, the options that a run began with, those that `stands` names.
 void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<bool(const std::string&)>& stands) {
@@ -110,8 +110,9 @@ void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<
 }
 
 /// What a run began with stands, whatever a newer planner or a changed survey of the images would say; also which images are too large.
-void keep_what_began(const nlohmann::json& saved, OptionTable& fields, std::vector<ssl::Choice>& choices) {
-  keep(saved, fields, [](const std::string& name) { return !may_change(name) || name == "decode.max_pixels"; });
+void restore_saved_options(const nlohmann::json& saved, OptionTable& fields,
+                           std::vector<ssl::PlannedSetting>& choices) {
+  keep(saved, fields, [](const std::string& name) { return !is_runtime_option(name) || name == "decode.max_pixels"; });
   for (auto& [setting, value, reason] : choices)
     if (saved.contains(ssl::setting_pointer(setting))) {
       value = saved.at(ssl::setting_pointer(setting));
@@ -207,7 +208,7 @@ void require_valid(const PretrainOptions& options) {
 
 }  // namespace
 
-ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const Meet& meet) {
+ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const Rendezvous& rendezvous) {
   ResolvedOptions resolved;
   auto& options = resolved.options;
   auto fields = table(options);
@@ -243,7 +244,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   }
 
   // Where and how long to wait for each other is known now. A file that is missing or wrong on one rank alone is told on all of them.
-  resolved.group = meet(options);
+  resolved.group = rendezvous(options);
   const auto& group = *resolved.group;
   const auto began = of_first_rank(group, options.timeout, [&] {
     const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
@@ -253,7 +254,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   const auto saved = goes_on ? nlohmann::json::parse(began) : nlohmann::json::object();
   // The weights of --init decide the network, before any image is looked at.
   auto decided = nlohmann::json::object();
-  ssl::together(group, [&] {
+  ssl::run_on_all_ranks(group, [&] {
     if (bad_recipe) std::rethrow_exception(bad_recipe);
     if (const auto method = saved.value("method", nlohmann::json()); method.is_string() && method != options.method)
       throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
@@ -287,7 +288,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
   const auto median_short_side = median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout);
   if (planned)
-    ssl::together(group, [&] {
+    ssl::run_on_all_ranks(group, [&] {
       ssl::PlanInput input;
       input.images = resolved.dataset->size();
       input.median_short_side = median_short_side;
@@ -299,7 +300,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
       for (const auto& [name, value] : decided.items())
         resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
       std::ranges::move(plan.choices, std::back_inserter(resolved.choices));
-      if (goes_on) keep_what_began(saved, fields, resolved.choices);
+      if (goes_on) restore_saved_options(saved, fields, resolved.choices);
       line.apply(fields);
       require_valid(options);
     });
@@ -323,7 +324,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   // A run that goes on keeps the precision that it began with, on whatever machine.
   if (options.precision == "auto" && saved.value("precision", nlohmann::json()).is_string())
     options.precision = saved.at("precision").get<std::string>();
-  ssl::together(group, [&] {
+  ssl::run_on_all_ranks(group, [&] {
     if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
       throw UsageError("--epochs ", options.epochs, " is more than can be counted");
   });
@@ -348,7 +349,7 @@ nlohmann::json config_json(const PretrainOptions& options) {
   return json;
 }
 
-bool may_change(const std::string& name) { return kFree.contains(name); }
+bool is_runtime_option(const std::string& name) { return kRuntimeOptions.contains(name); }
 
 std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size) {
   const auto local = sampler.local_batch();

@@ -35,7 +35,7 @@ struct HealthOptions {
   std::optional<double> broken_budget;
 };
 
-/// kNN accuracy while pretraining, on a labelled data set with a test split.
+/// kNN accuracy while pretraining, on a labeled data set with a test split.
 struct OnlineKnnOptions {
   std::int64_t every = 0;             ///< epochs between measurements; 0: none
   std::string protocol = "dino";      ///< as `unlabel knn --protocol`
@@ -83,18 +83,18 @@ struct ResolvedOptions {
   PretrainOptions options;
   std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
   std::shared_ptr<const ssl::Group> group;       ///< the ranks, which have met
-  std::vector<ssl::Choice> choices;              ///< the planner's; none for a recipe
+  std::vector<ssl::PlannedSetting> choices;      ///< the planner's; none for a recipe
   std::vector<std::string> warnings;             ///< what is not likely to work
 };
 
 /// What options are resolved for.
 enum class Purpose {
   kRun,
-  kLook,  ///< only to be looked at: without --out
+  kDryRun,  ///< only to be looked at: without --out
 };
 
 /// Joins the ranks of a run, to which device, backend and timeout are known.
-using Meet = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptions&)>;
+using Rendezvous = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptions&)>;
 
 /// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
 /// at hand, then the command line. The weights of --init decide the network.
@@ -103,13 +103,13 @@ using Meet = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptio
 /// for options that contradict each other.
 ResolvedOptions resolve_options(
     const CommandLine& line, Purpose purpose = Purpose::kRun,
-    const Meet& meet = [](const PretrainOptions&) { return ssl::single_process(); });
+    const Rendezvous& rendezvous = [](const PretrainOptions&) { return ssl::single_process(); });
 
 /// The options as config.json holds them.
 nlohmann::json config_json(const PretrainOptions& options);
 
 /// Whether a run may go on with another value of an option: one that does not change what is learned.
-bool may_change(const std::string& name);
+bool is_runtime_option(const std::string& name);
 
 /// Images that a rank takes at once. Throws UsageError when they do not divide its share of a batch.
 std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size);

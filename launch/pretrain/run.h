@@ -12,7 +12,7 @@
 #include <unlabel/launch/pretrain/pretrain.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
 #include <unlabel/launch/pretrain/step_guard.h>
-#include <unlabel/launch/pretrain/step_journal.h>
+#include <unlabel/launch/pretrain/training_monitor.h>
 #include <unlabel/launch/pretrain/training_state.h>
 #include <unlabel/launch/run/progress.h>
 #include <unlabel/launch/run/run_folder.h>
@@ -42,7 +42,7 @@ class Run {
   /// Sets it up, on all ranks together. Throws Error as the parts do.
   Run(const ResolvedOptions& resolved, const Environment& environment);
 
-  PretrainResult go();
+  PretrainResult train();
 
  private:
   // run_setup.cpp
@@ -52,18 +52,18 @@ class Run {
   void open_folder();
   void resume();
   void open_log();
-  void announce();
+  void log_start();
 
   // pretrain.cpp
   void train_epoch(std::int64_t epoch);
-  MadeStep make_step(data::HostBatch batch, const ssl::Step& step);
-  StepNews forward_and_backward(const data::DeviceBatch& batch, ssl::Step step);
+  PendingStep make_step(data::HostBatch batch, const ssl::Step& step);
+  LocalStepStats forward_and_backward(const data::DeviceBatch& batch, ssl::Step step);
   void read_samples(std::int64_t epoch, const augment::MultiCrop& views, const std::vector<std::int64_t>& samples,
                     std::int64_t batch_size, std::int64_t& passed,
                     const std::function<void(const ssl::Views&)>& visit) const;
   void measure_knn(std::int64_t epoch, nlohmann::json& line);
   void judge_range(bool at_end);
-  bool stops() const { return journal_->stop() || stopped_between_steps_; }
+  bool stop_requested() const { return monitor_->stop() || stopped_between_steps_; }
 
   // run_save.cpp
   bool saving_minutes_are_over() const;
@@ -80,7 +80,7 @@ class Run {
   PretrainOptions options_;  ///< once ranks have met, with the precision that they agree on
   const std::shared_ptr<const ssl::Group> group_;
   const std::shared_ptr<const data::Dataset> dataset_;
-  const bool lead_;  ///< rank 0, which alone has a folder, a log and a writer
+  const bool is_rank0_;  ///< rank 0, which alone has a folder, a log and a writer
   /// Ranks that wait for one of them hear in between that it goes on: they give up after --timeout.
   const std::chrono::milliseconds pause_;
   const std::string checkpoints_, file_list_;  ///< below the run folder
@@ -102,7 +102,7 @@ class Run {
   std::uint64_t fingerprint_ = 0;               ///< of the data
   std::optional<std::int64_t> newest_;          ///< the newest checkpoint's iteration
   std::unique_ptr<eval::OnlineKnn> online_knn_;
-  int norm_ranks_ = 1;                          ///< that share batch statistics
+  int sync_bn_ranks_ = 1;                       ///< that share batch statistics
   std::optional<ssl::LoadReport> init_report_;  ///< of --init, when the run starts from it
   std::shared_ptr<ssl::Method> method_;
   std::optional<ssl::Optimizer> optimizer_;
@@ -110,13 +110,13 @@ class Run {
   std::optional<StepGuard> guard_;
   std::optional<TrainingState> state_;
   std::unique_ptr<RunFolder> folder_;
-  TrainingState::Resumed resumed_;
+  TrainingState::ResumeInfo resumed_;
   std::int64_t iteration_ = 0;  ///< updates made
   std::int64_t saved_ = 0;      ///< those that a checkpoint is known to have
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<CheckpointWriter> writer_;
   std::optional<Progress> progress_;
-  std::optional<StepJournal> journal_;
+  std::optional<TrainingMonitor> monitor_;
   std::optional<DataParallel> parallel_;  ///< after the weights are final: it keeps pointers to them
   std::optional<data::BatchCopier> copier_;
   std::optional<StopSignal> stop_signal_;

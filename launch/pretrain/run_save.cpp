@@ -18,7 +18,7 @@ bool Run::saving_minutes_are_over() const {
 
 /// Until nothing is being written.
 void Run::wait_for_writer() {
-  while (ssl::any_rank(*group_, lead_ && !writer_->wait_for(pause_))) {
+  while (ssl::any_rank(*group_, is_rank0_ && !writer_->wait_for(pause_))) {
   }
 }
 
@@ -36,25 +36,27 @@ void Run::require_folder() {
 
 // Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
 void Run::save() {
-  const auto grown = method_->data_state();
-  const bool needed = stops() || ending_ || iteration_ == last_;
+  const auto per_sample_state = method_->per_sample_state();
+  const bool needed = stop_requested() || ending_ || iteration_ == last_;
   if (needed) wait_for_writer();  // of the checkpoint before
-  ssl::together(*group_, [&] {
+  ssl::run_on_all_ranks(*group_, [&] {
     if (!state_->finite())
-      throw MismatchError("weights are not finite after step ", iteration_, journal_->kept(),
+      throw MismatchError("weights are not finite after step ", iteration_, monitor_->checkpoint_hint(),
                           ". Start anew with a lower --optimizer.lr");
-    if (!lead_) return;
+    if (!is_rank0_) return;
     require_folder();
     if (!needed && !writer_->wait_for(pause_)) {
       progress_->warn("the last checkpoint is still being written (a slow disk?); this one is left out");
       return;
     }
-    writer_->start([&](CheckpointFiles& files) { pack(state_->take(iteration_, grown, journal_->state()), files); });
+    writer_->start([&](CheckpointFiles& files) {
+      pack(state_->snapshot(iteration_, per_sample_state, monitor_->state()), files);
+    });
   });
   if (needed) {
     wait_for_writer();
-    ssl::together(*group_, [&] {
-      if (!lead_) return;
+    ssl::run_on_all_ranks(*group_, [&] {
+      if (!is_rank0_) return;
       auto failure = writer_->failure();
       if (iteration_ == last_)  // the encoder comes first
         unsaved_ = std::move(failure);
@@ -63,7 +65,7 @@ void Run::save() {
     });
   }
   if (needed) saved_ = iteration_;  // others may have been left out
-  journal_->saved();
+  monitor_->saved();
   saved_at_ = std::chrono::steady_clock::now();
   throughput_->resume(loader_->seconds_waited());
 }
@@ -72,7 +74,7 @@ void Run::save() {
 void Run::save_before_the_end() {
   ending_ = true;
   try {
-    journal_->settle();
+    monitor_->flush();
     if (iteration_ == saved_) return;
     save();
     progress_->say(concat("saved at step ", iteration_, ", where training cannot go on"));
@@ -83,7 +85,7 @@ void Run::save_before_the_end() {
 
 /// Renames an encoder.safetensors that is not of the step where the run stands, and says where it is now.
 std::string Run::keep_other_encoder() const {
-  const auto aside = state_->set_other_encoder_aside(folder_->file("encoder.safetensors"));
+  const auto aside = state_->move_other_encoder_aside(folder_->file("encoder.safetensors"));
   return aside.empty() ? ""
                        : concat("encoder.safetensors is not of the step where the run stands: it is kept as ", aside);
 }
@@ -97,8 +99,8 @@ double Run::logged_loss() const {
 /// At the end of all: the encoder, beside what says why the last step has no checkpoint. `loss` becomes the logged one of a run that had
 /// finished before.
 void Run::write_encoder(const PretrainResult& result, bool had_finished, double& loss) {
-  ssl::long_together(*group_, pause_, [&] {
-    if (!lead_) return;
+  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+    if (!is_rank0_) return;
     if (had_finished) {
       loss = logged_loss();
       if (const auto kept = keep_other_encoder(); !kept.empty()) progress_->warn(kept);

@@ -32,13 +32,13 @@ constexpr std::int64_t kWideForCpu = 64;
 constexpr std::int64_t kNarrowestChannelsLast = 16;
 constexpr int kFolderAttempts = 10;  ///< a second apart
 
-/// kNN on the labelled splits of the data, when it is asked for.
+/// kNN on the labeled splits of the data, when it is asked for.
 std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                                  std::shared_ptr<const data::Dataset> train, at::Device device,
                                                  const ssl::Group& group, Warnings& warnings) {
   if (options.knn.every <= 0) return nullptr;
-  auto test = eval::labelled_by_folder(open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout),
-                                       train->class_names());
+  auto test = eval::labeled_by_folder(open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout),
+                                      train->class_names());
   for (const auto& note : test->notes()) warnings.add(note);
   eval::SharedImages shared;
   run_on_first_rank(group, options.timeout, [&] { shared = eval::find_shared_images(*train, *test); });
@@ -58,7 +58,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
 }
 
 /// How many ranks, of those that divide the world, share batch statistics: as few as hold that many images; 0 images: all.
-int norm_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
+int sync_bn_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
   if (images == 0) return world_size;
   int ranks = 1;
   while (ranks < world_size && (world_size % ranks != 0 || ranks * rank_images < images)) ++ranks;
@@ -92,7 +92,7 @@ Run::Run(const ResolvedOptions& resolved, const Environment& environment)
       options_(resolved.options),
       group_(resolved.group),
       dataset_(resolved.dataset),
-      lead_(group_->rank() == 0),
+      is_rank0_(group_->rank() == 0),
       pause_(heartbeat(options_.timeout)),
       checkpoints_(options_.out + "/checkpoints"),
       file_list_(options_.out + "/data_files.gz") {
@@ -110,14 +110,14 @@ void Run::set_up() {
   last_ = std::min(total_, options_.max_steps.value_or(total_));
   schedule_.emplace(options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_);
   views_.emplace(make_views(options_));
-  norm_ranks_ = norm_ranks(options_.batch_norm_images, micro_batch_, group_->world_size());
+  sync_bn_ranks_ = sync_bn_ranks(options_.batch_norm_images, micro_batch_, group_->world_size());
 
   // 2. Rendezvous: ranks on one machine share its cores.
   use_share_of_cores(environment_, *group_);
   loader_.emplace(dataset_, *views_, loader_options(options_, environment_, device_));
 
   // 3. Agreement: on the precision, and on the checkpoint that the run goes on from.
-  precision_note_ = settle_precision(*group_, device_, options_.precision);
+  precision_note_ = resolve_precision(*group_, device_, options_.precision);
   precision_.emplace(options_.precision);
   channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.encoder.width < kNarrowestChannelsLast);
   fingerprint_ = dataset_->fingerprint();  // of a million files it takes a moment
@@ -140,9 +140,9 @@ void Run::set_up() {
 
   // 7. The log, and what is said of steps.
   open_log();
-  progress_.emplace(lead_, last_, iteration_, steps_per_epoch_);
-  journal_.emplace(StepJournal::Setting{*group_, options_, dataset_->size(), total_, method_->collapse_signs(),
-                                        *progress_, log_.get()});
+  progress_.emplace(is_rank0_, last_, iteration_, steps_per_epoch_);
+  monitor_.emplace(TrainingMonitor::Context{*group_, options_, dataset_->size(), total_, method_->collapse_checks(),
+                                            *progress_, log_.get()});
 
   // 8. What the loop needs, now that the weights are final.
   parallel_.emplace(*method_, group_);
@@ -155,7 +155,7 @@ void Run::set_up() {
 /// The newest checkpoint, when every rank sees the same one; without that they would drift apart unseen, or wait for each other for ever.
 std::optional<std::int64_t> Run::newest_on_all_ranks() const {
   std::optional<std::int64_t> newest;
-  ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+  ssl::run_on_all_ranks(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
   // Between machines a folder's list may be some seconds old.
   const auto all_see_it = [&] {
     const auto seen = ssl::gather_texts(*group_, std::to_string(newest.value_or(-1)));
@@ -163,7 +163,7 @@ std::optional<std::int64_t> Run::newest_on_all_ranks() const {
   };
   for (int attempt = 0; attempt < kFolderAttempts && !all_see_it(); ++attempt) {
     std::this_thread::sleep_for(std::chrono::seconds(1));
-    ssl::together(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+    ssl::run_on_all_ranks(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
   }
   if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
   return newest;
@@ -177,22 +177,22 @@ void Run::make_method() {
   ssl::require_views(*method, *views_);
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
-    ssl::together(*group_, [&] {
+    ssl::run_on_all_ranks(*group_, [&] {
       *init_report_ = start_from(options_.init, method->encoder(), options_.encoder, options_.init_partial);
     });
   }
   ssl::move_to(*method, device_);
   ssl::to_float_dtype(*method, precision_->weights());
   if (channels_last_) ssl::to_channels_last(*method);
-  ssl::set_batch_norm_group(*method, group_->subgroup(norm_ranks_));
+  ssl::set_batch_norm_group(*method, group_->subgroup(sync_bn_ranks_));
   method->train();
   ssl::check_parameter_groups(*method, method->parameter_groups());
   method_ = std::move(method);
 }
 
 void Run::open_folder() {
-  ssl::long_together(*group_, pause_, [&] {
-    if (!lead_) return;
+  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+    if (!is_rank0_) return;
     // Room for the checkpoints that are kept and for one more while it is written, less those that are there.
     const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
     const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
@@ -203,18 +203,18 @@ void Run::open_folder() {
 }
 
 void Run::resume() {
-  ssl::long_together(*group_, pause_, [&] { resumed_ = state_->resume(checkpoints_, file_list_); });
+  ssl::run_long_on_all_ranks(*group_, pause_, [&] { resumed_ = state_->resume(checkpoints_, file_list_); });
   const auto starts = ssl::gather_texts(*group_, std::to_string(resumed_.iteration));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
-  ssl::together(*group_, [&] {
-    if (lead_ && !resumed_.skipped.empty()) set_damaged_aside(checkpoints_, resumed_.iteration);
+  ssl::run_on_all_ranks(*group_, [&] {
+    if (is_rank0_ && !resumed_.skipped.empty()) quarantine_damaged(checkpoints_, resumed_.iteration);
   });
   iteration_ = saved_ = resumed_.iteration;
 }
 
 void Run::open_log() {
-  ssl::long_together(*group_, pause_, [&] {
-    if (!lead_) return;
+  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+    if (!is_rank0_) return;
     const std::string config = folder_->file("config.json");
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));
@@ -228,7 +228,7 @@ void Run::open_log() {
     log_ = std::make_unique<RunLog>(*folder_, iteration_);
     if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
   });
-  if (!lead_ || iteration_ >= last_) return;
+  if (!is_rank0_ || iteration_ >= last_) return;
   // A checkpoint says that the steps before it are done, so the log of them comes first.
   writer_ = std::make_unique<CheckpointWriter>(
       checkpoints_, Retention{options_.checkpoint.keep, options_.checkpoint.keep_every}, [this] {
@@ -237,7 +237,7 @@ void Run::open_log() {
       });
 }
 
-void Run::announce() {
+void Run::log_start() {
   if (folder_ && !folder_->warning().empty()) progress_->warn(folder_->warning());
   for (const auto& reason : resumed_.skipped) progress_->warn("a checkpoint is passed over: " + reason);
   if (iteration_ >= last_) {
@@ -254,7 +254,7 @@ void Run::announce() {
   if (!precision_note_.empty()) progress_->say(precision_note_);
   for (const auto& line : resolved_.warnings) progress_->warn(line);
   for (const auto& line : early_warnings_.sentences()) progress_->warn(line);
-  if (const auto slow = lead_ ? slow_precision_warning(options_.precision, device_) : ""; !slow.empty())
+  if (const auto slow = is_rank0_ ? slow_precision_warning(options_.precision, device_) : ""; !slow.empty())
     progress_->warn(slow);
   if (device_.is_cpu())
     if (const auto note =
@@ -264,7 +264,7 @@ void Run::announce() {
   if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)
     progress_->warn(concat("a ", options_.encoder.arch, " of width ", options_.encoder.width,
                            " takes long on a CPU; --encoder.width 16 is about ten times faster"));
-  const auto normed = norm_ranks_ * micro_batch_;
+  const auto normed = sync_bn_ranks_ * micro_batch_;
   if (const auto images = options_.batch_norm_images; images > 1 && images != normed)
     progress_->warn(concat("batch statistics are of ", normed, " images and not of ", images,
                            " (--batch-norm-images): ", group_->world_size(), " rank(s) with ", micro_batch_,

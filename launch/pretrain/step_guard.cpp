@@ -38,7 +38,7 @@ void StepGuard::before_forward() {
   copy(saved_buffers_, buffers_);
 }
 
-void StepGuard::take_back_buffers() {
+void StepGuard::restore_buffers() {
   const torch::NoGradGuard no_grad;
   copy(buffers_, saved_buffers_);
 }
@@ -49,7 +49,7 @@ void StepGuard::update(const at::Tensor& finite, const std::function<void()>& up
     if (finite.item<bool>()) {
       update();
     } else {
-      take_back_buffers();
+      restore_buffers();
     }
     return;
   }

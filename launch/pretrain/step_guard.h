@@ -8,8 +8,8 @@
 
 namespace unlabel::launch {
 
-/// Leaves a step out whose loss or gradients are not finite: afterwards all is as it was before the step (weights, optimiser,
-/// batch-norm statistics, queues, targets). Every rank must come to the same verdict; see exchange() in health.h.
+/// Leaves a step out whose loss or gradients are not finite: afterwards all is as it was before the step (weights, optimizer,
+/// batch-norm statistics, queues, targets). Every rank must come to the same verdict; see exchange() in step_stats.h.
 ///
 ///     guard.before_forward();
 ///     ... forward, backward ...
@@ -17,15 +17,15 @@ namespace unlabel::launch {
 class StepGuard {
  public:
   /// `deferred`: the verdict stays on the device, which takes or drops the update without the host waiting for it. This costs a copy
-  /// of weights and optimiser state a step, and their memory. Otherwise the host reads the verdict, as is best on a CPU, and makes no
-  /// update at all; the copy is then of the buffers only. Refers to method and optimiser, whose tensors must stay in place.
+  /// of weights and optimizer state a step, and their memory. Otherwise the host reads the verdict, as is best on a CPU, and makes no
+  /// update at all; the copy is then of the buffers only. Refers to method and optimizer, whose tensors must stay in place.
   StepGuard(ssl::Method& method, const ssl::Optimizer& optimizer, bool deferred);
 
   /// Before anything changes a buffer.
   void before_forward();
 
   /// The buffers as they were at before_forward.
-  void take_back_buffers();
+  void restore_buffers();
 
   /// `finite`: a bool scalar on the device. Updates by `update`, unless it is false.
   void update(const at::Tensor& finite, const std::function<void()>& update);

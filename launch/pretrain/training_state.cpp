@@ -31,7 +31,7 @@ std::string differences(const nlohmann::json& before, const PretrainOptions& now
   std::string text;
   for (const auto& field : now_table.fields()) {
     const auto old_value = then_table.find(field.name)->get(), new_value = field.get();
-    if (may_change(field.name) || old_value == new_value) continue;
+    if (is_runtime_option(field.name) || old_value == new_value) continue;
     text += concat(text.empty() ? "" : ", ", field.name, " was ", old_value.dump(), " and is ", new_value.dump());
   }
   return text;
@@ -53,12 +53,13 @@ ssl::NamedTensors below(const ssl::NamedTensors& tensors, const std::string& pre
 }  // namespace
 
 std::int64_t TrainingState::bytes() const {
-  std::int64_t sum = (1 << 20) + method.data_state_bytes();
-  for (const auto& item : take(0, {}).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
+  std::int64_t sum = (1 << 20) + method.per_sample_state_bytes();
+  for (const auto& item : snapshot(0, {}).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
   return sum;
 }
 
-Checkpoint TrainingState::take(std::int64_t iteration, const ssl::NamedTensors& grown, nlohmann::json health) const {
+Checkpoint TrainingState::snapshot(std::int64_t iteration, const ssl::NamedTensors& per_sample_state,
+                                   nlohmann::json health) const {
   Checkpoint checkpoint;
   checkpoint.iteration = iteration;
   const auto append = [&](const std::string& prefix, const ssl::NamedTensors& tensors) {
@@ -67,7 +68,7 @@ Checkpoint TrainingState::take(std::int64_t iteration, const ssl::NamedTensors& 
   append("method.", ssl::state_of(method));
   append("optimizer.", optimizer.state());
   append("scaler.", scaler.state());
-  append("data.", grown);
+  append("data.", per_sample_state);
   checkpoint.training = {
       {"options", config_json(options)},
       {"views", make_views(options).to_json()},
@@ -87,8 +88,8 @@ bool TrainingState::finite() const {
   return at::stack(at::_foreach_norm(numbers, INFINITY)).to(at::kDouble).isfinite().all().item<bool>();
 }
 
-TrainingState::Resumed TrainingState::resume(const std::string& folder, const std::string& file_list) {
-  Resumed resumed;
+TrainingState::ResumeInfo TrainingState::resume(const std::string& folder, const std::string& file_list) {
+  ResumeInfo resumed;
   if (list_checkpoints(folder).empty()) return resumed;
   const auto checkpoint = read_checkpoint(folder, &resumed.skipped);
   const auto& data = checkpoint.training.at("data");
@@ -119,7 +120,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   ssl::load_state(method, below(checkpoint.tensors, "method."), {.strict = true, .source = folder});
   optimizer.load_state(below(checkpoint.tensors, "optimizer."));
   scaler.load_state(below(checkpoint.tensors, "scaler."));
-  method.load_data_state(below(checkpoint.tensors, "data."));
+  method.load_per_sample_state(below(checkpoint.tensors, "data."));
   resumed.iteration = checkpoint.iteration;
   resumed.health = checkpoint.training.value("health", nlohmann::json());
   resumed.arithmetic = checkpoint.training.value("arithmetic", nlohmann::json::array());
@@ -127,7 +128,7 @@ TrainingState::Resumed TrainingState::resume(const std::string& folder, const st
   return resumed;
 }
 
-std::string TrainingState::set_other_encoder_aside(const std::string& path) const {
+std::string TrainingState::move_other_encoder_aside(const std::string& path) const {
   if (!data::exists(path)) return {};
   const auto same = [&] {
     std::map<std::string, at::Tensor> there;

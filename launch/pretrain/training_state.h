@@ -23,15 +23,16 @@ struct TrainingState {
   int world_size = 1;
   nlohmann::json arithmetic{};  ///< of every rank (arithmetic.h)
 
-  /// Size of a checkpoint's tensors, with the method's data_state(), which is not made for it.
+  /// Size of a checkpoint's tensors, with the method's per_sample_state(), which is not made for it.
   std::int64_t bytes() const;
 
-  /// The state after `iteration` updates, with the method's data_state(), and `health`, which is no tensor. Refers to the live tensors:
-  /// pack it before the next step.
-  Checkpoint take(std::int64_t iteration, const ssl::NamedTensors& grown, nlohmann::json health = {}) const;
+  /// The state after `iteration` updates, with the method's per_sample_state(), and `health`, which is no tensor. Refers to the live
+  /// tensors: pack it before the next step.
+  Checkpoint snapshot(std::int64_t iteration, const ssl::NamedTensors& per_sample_state,
+                      nlohmann::json health = {}) const;
 
   /// Where a run goes on.
-  struct Resumed {
+  struct ResumeInfo {
     std::int64_t iteration = 0;        ///< 0: there was no checkpoint
     nlohmann::json health;             ///< as given to take; null when there was none
     nlohmann::json arithmetic;         ///< of the run before, as far as it is known
@@ -41,12 +42,12 @@ struct TrainingState {
 
   /// Loads the newest checkpoint in `folder` that is whole. Throws MismatchError when it belongs to other data or other settings, naming
   /// what differs (of the data, when `file_list` is there, which data::write_file_list made), or when none of those there can be read.
-  Resumed resume(const std::string& folder, const std::string& file_list);
+  ResumeInfo resume(const std::string& folder, const std::string& file_list);
 
   /// Where the file at `path` is not the encoder of this state, to the last bit (but of a later step whose checkpoint is damaged, or a
   /// user's), it is renamed to encoder-N.safetensors beside it, with the first N that is free; returns that path. Empty when nothing was
   /// renamed.
-  std::string set_other_encoder_aside(const std::string& path) const;
+  std::string move_other_encoder_aside(const std::string& path) const;
 
   /// Whether all weights, statistics and queues are finite.
   bool finite() const;

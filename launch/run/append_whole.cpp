@@ -6,7 +6,7 @@
 
 namespace unlabel::launch {
 
-bool append_whole(int descriptor, std::string_view bytes) {
+bool append_atomically(int descriptor, std::string_view bytes) {
   const off_t before = ::lseek(descriptor, 0, SEEK_END);
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());

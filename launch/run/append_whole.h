@@ -5,6 +5,6 @@
 namespace unlabel::launch {
 
 /// Appends to a file, all or nothing: a write that fails half way (a full disk) is taken back. False when it failed.
-bool append_whole(int descriptor, std::string_view bytes);
+bool append_atomically(int descriptor, std::string_view bytes);
 
 }  // namespace unlabel::launch

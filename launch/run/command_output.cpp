@@ -51,7 +51,7 @@ bool is_read_from(const std::string& path, const std::string& folder) {
 }  // namespace
 
 NamedFile data_folder(const std::string& option, const std::string& spec) {
-  return {option, spec.empty() ? "" : data::parse_place(spec).directory};
+  return {option, spec.empty() ? "" : data::parse_location(spec).directory};
 }
 
 void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others,

@@ -40,7 +40,7 @@ bool lacks_locks(int error) {
 
 RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint) : path_(std::move(path)) {
   std::error_code error;
-  // Look for room before making anything: at the nearest folder that exists.
+  // PreviewArguments for room before making anything: at the nearest folder that exists.
   fs::path existing = fs::absolute(path_, error);
   while (!existing.empty() && !fs::exists(existing, error) && existing != existing.root_path())
     existing = existing.parent_path();
@@ -231,7 +231,9 @@ JsonLines::~JsonLines() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-bool JsonLines::append(const nlohmann::json& object) { return append_whole(descriptor_, json_line(object) + "\n"); }
+bool JsonLines::append(const nlohmann::json& object) {
+  return append_atomically(descriptor_, json_line(object) + "\n");
+}
 
 void JsonLines::flush() { ::fsync(descriptor_); }
 

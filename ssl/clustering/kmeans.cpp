@@ -26,11 +26,11 @@ constexpr int kLanes = 8;              ///< turns of a loop that the compiler ma
 constexpr double kSplit = 1.0 / 1024;
 
 /// How many points each rank has, and where this rank's begin.
-struct Shares {
+struct RankPartition {
   std::vector<std::int64_t> counts;
   std::int64_t begin = 0, total = 0;
 
-  Shares(std::int64_t own, const Group& group) {
+  RankPartition(std::int64_t own, const Group& group) {
     const auto all =
         group.all_gather(torch::full({1}, own, torch::TensorOptions(torch::kInt64).device(group.device()))).cpu();
     for (int rank = 0; rank < group.world_size(); ++rank) {
@@ -42,7 +42,7 @@ struct Shares {
 };
 
 /// Rows of the world's points, by their place in rank order, on every rank.
-at::Tensor take_rows(const at::Tensor& points, const std::vector<std::int64_t>& places, const Shares& shares,
+at::Tensor take_rows(const at::Tensor& points, const std::vector<std::int64_t>& places, const RankPartition& shares,
                      const Group& group) {
   std::vector<std::int64_t> from, to;  // of this rank's rows
   for (std::size_t i = 0; i < places.size(); ++i) {
@@ -60,12 +60,12 @@ at::Tensor take_rows(const at::Tensor& points, const std::vector<std::int64_t>& 
   return rows;
 }
 
-at::Tensor first_centroids(const at::Tensor& points, const KmeansOptions& options, const Shares& shares,
+at::Tensor first_centroids(const at::Tensor& points, const KmeansOptions& options, const RankPartition& shares,
                            const Group& group) {
-  const auto among = options.first_of_lead ? shares.counts[0] : shares.total;
+  const auto among = options.broadcast_from_rank0 ? shares.counts[0] : shares.total;
   if (among < options.clusters)
-    throw UsageError(options.clusters, " clusters of ", among, options.first_of_lead ? " points of rank 0" : " points",
-                     ": give fewer clusters");
+    throw UsageError(options.clusters, " clusters of ", among,
+                     options.broadcast_from_rank0 ? " points of rank 0" : " points", ": give fewer clusters");
   const data::Permutation order(static_cast<std::uint64_t>(among), options.seed, 0);
   std::vector<std::int64_t> places(static_cast<std::size_t>(options.clusters));
   for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<std::int64_t>(order(i));
@@ -276,7 +276,7 @@ KmeansResult kmeans(const at::Tensor& points, const KmeansOptions& options, cons
   const torch::NoGradGuard no_grad;
   check(options);
   UNLABEL_INVARIANT(points.dim() == 2 && points.scalar_type() == torch::kFloat32);
-  const Shares shares(points.size(0), group);
+  const RankPartition shares(points.size(0), group);
   const auto k = options.clusters;
   if (shares.total < k) throw UsageError(k, " clusters of ", shares.total, " points: give fewer clusters");
   const auto x = points.contiguous();

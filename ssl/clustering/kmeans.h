@@ -16,8 +16,8 @@ struct KmeansOptions {
   bool spherical = false;  ///< points and centroids on the unit sphere: the nearest is the one of largest dot product
   std::string empty =
       "split";  ///< a cluster without points: split (takes half of a large one, as faiss does) or keep (its centroid)
-  std::uint64_t seed = 0;      ///< of the first centroids and of splits
-  bool first_of_lead = false;  ///< the first centroids are rank 0's points (DeepCluster-v2's code), not any
+  std::uint64_t seed = 0;             ///< of the first centroids and of splits
+  bool broadcast_from_rank0 = false;  ///< the first centroids are rank 0's points (DeepCluster-v2's code), not any
 };
 
 struct KmeansResult {

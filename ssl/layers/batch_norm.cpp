@@ -77,7 +77,7 @@ struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> 
     const auto x = input.contiguous(input.suggest_memory_format());
     const auto [mean, s, count] = gather_statistics(x, *layer);
     context->save_for_backward({x, weight, mean, s});
-    context->saved_data["group"] = hold(layer->group);
+    context->saved_data["group"] = wrap(layer->group);
     context->saved_data["count"] = count;
     if (x.is_cuda()) return at::batch_norm_elemt(x, weight, bias, mean, s, layer->options.eps);
     const auto scale = weight * s;
@@ -91,7 +91,7 @@ struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> 
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &mean = saved[2], &s = saved[3];
     const double count = context->saved_data["count"].toDouble();
-    const auto group = held(context->saved_data["group"]);
+    const auto group = unwrap(context->saved_data["group"]);
     const auto dy = gradients[0].contiguous(x.suggest_memory_format());
 
     if (x.is_cuda()) {
@@ -164,7 +164,7 @@ void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> 
   });
 }
 
-KeepRunningStatistics::KeepRunningStatistics(torch::nn::Module& root) {
+RunningStatisticsGuard::RunningStatisticsGuard(torch::nn::Module& root) {
   const torch::NoGradGuard no_grad;
   for (const auto& module : root.modules())
     if (const auto* norm = module->as<BatchNormImpl>())
@@ -172,7 +172,7 @@ KeepRunningStatistics::KeepRunningStatistics(torch::nn::Module& root) {
         kept_.emplace_back(buffer, buffer.clone());
 }
 
-KeepRunningStatistics::~KeepRunningStatistics() {
+RunningStatisticsGuard::~RunningStatisticsGuard() {
   const torch::NoGradGuard no_grad;
   for (const auto& [buffer, copy] : kept_) buffer.copy_(copy);
 }

@@ -17,7 +17,7 @@ struct BatchNormOptions {
   double momentum = 0.1;  ///< weight of the newest batch in the running statistics (1 - Haiku's decay rate)
 };
 
-/// Batch normalisation of n x C or n x C x H x W (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1), over one rank
+/// Batch normalization of n x C or n x C x H x W (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1), over one rank
 /// or several:
 ///
 ///     y = weight * (x - mean_c) / sqrt(var_c + eps) + bias
@@ -25,7 +25,7 @@ struct BatchNormOptions {
 /// In training, mean and (biased) variance of channel c are over the rows and pixels of **all ranks of the group**, and
 /// the running statistics move towards the mean and the unbiased variance; in evaluation the running statistics are
 /// used. In a group of one, and in evaluation, this is torch::batch_norm itself; so a network needs one kind of
-/// normalisation wherever it runs. Parameters and buffers are named as in PyTorch: weight, bias, running_mean,
+/// normalization wherever it runs. Parameters and buffers are named as in PyTorch: weight, bias, running_mean,
 /// running_var, num_batches_tracked (int64).
 ///
 /// In a larger group, forward makes one all_gather of every rank's [mean, variance] per channel (on the CPU in float64;
@@ -63,16 +63,16 @@ TORCH_MODULE(BatchNorm);
 /// do so.
 void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
 
-/// The same, once and for all: for a part of a method that normalises by a rule of its own, whatever the run has for the rest.
+/// The same, once and for all: for a part of a method that normalizes by a rule of its own, whatever the run has for the rest.
 void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
 
 /// A forward pass in training that leaves no trace: at its end, the running statistics of all BatchNorms in `root` are what they were.
-class KeepRunningStatistics {
+class RunningStatisticsGuard {
  public:
-  explicit KeepRunningStatistics(torch::nn::Module& root);
-  KeepRunningStatistics(const KeepRunningStatistics&) = delete;
-  KeepRunningStatistics& operator=(const KeepRunningStatistics&) = delete;
-  ~KeepRunningStatistics();
+  explicit RunningStatisticsGuard(torch::nn::Module& root);
+  RunningStatisticsGuard(const RunningStatisticsGuard&) = delete;
+  RunningStatisticsGuard& operator=(const RunningStatisticsGuard&) = delete;
+  ~RunningStatisticsGuard();
 
  private:
   std::vector<std::pair<at::Tensor, at::Tensor>> kept_;  ///< a buffer and its copy

@@ -2,12 +2,12 @@
 
 namespace unlabel::ssl {
 
-EvalMode::EvalMode(torch::nn::Module& module) : module_(module), module_was_training_(module.is_training()) {
+EvalModeGuard::EvalModeGuard(torch::nn::Module& module) : module_(module), module_was_training_(module.is_training()) {
   for (auto& child : module.modules(/*include_self=*/false)) was_training_.emplace_back(child, child->is_training());
   module.eval();
 }
 
-EvalMode::~EvalMode() {
+EvalModeGuard::~EvalModeGuard() {
   module_.train(module_was_training_);  // sets the children too; so the module goes first
   for (auto& [child, was_training] : was_training_)
     if (child->is_training() != was_training) child->train(was_training);

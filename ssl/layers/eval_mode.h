@@ -9,12 +9,12 @@
 namespace unlabel::ssl {
 
 /// Holds a module in eval mode while it lives; then puts every submodule back into the mode that it was in.
-class EvalMode {
+class EvalModeGuard {
  public:
-  explicit EvalMode(torch::nn::Module& module);
-  ~EvalMode();
-  EvalMode(const EvalMode&) = delete;
-  EvalMode& operator=(const EvalMode&) = delete;
+  explicit EvalModeGuard(torch::nn::Module& module);
+  ~EvalModeGuard();
+  EvalModeGuard(const EvalModeGuard&) = delete;
+  EvalModeGuard& operator=(const EvalModeGuard&) = delete;
 
  private:
   std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> was_training_;

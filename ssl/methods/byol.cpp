@@ -99,12 +99,12 @@ void Byol::move_target(double momentum) {
   move_towards(*target_projector_, *projector_, momentum);
 }
 
-std::vector<CollapseSign> Byol::collapse_signs() const {
-  return {{"feature_spread", 0.5, /*above=*/false, "embeddings of different images are much alike",
-           "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a higher --byol.base-momentum"},
-          {"effective_rank", few_directions(5, options_.projection_dim), /*above=*/false,
-           "embeddings lie along few directions",
-           "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a larger --batch-size"}};
+std::vector<CollapseCheck> Byol::collapse_checks() const {
+  return {
+      {"feature_spread", 0.5, /*above=*/false, "embeddings of different images are much alike",
+       "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a higher --byol.base-momentum"},
+      {"effective_rank", rank_limit(5, options_.projection_dim), /*above=*/false, "embeddings lie along few directions",
+       "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a larger --batch-size"}};
 }
 
 }  // namespace unlabel::ssl

@@ -29,7 +29,7 @@ OptionTable table(ByolOptions& options);
 /// After each update of the online network, target <- tau target + (1 - tau) online for its parameters, with tau rising from
 /// `base_momentum` to 1 by a cosine over the run (ema.h). With accumulation this is once an update too.
 ///
-/// - Each view has a forward pass of its own, so batch statistics are those of one kind of view. The target normalises by
+/// - Each view has a forward pass of its own, so batch statistics are those of one kind of view. The target normalizes by
 ///   the statistics of its batch, as in training, and keeps running ones of its own.
 /// - Projector and predictor are Linear with bias, BatchNorm, ReLU, Linear without bias.
 /// - The target begins as a copy of the online network. The released code begins it from other random numbers; its authors
@@ -49,7 +49,7 @@ struct Byol : Method {
   void check_views(const augment::MultiCrop& views) const override;
   void before_step(const Step& step) override;
   void after_step(const Step& step) override;
-  std::vector<CollapseSign> collapse_signs() const override;
+  std::vector<CollapseCheck> collapse_checks() const override;
   Encoder& encoder() override { return *backbone_; }
 
  private:

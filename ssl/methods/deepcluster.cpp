@@ -5,9 +5,9 @@
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/clustering/clusterings.h>
 #include <unlabel/ssl/clustering/kmeans.h>
-#include <unlabel/ssl/clustering/pca.h>
+#include <unlabel/ssl/clustering/whitening.h>
 #include <unlabel/ssl/layers/eval_mode.h>
-#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/layers/l2_normalize.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/methods/deepcluster.h>
 
@@ -102,7 +102,7 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
   // Once, and never twice: of ImageNet they take 21 GB.
   auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
-  const EvalMode eval_mode(*backbone_);
+  const EvalModeGuard eval_mode(*backbone_);
   epoch.read(augment::evaluation_view(*epoch.views), samples, context_.local_micro_batch(), [&](const Views& views) {
     const auto part = backbone_->forward(views.crops[0]);
     all.narrow(0, row, part.size(0)).copy_(part);
@@ -117,7 +117,7 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   const auto before = clusters_;
   auto points = features(epoch);
   const auto whiten = fit_whitening(points, std::min(options_.pca_dim, points.size(1)), *group_);
-  points = unit_rows(whiten(points));
+  points = l2_normalize(whiten(points));
   KmeansOptions options;
   options.clusters = options_.clusters;
   options.iterations = options_.kmeans_iterations;
@@ -200,11 +200,11 @@ std::vector<ParameterGroup> DeepCluster::parameter_groups() {
   return {network, top};
 }
 
-std::vector<std::pair<std::string, at::Tensor>> DeepCluster::data_state() { return {{"clusters", clusters_}}; }
+std::vector<std::pair<std::string, at::Tensor>> DeepCluster::per_sample_state() { return {{"clusters", clusters_}}; }
 
-std::int64_t DeepCluster::data_state_bytes() const { return static_cast<std::int64_t>(clusters_.nbytes()); }
+std::int64_t DeepCluster::per_sample_state_bytes() const { return static_cast<std::int64_t>(clusters_.nbytes()); }
 
-void DeepCluster::load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
+void DeepCluster::load_per_sample_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
   if (state.size() != 1 || state[0].first != "clusters" || !are_whole_numbers(state[0].second, -1, options_.clusters) ||
       state[0].second.sizes() != clusters_.sizes())
     throw MismatchError(
@@ -213,7 +213,7 @@ void DeepCluster::load_data_state(const std::vector<std::pair<std::string, at::T
   take_clusters(state[0].second.clone());
 }
 
-std::vector<CollapseSign> DeepCluster::collapse_signs() const {
+std::vector<CollapseCheck> DeepCluster::collapse_checks() const {
   return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same features",
            "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},
           {"effective_rank", 2, /*above=*/false, "features lie along one or two directions",

@@ -25,8 +25,8 @@ OptionTable table(DeepClusterOptions& options);
 /// DeepCluster (Caron et al. 2018, arXiv:1807.05520), as its released code has it.
 ///
 /// Before each epoch the network, in evaluation mode, gives a feature of every image (central crop). Features are whitened to
-/// `pca_dim` dimensions (pca.h), scaled to length 1 and clustered by k-means (kmeans.h, in full). During the epoch the network, with a new
-/// linear top layer, learns to tell the clusters apart (eq. 1 and 2):
+/// `pca_dim` dimensions (whitening.h), scaled to length 1 and clustered by k-means (kmeans.h, in full). During the epoch the network, with a
+/// new linear top layer, learns to tell the clusters apart (eq. 1 and 2):
 ///
 ///     loss = mean over samples of  - log softmax(W relu(backbone(x)) + b)[cluster(sample)]
 ///
@@ -54,10 +54,10 @@ struct DeepCluster : Method {
   Diagnostics before_epoch(const Epoch& epoch) override;
   std::optional<std::vector<std::int64_t>> order(const Epoch& epoch) override;
   std::vector<ParameterGroup> parameter_groups() override;
-  std::vector<std::pair<std::string, at::Tensor>> data_state() override;
-  std::int64_t data_state_bytes() const override;
-  void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) override;
-  std::vector<CollapseSign> collapse_signs() const override;
+  std::vector<std::pair<std::string, at::Tensor>> per_sample_state() override;
+  std::int64_t per_sample_state_bytes() const override;
+  void load_per_sample_state(const std::vector<std::pair<std::string, at::Tensor>>& state) override;
+  std::vector<CollapseCheck> collapse_checks() const override;
   Encoder& encoder() override { return *backbone_; }
 
  private:

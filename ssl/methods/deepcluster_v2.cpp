@@ -4,10 +4,10 @@
 #include <unlabel/ssl/clustering/clusterings.h>
 #include <unlabel/ssl/clustering/kmeans.h>
 #include <unlabel/ssl/layers/gather.h>
-#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/layers/l2_normalize.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/methods/deepcluster_v2.h>
-#include <unlabel/ssl/models/encode_by_size.h>
+#include <unlabel/ssl/models/forward_multi_crop.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
@@ -88,7 +88,7 @@ void DeepClusterV2::check_views(const augment::MultiCrop& views) const {
 
 /// Unit embeddings of crops: crops x n x dim.
 at::Tensor DeepClusterV2::embed(const std::vector<at::Tensor>& crops) {
-  return unit_rows(projection_head_->forward(encode_by_size(*backbone_, crops)))
+  return l2_normalize(projection_head_->forward(forward_multi_crop(*backbone_, crops)))
       .view({static_cast<std::int64_t>(crops.size()), crops[0].size(0), -1});
 }
 
@@ -182,7 +182,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     const auto points = bank_[head % options_.crops_for_assign];
     at::Tensor first;
     if (options_.as_released) {
-      options.first_of_lead = true;
+      options.broadcast_from_rank0 = true;
     } else {  // of the epoch's order, which does not know of ranks
       first = first_centroids(points, options);
     }
@@ -240,13 +240,13 @@ void DeepClusterV2::before_update(const Step& step) {
 void DeepClusterV2::after_step(const Step& step) {
   auto row = step.iteration % steps_ * local_batch_;
   for (const auto& [embeddings, samples] : seen_) {
-    remember(row, embeddings, samples, step.stands);
+    remember(row, embeddings, samples, step.update_applied);
     row += samples.size(0);
   }
   seen_.clear();
 }
 
-std::vector<std::pair<std::string, at::Tensor>> DeepClusterV2::data_state() {
+std::vector<std::pair<std::string, at::Tensor>> DeepClusterV2::per_sample_state() {
   std::vector<at::Tensor> banks;
   for (std::int64_t crop = 0; crop < bank_.size(0); ++crop) banks.push_back(gather_steps(bank_[crop], steps_, *group_));
   const auto samples = gather_steps(bank_samples_, steps_, *group_);
@@ -254,12 +254,12 @@ std::vector<std::pair<std::string, at::Tensor>> DeepClusterV2::data_state() {
   return {{"bank", at::stack(banks)}, {"bank_samples", samples}, {"clusters", clusters_.cpu()}};
 }
 
-std::int64_t DeepClusterV2::data_state_bytes() const {
+std::int64_t DeepClusterV2::per_sample_state_bytes() const {
   const auto banks = bank_.nbytes() + bank_samples_.nbytes();  // this rank's part
   return static_cast<std::int64_t>(banks) * group_->world_size() + static_cast<std::int64_t>(clusters_.nbytes());
 }
 
-void DeepClusterV2::load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
+void DeepClusterV2::load_per_sample_state(const std::vector<std::pair<std::string, at::Tensor>>& state) {
   const std::map<std::string, at::Tensor> by_name(state.begin(), state.end());
   const auto find = [&](const char* name, at::IntArrayRef sizes) {
     const auto found = by_name.find(name);
@@ -284,10 +284,10 @@ void DeepClusterV2::load_data_state(const std::vector<std::pair<std::string, at:
   clusters_.copy_(clusters);
 }
 
-std::vector<CollapseSign> DeepClusterV2::collapse_signs() const {
+std::vector<CollapseCheck> DeepClusterV2::collapse_checks() const {
   return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
            "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"},
-          {"effective_rank", few_directions(3.5, options_.projection_dim), /*above=*/false,
+          {"effective_rank", rank_limit(3.5, options_.projection_dim), /*above=*/false,
            "embeddings lie along few directions", "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"}};
 }
 

@@ -63,10 +63,10 @@ struct DeepClusterV2 : Method {
   void before_step(const Step& step) override;
   void before_update(const Step& step) override;
   void after_step(const Step& step) override;
-  std::vector<std::pair<std::string, at::Tensor>> data_state() override;
-  std::int64_t data_state_bytes() const override;
-  void load_data_state(const std::vector<std::pair<std::string, at::Tensor>>& state) override;
-  std::vector<CollapseSign> collapse_signs() const override;
+  std::vector<std::pair<std::string, at::Tensor>> per_sample_state() override;
+  std::int64_t per_sample_state_bytes() const override;
+  void load_per_sample_state(const std::vector<std::pair<std::string, at::Tensor>>& state) override;
+  std::vector<CollapseCheck> collapse_checks() const override;
   Encoder& encoder() override { return *backbone_; }
 
  private:

@@ -2,7 +2,7 @@
 #include <unlabel/data/device_copy.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/layers/ema.h>
-#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/layers/l2_normalize.h>
 #include <unlabel/ssl/losses/info_nce.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/methods/moco.h>
@@ -63,7 +63,7 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
                      context.micro_batch > 0 ? " takes at once (--micro-batch)"
                                              : concat(" takes of a batch of ", context.global_batch),
                      ": give a divisor of ", mine);
-  const auto norm_ranks = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
+  const auto sync_bn_ranks = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
   const auto head = [&](const Encoder& network) {
     return Projector(ProjectorOptions{.in = network.feature_dim(),
                                       .hidden = options_.hidden_dim,
@@ -76,7 +76,7 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
   key_projector_ = register_module("key_projector", head(*key_backbone_));
   freeze(*key_backbone_);
   freeze(*key_projector_);
-  fix_batch_norm_group(*key_backbone_, norm_ranks);
+  fix_batch_norm_group(*key_backbone_, sync_bn_ranks);
   queue_ = register_module("queue", std::make_shared<Queue>(1, options_.queue_length, options_.projection_dim, group_));
   queue_->fill_with_random_directions();
 }
@@ -93,7 +93,7 @@ at::Tensor Moco::keys(const at::Tensor& images, const Step& step) {
   std::vector<at::Tensor> made;
   for (const auto& group : inputs.split(std::min(norm_group_, mine)))
     made.push_back(key_projector_->forward(key_backbone_->forward(group.contiguous(images.suggest_memory_format()))));
-  const auto shuffled_keys = group_->all_gather(unit_rows(at::cat(made)).contiguous());
+  const auto shuffled_keys = group_->all_gather(l2_normalize(at::cat(made)).contiguous());
   auto keys = at::empty_like(shuffled_keys);
   keys.index_copy_(0, order, shuffled_keys);
   return keys;
@@ -107,7 +107,7 @@ Loss Moco::loss(const Views& views, const Step& step) {
 
   // No autocast from here on: 16 bits are too few for similarities over a small temperature.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const auto q = unit_rows(projected);
+  const auto q = l2_normalize(projected);
   const auto k = all_keys.narrow(0, group_->rank() * samples, samples);
   const auto similarity =
       at::cat({(q * k).sum(1, /*keepdim=*/true), q.matmul(queue_->all().select(0, 0).clone().t())}, 1);
@@ -143,7 +143,7 @@ std::string Moco::accumulation_note(std::int64_t) const {
                                             : concat(note, ", and they are normalized in groups of ", norm_group_);
 }
 
-std::vector<CollapseSign> Moco::collapse_signs() const {
+std::vector<CollapseCheck> Moco::collapse_checks() const {
   const double chance = std::log(static_cast<double>(options_.queue_length + 1));
   return {
       {"loss", 0.995 * chance, /*above=*/true, "it stays at ln(queue + 1), as if every key were as near as any other",

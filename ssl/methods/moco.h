@@ -16,7 +16,7 @@ struct MocoOptions {
   double temperature = 0.2;           ///< of the softmax over similarities (v1: 0.07)
   double momentum = 0.999;            ///< of the key network
   std::int64_t queue_length = 65536;  ///< keys of past batches, over the whole world: the negatives
-  std::int64_t norm_group = 32;       ///< images that the key network normalises together
+  std::int64_t norm_group = 32;       ///< images that the key network normalizes together
 };
 OptionTable table(MocoOptions& options);
 
@@ -32,9 +32,9 @@ OptionTable table(MocoOptions& options);
 /// key <- momentum key + (1 - momentum) query, for its parameters; its running statistics are the query network's.
 ///
 /// - The key network must not see in its batch statistics which query belongs to which key. So the world's batch is shuffled by (seed,
-///   iteration, micro-step), and each run of `norm_group` images of the shuffled order is normalised by itself, on one rank or on
-///   several: N ranks equal one. (The released code normalises the images of a GPU together, 32 of 256 on eight, in both
-///   networks.) All ranks' second views are gathered for it, as in the released code. The query network normalises as the run says
+///   iteration, micro-step), and each run of `norm_group` images of the shuffled order is normalized by itself, on one rank or on
+///   several: N ranks equal one. (The released code normalizes the images of a GPU together, 32 of 256 on eight, in both
+///   networks.) All ranks' second views are gathered for it, as in the released code. The query network normalizes as the run says
 ///   (--batch-norm-images; the recipes have 32, which eight ranks come to exactly).
 /// - The projector is Linear, ReLU, Linear, without BatchNorm.
 /// - Similarities and loss are in float32 (or float64) even under autocast to 16 bits.
@@ -56,7 +56,7 @@ struct Moco : Method {
   void before_step(const Step& step) override;
   void after_step(const Step& step) override;
   std::string accumulation_note(std::int64_t samples) const override;
-  std::vector<CollapseSign> collapse_signs() const override;
+  std::vector<CollapseCheck> collapse_checks() const override;
   Encoder& encoder() override { return *backbone_; }
 
  private:
@@ -65,7 +65,7 @@ struct Moco : Method {
 
   MocoOptions options_;
   std::uint64_t seed_;
-  std::int64_t norm_group_;  ///< images that the key network normalises together
+  std::int64_t norm_group_;  ///< images that the key network normalizes together
   std::shared_ptr<const Group> group_;
   std::shared_ptr<Encoder> backbone_, key_backbone_;
   Projector projector_{nullptr}, key_projector_{nullptr};

@@ -31,7 +31,7 @@ Plan plan_byol(const PlanInput& input) {
   } else {
     plan.optimizer("lars", PlanBuilder::kAsPublished, "lars and sgd");
     const double base = epochs < 200 ? 0.45 : epochs < 600 ? 0.3 : 0.2;
-    plan.choose<double>("optimizer.lr", two_digits(base * static_cast<double>(batch) / 256),
+    plan.choose<double>("optimizer.lr", round_to_2_digits(base * static_cast<double>(batch) / 256),
                         concat("published for ",
                                base == 0.45  ? 100
                                : base == 0.3 ? 300
@@ -50,7 +50,7 @@ Plan plan_byol(const PlanInput& input) {
                                             : "as wide as the embedding: the encoder has few features");
   plan.choose<std::int64_t>("byol.projection_dim", 256, "the paper's");
   const double gap = 0.03 * std::pow(static_cast<double>(updates) / 12500, -0.626);
-  plan.choose<double>("byol.base_momentum", 1 - two_digits(std::clamp(gap, 0.001, 0.1)),
+  plan.choose<double>("byol.base_momentum", 1 - round_to_2_digits(std::clamp(gap, 0.001, 0.1)),
                       concat("for ", updates, " updates; published: 0.97 for 12500 and 0.996 for 313000"));
   return plan.take();
 }

@@ -16,7 +16,7 @@ Plan plan_simclr(const PlanInput& input) {
   const auto batch = plan.batch_size();
   const auto epochs = plan.epochs();
   if (plan.optimizer("lars") == "lars") plan.choose<bool>("optimizer.lr_in_momentum", true, "as released");
-  plan.choose<double>("optimizer.lr", two_digits(0.075 * std::sqrt(static_cast<double>(batch))),
+  plan.choose<double>("optimizer.lr", round_to_2_digits(0.075 * std::sqrt(static_cast<double>(batch))),
                       "the paper's root rule, 0.075 times the root of the batch");
   plan.choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
   plan.choose<bool>("optimizer.exclude_bias_and_norm", true, "as released");
@@ -46,7 +46,7 @@ std::int64_t norm_group(std::int64_t at_once) {
 }
 
 // - SGD at 0.03 times batch / 256.
-// - Keys are normalised in groups of about 32 images, as on the authors' GPUs.
+// - Keys are normalized in groups of about 32 images, as on the authors' GPUs.
 // - The queue holds an eighth of the images, a power of two, at most the paper's 65,536; the authors' notebook for CIFAR-10
 //   has 4096.
 // - The key network's momentum goes through theirs, 0.99 for 19,400 updates (CIFAR-10) and 0.999 for a million (ImageNet),
@@ -74,7 +74,7 @@ Plan plan_moco(const PlanInput& input) {
                             : eighth >= batch ? "about an eighth of the images"
                                               : "few images: the keys of one batch");
   const double gap = 0.01 * std::pow(static_cast<double>(updates) / 19400, -0.584);
-  plan.choose<double>("moco.momentum", 1 - two_digits(std::clamp(gap, 0.001, 0.01)),
+  plan.choose<double>("moco.momentum", 1 - round_to_2_digits(std::clamp(gap, 0.001, 0.01)),
                       updates <= 19400
                           ? "the authors' for CIFAR-10"
                           : concat("for ", updates, " updates; published: 0.99 for 19400 and 0.999 for a million"));

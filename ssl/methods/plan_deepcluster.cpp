@@ -43,10 +43,10 @@ Plan plan_deepcluster(const PlanInput& input) {
   auto times = std::clamp(5000.0 / static_cast<double>(steps), 1.0, 10.0);
   // In short runs of short epochs ten times is too much (docs/results.md: less is gained than with five times, and seeds differ by more).
   if (few) times = std::min(times, std::max(1.0, static_cast<double>(steps) / 7));
-  plan.choose<double>(
-      "deepcluster.top_layer_lr", two_digits(lr * times),
-      times <= 1.01 ? "that of the rest of the network"
-                    : concat("for ", steps, " steps to learn it in, ", two_digits(times), " times that of the rest"));
+  plan.choose<double>("deepcluster.top_layer_lr", round_to_2_digits(lr * times),
+                      times <= 1.01 ? "that of the rest of the network"
+                                    : concat("for ", steps, " steps to learn it in, ", round_to_2_digits(times),
+                                             " times that of the rest"));
   return plan.take();
 }
 

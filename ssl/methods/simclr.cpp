@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/layers/gather.h>
-#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/layers/l2_normalize.h>
 #include <unlabel/ssl/losses/info_nce.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/methods/simclr.h>
@@ -47,7 +47,7 @@ Loss Simclr::loss(const Views& views, const Step&) {
   const auto samples = views.crops[0].size(0);
   const auto projected = projector_->forward(backbone_->forward(at::cat(views.crops)));
 
-  const auto z = unit_rows(projected);
+  const auto z = l2_normalize(projected);
   // No autocast from here on: 16 bits are too few for similarities over a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   // Ranks are joined sample by sample, so that a sample's two embeddings lie at 2i and 2i + 1 on any number of ranks.
@@ -70,7 +70,7 @@ std::string Simclr::accumulation_note(std::int64_t samples) const {
   return concat("an image's negatives are those of its micro-batch, ", 2 * samples - 2);
 }
 
-std::vector<CollapseSign> Simclr::collapse_signs() const {
+std::vector<CollapseCheck> Simclr::collapse_checks() const {
   const double chance = 2 * std::log(static_cast<double>(embeddings_ - 1));
   return {
       {"loss", 0.995 * chance, /*above=*/true, "it stays at 2 ln(2B - 1), as if every image were as near as any other",

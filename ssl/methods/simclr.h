@@ -45,7 +45,7 @@ struct Simclr : Method {
   Loss loss(const Views& views, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   std::string accumulation_note(std::int64_t samples) const override;
-  std::vector<CollapseSign> collapse_signs() const override;
+  std::vector<CollapseCheck> collapse_checks() const override;
   Encoder& encoder() override { return *backbone_; }
 
  private:

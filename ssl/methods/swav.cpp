@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/layers/unit_rows.h>
+#include <unlabel/ssl/layers/l2_normalize.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/methods/swav.h>
-#include <unlabel/ssl/models/encode_by_size.h>
+#include <unlabel/ssl/models/forward_multi_crop.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
@@ -81,7 +81,7 @@ Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t g
 
 /// crops x n x d, each of length 1, in float32 or more.
 at::Tensor Swav::embed(const std::vector<at::Tensor>& crops) {
-  return unit_rows(projection_head_->forward(encode_by_size(*backbone_, crops)))
+  return l2_normalize(projection_head_->forward(forward_multi_crop(*backbone_, crops)))
       .view({static_cast<std::int64_t>(crops.size()), -1, options_.projection_dim});
 }
 
@@ -149,7 +149,7 @@ Loss Swav::loss(const Views& views, const Step& step) {
 }
 
 // The limits were fixed on Fashion-MNIST and checked on CIFAR-10: docs/results.md.
-std::vector<CollapseSign> Swav::collapse_signs() const {
+std::vector<CollapseCheck> Swav::collapse_checks() const {
   const double chance = std::log(static_cast<double>(options_.prototypes));
   return {{"loss", 0.995 * chance, /*above=*/true,
            "it stays at ln K, as if every prototype were as likely as any other, so nothing is learned",
@@ -157,7 +157,7 @@ std::vector<CollapseSign> Swav::collapse_signs() const {
            "--swav.freeze-prototypes-iterations"},
           {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
            "Try a lower --optimizer.lr, fewer --swav.prototypes, or a larger --batch-size"},
-          {"effective_rank", few_directions(3, options_.projection_dim), /*above=*/false,
+          {"effective_rank", rank_limit(3, options_.projection_dim), /*above=*/false,
            "embeddings lie along few directions", "Try a lower --optimizer.lr, or a larger --batch-size"},
           {"assignment_entropy", 0.98, /*above=*/true, "every image belongs to all prototypes alike",
            "Try a smaller --swav.epsilon (0.03)"},
@@ -169,13 +169,13 @@ void Swav::before_step(const Step&) {
   assignments_.reset();  // those of a step that was not finished
   const torch::NoGradGuard no_grad;
   auto& weight = prototypes_->weight;
-  weight.copy_(unit_rows(weight));
+  weight.copy_(l2_normalize(weight));
 }
 
 void Swav::before_micro_steps(const std::function<Views(int)>& micro_batch, const Step& step) {
   if (!options_.whole_batch_sinkhorn) return;
   const torch::NoGradGuard no_grad;
-  const KeepRunningStatistics once(*this);  // they move when the micro-batches come again
+  const RunningStatisticsGuard once(*this);  // they move when the micro-batches come again
   std::vector<at::Tensor> parts;
   for (int i = 0; i < step.micro_steps; ++i)
     parts.push_back(embed(micro_batch(i).crops).narrow(0, 0, options_.crops_for_assign));

@@ -41,7 +41,7 @@ OptionTable table(SwavOptions& options);
 ///
 /// - Consecutive crops of one size share a forward pass of the backbone, so batch statistics are those of one size; the
 ///   features of all crops share one pass of the head.
-/// - `before_step` normalises the prototypes; `before_update` drops their gradient until
+/// - `before_step` normalizes the prototypes; `before_update` drops their gradient until
 ///   `freeze_prototypes_iterations`, so that neither weight decay nor momentum touches them.
 /// - With a queue, once it is full, the scores of the queued embeddings with the *current* prototypes join the batch in
 ///   Sinkhorn, and their assignments are thrown away. Its length is rounded down to a multiple of the global batch
@@ -71,7 +71,7 @@ struct Swav : Method {
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
   Loss loss(const Views& views, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
-  std::vector<CollapseSign> collapse_signs() const override;
+  std::vector<CollapseCheck> collapse_checks() const override;
   void before_step(const Step& step) override;
   void before_micro_steps(const std::function<Views(int)>& micro_batch, const Step& step) override;
   std::string accumulation_note(std::int64_t samples) const override;

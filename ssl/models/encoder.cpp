@@ -72,7 +72,7 @@ OptionTable table(EncoderOptions& o) {
   t.add("width", o.width, "channels of the first stage (the papers' networks: 64)");
   t.add("stem", o.stem,
         "imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to about 64 pixels)");
-  t.add("in_channels", o.in_channels, "channels of the images: 3, or 1 for grey");
+  t.add("in_channels", o.in_channels, "channels of the images: 3, or 1 for gray");
   t.add("sobel", o.sobel, "the network sees edges instead of colors (DeepCluster)");
   t.add("zero_init_residual", o.zero_init_residual, "start every residual block as the identity");
   return t;

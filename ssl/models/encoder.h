@@ -32,7 +32,7 @@ struct EncoderOptions {
       64;  ///< channels of the first stage (64: the paper's; 128: RN50w2); alexnet, vgg16: all of theirs / 64
   std::string stem =
       "imagenet";  ///< imagenet: 7x7 stride 2 and max pooling; small: 3x3 stride 1, no pooling (SimCLR, appendix B.9)
-  std::int64_t in_channels = 3;     ///< 3, or 1 for grey input
+  std::int64_t in_channels = 3;     ///< 3, or 1 for gray input
   bool sobel = false;               ///< the network sees edges instead of colors (DeepCluster)
   bool zero_init_residual = false;  ///< start every residual block as the identity (BYOL's code; SwAV does not)
 };

@@ -22,7 +22,7 @@ struct ProjectorOptions {
   bool last_norm_bias = true;  ///< which has a bias (SimCLR: none; then it stays 0)
 };
 
-/// Linear (with bias), BatchNorm, ReLU, Linear: n x in to n x out, not normalised.
+/// Linear (with bias), BatchNorm, ReLU, Linear: n x in to n x out, not normalized.
 ///
 /// Named as the Sequential it is in the official code (SwAV's `projection_head`): 0.weight, 0.bias, 1.weight,
 /// ..., 3.weight, 3.bias; a last norm is 4. Without a norm in between the last layer is 2; with hidden 0 the single

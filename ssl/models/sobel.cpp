@@ -5,9 +5,9 @@
 namespace unlabel::ssl {
 
 SobelImpl::SobelImpl() {
-  const auto grey = register_module("0", std::make_shared<torch::nn::Module>());
-  grey->register_buffer("weight", torch::full({1, 3, 1, 1}, 1.0 / 3));
-  grey->register_buffer("bias", torch::zeros({1}));
+  const auto gray = register_module("0", std::make_shared<torch::nn::Module>());
+  gray->register_buffer("weight", torch::full({1, 3, 1, 1}, 1.0 / 3));
+  gray->register_buffer("bias", torch::zeros({1}));
   const auto edges = register_module("1", std::make_shared<torch::nn::Module>());
   edges->register_buffer(
       "weight",
@@ -18,8 +18,8 @@ SobelImpl::SobelImpl() {
 
 at::Tensor SobelImpl::forward(const at::Tensor& images) {
   const auto buffers = named_buffers();
-  const auto grey = at::conv2d(images, buffers["0.weight"], buffers["0.bias"]);
-  return at::conv2d(grey, buffers["1.weight"], buffers["1.bias"], /*stride=*/1, /*padding=*/1);
+  const auto gray = at::conv2d(images, buffers["0.weight"], buffers["0.bias"]);
+  return at::conv2d(gray, buffers["1.weight"], buffers["1.bias"], /*stride=*/1, /*padding=*/1);
 }
 
 }  // namespace unlabel::ssl

@@ -9,9 +9,9 @@
 
 namespace unlabel::ssl {
 
-/// What a method's numbers must not look like for long. A sign is bad when its value is on the wrong side of its limit in each of the
+/// What a method's numbers must not look like for long. A check is bad when its value is on the wrong side of its limit in each of the
 /// last kPatience measurements.
-struct CollapseSign {
+struct CollapseCheck {
   std::string name;     ///< in metrics.jsonl: "loss", "feature_spread" ...
   double limit = 0;     ///< the last healthy value
   bool above = false;   ///< bad above the limit; else below
@@ -20,22 +20,22 @@ struct CollapseSign {
 };
 
 /// A limit for the effective rank of embeddings: `rank`, but not more than a sixteenth of their dimensions.
-double few_directions(double rank, std::int64_t dimensions);
+double rank_limit(double rank, std::int64_t dimensions);
 
-/// Watches a run for collapse: all images becoming one. Silent while all is well; it says each sign once.
+/// Watches a run for collapse: all images becoming one. Silent while all is well; it says each check once.
 class CollapseMonitor {
  public:
   static constexpr int kPatience = 5;
 
   /// Measurements before `first_iteration` are not judged: at its start every network looks collapsed.
-  CollapseMonitor(std::vector<CollapseSign> signs, std::int64_t first_iteration);
+  CollapseMonitor(std::vector<CollapseCheck> checks, std::int64_t first_iteration);
 
-  /// Takes the values of one iteration by name; those of signs that are missing are passed over. Returns what has just turned bad, a line
+  /// Takes the values of one iteration by name; those of checks that are missing are passed over. Returns what has just turned bad, a line
   /// each: the value, what it means, and what to try.
-  std::vector<std::string> see(std::int64_t iteration, const std::map<std::string, double>& values);
+  std::vector<std::string> update(std::int64_t iteration, const std::map<std::string, double>& values);
 
-  /// The names of the signs that are bad now.
-  std::vector<std::string> bad() const;
+  /// The names of the checks that are bad now.
+  std::vector<std::string> triggered() const;
 
   /// For the checkpoint. A run that goes on says again what is bad.
   nlohmann::json state() const;
@@ -43,7 +43,7 @@ class CollapseMonitor {
 
  private:
   struct Watched {
-    CollapseSign sign;
+    CollapseCheck check;
     int in_a_row = 0;
     bool said = false;
   };

@@ -92,13 +92,13 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
     need(group.lr_scale >= 0, "lr_scale (of a group)", group.lr_scale, "at least 0");
     if (group.lr) need(*group.lr >= 0, "lr (of a group)", *group.lr, "at least 0");
     need(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
-    Bundle usual{{}, group.lr_scale, weight_decay, group.adapt, group.lr, momentum};
-    Bundle excluded{{}, group.lr_scale, 0, false, group.lr, momentum};
+    ParameterBundle usual{{}, group.lr_scale, weight_decay, group.adapt, group.lr, momentum};
+    ParameterBundle excluded{{}, group.lr_scale, 0, false, group.lr, momentum};
     for (std::size_t i = 0; i < group.parameters.size(); ++i) {
       const auto& parameter = group.parameters[i];
       if (!seen.insert(group.names[i]).second)
         throw Error("parameter '", group.names[i], "' is in two groups of the optimizer");
-      Slot slot{group.names[i], parameter, {}, {}, {}};
+      ParameterState slot{group.names[i], parameter, {}, {}, {}};
       if (adamw || momentum > 0) slot.momentum = at::zeros_like(parameter);
       if (adamw) {
         slot.second = at::zeros_like(parameter);

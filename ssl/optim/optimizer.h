@@ -60,11 +60,11 @@ class Optimizer {
   void zero_grad();
 
   /// Everything but the parameters, by name: "momentum.backbone.conv1.weight" (sgd, lars, larc); "exp_avg.NAME",
-  /// "exp_avg_sq.NAME" and "step.NAME", an int64 scalar on the CPU (adamw). The tensors are the optimiser's own, not
+  /// "exp_avg_sq.NAME" and "step.NAME", an int64 scalar on the CPU (adamw). The tensors are the optimizer's own, not
   /// copies.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
-  /// Copies a state into this optimiser's tensors. Throws MismatchError, before anything is written, when a name is
+  /// Copies a state into this optimizer's tensors. Throws MismatchError, before anything is written, when a name is
   /// missing or not known, or a shape differs.
   void load_state(const std::vector<std::pair<std::string, at::Tensor>>& state);
 
@@ -73,7 +73,7 @@ class Optimizer {
 
  private:
   /// One parameter and what is kept about it.
-  struct Slot {
+  struct ParameterState {
     std::string name;
     at::Tensor parameter;
     at::Tensor momentum;  ///< sgd, lars, larc; adamw: the first moment
@@ -81,8 +81,8 @@ class Optimizer {
     at::Tensor steps;     ///< adamw
   };
   /// Slots with the same settings.
-  struct Bundle {
-    std::vector<Slot> slots;
+  struct ParameterBundle {
+    std::vector<ParameterState> slots;
     double lr_scale, weight_decay;
     bool adapt;
     std::optional<double> lr;
@@ -91,7 +91,7 @@ class Optimizer {
 
   OptimizerOptions options_;
   std::vector<ParameterGroup> groups_;
-  std::vector<Bundle> bundles_;
+  std::vector<ParameterBundle> bundles_;
 };
 
 }  // namespace unlabel::ssl

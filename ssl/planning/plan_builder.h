@@ -15,7 +15,7 @@ namespace unlabel::ssl {
 
 nlohmann::json::json_pointer setting_pointer(std::string setting);
 
-/// Throws UsageError for an optimiser that there is not (ssl/optim/optimizer.h), naming the nearest.
+/// Throws UsageError for an optimizer that there is not (ssl/optim/optimizer.h), naming the nearest.
 void require_optimizer(const std::string& kind);
 
 /// A value as a setting's type; `setting` is for messages. Throws UsageError for a value of another type, and for a count of 2^31 or
@@ -55,7 +55,7 @@ std::optional<T> find_setting(const nlohmann::json& settings, const std::string&
 std::int64_t round_to(double value, std::int64_t step, std::int64_t least);
 
 /// The value with two significant digits, as a person would write it (0.00013).
-double two_digits(double value);
+double round_to_2_digits(double value);
 
 /// The facts of the architecture that the settings name.
 EncoderFacts encoder_facts_in(const nlohmann::json& settings, const EncoderFactsOf& facts_of);
@@ -112,7 +112,7 @@ class PlanBuilder {
   /// One cluster for every 100 images, from 64 to the paper's 3000, never more than a quarter of the images; and why.
   std::pair<std::int64_t, std::string> clusters() const;
   static constexpr const char* kAsPublished = "as published with the method";
-  /// The method's optimiser, or another one that is given, which needs its learning rate given too; returns its kind. `kinds` names those
+  /// The method's optimizer, or another one that is given, which needs its learning rate given too; returns its kind. `kinds` names those
   /// that have planned rates where there are several.
   std::string optimizer(const std::string& kind, const std::string& reason = kAsPublished,
                         const std::string& kinds = "");

@@ -18,7 +18,7 @@ std::int64_t round_to(double value, std::int64_t step, std::int64_t least) {
   return std::max(least, static_cast<std::int64_t>(std::llround(value / static_cast<double>(step))) * step);
 }
 
-double two_digits(double value) {
+double round_to_2_digits(double value) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, 2).ptr;
   std::from_chars(text, end, value);
@@ -118,7 +118,7 @@ std::string PlanBuilder::optimizer(const std::string& kind, const std::string& r
 void PlanBuilder::multi_crop(std::int64_t batch, std::int64_t epochs) {
   const bool few = few_updates(batch, epochs);
   const auto global = global_size();
-  choose<std::string>("augment.preset", "swav", "flip, color jitter, grey and blur as in the paper");
+  choose<std::string>("augment.preset", "swav", "flip, color jitter, gray and blur as in the paper");
   choose<std::int64_t>("augment.global_count", 2, "the paper's: two views give the targets");
   const auto locals =
       choose<std::int64_t>("augment.local_count", global < 24 || few || small() ? 0 : 6,
@@ -154,7 +154,7 @@ void PlanBuilder::no_blur() { choose<bool>("augment.blur", false, "small images 
 
 void PlanBuilder::two_views(std::vector<double> scale, double jitter) {
   global_size();
-  choose<std::string>("augment.preset", "simclr", "two views: flip, color jitter, grey and blur");
+  choose<std::string>("augment.preset", "simclr", "two views: flip, color jitter, gray and blur");
   if (small()) {
     large_crops();
     no_blur();
@@ -166,20 +166,20 @@ void PlanBuilder::two_views(std::vector<double> scale, double jitter) {
 }
 
 double PlanBuilder::proportional_lr(double published, std::int64_t batch) {
-  return choose<double>("optimizer.lr", two_digits(published * static_cast<double>(batch) / 256),
+  return choose<double>("optimizer.lr", round_to_2_digits(published * static_cast<double>(batch) / 256),
                         concat("published: ", published, " for a batch of 256, in proportion"));
 }
 
 void PlanBuilder::larc(std::int64_t batch, std::int64_t epochs) {
   optimizer("larc", kAsPublished, "larc and sgd");
   const auto lr = choose<double>(
-      "optimizer.lr", two_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75)),
+      "optimizer.lr", round_to_2_digits(0.6 * std::pow(static_cast<double>(batch) / 256, 0.75)),
       batch == 256    ? "published for a batch of 256"
       : batch == 4096 ? "published for a batch of 4096"
                       : concat("for a batch of ", batch, ", by the published 0.6 at 256 and 4.8 at 4096"));
   choose<double>("optimizer.weight_decay", 1e-6, "the paper's");
   choose<std::string>("schedule.kind", "cosine", "the paper's");
-  choose<double>("schedule.final_lr", two_digits(lr / 1000), "a thousandth of the peak, as published");
+  choose<double>("schedule.final_lr", round_to_2_digits(lr / 1000), "a thousandth of the peak, as published");
   const double warmup = choose<double>(
       "schedule.warmup_epochs", batch >= 1024 ? std::min(10.0, static_cast<double>(epochs) / 10) : 0.0,
       batch >= 1024 ? "large batches begin slowly, as published" : "published batches of 256 do without");
@@ -203,7 +203,7 @@ bool PlanBuilder::prefers_sgd(std::int64_t batch, std::int64_t epochs) const {
 void PlanBuilder::sgd(std::int64_t batch, std::int64_t epochs, double rate, const std::string& published) {
   optimizer("sgd", concat("for ", updates(batch, epochs), " updates; the published ", published,
                           " would hardly move the weights in so few"));
-  choose<double>("optimizer.lr", two_digits(rate * static_cast<double>(batch) / 256),
+  choose<double>("optimizer.lr", round_to_2_digits(rate * static_cast<double>(batch) / 256),
                  concat("measured on small data: ", rate, " for a batch of 256, in proportion"));
   choose<double>("optimizer.weight_decay", 5e-4, "that of our recipes for small data");
   choose<std::string>("schedule.kind", "cosine", "the paper's");

@@ -21,16 +21,16 @@ struct PlanInput {
 };
 
 /// A setting, and why it has its value.
-struct Choice {
+struct PlannedSetting {
   std::string setting;  ///< dotted: "swav.prototypes"
   nlohmann::json value;
   std::string reason;  ///< one line
 };
 
 struct Plan {
-  nlohmann::json recipe;              ///< overlay in a recipe's layout, with all that was chosen and all that was given
-  std::vector<Choice> choices;        ///< in the order of the log; not what was given
-  std::vector<std::string> warnings;  ///< plan_warnings of the outcome
+  nlohmann::json recipe;  ///< overlay in a recipe's layout, with all that was chosen and all that was given
+  std::vector<PlannedSetting> choices;  ///< in the order of the log; not what was given
+  std::vector<std::string> warnings;    ///< plan_warnings of the outcome
 };
 
 /// Plans for one method. It is made with a PlanBuilder (plan_builder.h), which also has the choices that all methods share.

@@ -52,7 +52,7 @@ class Distances {
   double sum_ = 0, worst_ = 0, greatest_ = 0;
 };
 
-/// A view's floats as levels of 0 to 255: without the normalisation that the pipeline ends in.
+/// A view's floats as levels of 0 to 255: without the normalization that the pipeline ends in.
 inline void to_levels(const Pipeline& pipeline, std::span<float> view) {
   const Normalize* normalize = find_normalize(pipeline);
   const std::size_t plane = view.size() / 3;

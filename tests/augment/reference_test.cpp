@@ -17,7 +17,7 @@
 namespace unlabel::augment {
 namespace {
 
-// Torchvision's functions on Pillow images of photographs, and of every colour there is. The folder is made by tests/golden/augment.py
+// Torchvision's functions on Pillow images of photographs, and of every color there is. The folder is made by tests/golden/augment.py
 // --reference DIR --photos PHOTOS; the CTest entry augment.reference does so, where it has photographs and a Python for it.
 
 /// Calls `test` with every file of the reference; false where there is none.
@@ -86,7 +86,7 @@ TEST(SlowReference, ViewsStayNearTorchvisionOnPhotographs) {
       if (item["op"] != "pipeline") continue;
       if (image.empty()) {
         const cv::Mat bytes = file.image("file");
-        const Source source{{bytes.datastart, bytes.dataend}, {}};
+        const ImageSource source{{bytes.datastart, bytes.dataend}, {}};
         image = decode(source);
         decode_planes(source, {}, planes);
         EXPECT_EQ(difference(image, file.image("photo")).max, 0) << name << ": decoding";

@@ -111,9 +111,9 @@ void run_operations(const Watch& watch) {
 }
 
 /// An image in every format and as arrays.
-std::vector<std::pair<std::string, Source>> sources() {
+std::vector<std::pair<std::string, ImageSource>> sources() {
   const cv::Mat image = large(CV_8UC3), gray = large(CV_8UC1), alpha = large(CV_8UC4);
-  std::vector<std::pair<std::string, Source>> all{{"an array", {{}, image}}, {"a gray array", {{}, gray}}};
+  std::vector<std::pair<std::string, ImageSource>> all{{"an array", {{}, image}}, {"a gray array", {{}, gray}}};
   const auto add = [&](const std::string& name, std::vector<std::uint8_t> bytes) {
     all.push_back({name, {std::move(bytes), {}}});
   };

@@ -1,4 +1,4 @@
-// The bare loop that pretraining is measured against: forward, loss, backward and optimiser of SwAV on one batch in memory, nothing else.
+// The bare loop that pretraining is measured against: forward, loss, backward and optimizer of SwAV on one batch in memory, nothing else.
 //
 // usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS    prints images a second, the first tenth of the steps left out
 #include <unlabel/launch/distributed/main_setup.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the collapse monitor sees in the first tenth of healthy and of broken runs of a method: the ranges of its signs, as a table.
 
-usage: collapse_signs.py METHOD --unlabel build/release/unlabel [--data FOLDER] [--a-class N] [--runs DIR] [--broken] [--tenths 1]
+usage: collapse_checks.py METHOD --unlabel build/release/unlabel [--data FOLDER] [--a-class N] [--runs DIR] [--broken] [--tenths 1]
                          [pretrain's options]
 The settings are those of scripts/results, at the second of its rates where it has three, but for what the options change. FOLDER holds
 images of up to 64 px (default: cifar10_jpegs/train in UNLABEL_DATA; ends with 77 where there is none), of which --a-class takes the first of
@@ -50,7 +50,7 @@ parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--tenths", type=int, default=1)
 options, extra = parser.parse_known_args()
 if not os.path.isdir(options.data):
-    print(f"collapse_signs: {options.data} is not there: give --data, or set UNLABEL_DATA to what holds cifar10_jpegs/train")
+    print(f"collapse_checks: {options.data} is not there: give --data, or set UNLABEL_DATA to what holds cifar10_jpegs/train")
     sys.exit(77)
 if not options.runs:
     temporary = tempfile.TemporaryDirectory()
@@ -115,7 +115,7 @@ for name, (broken, changes) in {"as it is": (False, {}), "seed 1": (False, {"see
         continue
     total, judged, said = found
     if not judged:
-        sys.exit(f"collapse_signs: no step of '{name}' was judged: {total} steps are too few")
+        sys.exit(f"collapse_checks: no step of '{name}' was judged: {total} steps are too few")
     signs = [sign for sign in SIGNS if sign in judged[0]]
     if not header:
         header = True

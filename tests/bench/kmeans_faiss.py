@@ -6,10 +6,10 @@ usage: kmeans_faiss.py --unlabel build/release/bin/unlabel_kmeans [--features FI
 Needs numpy and faiss-cpu, in the Python that runs it. FILE.npy: features of images, by `unlabel embed`; the other data are Gaussian
 mixtures, from a seed. PATTERN, a regular expression, chooses data by name.
 
-Each contender runs once a round, in a process of its own, after a warm-up of one iteration, in turn, so that a busy neighbour meets
+Each contender runs once a round, in a process of its own, after a warm-up of one iteration, in turn, so that a busy neighbor meets
 both. Both end with centroids and every point's cluster under them: faiss by train and assign, ssl/kmeans by one call. faiss as its
 users have it, but without subsampling, the check for NaN, and the early stop. Ratios are of medians, with the least and the most of a
-round; "by CPU time" is less moved by neighbours, but counts threads that wait; "train alone" leaves faiss's assign out, and so has
+round; "by CPU time" is less moved by neighbors, but counts threads that wait; "train alone" leaves faiss's assign out, and so has
 faiss look at the points once less. The objective, mean |x - c|^2 or on the sphere mean 1 - x . c, is computed here from either's
 centroids.
 """
@@ -36,7 +36,7 @@ def faiss_kmeans(points, first, d, iterations, space, centroids):
     x, first = (np.fromfile(name, np.float32).reshape(-1, int(d)) for name in (points, first))
 
     def run(count):
-        # spherical: faiss searches by inner products, and normalises the centroids, the first ones too.
+        # spherical: faiss searches by inner products, and normalizes the centroids, the first ones too.
         kmeans = faiss.Kmeans(int(d), len(first), niter=count, nredo=1, spherical=space == SPHERE, max_points_per_centroid=len(x),
                               min_points_per_centroid=1, check_input_data_for_NaNs=False, early_stop_threshold=-1)
         begin, cpu_begin = time.perf_counter(), time.process_time()
@@ -54,10 +54,10 @@ def faiss_kmeans(points, first, d, iterations, space, centroids):
 
 
 def mixture(n, d, components, random):
-    """Points about centres as far from each other as the points are wide, with clusters of unequal size."""
+    """Points about centers as far from each other as the points are wide, with clusters of unequal size."""
     shares = random.dirichlet(np.full(components, 2.0))
-    centres = random.standard_normal((components, d), dtype=np.float32)
-    return centres[random.choice(components, n, p=shares)] + random.standard_normal((n, d), dtype=np.float32)
+    centers = random.standard_normal((components, d), dtype=np.float32)
+    return centers[random.choice(components, n, p=shares)] + random.standard_normal((n, d), dtype=np.float32)
 
 
 def objective(points, centroids, space):

@@ -3,7 +3,7 @@
 usage: lightly_learn.py {swav,byol} FOLDER --epochs N --lr RATE --out FILE [--seed 0] [--batch 128] [--width 16] [--size 32] [--bf16]
                         [--area 0.4] [--jitter 0.5] [--mean R,G,B] [--std R,G,B]
                         [--hidden 128] [--prototypes 512] [--frozen STEPS] [--momentum 0.99]
-Two views of one kind: a crop of at least --area, flip, colour jitter of strength --jitter at .8, grey at .2. SGD with momentum .9 and
+Two views of one kind: a crop of at least --area, flip, color jitter of strength --jitter at .8, gray at .2. SGD with momentum .9 and
 weight decay 5e-4; the rate falls to 0 by a cosine. FILE gets the encoder under torchvision's names (safetensors). FILE.epoch is written
 after each epoch, and the same command goes on from it. SIGTERM ends with 75, a loss that is not finite with 93. Needs torch,
 torchvision, lightly and safetensors.

@@ -3,7 +3,7 @@
 
 usage: pretrain_speed.py --data DIR/train --unlabel build/release/unlabel --bare build/release/bin/unlabel_bare_step --peers PYTHON
                          [--rounds 5] [--steps 60] [--only PATTERN]
-Every contender (or those whose names match) runs once a round, in turn, so that a busy neighbour meets all of them; what counts are ratios of medians.
+Every contender (or those whose names match) runs once a round, in turn, so that a busy neighbor meets all of them; what counts are ratios of medians.
 PYTHON is that of an environment with torch, torchvision and lightly. Two views of 32 px, ResNet-18 of width 16, batch 256. Where the device does
 not multiply bf16 by itself (`--precision auto` is float32), contenders in bf16 are left out.
 """

@@ -202,7 +202,7 @@ at::Tensor on_host(const at::Tensor& tensor) {
 class Noise : public Dataset {
  public:
   std::int64_t size() const override { return 40; }
-  void read(std::int64_t index, augment::Source& out) const override {
+  void read(std::int64_t index, augment::ImageSource& out) const override {
     out.bytes.clear();
     out.pixels.create(20, 24, CV_8UC3);
     for (std::int64_t i = 0; i < 20 * 24 * 3; ++i)
@@ -211,7 +211,7 @@ class Noise : public Dataset {
   std::int64_t label(std::int64_t) const override { return -1; }
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return concat("noise[", index, "]"); }
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>&) const override {}
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>&) const override {}
   std::string description() const override { return "noise"; }
 
  private:

@@ -201,8 +201,8 @@ TEST(OpenDataset, DetectsTheFormatUnlessAPrefixSaysIt) {
   const std::string home = std::getenv("HOME") ? std::getenv("HOME") : "";
   ::setenv("HOME", cifar.path().c_str(), 1);
   EXPECT_EQ(open_dataset("cifar10:~", Split::kTrain)->label(0), 1);
-  EXPECT_EQ(resolve_place("folder:~/some/where").directory, cifar.path() + "/some/where");
-  EXPECT_EQ(resolve_place("folder:~other/where").directory, "~other/where");
+  EXPECT_EQ(resolve_location("folder:~/some/where").directory, cifar.path() + "/some/where");
+  EXPECT_EQ(resolve_location("folder:~other/where").directory, "~other/where");
   ::setenv("HOME", home.c_str(), 1);
 
   using namespace std::literals;
@@ -230,19 +230,19 @@ class Watched : public Dataset {
  public:
   explicit Watched(std::shared_ptr<const Dataset> dataset) : dataset_(std::move(dataset)) {}
   std::int64_t size() const override { return dataset_->size(); }
-  void read(std::int64_t index, augment::Source& out) const override {
+  void read(std::int64_t index, augment::ImageSource& out) const override {
     dataset_->read(index, out);
     bytes_read += out.bytes.size();
   }
-  void read_start(std::int64_t index, std::uint64_t bytes, augment::Source& out) const override {
+  void read_start(std::int64_t index, std::uint64_t bytes, augment::ImageSource& out) const override {
     dataset_->read_start(index, bytes, out);
     bytes_read += out.bytes.size();
   }
   std::int64_t label(std::int64_t index) const override { return dataset_->label(index); }
   const std::vector<std::string>& class_names() const override { return dataset_->class_names(); }
   std::string name(std::int64_t index) const override { return dataset_->name(index); }
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
-    dataset_->each_file(visit);
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const override {
+    dataset_->for_each_file(visit);
   }
   std::string description() const override { return dataset_->description(); }
 
@@ -287,7 +287,7 @@ TEST(OpenIndexed, IsTheSameDataSetWithoutAListing) {
     EXPECT_EQ(indexed->name(i), listed->name(i));
     EXPECT_EQ(indexed->label(i), listed->label(i));
   }
-  augment::Source source;
+  augment::ImageSource source;
   indexed->read(1, source);
   EXPECT_EQ(source.bytes.size(), std::filesystem::file_size(there / ("train/" + indexed->name(1))));
 }
@@ -323,12 +323,12 @@ TEST(SurveySizes, ReadsTheStartOfLargeFilesWhereThatIsEnough) {
   folder.write_image("1.png", 30, 20);
   std::filesystem::resize_file(folder / "1.png", 5 << 20);
   Watched watched(open_dataset(folder.path(), Split::kTrain));
-  EXPECT_EQ(survey_sizes(watched).median_short_side, 20);
+  EXPECT_EQ(sample_image_sizes(watched).median_short_side, 20);
   EXPECT_EQ(watched.bytes_read, std::size_t{256} << 10);
 
   folder.write_image("1.tiff", 500, 400);  // of noise, which does not pack; its directory stands at the end
   ASSERT_GT(std::filesystem::file_size(folder / "1.tiff"), 300000u);
-  EXPECT_EQ(survey_sizes(*open_dataset(folder.path(), Split::kTrain)).max_short_side, 400);
+  EXPECT_EQ(sample_image_sizes(*open_dataset(folder.path(), Split::kTrain)).max_short_side, 400);
 }
 
 TEST(SurveySizes, ReadsHeadersOfAnEvenSample) {
@@ -336,22 +336,22 @@ TEST(SurveySizes, ReadsHeadersOfAnEvenSample) {
   for (int i = 0; i < 9; ++i) folder.write_image("img" + std::to_string(i) + (i % 2 ? ".png" : ".jpg"), 20 + i, 40 - i);
   folder.write("img9.jpg", "no image");
   const auto dataset = open_dataset(folder.path(), Split::kTrain);
-  const auto all = survey_sizes(*dataset, 100);
+  const auto all = sample_image_sizes(*dataset, 100);
   EXPECT_EQ(all.surveyed, 9);
   EXPECT_EQ(all.broken, 1);
   EXPECT_EQ(all.min_short_side, 20);
   EXPECT_EQ(all.median_short_side, 24);
   EXPECT_EQ(all.max_short_side, 28);
-  const auto three = survey_sizes(*dataset, 3);  // of 0, 3 and 6
+  const auto three = sample_image_sizes(*dataset, 3);  // of 0, 3 and 6
   EXPECT_EQ(three.surveyed, 3);
   EXPECT_EQ(three.min_short_side, 20);
   EXPECT_EQ(three.median_short_side, 23);
   EXPECT_EQ(three.max_short_side, 26);
-  EXPECT_THROW(survey_sizes(*dataset, 0), UsageError);
+  EXPECT_THROW(sample_image_sizes(*dataset, 0), UsageError);
 
   const TempFolder broken;
   broken.write("1.jpg", "no image");
-  EXPECT_THROWS_WITH(survey_sizes(*open_dataset(broken.path(), Split::kTrain), 5), Error, "1.jpg");
+  EXPECT_THROWS_WITH(sample_image_sizes(*open_dataset(broken.path(), Split::kTrain), 5), Error, "1.jpg");
 }
 
 TEST(OpenDataset, TellsOfSplitsThatAreLinksToNowhere) {

@@ -30,7 +30,7 @@ class FakeDataset : public Dataset {
       : size_(size), broken_(std::move(broken)) {}
 
   std::int64_t size() const override { return size_; }
-  void read(std::int64_t index, augment::Source& out) const override {
+  void read(std::int64_t index, augment::ImageSource& out) const override {
     ++reads;
     if (on_read) on_read(index);
     if (std::ranges::find(broken_, index) != broken_.end()) throw Error("sample ", index, " is broken");
@@ -41,7 +41,7 @@ class FakeDataset : public Dataset {
   std::int64_t label(std::int64_t index) const override { return index % 7; }
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string name(std::int64_t index) const override { return concat("fake[", index, "]"); }
-  void each_file(const std::function<void(std::string_view, std::uint64_t)>&) const override {}
+  void for_each_file(const std::function<void(std::string_view, std::uint64_t)>&) const override {}
   std::string description() const override { return "fake"; }
 
   std::function<void(std::int64_t)> on_read;
@@ -127,7 +127,7 @@ TEST(Loader, RowsAreWhatTheCropsMakeOfTheSample) {
   EXPECT_EQ(batches[1].step, 1);
   EXPECT_EQ(batches[0].labels, (std::vector<std::int64_t>{0, 2}));
   const auto by_hand = crops();
-  augment::Source source;
+  augment::ImageSource source;
   dataset->read(2, source);
   std::vector<float> first(3 * 16 * 16), second(first), third(3 * 8 * 8);
   std::vector<float*> out{first.data(), second.data(), third.data()};
@@ -202,7 +202,7 @@ TEST(Loader, ReplacesBrokenImagesByTheNextUsableOne) {
     EXPECT_EQ(batch.replacements[2].index, 7);
     EXPECT_EQ(batch.replacements[2].replacement, 0);
     // Row 2 is image 4 under the key of sample 2, so not what row 4 holds.
-    augment::Source source;
+    augment::ImageSource source;
     dataset->read(4, source);
     std::vector<float> first(3 * 16 * 16), second(first), third(3 * 8 * 8);
     std::vector<float*> out{first.data(), second.data(), third.data()};
@@ -409,7 +409,7 @@ TEST(Loader, CountsTheTimeItMakesTheCallerWait) {
 TEST(Loader, TellsWhatSixteenBitImagesUse) {
   struct Deep : FakeDataset {
     using FakeDataset::FakeDataset;
-    void read(std::int64_t index, augment::Source& out) const override {
+    void read(std::int64_t index, augment::ImageSource& out) const override {
       out.bytes.clear();
       out.pixels = cv::Mat(20, 24, CV_16UC1, cv::Scalar(10.0 + static_cast<double>(index)));
       out.pixels.at<std::uint16_t>(3, 4) = 4000;

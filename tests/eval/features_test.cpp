@@ -56,9 +56,9 @@ TEST_F(FeaturesOfImages, GoTheWholeWayFromFilesToFigures) {
   EXPECT_EQ(train.class_names, (std::vector<std::string>{"class0", "class1", "class2"}));
   EXPECT_EQ(train.labels[38].item<int>(), 2);
   EXPECT_FALSE(train.values.requires_grad());
-  const auto neighbours = knn(train, test, {}, one_);
-  EXPECT_EQ(neighbours.train_images, 39);
-  EXPECT_GT(neighbours.accuracy, 0.5);
+  const auto neighbors = knn(train, test, {}, one_);
+  EXPECT_EQ(neighbors.train_images, 39);
+  EXPECT_GT(neighbors.accuracy, 0.5);
   const auto linear = logistic_regression(train, test, {}, one_);
   EXPECT_TRUE(linear.converged);
   EXPECT_GT(linear.accuracy, 0.5);
@@ -69,7 +69,7 @@ TEST_F(FeaturesOfImages, AreTheEncodersInEvalMode) {
   const auto features = extract_features(*encoder, train_, {0, 7}, eval_view(), {}, one_);
   EXPECT_TRUE(torch::equal(features.indices, torch::tensor({0, 7}, torch::kInt64)));
   auto images = torch::empty({2, 3, 16, 16});
-  augment::Source source;
+  augment::ImageSource source;
   for (int i = 0; i < 2; ++i) {
     train_->read(i == 0 ? 0 : 7, source);
     float* out[] = {images[i].data_ptr<float>()};
@@ -181,13 +181,13 @@ TEST_F(FeaturesOfImages, OfPixelsAreTheView) {
   auto test = pixel_features(test_, eval_view(), {}, one_);
   EXPECT_EQ(train.dim(), 3 * 16 * 16);
   std::vector<float> out(3 * 16 * 16);
-  augment::Source source;
+  augment::ImageSource source;
   train_->read(20, source);
   float* views[] = {out.data()};
   eval_view()(source, {}, views);
   EXPECT_TRUE(torch::equal(train.values[20], torch::tensor(out)));
   const auto difference = test.values[0] - train.values[0];
-  centre(train, test);
+  center(train, test);
   EXPECT_LT(train.values.mean(0).abs().max().item<double>(), 1e-5);
   EXPECT_TRUE(torch::allclose(test.values[0] - train.values[0], difference, 1e-4, 1e-5));
 }
@@ -254,11 +254,11 @@ TEST(SlowFashionMnist, RawPixelsGiveTheKnownFigures) {
   RecordProperty("linear", std::to_string(linear.accuracy));
   RecordProperty("iterations", std::to_string(linear.iterations));
   RecordProperty("linear_seconds", std::to_string(linear.seconds));
-  centre(train, test);
-  const auto neighbours = knn(train, test, {}, one);
-  EXPECT_NEAR(neighbours.accuracy, 0.8605, 0.0005);
-  RecordProperty("knn", std::to_string(neighbours.accuracy));
-  RecordProperty("knn_seconds", std::to_string(neighbours.seconds));
+  center(train, test);
+  const auto neighbors = knn(train, test, {}, one);
+  EXPECT_NEAR(neighbors.accuracy, 0.8605, 0.0005);
+  RecordProperty("knn", std::to_string(neighbors.accuracy));
+  RecordProperty("knn_seconds", std::to_string(neighbors.seconds));
 }
 
 }  // namespace

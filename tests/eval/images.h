@@ -11,7 +11,7 @@
 
 namespace unlabel::eval::testing {
 
-/// `count` images a class, of noise around a colour and a direction of stripes of the class's own: easy, but not
+/// `count` images a class, of noise around a color and a direction of stripes of the class's own: easy, but not
 /// trivial.
 inline void write_classes(const data::TempFolder& folder, const std::string& split, int count, int classes,
                           std::uint64_t seed) {

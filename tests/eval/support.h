@@ -34,13 +34,13 @@ inline nlohmann::json golden(const std::string& name) {
   return read_json_file(std::string(UNLABEL_SOURCE_DIR) + "/tests/golden/" + name);
 }
 
-/// Points around one centre a class; the same for the same seed.
+/// Points around one center a class; the same for the same seed.
 inline Features blobs(std::int64_t n, std::int64_t dim, std::int64_t classes, std::uint64_t seed, double noise = 1) {
   auto centre_generator = at::detail::createCPUGenerator(99);
   auto generator = at::detail::createCPUGenerator(seed);
-  const auto centres = torch::randn({classes, dim}, centre_generator);
+  const auto centers = torch::randn({classes, dim}, centre_generator);
   const auto labels = torch::randint(classes, {n}, generator, torch::kInt64);
-  return make_features(centres.index_select(0, labels) + noise * torch::randn({n, dim}, generator), labels);
+  return make_features(centers.index_select(0, labels) + noise * torch::randn({n, dim}, generator), labels);
 }
 
 }  // namespace unlabel::eval::testing

@@ -39,15 +39,15 @@ TEST_F(TestSet, OneClassFolderIsMatchedByTheTrainingClasses) {
   write("defects", {"dog"}, 4, 100);
   const auto test = open("defects");
   ASSERT_TRUE(test->class_names().empty()) << "by itself one folder is no class";
-  const auto labelled = labelled_by_folder(test, open("train")->class_names());
-  EXPECT_EQ(labelled->class_names(), (std::vector<std::string>{"cat", "dog", "ship"}));
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(labelled->label(i), 1);
-  EXPECT_EQ(labelled->name(2), "dog/2.png");
-  EXPECT_EQ(labelled->fingerprint(), test->fingerprint());
+  const auto labeled = labeled_by_folder(test, open("train")->class_names());
+  EXPECT_EQ(labeled->class_names(), (std::vector<std::string>{"cat", "dog", "ship"}));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(labeled->label(i), 1);
+  EXPECT_EQ(labeled->name(2), "dog/2.png");
+  EXPECT_EQ(labeled->fingerprint(), test->fingerprint());
 
   // An image beside the folders has no label, and is told.
   folder_.write_image("defects/stray.png");
-  const auto stray = labelled_by_folder(open("defects"), open("train")->class_names());
+  const auto stray = labeled_by_folder(open("defects"), open("train")->class_names());
   EXPECT_EQ(stray->label(3), 1);
   EXPECT_EQ(stray->label(4), -1);
 }
@@ -56,10 +56,10 @@ TEST_F(TestSet, FoldersOfOtherNamesAreNoLabels) {
   write("train", {"cat", "dog"}, 3, 0);
   write("other", {"oct"}, 3, 100);
   const auto test = open("other");
-  EXPECT_EQ(labelled_by_folder(test, open("train")->class_names()), test);
-  EXPECT_EQ(labelled_by_folder(test, {}), test);
-  const auto labelled = open("train");
-  EXPECT_EQ(labelled_by_folder(labelled, {"cat", "horse"}), labelled) << "it has labels of its own";
+  EXPECT_EQ(labeled_by_folder(test, open("train")->class_names()), test);
+  EXPECT_EQ(labeled_by_folder(test, {}), test);
+  const auto labeled = open("train");
+  EXPECT_EQ(labeled_by_folder(labeled, {"cat", "horse"}), labeled) << "it has labels of its own";
 }
 
 TEST_F(TestSet, OtherImagesAreNotShared) {

@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   put(folder.path + "/train-labels-idx1-ubyte", data + images, size - images);
   try {
     const auto dataset = data::open_idx(folder.path, data::Split::kTrain);
-    augment::Source source;
+    augment::ImageSource source;
     for (const std::int64_t index : {std::int64_t{0}, dataset->size() - 1}) {
       dataset->read(index, source);
       if (source.pixels.empty()) std::abort();

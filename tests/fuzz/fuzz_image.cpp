@@ -42,7 +42,7 @@ void make_views(const PlanarImage& planes, const std::vector<std::uint8_t>& byte
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const Source source{{data, data + size}, {}};
+  const ImageSource source{{data, data + size}, {}};
   const int turned = orientation(source.bytes, image_format(source.bytes));
   if (turned < 1 || turned > 8) std::abort();
   for (const bool strict : {false, true})

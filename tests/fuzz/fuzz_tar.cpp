@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
   std::uint64_t end = 0;
   try {
-    each_tar_member(
+    for_each_tar_member(
         "fuzz", size, read,
         [&](const TarMember& member) {
           if (member.offset < end || member.offset > size || member.size > size - member.offset) std::abort();

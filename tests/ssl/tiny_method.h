@@ -132,7 +132,7 @@ inline std::map<std::string, at::Tensor> tensors_of(const Method& method) {
   return tensors;
 }
 
-/// The optimiser of most golden scripts.
+/// The optimizer of most golden scripts.
 inline OptimizerOptions sgd() {
   OptimizerOptions options;
   options.kind = "sgd";

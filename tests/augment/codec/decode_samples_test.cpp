@@ -94,7 +94,7 @@ struct Tiff {
   }
 };
 
-/// CV_8UC3 of grey levels in one row.
+/// CV_8UC3 of gray levels in one row.
 cv::Mat grey_row(const std::vector<int>& levels) {
   cv::Mat row(1, static_cast<int>(levels.size()), CV_8UC3);
   for (int x = 0; x < row.cols; ++x) row.at<cv::Vec3b>(0, x) = cv::Vec3b::all(static_cast<std::uint8_t>(levels[x]));
@@ -118,8 +118,8 @@ TEST(DecodeSamples, TwelveBitsInSixteenTakeTheirRange) {
   const Tiff tiff{.width = 9, .height = 1, .samples = 1, .bits = 16};
   std::string pgm = "P5 9 1 65535\n";
   for (const auto sample : samples) pgm += {static_cast<char>(sample >> 8), static_cast<char>(sample & 255)};
-  for (const auto& source : {Source{png(pixels), {}}, Source{tiff.of(samples), {}},
-                             Source{{pgm.begin(), pgm.end()}, {}}, Source{{}, pixels}}) {
+  for (const auto& source : {ImageSource{png(pixels), {}}, ImageSource{tiff.of(samples), {}},
+                             ImageSource{{pgm.begin(), pgm.end()}, {}}, ImageSource{{}, pixels}}) {
     EXPECT_EQ(apart(decode(source, kTwelveBits), ranged), 0) << source.bytes.size();
     EXPECT_EQ(apart(decode(source), upper), 0) << source.bytes.size();
     PlanarImage planes;
@@ -131,7 +131,7 @@ TEST(DecodeSamples, TwelveBitsInSixteenTakeTheirRange) {
   const cv::Mat colors(1, 2, CV_16UC4, const_cast<std::uint16_t*>(rgba.data()));
   const cv::Mat expected = (cv::Mat_<cv::Vec3b>(1, 2) << cv::Vec3b(255, 0, 128), cv::Vec3b(0, 255, 1));
   const Tiff with_alpha{.width = 2, .height = 1, .samples = 4, .bits = 16, .photometric = 2};
-  EXPECT_EQ(apart(decode(Source{{}, colors}, kTwelveBits), expected), 0);
+  EXPECT_EQ(apart(decode(ImageSource{{}, colors}, kTwelveBits), expected), 0);
   EXPECT_EQ(apart(decode(with_alpha.of(rgba), kTwelveBits), expected), 0);
 }
 
@@ -139,7 +139,7 @@ TEST(DecodeSamples, TheRangeIsOfDeepSamplesOnly) {
   const cv::Mat bytes = (cv::Mat_<std::uint8_t>(1, 3) << 0, 100, 255);
   const cv::Mat expected = grey_row({0, 100, 255});
   EXPECT_EQ(apart(decode(png(bytes), kTwelveBits), expected), 0);
-  EXPECT_EQ(apart(decode(Source{{}, bytes}, kTwelveBits), expected), 0);
+  EXPECT_EQ(apart(decode(ImageSource{{}, bytes}, kTwelveBits), expected), 0);
   const std::string pgm = "P2 3 1 1000 0 392 1000";  // says itself what is white
   EXPECT_EQ(apart(decode(Bytes(pgm.begin(), pgm.end())), expected), 0);
   EXPECT_EQ(apart(decode(Bytes(pgm.begin(), pgm.end()), {.range = {{0, 392}}}), grey_row({0, 255, 255})), 0);
@@ -167,10 +167,10 @@ TEST(DecodeSamples, SignedAndFloatingPointNeedARange) {
   expect_ranged<double>(row(64, 3), {-1, 1, 0, 7}, {-1, 1}, {0, 255, 128, 255});
   for (const int type : {CV_8SC1, CV_16SC1, CV_32SC1, CV_32FC1, CV_64FC1}) {
     const cv::Mat pixels(1, 3, type, cv::Scalar(5));
-    EXPECT_THROW(decode(Source{{}, pixels}), UsageError) << type;
-    EXPECT_EQ(apart(decode(Source{{}, pixels}, {.range = {{0, 10}}}), grey_row({128, 128, 128})), 0) << type;
+    EXPECT_THROW(decode(ImageSource{{}, pixels}), UsageError) << type;
+    EXPECT_EQ(apart(decode(ImageSource{{}, pixels}, {.range = {{0, 10}}}), grey_row({128, 128, 128})), 0) << type;
   }
-  EXPECT_THROW(decode(Source{{}, cv::Mat(1, 1, CV_16UC1, cv::Scalar(0))}, {.range = {{1, 1}}}), UsageError);
+  EXPECT_THROW(decode(ImageSource{{}, cv::Mat(1, 1, CV_16UC1, cv::Scalar(0))}, {.range = {{1, 1}}}), UsageError);
 }
 
 TEST(DecodeSamples, PlanesAndTilesAreReadAlike) {
@@ -204,15 +204,15 @@ TEST(DecodeSamples, BandsWithoutAPlaceInRgbAreRefused) {
     for (const int bits : {8, 16})
       EXPECT_EQ(of_bands(bands, 1, bits),
                 concat("cannot decode TIFF: ", bands,
-                       " samples a pixel; images have 1 to 4 (grey, RGB, CMYK; one may be alpha)"));
+                       " samples a pixel; images have 1 to 4 (gray, RGB, CMYK; one may be alpha)"));
   EXPECT_NE(of_bands(3, 1).find("3 samples a pixel where the photometric tag names 1"), std::string::npos);
   EXPECT_NE(of_bands(4, 1, 16).find("4 samples a pixel where the photometric tag names 1"), std::string::npos);
   EXPECT_NE(of_bands(2, 2).find("2 samples a pixel where the photometric tag names 3"), std::string::npos);
   EXPECT_NE(of_bands(3, 8).find("CIELAB"), std::string::npos);
   EXPECT_NE(of_bands(1, 1, 12).find("unsigned samples of 12 bits are not supported"), std::string::npos);
-  EXPECT_NE(of_bands(4, 5, 16).find("unsigned samples of 16 bits are supported of grey and RGB only"),
+  EXPECT_NE(of_bands(4, 5, 16).find("unsigned samples of 16 bits are supported of gray and RGB only"),
             std::string::npos);
-  EXPECT_EQ(of_bands(2, 1), "(accepted)") << "grey and alpha";
+  EXPECT_EQ(of_bands(2, 1), "(accepted)") << "gray and alpha";
   EXPECT_EQ(of_bands(4, 2), "(accepted)") << "RGB and alpha";
   EXPECT_EQ(of_bands(4, 5), "(accepted)") << "CMYK";
 }
@@ -235,7 +235,7 @@ TEST(DecodeSamples, SmallPartsOfSixteenBitsAreReported) {
   const auto report_of = [](int low, int high, const DecodeOptions& options = {}) {
     DecodeReport report;
     const cv::Mat pixels = (cv::Mat_<std::uint16_t>(1, 2) << low, high);
-    decode(Source{{}, pixels}, options, &report);
+    decode(ImageSource{{}, pixels}, options, &report);
     DecodeReport of_file;
     decode(png(pixels), options, &of_file);
     EXPECT_EQ(of_file.lowest, report.lowest);
@@ -370,8 +370,8 @@ TEST(DecodeSamples, MemoryThatIsWantingIsNoFaultOfTheImage) {
   EXPECT_TRUE(told(pnm, 64'000'000).starts_with(wanting("20000 x 5000 pixels"))) << told(pnm, 64'000'000);
   // Where there is memory for the image, and not for what its library needs beside: 2 MB of coefficients, a row of PNG, 3.2 MB of a
   // lossless WebP, a strip of a TIFF.
-  const cv::Mat grey(1000, 1000, CV_8UC1, cv::Scalar(128)), color(1000, 1000, CV_8UC3, cv::Scalar(10, 20, 30));
-  const Bytes jpeg = encode_jpeg(grey, JCS_GRAYSCALE, JCS_GRAYSCALE, /*progressive=*/true);
+  const cv::Mat gray(1000, 1000, CV_8UC1, cv::Scalar(128)), color(1000, 1000, CV_8UC3, cv::Scalar(10, 20, 30));
+  const Bytes jpeg = encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE, /*progressive=*/true);
   EXPECT_TRUE(told(jpeg, 4'000'000).starts_with(wanting("1000 x 1000 pixels"))) << told(jpeg, 4'000'000);
   const auto planes = limit_error_in(2'000'000, [&] {
     PlanarImage out;
@@ -450,12 +450,12 @@ TEST(DecodeSamples, ABitmapsPixelsAreBehindItsPalette) {
 
 TEST(DecodeSamples, PixelsHaveOneThreeOrFourChannels) {
   const cv::Mat alpha(1, 2, CV_8UC4, cv::Scalar(10, 20, 30, 40));
-  EXPECT_EQ(apart(decode(Source{{}, alpha}), cv::Mat(1, 2, CV_8UC3, cv::Scalar(10, 20, 30))), 0);
+  EXPECT_EQ(apart(decode(ImageSource{{}, alpha}), cv::Mat(1, 2, CV_8UC3, cv::Scalar(10, 20, 30))), 0);
   PlanarImage planes;
   decode_planes({{}, alpha}, {}, planes);
   EXPECT_EQ(planes.data(2)[0], 30);
-  EXPECT_THROW(decode(Source{{}, cv::Mat(1, 2, CV_8UC2, cv::Scalar(0))}), UsageError);
-  EXPECT_THROW(decode(Source{{}, cv::Mat(1, 2, CV_8UC(5), cv::Scalar(0))}), UsageError);
+  EXPECT_THROW(decode(ImageSource{{}, cv::Mat(1, 2, CV_8UC2, cv::Scalar(0))}), UsageError);
+  EXPECT_THROW(decode(ImageSource{{}, cv::Mat(1, 2, CV_8UC(5), cv::Scalar(0))}), UsageError);
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ cv::Mat picture(int height, int width) {
   return image;
 }
 
-/// Encodes an RGB (or grey, or BGRA as it is) image with OpenCV.
+/// Encodes an RGB (or gray, or BGRA as it is) image with OpenCV.
 Bytes encode(const std::string& extension, const cv::Mat& image, const std::vector<int>& parameters = {}) {
   cv::Mat bgr;
   if (image.channels() == 3) {
@@ -170,8 +170,8 @@ TEST(Decode, RefusesWhatIsNoImage) {
   EXPECT_NE(refusal({0xFF, 0xD8, 0xFF}), "(accepted)");
   EXPECT_NE(refusal({'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0}), "(accepted)");
   EXPECT_THROW(image_size(Bytes(text.begin(), text.end())), Error);
-  EXPECT_THROW(decode(Source{{}, cv::Mat(2, 2, CV_32FC1)}), UsageError);
-  EXPECT_EQ(decode(Source{{}, cv::Mat(2, 2, CV_8UC1, cv::Scalar(9))}).type(), CV_8UC3);
+  EXPECT_THROW(decode(ImageSource{{}, cv::Mat(2, 2, CV_32FC1)}), UsageError);
+  EXPECT_EQ(decode(ImageSource{{}, cv::Mat(2, 2, CV_8UC1, cv::Scalar(9))}).type(), CV_8UC3);
 }
 
 TEST(Decode, RefusesSidesThatAreTooLong) {

@@ -53,7 +53,7 @@ namespace {
 
 using nlohmann::json;
 
-/// Slopes, textures, an edge and saturated colours, as photographs have them.
+/// Slopes, textures, an edge and saturated colors, as photographs have them.
 cv::Mat scene(int height, int width) {
   cv::Mat image(height, width, CV_8UC3);
   for (int y = 0; y < height; ++y)
@@ -69,7 +69,7 @@ cv::Mat scene(int height, int width) {
   return image;
 }
 
-Source jpeg(const cv::Mat& image, cv::Size sampling, bool progressive = false) {
+ImageSource jpeg(const cv::Mat& image, cv::Size sampling, bool progressive = false) {
   return {encode_jpeg(image, JCS_RGB, JCS_YCbCr, progressive, sampling), {}};
 }
 
@@ -78,7 +78,7 @@ struct Both {
   std::vector<float> exact, fused;
 };
 
-Both both(const Pipeline& pipeline, const Source& source, const ViewKey& key) {
+Both both(const Pipeline& pipeline, const ImageSource& source, const ViewKey& key) {
   Both views;
   views.exact.resize(pipeline.output_shape().size(), NAN);
   views.fused = views.exact;
@@ -129,8 +129,8 @@ TEST_P(FusedView, ResizesAsTheExactWay) {
   const cv::Mat image = scene(200, 300);
   struct Case {
     const char* name;
-    Source source;
-    double mean;  // what may differ: the colours' upsampling, where they are stored at half the size
+    ImageSource source;
+    double mean;  // what may differ: the colors' upsampling, where they are stored at half the size
   };
   const Case cases[] = {{"pixels", {{}, image}, 0.26},
                         {"4:4:4", jpeg(image, {1, 1}), 0.3},
@@ -150,7 +150,7 @@ TEST_P(FusedView, ResizesAsTheExactWay) {
       }
 }
 
-// Where libjpeg repeats a sample and where it weighs neighbours depends on the sampling and on the size. The colours alternate, so that
+// Where libjpeg repeats a sample and where it weighs neighbors depends on the sampling and on the size. The colors alternate, so that
 // one for the other would be tens of levels off.
 TEST_P(FusedView, UpsamplesAsLibjpeg) {
   const auto striped = [](int height, int width) {
@@ -184,9 +184,9 @@ TEST_P(FusedView, ShrinksAsTheExactWay) {
 TEST_P(FusedView, GreyImagesStayGrey) {
   cv::Mat gray;
   cv::cvtColor(scene(90, 70), gray, cv::COLOR_RGB2GRAY);
-  const Source sources[] = {{{}, gray},
-                            {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE), {}},
-                            {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE, false, {2, 2}), {}}};
+  const ImageSource sources[] = {{{}, gray},
+                                 {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE), {}},
+                                 {encode_jpeg(gray, JCS_GRAYSCALE, JCS_GRAYSCALE, false, {2, 2}), {}}};
   for (const auto& source : sources) {
     const auto views = both(pipeline_of(crop(40, "[0.5, 1]")), source, {2, 0, 0, 0});
     EXPECT_LT(mean_distance(views.exact, views.fused), 0.3);
@@ -195,7 +195,7 @@ TEST_P(FusedView, GreyImagesStayGrey) {
 }
 
 TEST_P(FusedView, ColoursAndBlursAsTheExactWay) {
-  const Source source{{}, scene(120, 160)};
+  const ImageSource source{{}, scene(120, 160)};
   const std::string start = crop(72, "[0.4, 1]") + ", ";
   struct Case {
     const char* steps;
@@ -232,7 +232,7 @@ TEST_P(FusedView, ColoursAndBlursAsTheExactWay) {
 }
 
 TEST_P(FusedView, MakesWholePresets) {
-  const Source source = jpeg(scene(240, 320), {1, 1});
+  const ImageSource source = jpeg(scene(240, 320), {1, 1});
   for (const auto* name : {"swav", "simclr", "deepcluster"}) {
     const MultiCrop crops = preset(name, {.global_size = 72});
     double sum = 0;
@@ -304,7 +304,7 @@ struct OddImage {
 
 std::vector<OddImage> odd_images() {
   std::vector<OddImage> images;
-  const auto add = [&](const std::string& name, const Source& source) {
+  const auto add = [&](const std::string& name, const ImageSource& source) {
     auto& made = images.emplace_back(OddImage{name, decode(source), {}});
     decode_planes(source, {}, made.planes);
   };
@@ -380,7 +380,7 @@ TEST_P(OddFusedView, MakesOddSizesOfOddBoxes) {
 
 TEST(FusedViews, AreTheSameOnTwoThreadsAtOnce) {
   const MultiCrop crops = preset("swav", {.global_size = 40, .local_size = 24});
-  const std::vector<Source> sources{jpeg(scene(60, 80), {2, 2}), jpeg(scene(90, 50), {1, 1}), {{}, scene(33, 47)}};
+  const std::vector<ImageSource> sources{jpeg(scene(60, 80), {2, 2}), jpeg(scene(90, 50), {1, 1}), {{}, scene(33, 47)}};
   constexpr std::uint64_t kSamples = 24;
   using Views = std::vector<std::vector<float>>;
   // All views of every `step`-th sample.
@@ -442,7 +442,7 @@ TEST(FusedViews, TakeWhatTheyKnow) {
 }
 
 TEST(FusedViews, AreWhatAMultiCropMakes) {
-  const Source source = jpeg(scene(90, 120), {2, 2});
+  const ImageSource source = jpeg(scene(90, 120), {2, 2});
   for (const bool exact : {false, true}) {
     const MultiCrop crops = preset("swav", {.global_size = 32, .local_size = 16, .exact = exact});
     EXPECT_EQ(MultiCrop::from_json(crops.to_json()).exact(), exact);
@@ -474,7 +474,7 @@ TEST(FusedViews, AreWhatAMultiCropMakes) {
 TEST(FusedViews, AllocateNothingOnceWarm) {
   if (!fused_views_are_fast()) GTEST_SKIP() << "there is only the portable way here";
   const MultiCrop crops = preset("swav", {.global_size = 64, .local_size = 32});
-  const Source source = jpeg(scene(150, 200), {2, 2});
+  const ImageSource source = jpeg(scene(150, 200), {2, 2});
   std::vector<std::vector<float>> views;
   std::vector<float*> places;
   for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
@@ -506,7 +506,7 @@ TEST(DecodePlanes, KeepsWhatTheFileHas) {
 
   // Others come as RGB: CMYK, sampling by fractions, an EXIF turn.
   cv::Mat four(20, 30, CV_8UC4, cv::Scalar(10, 200, 30, 250));
-  for (const auto& source : {Source{encode_jpeg(four, JCS_CMYK, JCS_CMYK), {}}, jpeg(image, {3, 1})}) {
+  for (const auto& source : {ImageSource{encode_jpeg(four, JCS_CMYK, JCS_CMYK), {}}, jpeg(image, {3, 1})}) {
     decode_planes(source, {}, planes);
     EXPECT_EQ(planes.size, decode(source).size());
   }
@@ -524,7 +524,7 @@ TEST(DecodePlanes, KeepsWhatTheFileHas) {
 
 TEST(DecodePlanes, RefusesWhatDecodeRefuses) {
   PlanarImage planes;
-  const auto both_say = [&](const Source& source, const DecodeOptions& options = {}) {
+  const auto both_say = [&](const ImageSource& source, const DecodeOptions& options = {}) {
     const auto said = refusal<Error>([&] { decode(source, options); });
     EXPECT_EQ(refusal<Error>([&] { decode_planes(source, options, planes); }), said);
     return said;
@@ -582,7 +582,7 @@ TEST(CiFusedView, StaysNearTheExactWayOnPhotographs) {
   std::uint64_t photos = 0;
   for (const auto& name : names) {
     std::ifstream file(name, std::ios::binary);
-    Source source;
+    ImageSource source;
     source.bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
     ++photos;
     for (auto& c : cases) {

@@ -140,7 +140,7 @@ TEST(Policies, ReplayExactlyFromJson) {
     for (const float value : view) ASSERT_TRUE(std::isfinite(value));
     views.insert(view);
   }
-  EXPECT_GE(views.size(), 180u);  // some operations leave nothing but one colour
+  EXPECT_GE(views.size(), 180u);  // some operations leave nothing but one color
   EXPECT_EQ(distance(image, before), 0);
 }
 

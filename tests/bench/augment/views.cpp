@@ -95,7 +95,7 @@ int main(int count, char** words) {
   for (const auto& entry : std::filesystem::directory_iterator(words[1]))
     if (entry.path().extension() == ".JPEG") names.push_back(entry.path());
   std::sort(names.begin(), names.end());
-  std::vector<Source> photos;
+  std::vector<ImageSource> photos;
   for (const auto& name : names) {
     std::ifstream file(name, std::ios::binary);
     auto& photo = photos.emplace_back();
@@ -112,19 +112,21 @@ int main(int count, char** words) {
   for (int v = 0; v < fast.views(); ++v)
     places.push_back(views.emplace_back(1, static_cast<int>(fast.shape(v).size()), CV_32F).ptr<float>());
 
-  using Way = std::function<void(const Source&, const ViewKey&)>;
+  using Way = std::function<void(const ImageSource&, const ViewKey&)>;
   std::map<std::string, Way> ways;
   std::map<std::string, std::string> sets;
-  ways["swav"] = [&](const Source& photo, const ViewKey& key) { fast(photo, key, places); };
+  ways["swav"] = [&](const ImageSource& photo, const ViewKey& key) { fast(photo, key, places); };
   for (const auto& set : instruction_sets()) {
     ways["swav-" + set] = ways["swav"];
     sets["swav-" + set] = set;
   }
-  ways["swav-exact"] = [&](const Source& photo, const ViewKey& key) { exact(photo, key, places); };
-  ways["jpeg"] = [](const Source& photo, const ViewKey&) { decode_jpeg(photo.bytes, {.max_pixels = kMostPixels}); };
+  ways["swav-exact"] = [&](const ImageSource& photo, const ViewKey& key) { exact(photo, key, places); };
+  ways["jpeg"] = [](const ImageSource& photo, const ViewKey&) {
+    decode_jpeg(photo.bytes, {.max_pixels = kMostPixels});
+  };
   PlanarImage planes;
-  ways["planes"] = [&](const Source& photo, const ViewKey&) { decode_planes(photo, {}, planes); };
-  ways["opencv-area"] = [&](const Source& photo, const ViewKey& key) {
+  ways["planes"] = [&](const ImageSource& photo, const ViewKey&) { decode_planes(photo, {}, planes); };
+  ways["opencv-area"] = [&](const ImageSource& photo, const ViewKey& key) {
     const cv::Mat bgr = cv::imdecode(photo.bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
     for (int v = 0; v < fast.views(); ++v) {
       auto of_view = key;
@@ -137,10 +139,10 @@ int main(int count, char** words) {
   const std::vector<std::uint8_t> stacked(128 * 9 * 84 * 84, 7);
   std::vector<std::uint8_t> shifted(stacked.size());
   std::vector<float> shifted_floats(stacked.size());
-  ways["shift"] = [&](const Source&, const ViewKey& key) {
+  ways["shift"] = [&](const ImageSource&, const ViewKey& key) {
     random_shift(stacked.data(), frames, 4, {key.seed, key.epoch, 128 * key.sample, 0}, shifted.data());
   };
-  ways["shift-float"] = [&](const Source&, const ViewKey& key) {
+  ways["shift-float"] = [&](const ImageSource&, const ViewKey& key) {
     random_shift(stacked.data(), frames, 4, {key.seed, key.epoch, 128 * key.sample, 0}, shifted_floats.data());
   };
 

@@ -6,7 +6,7 @@
 
 using namespace unlabel::augment;
 
-static std::vector<float> view(const MultiCrop& crops, const Source& image, int which, std::uint64_t sample) {
+static std::vector<float> view(const MultiCrop& crops, const ImageSource& image, int which, std::uint64_t sample) {
   std::vector<std::vector<float>> views;
   std::vector<float*> out;
   for (int v = 0; v < crops.views(); ++v) views.emplace_back(crops.shape(v).size());
@@ -16,7 +16,7 @@ static std::vector<float> view(const MultiCrop& crops, const Source& image, int 
 }
 
 int main() {
-  Source image;
+  ImageSource image;
   image.pixels.create(120, 160, CV_8UC3);
   for (int i = 0; i < 120 * 160 * 3; ++i) image.pixels.data[i] = static_cast<unsigned char>(i % 251);
   const auto crops = preset("swav");

@@ -117,8 +117,8 @@ normalized = ua.normalize(pixels, mean, std)
 assert normalized.dtype == np.float32 and np.allclose(normalized, (levels - mean) / std, atol=1e-5)
 assert np.array_equal(ua.normalize(levels, mean, std), normalized)
 assert np.array_equal(ua.to_planes(pixels, mean, std), normalized.transpose(2, 0, 1))
-grey = np.pad(normalized.mean(2), 1)
-across = grey[:, :-2] - grey[:, 2:]
+gray = np.pad(normalized.mean(2), 1)
+across = gray[:, :-2] - gray[:, 2:]
 assert np.allclose(ua.sobel(normalized)[..., 0], across[:-2] + 2 * across[1:-1] + across[2:], atol=1e-4)
 white = np.full((9, 9), 255, np.uint8)
 assert ua.gaussian_blur(white, 1.5)[0, 0] == 255 and ua.gaussian_blur(white, 1.5, border="zero")[0, 0] < 128
@@ -264,24 +264,24 @@ for kind, always in (("tiff", True), ("png", False), ("webp", False), ("jpeg", F
     assert upright.shape == (120, 96, 3) and np.array_equal(ua.decode(stored, {"exif_orientation": True}), upright), kind
     assert (ua.decode(stored).shape == (120, 96, 3)) == always, kind
 
-# PIL images and grey ones in free functions, and the axes that came in.
+# PIL images and gray ones in free functions, and the axes that came in.
 image = Image.fromarray(pixels)
 assert np.array_equal(ua.resize(image, (50, 33)), ua.resize(pixels, (50, 33))) and np.array_equal(ua.resize(pixels.transpose(2, 0, 1), 33), ua.resize(pixels, 33))
 assert np.array_equal(ua.random_resized_crop(image, 32, (1, 2, 3)), ua.random_resized_crop(pixels, 32, (1, 2, 3)))
-grey = pixels[..., 0].copy()
-of_mode_l = Image.fromarray(grey)
-for made, by_pillow in ((ua.adjust_brightness(grey, 1.7), ImageEnhance.Brightness(of_mode_l).enhance(1.7)),
-                        (ua.adjust_contrast(grey, 0.4), ImageEnhance.Contrast(of_mode_l).enhance(0.4)),
-                        (ua.adjust_saturation(grey, 0.3), of_mode_l), (ua.adjust_hue(grey, 0.2), of_mode_l),
-                        (ua.solarize(grey), ImageOps.solarize(of_mode_l, 128)), (ua.posterize(grey, 3), ImageOps.posterize(of_mode_l, 3)),
-                        (ua.equalize(grey), ImageOps.equalize(of_mode_l)), (ua.autocontrast(grey), ImageOps.autocontrast(of_mode_l)),
+gray = pixels[..., 0].copy()
+of_mode_l = Image.fromarray(gray)
+for made, by_pillow in ((ua.adjust_brightness(gray, 1.7), ImageEnhance.Brightness(of_mode_l).enhance(1.7)),
+                        (ua.adjust_contrast(gray, 0.4), ImageEnhance.Contrast(of_mode_l).enhance(0.4)),
+                        (ua.adjust_saturation(gray, 0.3), of_mode_l), (ua.adjust_hue(gray, 0.2), of_mode_l),
+                        (ua.solarize(gray), ImageOps.solarize(of_mode_l, 128)), (ua.posterize(gray, 3), ImageOps.posterize(of_mode_l, 3)),
+                        (ua.equalize(gray), ImageOps.equalize(of_mode_l)), (ua.autocontrast(gray), ImageOps.autocontrast(of_mode_l)),
                         (ua.adjust_sharpness(of_mode_l, 2.5), ImageEnhance.Sharpness(of_mode_l).enhance(2.5)),
-                        (ua.to_gray(grey), of_mode_l)):
+                        (ua.to_gray(gray), of_mode_l)):
     assert np.array_equal(made, np.asarray(by_pillow)), by_pillow
-assert np.array_equal(ua.grayscale(grey), np.repeat(grey[..., None], 3, 2))
-for made in (ua.gaussian_blur(grey[..., None], 1), ua.resize(grey[..., None], 20), ua.adjust_brightness(grey[..., None], 0.5), ua.rotate(grey[..., None], 9)):
+assert np.array_equal(ua.grayscale(gray), np.repeat(gray[..., None], 3, 2))
+for made in (ua.gaussian_blur(gray[..., None], 1), ua.resize(gray[..., None], 20), ua.adjust_brightness(gray[..., None], 0.5), ua.rotate(gray[..., None], 9)):
     assert made.ndim == 3 and made.shape[2] == 1
-assert ua.gaussian_blur(grey, 1).ndim == 2
+assert ua.gaussian_blur(gray, 1).ndim == 2
 
 # Outputs are exactly the views' arrays.
 flat_out = np.empty(sum(a.size for a in out), np.float32)

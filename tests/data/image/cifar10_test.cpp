@@ -39,7 +39,7 @@ TEST(BinaryCifar10, ReadsRecords) {
   ASSERT_EQ(train->size(), 5);
   ASSERT_EQ(test->size(), 1);
   EXPECT_EQ(test->label(0), 7);
-  augment::Source source;
+  augment::ImageSource source;
   source.bytes = {1};
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(train->label(i), i);

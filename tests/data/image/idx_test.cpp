@@ -47,7 +47,7 @@ const char* kLabels = "train-labels-idx1-ubyte";
 
 void expect_the_small_set(const Dataset& dataset) {
   ASSERT_EQ(dataset.size(), 4);
-  augment::Source source;
+  augment::ImageSource source;
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(dataset.label(i), i % 3);
     dataset.read(i, source);
@@ -203,7 +203,7 @@ TEST(Idx, OpensFashionMnist) {
   EXPECT_EQ(train->label(0), 9);
   EXPECT_EQ(train->label(1), 0);
   EXPECT_EQ(train->label(3), 3);
-  augment::Source source;
+  augment::ImageSource source;
   test->read(9999, source);
   EXPECT_EQ(source.pixels.size(), cv::Size(28, 28));
 }

@@ -170,7 +170,7 @@ TEST(ImageFolder, FollowsLinksWithoutLoops) {
   fs::create_symlink("4.jpg", folder / "a/4.jpg");
   const auto dataset = open_image_folder(folder.path());
   EXPECT_EQ(names(*dataset), (Names{"a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg", "b/1.jpg"}));
-  augment::Source source;
+  augment::ImageSource source;
   dataset->read(4, source);
   EXPECT_EQ(std::string(source.bytes.begin(), source.bytes.end()), "far");
   EXPECT_THROWS_WITH(dataset->read(2, source), Error, "a/3.jpg");
@@ -196,7 +196,7 @@ TEST(ImageFolder, ReadsTheBytes) {
   folder.write("2.jpg", "");
   folder.write("3.jpg", "third");
   const auto dataset = open_image_folder(folder.path() + "/");
-  augment::Source source;
+  augment::ImageSource source;
   source.pixels.create(2, 2, CV_8UC3);
   dataset->read(0, source);
   EXPECT_EQ(std::string(source.bytes.begin(), source.bytes.end()), "first");
@@ -214,7 +214,7 @@ TEST(ImageFolder, ThrowsUsageErrorWhenTheFaultIsTheProcesss) {
   const TempFolder folder;
   folder.write("1.jpg", "first");
   const auto dataset = open_image_folder(folder.path());
-  augment::Source source;
+  augment::ImageSource source;
   rlimit limit{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
   const rlimit none{3, limit.rlim_max};
@@ -258,7 +258,7 @@ TEST(ImageFolder, RefusesAFileAboveTheLimitBeforeReadingIt) {
   const TempFolder folder;
   folder.write("1.jpg", "first");
   fs::resize_file(folder / "1.jpg", (std::uint64_t{1} << 30) + 1);  // sparse
-  augment::Source source;
+  augment::ImageSource source;
   EXPECT_THROWS_WITH(open_image_folder(folder.path())->read(0, source), Error, "more than the 1073741824 allowed");
   EXPECT_TRUE(source.bytes.empty());
 }
@@ -309,7 +309,7 @@ TEST(ImageFolder, MayBeRenamedWhileItIsUsed) {
   folder.write("old/1.jpg", "one");
   const auto dataset = open_image_folder(folder / "old");
   fs::rename(folder / "old", folder / "new");
-  augment::Source source;
+  augment::ImageSource source;
   dataset->read(0, source);
   EXPECT_EQ(source.bytes.size(), 3u);
 }

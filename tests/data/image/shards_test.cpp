@@ -30,7 +30,7 @@ std::string archive_of(const std::vector<std::pair<std::string, std::string>>& m
 }
 
 std::string bytes_at(const Dataset& dataset, std::int64_t index) {
-  augment::Source source;
+  augment::ImageSource source;
   dataset.read(index, source);
   return {source.bytes.begin(), source.bytes.end()};
 }
@@ -57,7 +57,7 @@ TEST(Shards, FollowWebDatasetsConvention) {
   EXPECT_EQ(train->class_names(), (std::vector<std::string>{"0", "1", "2"}));
   EXPECT_EQ(train->name(1), "set-train-000000.tar:b.d/3.webp");
   EXPECT_NE(train->description().find("2 shards in "), std::string::npos) << train->description();
-  augment::Source source;
+  augment::ImageSource source;
   train->read_start(0, 2, source);
   EXPECT_EQ(source.bytes.size(), 2u);
   EXPECT_THROW(train->read(3, source), UsageError);
@@ -119,7 +119,7 @@ TEST(Shards, AnEmptyImageIsBrokenAndNotGone) {
   folder.write("0.tar", archive_of({{"a.jpg", ""}, {"b.jpg", "b"}}));
   const auto images = open_shards(folder.path(), Split::kTrain);
   ASSERT_EQ(images->size(), 2);
-  augment::Source source;
+  augment::ImageSource source;
   EXPECT_THROWS_WITH(images->read(0, source), Error, "0.tar:a.jpg: the file is empty");
 }
 
@@ -250,7 +250,7 @@ TEST(Shards, DamageIsNamed) {
   folder.write("0.tar", std::string_view(good));
   const auto images = open_shards(folder.path(), Split::kTrain);
   fs::resize_file(folder / "0.tar", 2000);
-  augment::Source source;
+  augment::ImageSource source;
   EXPECT_THROWS_WITH(images->read(1, source), Error, "the archive has changed");
 }
 
@@ -307,7 +307,7 @@ TEST(Shards, PixelsArePackedAsPng) {
   write_shards(*cifar, folder / "out", "train", {.shuffle = false});
   const auto shards = open_shards(folder / "out", Split::kTrain);
   ASSERT_EQ(shards->size(), 4);
-  augment::Source from_cifar, from_shards;
+  augment::ImageSource from_cifar, from_shards;
   for (std::int64_t i = 0; i < 4; ++i) {
     cifar->read(i, from_cifar);
     shards->read(i, from_shards);

@@ -24,7 +24,7 @@ Members members_of(const std::string& bytes) {
     std::memcpy(out, bytes.data() + offset, size);
   };
   Members members;
-  each_tar_member("a.tar", bytes.size(), read, [&](const TarMember& member) {
+  for_each_tar_member("a.tar", bytes.size(), read, [&](const TarMember& member) {
     ASSERT_LE(member.offset + member.size, bytes.size());
     members.emplace_back(member.name, bytes.substr(member.offset, member.size));
   });
@@ -84,8 +84,8 @@ TEST(Tar, GnuTarReadsWhatIsWritten) {
       std::memset(out, 0, size);
   };
   std::uint64_t size = 0;
-  each_tar_member("huge.tar", (std::uint64_t{1} << 40) + 3 * kTarBlock, from_header,
-                  [&](const TarMember& member) { size = member.size; });
+  for_each_tar_member("huge.tar", (std::uint64_t{1} << 40) + 3 * kTarBlock, from_header,
+                      [&](const TarMember& member) { size = member.size; });
   EXPECT_EQ(size, std::uint64_t{1} << 40);
 }
 
@@ -163,7 +163,7 @@ TEST(Tar, TellsOfLinksAndFindsWholeNamesAgain) {
       std::memcpy(out, bytes.data() + offset, size);
     };
     std::vector<std::string> found, names;
-    each_tar_member(
+    for_each_tar_member(
         "a.tar", bytes.size(), from,
         [&](const TarMember& member) {
           found.push_back(member.name);

@@ -117,7 +117,7 @@ TEST(Unreachable, AnInterruptedCallIsMadeAgain) {
   EXPECT_EQ(fault_kind(EINTR), FaultKind::kOutside);
   const Faults faults({{"open", "2.png", EINTR, 0, 3}, {"stat", "3.png", EINTR, 0, 1}});
   const auto dataset = open_dataset(photos.folder.path(), Split::kTrain);
-  augment::Source source;
+  augment::ImageSource source;
   EXPECT_NO_THROW(dataset->read(2, source));
   EXPECT_EQ(faults.injected(0), 3);
   EXPECT_NO_THROW(dataset->fingerprint());
@@ -294,7 +294,7 @@ TEST(Unreachable, CheckAndSurveySayNothingOfTheFile) {
   }
   const Faults faults({{"read", "2.png", EIO}});
   EXPECT_THROWS_WITH(check_data(photos.folder.path(), {}), IoError, "2.png");
-  EXPECT_THROW(survey_sizes(*dataset), IoError);
+  EXPECT_THROW(sample_image_sizes(*dataset), IoError);
 }
 
 TEST(Unreachable, ArchivesAndFilesOfManyImagesLikewise) {
@@ -321,7 +321,7 @@ TEST(Unreachable, ArchivesAndFilesOfManyImagesLikewise) {
     EXPECT_THROW(open(), IoError) << spec;
   }
   const auto shards = open_dataset("shards:" + folder / "shards", Split::kTrain);
-  augment::Source source;
+  augment::ImageSource source;
   {
     const Faults faults({{"read", "a.tar", EIO}});
     EXPECT_THROWS_WITH(shards->read(0, source), IoError, "Input/output error");

@@ -98,7 +98,7 @@ TEST(Knn, BreaksTiesByOrderAndBySmallerLabel) {
   KnnOptions options;
   options.k = 1;
   EXPECT_DOUBLE_EQ(knn(make_features(train_values, train_labels), test, options, *ssl::single_process()).accuracy, 0.5);
-  // Two neighbours of equal weight and of classes 3 and 2: the smaller wins.
+  // Two neighbors of equal weight and of classes 3 and 2: the smaller wins.
   options.k = 2;
   const auto pair = make_features(torch::ones({2, 4}), torch::tensor({3, 2}, torch::kInt64));
   const auto two = make_features(torch::ones({1, 4}), torch::tensor({2}, torch::kInt64));
@@ -135,7 +135,7 @@ TEST(Knn, AClassWithoutAVoteIsNotAmongTheFirstFive) {
     EXPECT_EQ(result.accuracy, 0) << k;
     EXPECT_EQ(*result.accuracy_top5, 0) << k;
   }
-  // As the k-th neighbour of k <= 5 it does.
+  // As the k-th neighbor of k <= 5 it does.
   auto shifted = test;
   shifted.labels = (test.labels + 3) % 10;
   options.k = 2;
@@ -268,9 +268,9 @@ TEST(Knn, RanksEqualOneRank) {
 TEST(Knn, RefusesWhatItCannotMeasure) {
   const auto train = blobs(20, 4, 2, 1), test = blobs(5, 4, 2, 2);
   const auto& one = *ssl::single_process();
-  auto unlabelled = train;
-  unlabelled.labels = torch::full({20}, -1, torch::kInt64);
-  EXPECT_EQ(refusal([&] { knn(unlabelled, test, {}, one); }),
+  auto unlabeled = train;
+  unlabeled.labels = torch::full({20}, -1, torch::kInt64);
+  EXPECT_EQ(refusal([&] { knn(unlabeled, test, {}, one); }),
             "20 of 20 training images have no label, and this measure needs one for each: use a folder with one folder "
             "a class");
   EXPECT_NE(refusal([&] { knn(train, blobs(5, 3, 2, 2), {}, one); }).find("test features 3"), std::string::npos);

@@ -134,10 +134,10 @@ TEST_F(LinearProbe, SaysThatItDiverged) {
   EXPECT_NE(refusal<Error>([&] { run(*small_encoder(), one_); }).find("diverged"), std::string::npos);
 }
 
-TEST(Hits, ScoresThatAreNotFiniteAreWrong) {
+TEST(TopKCounts, ScoresThatAreNotFiniteAreWrong) {
   const auto nan = std::nan("");
   const auto scores = torch::tensor({{nan, nan, nan}, {1.0, nan, 0.0}, {1.0, 2.0, 0.0}, {1.0, 1.0, 0.0}});
-  const auto hits = count_hits(scores, torch::tensor({0, 0, 1, 1}));
+  const auto hits = count_top_k(scores, torch::tensor({0, 0, 1, 1}));
   EXPECT_EQ(hits.top1, 1);  // of equal scores the first class wins
   EXPECT_EQ(hits.top5, 2);
 }

@@ -102,12 +102,11 @@ TEST(Logistic, SaysWhenItDidNotConverge) {
 
 TEST(Logistic, RefusesWhatItCannotFit) {
   const auto train = blobs(20, 4, 2, 1);
-  auto unlabelled = train;
-  unlabelled.labels = torch::full({20}, -1, torch::kInt64);
+  auto unlabeled = train;
+  unlabeled.labels = torch::full({20}, -1, torch::kInt64);
   const auto& one = *ssl::single_process();
-  EXPECT_NE(
-      refusal([&] { logistic_regression(train, unlabelled, {}, one); }).find("20 of 20 test images have no label"),
-      std::string::npos);
+  EXPECT_NE(refusal([&] { logistic_regression(train, unlabeled, {}, one); }).find("20 of 20 test images have no label"),
+            std::string::npos);
   LogisticOptions options;
   options.l2 = 0;
   EXPECT_NE(refusal([&] { logistic_regression(train, train, options, one); }).find("positive, not 0"),

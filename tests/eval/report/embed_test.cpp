@@ -92,9 +92,9 @@ TEST(Embed, WritesFeaturesLabelsAndNames) {
 {"name":"class1/1.png","label":1,"class":"class1"}
 )");
 
-  auto unlabelled = features;
-  unlabelled.labels = torch::full_like(features.labels, -1);
-  paths = write_embeddings(folder / "out.npy", unlabelled, *dataset);
+  auto unlabeled = features;
+  unlabeled.labels = torch::full_like(features.labels, -1);
+  paths = write_embeddings(folder / "out.npy", unlabeled, *dataset);
   EXPECT_EQ(paths, (std::vector<std::string>{folder / "out.npy", folder / "out.jsonl"}));
   EXPECT_FALSE(std::filesystem::exists(folder / "out.labels.npy")) << "labels of other features";
 

@@ -51,7 +51,7 @@ TEST(CheckpointFiles, NeverRemovesTheOneJustWritten) {
   for (const int step : {4, 9}) write_checkpoint_files(folder.path(), files_at(step), {});
   fs::resize_file(folder / "step-00000009/state.safetensors", 5);  // damaged: the run goes on from 4
   EXPECT_THROW(verify_checkpoint(folder / "step-00000009"), Error);
-  set_damaged_aside(folder.path(), 4);
+  quarantine_damaged(folder.path(), 4);
   write_checkpoint_files(folder.path(), files_at(5), one);
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"damaged-step-00000009", "latest", "step-00000005"}));
   write_checkpoint_files(folder.path(), files_at(9), one);

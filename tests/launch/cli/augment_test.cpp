@@ -14,11 +14,11 @@
 namespace unlabel::launch {
 namespace {
 
-using augment::Source;
+using augment::ImageSource;
 
-Source source_of(const std::string& path) {
+ImageSource source_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  Source source;
+  ImageSource source;
   source.bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   return source;
 }
@@ -111,7 +111,7 @@ TEST(CiAugment, MeasuresAFolder) {
   EXPECT_EQ(result.at("images"), 6);
   EXPECT_EQ(result.at("unreadable"), 1);
   EXPECT_EQ(result.at("threads"), 2);
-  EXPECT_EQ(result.at("steps").size(), 5u) << "crop, flip, jitter, grey, blur";
+  EXPECT_EQ(result.at("steps").size(), 5u) << "crop, flip, jitter, gray, blur";
   EXPECT_NE(outcome.out.find(" images a second"), std::string::npos) << outcome.out;
 }
 

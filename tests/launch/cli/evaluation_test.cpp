@@ -87,7 +87,7 @@ TEST_F(CiEvaluation, UntrainedAndPixelsNeedNoCheckpoint) {
   EXPECT_EQ(untrained.at("size"), 16);
   const auto same = measure({"knn", "--untrained", "--checkpoint", run_, "--data", data()});
   EXPECT_NE(same.at("subject").get<std::string>().find("width 4"), std::string::npos);
-  // The classes differ in texture: nearest neighbours in pixels tell them apart far better than chance (1/3).
+  // The classes differ in texture: nearest neighbors in pixels tell them apart far better than chance (1/3).
   EXPECT_GT(measure({"knn", "--pixels", "--data", data()}).at("value").get<double>(), 0.6);
 }
 
@@ -337,7 +337,7 @@ TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_NE(nlohmann::json::parse(outcome.out).at("warnings").dump().find("are not finite"), std::string::npos);
 
-  // Another network, whose tensors are ResNet's and more; and one of grey images.
+  // Another network, whose tensors are ResNet's and more; and one of gray images.
   weights = ssl::read_safetensors(run_ + "/encoder.safetensors");
   weights.tensors.emplace_back("layer1.0.se.fc1.weight", torch::ones({2}));
   ssl::write_safetensors(*folder_ / "se.safetensors", weights);
@@ -345,9 +345,9 @@ TEST_F(CiEvaluation, RefusesWhatCannotBeMeasured) {
   weights.metadata.clear();
   for (auto& [name, tensor] : weights.tensors)
     if (name == "conv1.weight") tensor = tensor.sum(1, /*keepdim=*/true);
-  ssl::write_safetensors(*folder_ / "grey.safetensors", weights);
+  ssl::write_safetensors(*folder_ / "gray.safetensors", weights);
   for (const auto& [file, code, says] : {std::tuple{"se.safetensors", 93, "are of another network: a resnet18"},
-                                         {"grey.safetensors", 2, "of 1 channel"}})
+                                         {"gray.safetensors", 2, "of 1 channel"}})
     for (const Arguments& command : {Arguments{"knn"}, {"embed", "--out", *folder_ / "other.npy"}}) {
       outcome = unlabel(command + Arguments{"--checkpoint", *folder_ / file, "--data", data()});
       EXPECT_EQ(outcome.exit_code, code) << outcome.err;

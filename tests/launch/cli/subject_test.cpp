@@ -32,14 +32,14 @@ class Subjects : public ::testing::Test {
   }
 
   /// As a command does it.
-  Subject subject(const std::string& checkpoint, const Arguments& more = {}) {
+  EvaluatedModel subject(const std::string& checkpoint, const Arguments& more = {}) {
     EvaluationOptions options;
     auto fields = table(options);
     Arguments all{"--checkpoint", checkpoint};
     all.insert(all.end(), more.begin(), more.end());
     const auto line = parse_command_line(all, fields, {});
     line.apply(fields);
-    return make_subject(options, line, at::kCPU);
+    return load_model(options, line, at::kCPU);
   }
 
   MeasuredSets sets(const Arguments& arguments, std::vector<std::string>* said = nullptr) {
@@ -212,7 +212,7 @@ TEST_F(Subjects, RanksAgreeOnSettingsAndWeights) {
   const auto file = weights("a.safetensors", {{"size", "16"}});
   const auto one = subject(file), again = subject(file);
   const auto other = subject(weights("b.safetensors", {{"size", "16"}})), larger = subject(file, {"--size", "32"});
-  const auto told = [&](const Subject& second, const std::string& batch) {
+  const auto told = [&](const EvaluatedModel& second, const std::string& batch) {
     std::vector<std::string> messages(2);
     ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
       const bool first = group->rank() == 0;
@@ -251,7 +251,7 @@ TEST_F(Subjects, RankZeroListsTheImagesAndSettlesTheirSize) {
         EXPECT_EQ(opened.train->size(), 4);
         EXPECT_EQ(opened.test->size(), 4);
         auto measured = subject(file);
-        settle_size(measured, *opened.test, options, *group);
+        resolve_size(measured, *opened.test, options, *group);
         EXPECT_EQ(measured.size, 10) << "the median short side";
       });
     });
@@ -277,7 +277,7 @@ class Initialisation : public Subjects {
     spec.positionals = {"method"};
     Arguments all{"swav", "--data", folder_ / "data"};
     all.insert(all.end(), more.begin(), more.end());
-    return resolve_options(parse_command_line(all, fields, spec), Purpose::kLook);
+    return resolve_options(parse_command_line(all, fields, spec), Purpose::kDryRun);
   }
 };
 
@@ -287,7 +287,7 @@ TEST_F(Initialisation, TheWeightsDecideThePlansNetwork) {
   EXPECT_EQ(resolved.options.encoder.arch, "resnet34");
   EXPECT_EQ(resolved.options.encoder.width, 4);
   EXPECT_EQ(resolved.options.encoder.stem, "imagenet") << "small images alone would have the small one";
-  const auto choice = std::ranges::find(resolved.choices, "encoder.arch", &ssl::Choice::setting);
+  const auto choice = std::ranges::find(resolved.choices, "encoder.arch", &ssl::PlannedSetting::setting);
   ASSERT_NE(choice, resolved.choices.end());
   EXPECT_EQ(choice->reason, "as the weights of --init have it");
   // Equal options may be given; of others both values are told.

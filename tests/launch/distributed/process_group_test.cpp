@@ -61,9 +61,9 @@ TEST(ProcessGroup, TogetherFailsEverywhereWithTheSameKind) {
   std::mutex mutex;
   std::vector<std::string> messages(3);
   run_gloo_ranks(3, [&](std::shared_ptr<const ssl::Group> group) {
-    ssl::together(*group, [] {});
+    ssl::run_on_all_ranks(*group, [] {});
     try {
-      ssl::together(*group, [&] {
+      ssl::run_on_all_ranks(*group, [&] {
         if (group->rank() == 1) throw MismatchError("the data changed");
       });
       ADD_FAILURE() << "nothing thrown on rank " << group->rank();
@@ -134,13 +134,13 @@ TEST(ProcessGroup, WaitsForAnActionThatTakesLongerThanRanksWaitForEachOther) {
     ranks.emplace_back([&, rank] {
       const auto group = connect(local_environment(rank, 2, port), c10::kCPU, {"gloo", 3});
       bool done = false;
-      ssl::long_together(*group, 200ms, [&] {
+      ssl::run_long_on_all_ranks(*group, 200ms, [&] {
         if (rank == 0) std::this_thread::sleep_for(4500ms);
         done = true;
       });
       EXPECT_TRUE(done);
       EXPECT_EQ(refusal<MismatchError>([&] {
-                  ssl::long_together(*group, 200ms, [&] {
+                  ssl::run_long_on_all_ranks(*group, 200ms, [&] {
                     if (rank == 0) throw MismatchError("the lead failed");
                   });
                 }),

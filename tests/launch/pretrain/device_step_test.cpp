@@ -1,11 +1,11 @@
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/device_copy.h>
 #include <unlabel/launch/cli/commands.h>
-#include <unlabel/launch/pretrain/health.h>
 #include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/launch/pretrain/step_guard.h>
+#include <unlabel/launch/pretrain/step_stats.h>
 #include <unlabel/ssl/methods.h>
-#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/ssl/monitor/embedding_stats.h>
 #include <unlabel/ssl/optim/autocast.h>
 
 #include "launch/program.h"
@@ -97,7 +97,7 @@ std::vector<std::map<std::string, int>> reads_of_steps(const std::string& name, 
   StepGuard guard(*method, optimizer, /*deferred=*/true);
   const int crops = name == "deepcluster" ? 1 : 2;
   const auto view_options = augment::preset(crops == 1 ? "deepcluster" : "simclr", {.global_size = int(kSide)});
-  std::optional<StepExchange> before;
+  std::optional<StepStatsReduction> before;
   std::vector<std::map<std::string, int>> steps;
   for (std::int64_t i = 0; i < kSteps + 1; ++i) {
     ssl::Step step{i, i / kSteps, 3 * kSteps, kSteps, 0, 1};
@@ -120,26 +120,26 @@ std::vector<std::map<std::string, int>> reads_of_steps(const std::string& name, 
       loss = method->loss(views, step);
     }
     scaler.scale(loss.value).backward();
-    StepNews news;
-    news.loss = loss.value.detach().to(torch::kFloat64);
-    news.diagnostics = loss.diagnostics;
-    const auto spread = ssl::measure_spread(loss.embeddings);
-    news.diagnostics.emplace_back("feature_spread", spread.deviation);
-    news.gram = spread.gram;
-    StepExchange exchange(*group, news);
+    LocalStepStats stats;
+    stats.loss = loss.value.detach().to(torch::kFloat64);
+    stats.diagnostics = loss.diagnostics;
+    const auto spread = ssl::embedding_stats(loss.embeddings);
+    stats.diagnostics.emplace_back("feature_spread", spread.deviation);
+    stats.gram = spread.gram;
+    StepStatsReduction exchange(*group, stats);
     const auto finite = scaler.unscale(method->parameters()).logical_and(exchange.loss().isfinite());
-    exchange.settle(finite);
+    exchange.copy_to_host_async(finite);
     guard.update(finite, [&] {
       method->before_update(step);
       optimizer.step(0.01);
       auto after = step;
-      after.stands = finite;
+      after.update_applied = finite;
       method->after_step(after);
     });
     at::removeCallback(handle);
     steps.push_back(seen);
 
-    EXPECT_TRUE(!before || before->read().finite) << name << ", step " << i - 1;
+    EXPECT_TRUE(!before || before->wait().finite) << name << ", step " << i - 1;
     before.emplace(std::move(exchange));
   }
   return steps;

@@ -35,7 +35,7 @@ TEST(CoveringSet, HasEachPairOfValues) {
   EXPECT_EQ(product(kValues).size(), 576u);
 }
 
-std::string name_of(const Choice& choice) {
+std::string name_of(const PlannedSetting& choice) {
   std::string name = kMethods[choice[0]] + "_" + std::to_string(kRanks[choice[1]]) + "_" + kPrecisions[choice[2]];
   const char* settings[] = {"_micro", "_groups", "_knn", "_shards"};
   for (std::size_t i = 0; i < 4; ++i)
@@ -43,7 +43,7 @@ std::string name_of(const Choice& choice) {
   return name;
 }
 
-class SlowKilledRuns : public testing::TestWithParam<Choice> {
+class SlowKilledRuns : public testing::TestWithParam<PlannedSetting> {
  protected:
   static void SetUpTestSuite() {
     folder_ = new TemporaryFolder;
@@ -88,7 +88,7 @@ TEST_P(SlowKilledRuns, GoOnAsIfTheyHadNotBeen) {
   run.expect_equal_to_the_straight_run();
 }
 
-std::vector<Choice> choices() {
+std::vector<PlannedSetting> choices() {
   const char* all = std::getenv("UNLABEL_KILL_ALL");
   return all != nullptr && std::string(all) == "1" ? product(kValues) : covering_set(kValues);
 }

@@ -26,7 +26,7 @@ class CiMethods : public testing::TestWithParam<std::string> {
   }
   std::string out(const std::string& name) const { return *folder_ / (GetParam() + "-" + name); }
 
-  /// All that the method holds. (A tiny network makes a rounding error grow; the optimiser's momentum shows it before the weights do.)
+  /// All that the method holds. (A tiny network makes a rounding error grow; the optimizer's momentum shows it before the weights do.)
   std::map<std::string, at::Tensor> state(const std::string& name) const {
     std::map<std::string, at::Tensor> own;
     for (const auto& [key, tensor] : ssl::read_safetensors(out(name) + "/checkpoints/latest/state.safetensors").tensors)

@@ -57,7 +57,7 @@ TEST(NativePrecision, IsOneForAllRanks) {
   std::vector<std::string> settled, notes;
   ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
     std::string precision = group->rank() == 0 ? "float64" : "auto";
-    const auto note = settle_precision(*group, at::kCPU, precision);
+    const auto note = resolve_precision(*group, at::kCPU, precision);
     const std::lock_guard lock(mutex);
     settled.push_back(precision);
     if (!note.empty()) notes.push_back(note);

@@ -318,7 +318,7 @@ TEST_F(CiPretrain, StopsOnASignalToOneOfTwoRanks) {
 }
 
 TEST_F(CiPretrain, TellsWhenItHasCollapsed) {
-  // 160 steps at settings that do learn these textures, which colour jitter would hide.
+  // 160 steps at settings that do learn these textures, which color jitter would hide.
   const std::map<std::string, std::string> longer{
       {"--epochs", "80"},           {"--batch-size", "32"},
       {"--swav.prototypes", "8"},   {"--swav.freeze-prototypes-iterations", "40"},
@@ -716,7 +716,7 @@ TEST_F(CiPretrain, APlanStandsOnceTheRunHasBegun) {
   const auto kept = resolve({});
   EXPECT_EQ(kept.options.methods.get<ssl::SwavOptions>("swav").prototypes, 77);
   EXPECT_EQ(kept.options.epochs, 5);
-  const auto prototypes = std::ranges::find(kept.choices, "swav.prototypes", &ssl::Choice::setting);
+  const auto prototypes = std::ranges::find(kept.choices, "swav.prototypes", &ssl::PlannedSetting::setting);
   ASSERT_NE(prototypes, kept.choices.end());
   EXPECT_EQ(prototypes->value, 77);
   EXPECT_EQ(prototypes->reason, "as planned when this run began");
@@ -853,23 +853,23 @@ TEST_F(CiPretrain, StartsFromGivenWeights) {
   const auto first = train("source", {});
   ASSERT_EQ(first.exit_code, 0) << first.err;
   const std::string weights = out("source/encoder.safetensors");
-  const auto second = train("initialised", {{"--init", weights}, {"--seed", "9"}});
+  const auto second = train("initialized", {{"--init", weights}, {"--seed", "9"}});
   ASSERT_EQ(second.exit_code, 0) << second.err;
   EXPECT_NE(second.err.find("encoder.safetensors: 120 tensors loaded"), std::string::npos) << second.err;
   // One small step away from what was given, and far from the weights of another seed.
-  EXPECT_LT(largest_difference(weights, out("initialised/encoder.safetensors"), "conv1.weight"), 0.01);
+  EXPECT_LT(largest_difference(weights, out("initialized/encoder.safetensors"), "conv1.weight"), 0.01);
   const auto other = train("other-seed", {{"--seed", "9"}});
   ASSERT_EQ(other.exit_code, 0) << other.err;
   EXPECT_GT(largest_difference(weights, out("other-seed/encoder.safetensors"), "conv1.weight"), 0.1);
   // The same from its folder, and from the checkpoint of a run that is not finished.
   const auto folder = train("from-a-run", {{"--init", out("source")}, {"--seed", "9"}});
   ASSERT_EQ(folder.exit_code, 0) << folder.err;
-  EXPECT_EQ(largest_difference(out("initialised/encoder.safetensors"), out("from-a-run/encoder.safetensors"), ""), 0);
+  EXPECT_EQ(largest_difference(out("initialized/encoder.safetensors"), out("from-a-run/encoder.safetensors"), ""), 0);
   fs::remove(weights);
   const auto unfinished = train("from-a-checkpoint", {{"--init", out("source")}, {"--seed", "9"}});
   ASSERT_EQ(unfinished.exit_code, 0) << unfinished.err;
   EXPECT_EQ(
-      largest_difference(out("initialised/encoder.safetensors"), out("from-a-checkpoint/encoder.safetensors"), ""), 0);
+      largest_difference(out("initialized/encoder.safetensors"), out("from-a-checkpoint/encoder.safetensors"), ""), 0);
   const auto nothing = train("from-nothing", {{"--init", data()}});
   EXPECT_EQ(nothing.exit_code, 2);
   EXPECT_NE(nothing.err.find("neither encoder.safetensors nor a checkpoint is in it"), std::string::npos)
@@ -878,16 +878,16 @@ TEST_F(CiPretrain, StartsFromGivenWeights) {
   EXPECT_EQ(byol.exit_code, 93);
   EXPECT_NE(byol.err.find("is a run of swav: choose another --out for byol"), std::string::npos) << byol.err;
   // Of an encoder of another width both values are told, and nothing is begun.
-  const auto wider = train("wider", {{"--init", out("initialised/encoder.safetensors")}, {"--encoder.width", "8"}});
+  const auto wider = train("wider", {{"--init", out("initialized/encoder.safetensors")}, {"--encoder.width", "8"}});
   EXPECT_EQ(wider.exit_code, 2);
-  EXPECT_NE(wider.err.find("--encoder.width is 8, and the weights in " + out("initialised/encoder.safetensors") +
+  EXPECT_NE(wider.err.find("--encoder.width is 8, and the weights in " + out("initialized/encoder.safetensors") +
                            " are of 4"),
             std::string::npos)
       << wider.err;
   EXPECT_TRUE(wider.one_line()) << wider.err;
   EXPECT_FALSE(fs::exists(out("wider")));
   // What a part leaves out is told, and stands in the summary.
-  auto part = ssl::read_safetensors(out("initialised/encoder.safetensors"));
+  auto part = ssl::read_safetensors(out("initialized/encoder.safetensors"));
   std::erase_if(part.tensors, [](const auto& item) { return item.first.starts_with("layer4.1.bn2."); });
   ssl::write_safetensors(out("part.safetensors"), part);
   const auto refused = train("no-part", {{"--init", out("part.safetensors")}});

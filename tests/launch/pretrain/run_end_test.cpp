@@ -134,7 +134,7 @@ TEST_F(CiRunEnd, NeitherCheckpointsNorMeasurementsChangeWeights) {
     for (const auto& outcome : outcomes) ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   }
   expect_equal(out("often"), out("never"));
-  // What was measured on two ranks, of whom each normalised by its own batches, is the accuracy of the encoder that was saved.
+  // What was measured on two ranks, of whom each normalized by its own batches, is the accuracy of the encoder that was saved.
   const auto knn = unlabel({"knn", "--checkpoint", out("often"), "--data", out("images"), "--features.precision",
                             "auto", "--json", "-"});  // the run's
   ASSERT_EQ(knn.exit_code, 0) << knn.err;

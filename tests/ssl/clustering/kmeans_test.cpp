@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/ssl/clustering/kmeans.h>
-#include <unlabel/ssl/clustering/pca.h>
+#include <unlabel/ssl/clustering/whitening.h>
 
 #include "ssl/thread_group.h"
 #include <ATen/Parallel.h>
@@ -27,7 +27,7 @@ at::Tensor points(std::int64_t n, std::int64_t d) {
       .to(torch::kFloat);
 }
 
-at::Tensor unit_rows(const at::Tensor& x) { return x / x.norm(2, 1, true); }
+at::Tensor l2_normalize(const at::Tensor& x) { return x / x.norm(2, 1, true); }
 
 double largest(const at::Tensor& difference) { return difference.abs().max().item<double>(); }
 
@@ -42,7 +42,7 @@ TEST(Kmeans, IsLloydsOnThePlaneAndOnTheSphere) {
   const auto x = points(golden()["n"], golden()["d"]);
   for (const auto& expected : golden()["cases"]) {
     const bool spherical = expected["spherical"];
-    const auto p = spherical ? unit_rows(x) : x;
+    const auto p = spherical ? l2_normalize(x) : x;
     KmeansOptions options{.clusters = golden()["k"], .iterations = 6, .spherical = spherical, .empty = "keep"};
     const auto result = kmeans(p, options, *single_process(), p.narrow(0, 5, options.clusters));
     ASSERT_EQ(result.objective.size(), 7u);
@@ -100,7 +100,7 @@ TEST(Kmeans, IsTheSameOnAnyNumberOfRanks) {
   const auto x = points(3000, 12);
   for (const bool spherical : {false, true}) {
     const KmeansOptions options{.clusters = 30, .iterations = 8, .spherical = spherical, .seed = 4};
-    const auto p = spherical ? unit_rows(x) : x;
+    const auto p = spherical ? l2_normalize(x) : x;
     const auto one = kmeans(p, options, *single_process());
     for (const int world : {2, 3}) {
       testing::run_ranks(world, [&](std::shared_ptr<const Group> group) {
@@ -143,12 +143,12 @@ TEST(Kmeans, BeginsWithPointsOfRank0WhenToldTo) {
   const auto x = points(400, 3);
   testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {
     const auto own = share(x, *group);
-    const KmeansOptions options{.clusters = 5, .iterations = 0, .first_of_lead = true};
+    const KmeansOptions options{.clusters = 5, .iterations = 0, .broadcast_from_rank0 = true};
     const auto centroids = kmeans(own, options, *group).centroids;
     const auto of_lead = x.narrow(0, 0, 100);  // rank 0's share
     for (int k = 0; k < 5; ++k)
       EXPECT_EQ((of_lead - centroids[k]).abs().sum(1).min().item<double>(), 0) << group->rank() << " " << k;
-    EXPECT_THROW(kmeans(own, {.clusters = 101, .first_of_lead = true}, *group), UsageError);
+    EXPECT_THROW(kmeans(own, {.clusters = 101, .broadcast_from_rank0 = true}, *group), UsageError);
   });
 }
 
@@ -168,7 +168,7 @@ TEST(Kmeans, MeasuresMutualInformation) {
   EXPECT_NEAR(normalized_mutual_information(a, a), 1, 1e-12);
   EXPECT_NEAR(normalized_mutual_information(a, 4 - a), 1, 1e-12);
   EXPECT_EQ(normalized_mutual_information(a, torch::zeros_like(a)), 0);
-  // What is not labelled counts for nothing.
+  // What is not labeled counts for nothing.
   const auto unseen = at::cat({a, torch::full({7}, -1, torch::kInt64)});
   EXPECT_NEAR(normalized_mutual_information(unseen, at::cat({b, torch::zeros({7}, torch::kInt64)})),
               golden()["information"].get<double>(), 1e-9);

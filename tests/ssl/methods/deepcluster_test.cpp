@@ -88,7 +88,7 @@ struct Training {
     return mean.item<double>() / group->world_size();
   }
 
-  at::Tensor clusters() const { return method->data_state()[0].second; }
+  at::Tensor clusters() const { return method->per_sample_state()[0].second; }
 
   std::shared_ptr<const Group> group;
   data::Sampler sampler;
@@ -148,7 +148,7 @@ TEST(DeepCluster, GoesOnFromItsClusters) {
     for (const auto& item : whole.method->named_buffers())
       second.method->named_buffers()[item.key()].copy_(item.value());
   }
-  second.method->load_data_state(whole.method->data_state());
+  second.method->load_per_sample_state(whole.method->per_sample_state());
   Optimizer other(second.method->parameter_groups(), testing::sgd());
   std::vector<std::pair<std::string, at::Tensor>> state;
   for (const auto& [name, tensor] : optimizer.state()) {
@@ -158,7 +158,7 @@ TEST(DeepCluster, GoesOnFromItsClusters) {
   other.load_state(state);
   EXPECT_EQ(whole.method->order(whole.epoch(1)), second.method->order(second.epoch(1)));
   for (int t = 6; t < 12; ++t) EXPECT_EQ(whole.step(optimizer, t), second.step(other, t)) << t;
-  EXPECT_THROW(second.method->load_data_state({{"clusters", torch::zeros({3}, torch::kInt64)}}), MismatchError);
+  EXPECT_THROW(second.method->load_per_sample_state({{"clusters", torch::zeros({3}, torch::kInt64)}}), MismatchError);
 }
 
 TEST(DeepCluster, DrawsAsOftenFromEachCluster) {
@@ -171,7 +171,7 @@ TEST(DeepCluster, DrawsAsOftenFromEachCluster) {
     clusters.slice(0, 20, 26).fill_(1);
     clusters.slice(0, 26).fill_(3);
     clusters = clusters.index_select(0, torch::arange(kSamples).mul(7).remainder(kSamples).to(torch::kInt64));
-    run.method->load_data_state({{"clusters", clusters}});
+    run.method->load_per_sample_state({{"clusters", clusters}});
     const auto order = run.method->order(run.epoch(2));
     EXPECT_TRUE(order.has_value());
     EXPECT_EQ(order->size(), static_cast<std::size_t>(kSamples));
@@ -203,7 +203,7 @@ TEST(DeepCluster, DrawsIndependentlyForEachClusterAndSeed) {
   const auto places = [&](std::uint64_t seed, std::int64_t cluster, std::int64_t number) {
     DeepCluster method(std::make_shared<TinyEncoder>(), golden_options(),
                        MethodContext{.images = kSamples, .global_batch = kBatch, .seed = seed});
-    method.load_data_state({{"clusters", clusters}});
+    method.load_per_sample_state({{"clusters", clusters}});
     const auto order = method.order({number, nullptr, nullptr, {}});
     std::set<std::int64_t> drawn;
     for (const auto sample : *order)
@@ -228,7 +228,7 @@ TEST(DeepCluster, APassThatFailsLeavesTheNetworkInTraining) {
   };
   EXPECT_THROW(run.method->before_epoch(epoch), Error);
   for (const auto& module : run.method->modules()) EXPECT_TRUE(module->is_training());
-  EXPECT_EQ(run.method->data_state_bytes(), kSamples * 8);
+  EXPECT_EQ(run.method->per_sample_state_bytes(), kSamples * 8);
 }
 
 TEST(DeepCluster, TellsWhatTheClusteringFound) {
@@ -269,10 +269,11 @@ TEST(DeepCluster, RefusesWhatCannotBe) {
   EXPECT_NO_THROW(Training().method->check_views(augment::preset("deepcluster", {.global_size = 32})));
   // What a checkpoint holds may be anything.
   for (const std::int64_t wrong : {std::int64_t{-2}, golden_options().clusters, std::int64_t{1} << 60})
-    EXPECT_THROW(Training().method->load_data_state({{"clusters", torch::full({kSamples}, wrong, torch::kInt64)}}),
-                 MismatchError)
+    EXPECT_THROW(
+        Training().method->load_per_sample_state({{"clusters", torch::full({kSamples}, wrong, torch::kInt64)}}),
+        MismatchError)
         << wrong;
-  EXPECT_THROW(Training().method->load_data_state({{"clusters", torch::zeros({kSamples})}}), MismatchError);
+  EXPECT_THROW(Training().method->load_per_sample_state({{"clusters", torch::zeros({kSamples})}}), MismatchError);
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ struct Training {
       optimizer.step(kRate(t));
     }
     // A host that has read the verdict does not come to after_step; one that has not tells it there.
-    step.stands = torch::tensor(!leave_out);
+    step.update_applied = torch::tensor(!leave_out);
     if (!leave_out || deferred) method->after_step(step);
     auto mean = loss.value.detach().clone();
     group->all_reduce_sum(mean);
@@ -113,7 +113,7 @@ struct Training {
 };
 
 std::map<std::string, at::Tensor> data_of(DeepClusterV2& method) {
-  const auto state = method.data_state();
+  const auto state = method.per_sample_state();
   return {state.begin(), state.end()};
 }
 
@@ -196,7 +196,7 @@ TEST(DeepClusterV2, GoesOnFromItsStateOnAnotherNumberOfRanks) {
   Optimizer optimizer(whole.method->parameter_groups(), testing::sgd());
   for (int t = 0; t < 4; ++t) whole.step(optimizer, t);  // in the middle of the second epoch
   std::vector<std::pair<std::string, at::Tensor>> saved;
-  for (const auto& [name, tensor] : whole.method->data_state()) saved.emplace_back(name, tensor.clone());
+  for (const auto& [name, tensor] : whole.method->per_sample_state()) saved.emplace_back(name, tensor.clone());
   const auto tensors = testing::tensors_of(*whole.method);
   const auto momentum = optimizer.state();
   std::vector<std::pair<std::string, at::Tensor>> kept;
@@ -212,7 +212,7 @@ TEST(DeepClusterV2, GoesOnFromItsStateOnAnotherNumberOfRanks) {
         for (const auto& item : run.method->named_parameters()) item.value().copy_(tensors.at(item.key()));
         for (const auto& item : run.method->named_buffers()) item.value().copy_(tensors.at(item.key()));
       }
-      run.method->load_data_state(saved);
+      run.method->load_per_sample_state(saved);
       Optimizer second(run.method->parameter_groups(), testing::sgd());
       second.load_state(kept);
       for (int t = 4; t < 9; ++t) {
@@ -222,21 +222,22 @@ TEST(DeepClusterV2, GoesOnFromItsStateOnAnotherNumberOfRanks) {
     });
   }
   saved[0].second = torch::zeros({1});
-  EXPECT_THROW(whole.method->load_data_state(saved), MismatchError);
+  EXPECT_THROW(whole.method->load_per_sample_state(saved), MismatchError);
 }
 
 TEST(DeepClusterV2, GathersItsBanksAtOnceAndNothingToKnowTheirSize) {
   const auto group = std::make_shared<testing::CountingGroup>();
   const Training run(group);
-  EXPECT_GT(run.method->data_state_bytes(), 0);
+  EXPECT_GT(run.method->per_sample_state_bytes(), 0);
   EXPECT_EQ(group->gathers, 0);
-  run.method->data_state();
+  run.method->per_sample_state();
   EXPECT_EQ(group->gathers, 3) << "two banks and their samples, whatever the number of steps";
   testing::run_ranks(2, [](std::shared_ptr<const Group> ranks) {
     const Training part(ranks);
     std::int64_t bytes = 0;
-    for (const auto& [name, tensor] : part.method->data_state()) bytes += static_cast<std::int64_t>(tensor.nbytes());
-    EXPECT_EQ(bytes, ranks->rank() == 0 ? part.method->data_state_bytes() : 0);
+    for (const auto& [name, tensor] : part.method->per_sample_state())
+      bytes += static_cast<std::int64_t>(tensor.nbytes());
+    EXPECT_EQ(bytes, ranks->rank() == 0 ? part.method->per_sample_state_bytes() : 0);
   });
 }
 
@@ -298,7 +299,7 @@ TEST(DeepClusterV2, BeginsWithEmbeddingsOfRank0AsReleased) {
 TEST(DeepClusterV2, KeepsScoresAndLossOutOfAutocast) {
   const Training run;
   run.method->before_epoch(run.epoch(0));
-  const auto clusters = run.method->data_state().at(2);
+  const auto clusters = run.method->per_sample_state().at(2);
   ASSERT_EQ(clusters.first, "clusters");
   to_float_dtype(*run.method, torch::kFloat);
   // Crops that are one, so that the embeddings of all are known; of samples that have clusters.

@@ -87,11 +87,11 @@ TEST(ConvNet, TakesImagesOf224Only) {
   EXPECT_THROW(make_encoder(narrow("vgg16"))->check_size(224, 96), UsageError);
   EXPECT_NO_THROW(make_encoder(narrow("vgg16"))->check_size(224, 224));
   EXPECT_NO_THROW(make_encoder({.arch = "resnet18", .width = 2})->check_size(32, 48));
-  auto grey = narrow("vgg16");
-  grey.in_channels = 1;
-  EXPECT_THROW(make_encoder(grey), UsageError);
-  grey.sobel = false;
-  EXPECT_EQ(make_encoder(grey)->forward(torch::zeros({2, 1, 224, 224})).sizes(), (std::vector<std::int64_t>{2, 64}));
+  auto gray = narrow("vgg16");
+  gray.in_channels = 1;
+  EXPECT_THROW(make_encoder(gray), UsageError);
+  gray.sobel = false;
+  EXPECT_EQ(make_encoder(gray)->forward(torch::zeros({2, 1, 224, 224})).sizes(), (std::vector<std::int64_t>{2, 64}));
 }
 
 TEST(Sobel, FindsEdgesAndDoesNotLearn) {

@@ -100,7 +100,7 @@ TEST(Planner, MakesPlansThatWork) {
   }
 }
 
-const Choice& choice_of(const Plan& plan, const std::string& setting) {
+const PlannedSetting& choice_of(const Plan& plan, const std::string& setting) {
   const auto found = std::find_if(plan.choices.begin(), plan.choices.end(),
                                   [&](const auto& choice) { return choice.setting == setting; });
   if (found == plan.choices.end()) throw std::out_of_range("nothing was planned for " + setting);

@@ -255,9 +255,9 @@ TEST_F(Weights, APipeIsNotWaitedFor) {
 }
 
 TEST_F(Weights, TheArchitectureIsReadFromTheHeader) {
-  const EncoderOptions grey{.arch = "resnet50", .width = 1, .stem = "small", .in_channels = 1};
-  write_encoder(path("grey.safetensors"), *make_encoder(grey), grey);
-  const auto options = read_encoder_options(path("grey.safetensors"));
+  const EncoderOptions gray{.arch = "resnet50", .width = 1, .stem = "small", .in_channels = 1};
+  write_encoder(path("gray.safetensors"), *make_encoder(gray), gray);
+  const auto options = read_encoder_options(path("gray.safetensors"));
   ASSERT_TRUE(options);
   EXPECT_EQ(options->arch, "resnet50");
   EXPECT_EQ(options->width, 1);

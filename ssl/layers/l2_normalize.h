@@ -6,6 +6,6 @@ namespace unlabel::ssl {
 
 /// x / |x|, row by row, of n x d; in float32 at least, and outside of autocast: 16 bits are too few for what is divided by a small
 /// temperature next. |x| is at least 1e-12.
-at::Tensor unit_rows(const at::Tensor& x);
+at::Tensor l2_normalize(const at::Tensor& x);
 
 }  // namespace unlabel::ssl

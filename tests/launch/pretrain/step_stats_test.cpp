@@ -1,13 +1,13 @@
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
 #include <unlabel/launch/distributed/data_parallel.h>
 #include <unlabel/launch/pretrain/broken_images.h>
-#include <unlabel/launch/pretrain/health.h>
 #include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/launch/pretrain/step_guard.h>
-#include <unlabel/launch/pretrain/step_journal.h>
+#include <unlabel/launch/pretrain/step_stats.h>
+#include <unlabel/launch/pretrain/training_monitor.h>
 #include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/methods/swav.h>
-#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/ssl/monitor/embedding_stats.h>
 #include <unlabel/ssl/weights/weights.h>
 
 #include "launch/program.h"
@@ -85,31 +85,31 @@ State train(const Trial& trial, int world_size) {
       if (bad && group->rank() == world_size - 1) mine[0][0][3][3] = std::numeric_limits<float>::quiet_NaN();
       guard.before_forward();
       method.before_step(step);
-      const auto normalised = copy_of(method, optimizer);
+      const auto normalized = copy_of(method, optimizer);
       optimizer.zero_grad();
       parallel.before_forward();
       const auto loss = method.loss({{mine, mine.flip(3)}, torch::arange(local)}, step);
       parallel.backward(loss.value);
-      StepNews news;
-      news.loss = loss.value.detach().to(torch::kFloat64);
-      news.diagnostics = loss.diagnostics;
-      news.stop = i == 2 && group->rank() == 0;
-      StepExchange exchange(*group, news);
+      LocalStepStats stats;
+      stats.loss = loss.value.detach().to(torch::kFloat64);
+      stats.diagnostics = loss.diagnostics;
+      stats.stop = i == 2 && group->rank() == 0;
+      StepStatsReduction exchange(*group, stats);
       const auto finite = scaler.unscale(method.parameters()).logical_and(exchange.loss().isfinite());
-      exchange.settle(finite);
+      exchange.copy_to_host_async(finite);
       guard.update(finite, [&] {
         method.before_update(step);
         optimizer.step(0.1);
         method.after_step(step);
       });
-      const auto health = exchange.read();
+      const auto health = exchange.wait();
       EXPECT_EQ(health.finite, !bad) << "on rank " << group->rank();
       EXPECT_EQ(std::isfinite(health.loss), !bad);
       EXPECT_EQ(health.stop, i == 2) << "what one rank says all know";
       EXPECT_EQ(health.diagnostics.size(), loss.diagnostics.size());
       const auto after = copy_of(method, optimizer);
       if (bad)
-        expect_equal(after, normalised, "a step that is left out changes nothing");
+        expect_equal(after, normalized, "a step that is left out changes nothing");
       else
         EXPECT_FALSE(torch::equal(after.at("backbone.conv1.weight"), before.at("backbone.conv1.weight")));
     }
@@ -134,17 +134,17 @@ TEST(StepGuard, DeferredAndAtOnceAreTheSame) {
   expect_equal(train({false, "adamw", false, false}, 1), train({true, "adamw", false, false}, 1), "nothing wrong");
 }
 
-TEST(StepExchange, TakesEigenvaluesWhenItIsRead) {
+TEST(StepStatsReduction, TakesEigenvaluesWhenItIsRead) {
   torch::manual_seed(0);
-  const auto spread = ssl::measure_spread(torch::randn({32, 5}));
-  StepNews news;
-  news.loss = torch::full({}, 0.5, torch::kFloat64);
-  news.diagnostics.emplace_back("feature_spread", spread.deviation);
+  const auto spread = ssl::embedding_stats(torch::randn({32, 5}));
+  LocalStepStats stats;
+  stats.loss = torch::full({}, 0.5, torch::kFloat64);
+  stats.diagnostics.emplace_back("feature_spread", spread.deviation);
   for (const bool watched : {true, false}) {
-    news.gram = watched ? spread.gram : at::Tensor();
-    StepExchange exchange(*ssl::single_process(), news);
-    exchange.settle(torch::tensor(true));
-    const auto health = exchange.read();
+    stats.gram = watched ? spread.gram : at::Tensor();
+    StepStatsReduction exchange(*ssl::single_process(), stats);
+    exchange.copy_to_host_async(torch::tensor(true));
+    const auto health = exchange.wait();
     EXPECT_TRUE(health.finite);
     ASSERT_EQ(health.diagnostics.size(), watched ? 2u : 1u);
     if (!watched) continue;
@@ -155,71 +155,71 @@ TEST(StepExchange, TakesEigenvaluesWhenItIsRead) {
 
 TEST(NonFiniteBudget, CountsInAWindow) {
   NonFiniteBudget budget(2);
-  EXPECT_TRUE(budget.take(10));
-  EXPECT_TRUE(budget.take(20));
-  EXPECT_TRUE(budget.take(110)) << "10 is more than 99 steps ago";
+  EXPECT_TRUE(budget.record(10));
+  EXPECT_TRUE(budget.record(20));
+  EXPECT_TRUE(budget.record(110)) << "10 is more than 99 steps ago";
   EXPECT_EQ(budget.in_window(), 2);
   NonFiniteBudget resumed(2);
   resumed.load_state(budget.state());
-  EXPECT_FALSE(resumed.take(119)) << "20, 110, 119";
-  EXPECT_FALSE(NonFiniteBudget(0).take(0));
+  EXPECT_FALSE(resumed.record(119)) << "20, 110, 119";
+  EXPECT_FALSE(NonFiniteBudget(0).record(0));
 }
 
-TEST(StepJournal, AnOverflowIsNoFaultWhileTheScaleIsFound) {
+TEST(TrainingMonitor, AnOverflowIsNoFaultWhileTheScaleIsFound) {
   PretrainOptions options;
   options.health.nonfinite_budget = 2;
   Progress silent(/*enabled=*/false, 100, 0, 10);
   const auto group = ssl::single_process();
   // The loss is finite, the gradients are not.
-  const auto step = [&](StepJournal& journal, std::int64_t iteration, double scale) {
-    StepNews news;
-    news.loss = torch::full({}, 1.5, torch::kFloat64);
-    if (scale > 0) news.diagnostics.emplace_back("loss_scale", torch::full({}, scale));
-    StepExchange exchange(*group, news);
-    exchange.settle(torch::tensor(false));
-    journal.add({{iteration}, 0.1, std::move(exchange), {1, 2}, {}});
-    journal.settle();
+  const auto step = [&](TrainingMonitor& monitor, std::int64_t iteration, double scale) {
+    LocalStepStats stats;
+    stats.loss = torch::full({}, 1.5, torch::kFloat64);
+    if (scale > 0) stats.diagnostics.emplace_back("loss_scale", torch::full({}, scale));
+    StepStatsReduction exchange(*group, stats);
+    exchange.copy_to_host_async(torch::tensor(false));
+    monitor.add({{iteration}, 0.1, std::move(exchange), {1, 2}, {}});
+    monitor.flush();
   };
-  StepJournal scaled({*group, options, 100, 100, {}, silent});
+  TrainingMonitor scaled({*group, options, 100, 100, {}, silent});
   for (int i = 0; i < 20; ++i) step(scaled, i, 65536.0 / (1 << std::min(i, 16)));
   step(scaled, 20, 0.5);
   step(scaled, 21, 0.25);
   EXPECT_THROW(step(scaled, 22, 0.125), MismatchError) << "a scale below 1 is no scale";
-  StepJournal plain({*group, options, 100, 100, {}, silent});
+  TrainingMonitor plain({*group, options, 100, 100, {}, silent});
   step(plain, 0, 0);
   step(plain, 1, 0);
   EXPECT_THROW(step(plain, 2, 0), MismatchError);
 
-  StepJournal first({*group, options, 100, 100, {}, silent});
+  TrainingMonitor first({*group, options, 100, 100, {}, silent});
   step(first, 0, 0);
   step(first, 1, 0);
-  StepJournal resumed({*group, options, 100, 100, {}, silent});
+  TrainingMonitor resumed({*group, options, 100, 100, {}, silent});
   resumed.load_state(nlohmann::json::parse(first.state().dump()));
   EXPECT_THROW(step(resumed, 2, 0), MismatchError) << "the budget is counted over a resume";
 }
 
-TEST(StepJournal, AdviceIsOfWhatThereIs) {
+TEST(TrainingMonitor, AdviceIsOfWhatThereIs) {
   TemporaryFolder folder;
   PretrainOptions options;
   options.out = folder.path().string();
   options.health.broken_budget = 0.01;
   Progress silent(/*enabled=*/false, 100, 0, 10);
   const auto group = ssl::single_process();
-  StepJournal journal({*group, options, 100, 100, {}, silent});
-  StepNews news;
-  news.loss = torch::full({}, 1.5, torch::kFloat64);
-  news.replaced = 1;
-  StepExchange exchange(*group, news);
-  exchange.settle(torch::tensor(true));
-  journal.add({{0}, 0.1, std::move(exchange), {1, 2}, {{1, 2, "a.jpg", "it is truncated"}}});
-  journal.settle();
-  EXPECT_NE(journal.failure().find("too many broken images: 1 of 100"), std::string::npos) << journal.failure();
-  EXPECT_EQ(journal.failure().find("--init"), std::string::npos) << "nothing has been saved: " << journal.failure();
+  TrainingMonitor monitor({*group, options, 100, 100, {}, silent});
+  LocalStepStats stats;
+  stats.loss = torch::full({}, 1.5, torch::kFloat64);
+  stats.replaced = 1;
+  StepStatsReduction exchange(*group, stats);
+  exchange.copy_to_host_async(torch::tensor(true));
+  monitor.add({{0}, 0.1, std::move(exchange), {1, 2}, {{1, 2, "a.jpg", "it is truncated"}}});
+  monitor.flush();
+  EXPECT_NE(monitor.failure().find("too many broken images: 1 of 100"), std::string::npos) << monitor.failure();
+  EXPECT_EQ(monitor.failure().find("--init"), std::string::npos) << "nothing has been saved: " << monitor.failure();
   write_checkpoint_files(options.out + "/checkpoints", {.iteration = 1, .state = {}, .training = {}}, {});
-  EXPECT_NE(journal.failure().find("--init " + options.out), std::string::npos) << journal.failure();
+  EXPECT_NE(monitor.failure().find("--init " + options.out), std::string::npos) << monitor.failure();
 }
 
-TEST(StepExchange, RanksMustHaveTheSameDiagnostics) {
+TEST(StepStatsReduction, RanksMustHaveTheSameDiagnostics) {
   const std::vector<std::string> three{"a", "b", "c"};
   struct Case {
     std::vector<std::vector<std::string>> names;  ///< by rank
@@ -229,17 +229,17 @@ TEST(StepExchange, RanksMustHaveTheSameDiagnostics) {
        {Case{{{"a", "b"}, {"a", "b"}, {"a", "b"}}, true}, Case{{{"a", "b"}, {"a"}, {"a", "b"}}, false},
         Case{{{"a", "b"}, {"a", "b"}, {"b", "a"}}, false}, Case{{{}, {}, three}, false}}) {
     run_gloo_ranks(3, [&](std::shared_ptr<const ssl::Group> group) {
-      StepNews news;
-      news.loss = torch::full({}, 6, torch::kFloat64);
+      LocalStepStats stats;
+      stats.loss = torch::full({}, 6, torch::kFloat64);
       for (const auto& name : names[static_cast<std::size_t>(group->rank())])
-        news.diagnostics.emplace_back(name, torch::full({}, 3.0));
-      StepExchange exchange(*group, news);
-      exchange.settle(torch::tensor(true));
+        stats.diagnostics.emplace_back(name, torch::full({}, 3.0));
+      StepStatsReduction exchange(*group, stats);
+      exchange.copy_to_host_async(torch::tensor(true));
       if (!fine) {
-        EXPECT_THROW(exchange.read(), Error) << "on every rank";
+        EXPECT_THROW(exchange.wait(), Error) << "on every rank";
         return;
       }
-      const auto health = exchange.read();
+      const auto health = exchange.wait();
       EXPECT_DOUBLE_EQ(health.loss, 6);
       ASSERT_EQ(health.diagnostics.size(), 2u);
       EXPECT_EQ(health.diagnostics[1].first, "b");
@@ -251,14 +251,14 @@ TEST(StepExchange, RanksMustHaveTheSameDiagnostics) {
 
 TEST(BrokenImages, EndAtTheirShare) {
   BrokenImages broken(1000, 0.003);
-  EXPECT_TRUE(broken.take(5));
-  EXPECT_TRUE(broken.take(5)) << "the same image again";
-  EXPECT_TRUE(broken.take(900));
+  EXPECT_TRUE(broken.record(5));
+  EXPECT_TRUE(broken.record(5)) << "the same image again";
+  EXPECT_TRUE(broken.record(900));
   BrokenImages resumed(1000, 0.003);
   resumed.load_state(broken.state());
   EXPECT_EQ(resumed.count(), 2);
-  EXPECT_FALSE(resumed.take(7)) << "three of a thousand";
-  EXPECT_FALSE(BrokenImages(50, 0.01).take(3)) << "one of 50 is more than a hundredth";
+  EXPECT_FALSE(resumed.record(7)) << "three of a thousand";
+  EXPECT_FALSE(BrokenImages(50, 0.01).record(3)) << "one of 50 is more than a hundredth";
 }
 
 TEST(BrokenImages, AFewEndNoRunUnlessAShareIsGiven) {
@@ -266,8 +266,8 @@ TEST(BrokenImages, AFewEndNoRunUnlessAShareIsGiven) {
   for (const auto& [images, most] : std::vector<std::pair<std::int64_t, std::int64_t>>{
            {2, 1}, {15, 4}, {60, 10}, {91, 10}, {1000, 10}, {5000, 50}}) {
     BrokenImages broken(images, std::nullopt);
-    for (std::int64_t i = 1; i < most; ++i) EXPECT_TRUE(broken.take(i)) << i << " of " << images;
-    EXPECT_FALSE(broken.take(0)) << most << " of " << images;
+    for (std::int64_t i = 1; i < most; ++i) EXPECT_TRUE(broken.record(i)) << i << " of " << images;
+    EXPECT_FALSE(broken.record(0)) << most << " of " << images;
   }
 }
 

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/layers/unit_rows.h>
-#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/ssl/layers/l2_normalize.h>
+#include <unlabel/ssl/monitor/embedding_stats.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
@@ -9,11 +9,11 @@
 
 namespace unlabel::ssl {
 
-Spread measure_spread(const at::Tensor& embeddings) {
+EmbeddingStats embedding_stats(const at::Tensor& embeddings) {
   const torch::NoGradGuard no_grad;
   const at::Tensor finite = embeddings.detach().to(at::kDouble).nan_to_num(0.0, 0.0, 0.0);
-  const at::Tensor z = unit_rows(finite);
-  Spread spread;
+  const at::Tensor z = l2_normalize(finite);
+  EmbeddingStats spread;
   spread.deviation = z.std(0, /*unbiased=*/false).mean() * std::sqrt(static_cast<double>(z.size(1)));
   spread.gram = z.size(0) < z.size(1) ? z.matmul(z.t()) : z.t().matmul(z);
   return spread;

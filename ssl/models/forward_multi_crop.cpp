@@ -1,10 +1,10 @@
-#include <unlabel/ssl/models/encode_by_size.h>
+#include <unlabel/ssl/models/forward_multi_crop.h>
 
 #include <torch/types.h>
 
 namespace unlabel::ssl {
 
-at::Tensor encode_by_size(Encoder& encoder, const std::vector<at::Tensor>& crops) {
+at::Tensor forward_multi_crop(Encoder& encoder, const std::vector<at::Tensor>& crops) {
   std::vector<at::Tensor> features;
   for (std::size_t begin = 0, end; begin < crops.size(); begin = end) {
     end = begin + 1;

@@ -16,17 +16,18 @@
 namespace unlabel::launch {
 
 /// What one rank has to say of a step.
-struct StepNews {
+struct LocalStepStats {
   at::Tensor loss;                                              ///< float64 scalar on the device: this rank's mean
   std::vector<std::pair<std::string, at::Tensor>> diagnostics;  ///< scalars on the device, this rank's means
-  at::Tensor gram;  ///< of ssl::Spread, the same on every rank, where this step is watched for collapse; else undefined
+  at::Tensor
+      gram;  ///< of ssl::EmbeddingStats, the same on every rank, where this step is watched for collapse; else undefined
   bool stop = false;          ///< it was asked to stop
   bool save = false;          ///< a checkpoint is due by the clock
   std::int64_t replaced = 0;  ///< broken samples
 };
 
 /// What all ranks know of a step after they have told each other: equal on every rank.
-struct StepHealth {
+struct StepStats {
   double loss = 0;     ///< mean over the ranks
   bool finite = true;  ///< whether the update was made
   bool stop = false, save = false;
@@ -34,20 +35,20 @@ struct StepHealth {
   std::vector<std::pair<std::string, double>> diagnostics;  ///< with a `gram` also "effective_rank"
 };
 
-/// One step's news of all ranks: one all-reduce, which stays on the device until it is read. All ranks must make and read it together.
-class StepExchange {
+/// One step's stats of all ranks: one all-reduce, which stays on the device until it is read. All ranks must make and read it together.
+class StepStatsReduction {
  public:
-  StepExchange(const ssl::Group& group, const StepNews& mine);
+  StepStatsReduction(const ssl::Group& group, const LocalStepStats& mine);
 
   /// The loss's mean over the ranks, on the device: finite only if every rank's is.
   at::Tensor loss() const;
 
   /// Begins to bring the outcome to the host; `finite` is the verdict on the step.
-  void settle(const at::Tensor& finite);
+  void copy_to_host_async(const at::Tensor& finite);
 
   /// Waits for what settle has begun: with work for the device queued behind it, this costs no time. Eigenvalues are taken here, by the
   /// host. Throws Error, on all ranks, when their diagnostics have different names.
-  StepHealth read() const;
+  StepStats wait() const;
 
  private:
   std::vector<std::string> names_;
@@ -64,7 +65,7 @@ class NonFiniteBudget {
   explicit NonFiniteBudget(std::int64_t budget) : budget_(budget) {}
 
   /// A step was left out. False when these are more than the budget in any kWindow steps in a row.
-  bool take(std::int64_t iteration);
+  bool record(std::int64_t iteration);
   std::int64_t in_window() const { return static_cast<std::int64_t>(steps_.size()); }
 
   /// For the checkpoint.

@@ -1,8 +1,8 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/data/io/files.h>
-#include <unlabel/launch/pretrain/health.h>
-#include <unlabel/ssl/monitor/spread.h>
+#include <unlabel/launch/pretrain/step_stats.h>
+#include <unlabel/ssl/monitor/embedding_stats.h>
 
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -28,7 +28,7 @@ double hash_of(const std::vector<std::string>& names) {
 }
 }  // namespace
 
-StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine)
+StepStatsReduction::StepStatsReduction(const ssl::Group& group, const LocalStepStats& mine)
     : world_(group.world_size()), gram_(mine.gram) {
   const torch::NoGradGuard no_grad;
   const auto world = static_cast<double>(world_);
@@ -47,9 +47,9 @@ StepExchange::StepExchange(const ssl::Group& group, const StepNews& mine)
   group.all_reduce_sum(word_);
 }
 
-at::Tensor StepExchange::loss() const { return word_[kLoss]; }
+at::Tensor StepStatsReduction::loss() const { return word_[kLoss]; }
 
-void StepExchange::settle(const at::Tensor& finite) {
+void StepStatsReduction::copy_to_host_async(const at::Tensor& finite) {
   const torch::NoGradGuard no_grad;
   const auto all = at::cat({word_, finite.to(word_.options()).unsqueeze(0)});
   if (all.device().is_cpu()) {
@@ -68,7 +68,7 @@ void StepExchange::settle(const at::Tensor& finite) {
   ready_->record(c10::impl::VirtualGuardImpl(all.device().type()).getStream(all.device()));
 }
 
-StepHealth StepExchange::read() const {
+StepStats StepStatsReduction::wait() const {
   if (ready_) ready_->synchronize();
   const auto value = [&](std::int64_t i) { return word_[i].item<double>(); };
   // Hashes are all equal where their variance is 0: N sum(h^2) = sum(h)^2, of integers, without rounding for up to 32,768 ranks.
@@ -76,7 +76,7 @@ StepHealth StepExchange::read() const {
   if (world_ * squares != sum * sum)
     throw Error("ranks have different diagnostics in one step, and this one has ", joined(names_, ", "),
                 ": Loss::diagnostics must hold the same names on every rank in every step, in one order");
-  StepHealth health;
+  StepStats health;
   health.loss = value(kLoss);
   health.stop = value(kStop) > 0;
   health.save = value(kSave) > 0;
@@ -88,7 +88,7 @@ StepHealth StepExchange::read() const {
   return health;
 }
 
-bool NonFiniteBudget::take(std::int64_t iteration) {
+bool NonFiniteBudget::record(std::int64_t iteration) {
   steps_.push_back(iteration);
   while (steps_.front() <= iteration - kWindow) steps_.pop_front();
   return in_window() <= budget_;

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/ssl/clustering/pca.h>
+#include <unlabel/ssl/clustering/whitening.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
@@ -42,8 +42,8 @@ Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const
   const auto mean = sum.narrow(0, 0, d) / count;
   auto covariance = torch::zeros({d, d}, wide);
   blocks([&](const at::Tensor& x) {
-    const auto centred = x - mean;
-    covariance.addmm_(centred.t(), centred);
+    const auto centered = x - mean;
+    covariance.addmm_(centered.t(), centered);
   });
   group.all_reduce_sum(covariance);
   // Smallest first. Rank 0's, for everyone: signs, and bases of equal eigenvalues, may differ between machines.

@@ -1,0 +1,144 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/launch/checkpoint/checkpoint_files.h>
+#include <unlabel/launch/pretrain/training_monitor.h>
+#include <unlabel/launch/run/command_output.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <utility>
+
+namespace unlabel::launch {
+
+namespace {
+
+// Collapse is looked for ten times in each twenty-fifth of a run, every ten steps at least, and judged from the first of them on, so that
+// what is bad is told within a tenth of the run. No network has learned anything in fewer than 50 steps, so that a run of less than
+// about 540 steps is told later than that; and 5,000 are enough.
+std::int64_t watch_every(std::int64_t total) { return std::clamp<std::int64_t>(total / 250, 1, 10); }
+std::int64_t judged_from(std::int64_t total) { return std::clamp<std::int64_t>(total / 25, 50, 5000); }
+
+}  // namespace
+
+TrainingMonitor::TrainingMonitor(Context context)
+    : context_(std::move(context)),
+      nonfinite_(context_.options.health.nonfinite_budget),
+      broken_(context_.images, context_.options.health.broken_budget),
+      watch_every_(watch_every(context_.total_iterations)),
+      collapse_(std::move(context_.signs), judged_from(context_.total_iterations)) {}
+
+nlohmann::json TrainingMonitor::state() const {
+  return {{"nonfinite", nonfinite_.state()},
+          {"broken", broken_.state()},
+          {"collapse", collapse_.state()},
+          {"updates", updates_}};
+}
+
+void TrainingMonitor::load_state(const nlohmann::json& state) {
+  updates_ = 1;  // unless it says otherwise: runs of before did not count them, and have made some
+  if (!state.is_object()) return;
+  nonfinite_.load_state(state.at("nonfinite"));
+  broken_.load_state(state.at("broken"));
+  if (state.contains("collapse")) collapse_.load_state(state.at("collapse"));
+  updates_ = state.value("updates", updates_);
+}
+
+std::string TrainingMonitor::checkpoint_hint() const {
+  const auto folder = context_.options.out + "/checkpoints";
+  std::optional<std::int64_t> newest;
+  try {
+    newest = newest_checkpoint(folder);
+  } catch (const Error&) {  // what is told is another mistake
+  }
+  return newest ? concat("; checkpoints up to then are in ", folder) : std::string();
+}
+
+void TrainingMonitor::add(PendingStep pending) {
+  flush();
+  pending_.emplace(std::move(pending));
+}
+
+void TrainingMonitor::flush() {
+  if (!pending_) return;
+  const auto pending = *std::exchange(pending_, std::nullopt);
+  const StepStats stats = pending.exchange.wait();
+  loss_ = stats.loss;
+  stop_ = stop_ || stats.stop;
+  save_due_ = save_due_ || stats.save;
+  updates_ += stats.finite;
+  write_line(pending, stats);
+  // A gradient that overflows under loss scaling is no fault while the scale is being found.
+  const auto scale = std::ranges::find(stats.diagnostics, "loss_scale", &std::pair<std::string, double>::first);
+  const bool overflow = scale != stats.diagnostics.end() && scale->second >= 1 && std::isfinite(stats.loss);
+  if (!stats.finite && !overflow) handle_nonfinite(pending, stats.loss);
+  if (stats.replaced > 0) handle_replacements(pending);
+}
+
+void TrainingMonitor::write_line(const PendingStep& pending, const StepStats& stats) {
+  const auto iteration = pending.step.iteration;
+  auto line = pending.line;
+  line.update({{"step", iteration}, {"epoch", pending.step.epoch}, {"loss", stats.loss}, {"lr", pending.lr}});
+  for (const auto& [name, value] : pending.epoch_diagnostics) line[name] = value;
+  for (const auto& [name, value] : stats.diagnostics) line[name] = value;
+  if (!stats.finite) line["left_out"] = true;
+  context_.progress.update(iteration + 1, stats.loss, pending.line.value("images_per_second", 0.0),
+                           pending.line.value("data_wait", 0.0));
+
+  if (stats.finite && wants_embeddings(iteration)) {
+    std::map<std::string, double> values(stats.diagnostics.begin(), stats.diagnostics.end());
+    values["loss"] = stats.loss;
+    for (const auto& warning : collapse_.update(iteration, values)) {
+      context_.progress.warn(warning);
+      line["warnings"].push_back(warning);
+    }
+  }
+  if (const auto bad = collapse_.triggered(); !bad.empty()) line["collapse"] = bad;
+  if (context_.log != nullptr && !context_.log->step(line) && !std::exchange(log_failed_, true))
+    context_.progress.warn("metrics.jsonl cannot be written (disk full?); training goes on");
+}
+
+void TrainingMonitor::handle_nonfinite(const PendingStep& pending, double loss) {
+  const auto& options = context_.options;
+  const auto iteration = pending.step.iteration;
+  nlohmann::json indices = nlohmann::json::array();
+  for (const auto& text : ssl::gather_texts(context_.group, nlohmann::json(pending.indices).dump()))
+    for (const auto& index : nlohmann::json::parse(text)) indices.push_back(index);
+  if (context_.log != nullptr)
+    context_.log->nonfinite({{"step", iteration}, {"epoch", pending.step.epoch}, {"loss", loss}, {"indices", indices}});
+
+  const bool within_budget = nonfinite_.record(iteration);
+  if (nonfinite_.in_window() == 1 || !within_budget)
+    context_.progress.warn(concat("loss or gradients are not finite at step ", iteration,
+                                  ": the update is left out; its images are in ", options.out, "/nonfinite.jsonl"));
+  if (!within_budget)
+    throw MismatchError(
+        "loss or gradients were not finite in ", nonfinite_.in_window(), " of the last ", NonFiniteBudget::kWindow,
+        " steps, up to step ", iteration, " (epoch ", pending.step.epoch, ")", checkpoint_hint(),
+        ". Start anew with a lower --optimizer.lr",
+        options.precision == "bf16" || options.precision == "fp16" ? ", or with --precision float32" : "");
+}
+
+void TrainingMonitor::handle_replacements(const PendingStep& pending) {
+  const auto& options = context_.options;
+  for (const auto& object : gather_replacements(context_.group, pending.replacements, pending.step.iteration)) {
+    const auto name = printable(object.at("name").get<std::string>());
+    const auto reason = printable(object.at("reason").get<std::string>());
+    if (context_.log != nullptr) context_.log->replaced(object);
+    if (replacements_++ == 0)
+      context_.progress.warn(concat(name, " cannot be read (", reason,
+                                    "); another image takes its place. All such are in ", options.out,
+                                    "/replaced.jsonl"));
+    if (broken_.record(object.at("index").get<std::int64_t>())) continue;
+    failure_ = [this, name, reason, &options] {
+      return concat(
+          "too many broken images: ", broken_.count(), " of ", context_.images, ", and ", broken_.most(),
+          " end a run (--health.broken-budget); the last is ", name, " (", reason, "), all are in ", options.out,
+          "/replaced.jsonl. A larger --health.broken-budget goes on", checkpoint_hint(),
+          ". Data in which they are mended or removed is another data set: start anew with it",
+          checkpoint_hint().empty() ? "" : concat(", --init ", options.out, " to begin from what was learned"));
+    };
+  }
+}
+
+}  // namespace unlabel::launch
