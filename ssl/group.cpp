@@ -27,7 +27,7 @@ std::shared_ptr<const Group> single_process() {
 }
 
 void run_on_all_ranks(const Group& ranks, const std::function<void()>& action) {
-  const Group& group = ranks.host();
+  const Group& group = ranks.cpu_group();
   enum Outcome : char { kFine = 'f', kError = 'e', kUsage = 'u', kMismatch = 'm', kIo = 'i' };
   std::string outcome(1, kFine);
   std::exception_ptr mine;
@@ -74,14 +74,14 @@ void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, 
 }
 
 bool any_rank(const Group& ranks, bool here) {
-  const Group& group = ranks.host();
+  const Group& group = ranks.cpu_group();
   auto any = torch::tensor({here ? 1 : 0}, torch::TensorOptions(torch::kInt32).device(group.device()));
   group.all_reduce_max(any);
   return any.item<int>() > 0;
 }
 
 std::vector<std::string> gather_texts(const Group& ranks, const std::string& text) {
-  const Group& group = ranks.host();
+  const Group& group = ranks.cpu_group();
   const auto options = torch::TensorOptions(torch::kUInt8);
   const auto sizes = group.all_gather(torch::tensor({static_cast<std::int64_t>(text.size())}).to(group.device())).cpu();
   const auto longest = std::max<std::int64_t>(1, sizes.max().item<std::int64_t>());

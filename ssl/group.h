@@ -46,9 +46,9 @@ class Group {
   /// Returns when every rank has come here.
   virtual void barrier() const;
 
-  /// The same ranks for what the host has to say (together, gather_texts): over tensors in its memory, so that it need not wait for the
-  /// device. By default this group.
-  virtual const Group& host() const { return *this; }
+  /// The same ranks, for what the host exchanges (run_on_all_ranks, gather_texts): its collectives take tensors in host memory, so that the
+  /// host need not wait for the device. By default this group.
+  virtual const Group& cpu_group() const { return *this; }
 
   /// A group of the `size` consecutive ranks that hold this one ({0..size-1}, {size..2size-1}, ...). All ranks must call it together.
   /// Throws UsageError when `size` does not divide the world size. size 0 or world_size(): this group's whole world.

@@ -64,14 +64,14 @@ void run(const char* what, const Collective& collective) {
 class ProcessGroup : public ssl::Group {
  public:
   ProcessGroup(std::shared_ptr<const RendezvousContext> joined, Pointer pointer, int first,
-               std::shared_ptr<const ssl::Group> host = nullptr)
-      : joined_(std::move(joined)), pointer_(std::move(pointer)), first_(first), host_(std::move(host)) {}
+               std::shared_ptr<const ssl::Group> cpu_group = nullptr)
+      : joined_(std::move(joined)), pointer_(std::move(pointer)), first_(first), cpu_group_(std::move(cpu_group)) {}
 
   int rank() const override { return pointer_->getRank(); }
   int world_size() const override { return pointer_->getSize(); }
   at::Device device() const override { return joined_->device; }
 
-  const ssl::Group& host() const override { return host_ ? *host_ : *this; }
+  const ssl::Group& cpu_group() const override { return cpu_group_ ? *cpu_group_ : *this; }
 
   void all_reduce_sum(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::SUM); }
   void all_reduce_max(at::Tensor& tensor) const override { all_reduce(tensor, c10d::ReduceOp::MAX); }
@@ -101,7 +101,7 @@ class ProcessGroup : public ssl::Group {
   }
 
   std::shared_ptr<const ssl::Group> subgroup(int size) const override {
-    if (size == 0 || size == world_size()) return std::make_shared<ProcessGroup>(joined_, pointer_, first_, host_);
+    if (size == 0 || size == world_size()) return std::make_shared<ProcessGroup>(joined_, pointer_, first_, cpu_group_);
     if (size < 0 || world_size() % size != 0)
       throw UsageError("groups of ", size, " ranks do not divide a world of ", world_size());
     if (size == 1) return ssl::single_process();
@@ -128,7 +128,7 @@ class ProcessGroup : public ssl::Group {
   std::shared_ptr<const RendezvousContext> joined_;
   Pointer pointer_;
   int first_;
-  std::shared_ptr<const ssl::Group> host_;  ///< beside NCCL, the same ranks over Gloo; null where there is no need
+  std::shared_ptr<const ssl::Group> cpu_group_;  ///< beside NCCL, the same ranks over Gloo; null where there is no need
 };
 
 /// What c10d logs when a connection fails has stack frames in it, and the Error that is thrown says the same in a line. While it lives
@@ -255,13 +255,13 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
     run("rendezvous", [&] { pointer = make_process_group(*of, name, environment.rank, environment.world_size); });
     return pointer;
   };
-  std::shared_ptr<const ssl::Group> host;
+  std::shared_ptr<const ssl::Group> cpu_group;
   if (backend == "nccl" && gloo::available()) {
     const auto on_host = make_joined(c10::kCPU, "gloo");
     on_host->store = joined->store;
-    host = std::make_shared<ProcessGroup>(on_host, world(on_host, "host"), 0);
+    cpu_group = std::make_shared<ProcessGroup>(on_host, world(on_host, "host"), 0);
   }
-  return std::make_shared<ProcessGroup>(joined, world(joined, "world"), 0, std::move(host));
+  return std::make_shared<ProcessGroup>(joined, world(joined, "world"), 0, std::move(cpu_group));
 }
 
 int ranks_on_these_cores(const ssl::Group& group) {
