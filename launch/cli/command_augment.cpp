@@ -40,7 +40,7 @@ using augment::MultiCrop;
 using augment::Normalize;
 using augment::Pipeline;
 using augment::PresetOptions;
-using augment::Step;
+using augment::Transform;
 
 namespace {
 
@@ -283,7 +283,7 @@ std::optional<MultiCrop> up_to(const MultiCrop& crops, std::size_t count) {
   std::vector<MultiCrop::Group> groups;
   try {
     for (const auto& group : crops.groups()) {
-      std::vector<Step> kept;
+      std::vector<Transform> kept;
       for (std::size_t i = 0; i < group.pipeline.steps().size(); ++i)
         if (i < count || std::holds_alternative<Normalize>(group.pipeline.steps()[i]))
           kept.push_back(group.pipeline.steps()[i]);
