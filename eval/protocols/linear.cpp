@@ -212,7 +212,7 @@ augment::MultiCrop linear_train_view(const augment::MultiCrop& test_view) {
   const auto shape = test_view.shape(0);
   augment::RandomResizedCrop crop;
   crop.size = {shape.height, shape.width};
-  std::vector<augment::Step> steps{crop, augment::RandomHorizontalFlip{}};
+  std::vector<augment::Transform> steps{crop, augment::RandomHorizontalFlip{}};
   for (const auto& step : test_view.pipeline(0).steps())
     if (!std::holds_alternative<augment::Resize>(step) && !std::holds_alternative<augment::CenterCrop>(step))
       steps.push_back(step);
