@@ -83,10 +83,12 @@ cv::Mat decode_webp(Bytes bytes) {
 
 OptionTable table(DecodeOptions& o) {
   OptionTable t;
-  t.add("exif_orientation", o.exif_orientation, "turn JPEG, PNG and WebP upright by their EXIF orientation");
-  t.add("max_pixels", o.max_pixels, "refuse images with more pixels than this, by their header");
-  t.add("strict", o.strict, "also refuse a JPEG that decodes with warnings only");
-  t.add("range", o.range, "samples of more than 8 bits that become black and white: 0,4095 for 12 bits in 16");
+  t.add("exif_orientation", o.exif_orientation, "rotate JPEG, PNG and WebP images as their EXIF orientation says");
+  t.add("max_pixels", o.max_pixels,
+        "refuse images with more pixels than this, which their header tells before they are decoded");
+  t.add("strict", o.strict, "also refuse a JPEG that decodes with warnings");
+  t.add("range", o.range,
+        "of images with more than 8 bits a sample, the values that become black and white: 0,4095 for 12 bits in 16");
   // That low < high is known at once, not at the first image.
   auto& field = t.fields().back();
   field.type = "two numbers, low < high";

@@ -138,20 +138,20 @@ MultiCrop evaluation(const PresetOptions& options) {
 OptionTable table(PresetOptions& o) {
   OptionTable t;
   t.add("global_size", o.global_size, "side of the global crops in pixels");
-  t.add("global_count", o.global_count, "global crops (byol: of each kind)");
-  t.add("global_scale", o.global_scale, "[low, high] of their area, as a fraction of the image's");
+  t.add("global_count", o.global_count, "number of global crops (of preset byol: of each of its two kinds)");
+  t.add("global_scale", o.global_scale, "[low, high] of the area of a global crop, as a fraction of the image's");
   t.add("local_size", o.local_size, "side of the local crops in pixels");
-  t.add("local_count", o.local_count, "local crops; 0: none");
-  t.add("local_scale", o.local_scale, "[low, high] of their area");
-  t.add("mean", o.mean, "of the normalization, one a channel");
-  t.add("std", o.std, "of the normalization, one a channel");
-  t.add("jitter", o.jitter, "scales the strength of the color jitter; 0: none");
-  t.add("blur", o.blur, "Gaussian blur; off for small images");
-  t.add("interpolation", o.interpolation, "bilinear or bicubic");
+  t.add("local_count", o.local_count, "number of local crops; 0: none");
+  t.add("local_scale", o.local_scale, "[low, high] of the area of a local crop, as a fraction of the image's");
+  t.add("mean", o.mean, "mean of the normalization, for each channel");
+  t.add("std", o.std, "standard deviation of the normalization, for each channel");
+  t.add("jitter", o.jitter, "factor of the strength of the color jitter; 0: none");
+  t.add("blur", o.blur, "Gaussian blur");
+  t.add("interpolation", o.interpolation, "of resized crops: bilinear or bicubic");
   t.add("crop_family", o.crop_family,
-        "whose random crops: torchvision (ten draws, antialiased) or byol (as its released code: one draw, not "
+        "random crops as of torchvision (ten draws, antialiased) or of byol's released code (one draw, not "
         "antialiased, in floats; preset byol's own)");
-  t.add("exact", o.exact, "views as torchvision makes them of PIL images, bit by bit; slower");
+  t.add("exact", o.exact, "views bit-equal to torchvision's of PIL images; slower");
   return t;
 }
 

@@ -10,11 +10,12 @@ namespace unlabel::ssl {
 
 OptionTable table(ByolOptions& options) {
   OptionTable t;
-  t.add("hidden_dim", options.hidden_dim, "hidden layer of projector and predictor (paper: 4096)");
+  t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of projector and predictor (paper: 4096)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 256)");
   t.add("base_momentum", options.base_momentum,
-        "of the target at the start, rising to 1 (paper: .99 for 300 epochs, .996 for 1000)");
-  t.add("predictor", options.predictor, "false: none, which collapses");
+        "momentum of the target network at the start; it rises to 1 over the run (paper: 0.99 for 300 epochs, 0.996 "
+        "for 1000)");
+  t.add("predictor", options.predictor, "use a predictor; without one the embeddings collapse");
   t.add("head_norm", options.head_norm, "BatchNorm in projector and predictor; without it little is learned");
   return t;
 }

@@ -22,11 +22,16 @@ namespace unlabel::ssl {
 OptionTable table(DeepClusterOptions& options) {
   OptionTable t;
   t.add("clusters", options.clusters, "number of clusters K (paper: 10000 for ImageNet)");
-  t.add("pca_dim", options.pca_dim, "dimensions that features are whitened to (paper: 256)");
-  t.add("kmeans_iterations", options.kmeans_iterations, "updates of the centroids in each clustering (released: 20)");
-  t.add("empty", options.empty, "an empty cluster: split (as faiss) or keep, which collapses");
-  t.add("sampling", options.sampling, "paper (as often from each cluster) or as_released (by mistake as they come)");
-  t.add("top_layer_lr", options.top_layer_lr, "learning rate of the top layer (paper: 0.05)");
+  t.add("pca_dim", options.pca_dim,
+        "dimensions that features are reduced to by PCA-whitening before k-means (paper: 256)");
+  t.add("kmeans_iterations", options.kmeans_iterations, "k-means iterations of each clustering (released code: 20)");
+  t.add("empty", options.empty,
+        "what k-means does with an empty cluster: split a large one (as faiss) or keep it, which collapses");
+  t.add("sampling", options.sampling,
+        "images of an epoch: paper (as many from each cluster) or as_released (in the data's own proportions, as the "
+        "released code does by mistake)");
+  t.add("top_layer_lr", options.top_layer_lr,
+        "learning rate of the top layer, the classifier of clusters, which no schedule changes (paper: 0.05)");
   return t;
 }
 

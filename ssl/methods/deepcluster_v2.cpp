@@ -19,15 +19,18 @@ namespace unlabel::ssl {
 
 OptionTable table(DeepClusterV2Options& options) {
   OptionTable t;
-  t.add("prototypes", options.prototypes, "clusters of each head (paper: [3000, 3000, 3000])");
-  t.add("crops_for_assign", options.crops_for_assign, "the first crops, with a memory bank each (the global ones)");
-  t.add("temperature", options.temperature, "temperature of the predictions (paper: 0.1)");
+  t.add("prototypes", options.prototypes, "number of clusters K of each head (paper: [3000,3000,3000])");
+  t.add("crops_for_assign", options.crops_for_assign,
+        "number of first crops, the global ones, whose embeddings are clustered; each has a memory bank");
+  t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
-  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
-  t.add("kmeans_iterations", options.kmeans_iterations, "updates of the centroids in each clustering (released: 10)");
+  t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of the projection head; 0: a single linear layer");
+  t.add("kmeans_iterations", options.kmeans_iterations, "k-means iterations of each clustering (released code: 10)");
   t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
-        "the prototypes learn from this iteration on (released: 300000, so never)");
-  t.add("as_released", options.as_released, "the first centroids are embeddings of rank 0 only");
+        "steps before which the prototypes are not trained by gradient (released code: 300000, so never)");
+  t.add(
+      "as_released", options.as_released,
+      "take the first centroids from the embeddings of rank 0 alone, as the released code does, and not of all ranks");
   return t;
 }
 

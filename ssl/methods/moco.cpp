@@ -17,12 +17,16 @@ namespace unlabel::ssl {
 
 OptionTable table(MocoOptions& options) {
   OptionTable t;
-  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projector (v2: as wide as the features); 0: none (v1)");
+  t.add("hidden_dim", options.hidden_dim,
+        "width of the hidden layer of the projector (v2: as many as the features); 0: a single linear layer (v1)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 128)");
-  t.add("temperature", options.temperature, "temperature of the similarities (v2: 0.2; v1: 0.07)");
-  t.add("momentum", options.momentum, "of the key network (paper: 0.999)");
-  t.add("queue_length", options.queue_length, "keys of past batches, over the whole world (paper: 65536)");
-  t.add("norm_group", options.norm_group, "images that the key network normalizes together (released: 32)");
+  t.add("temperature", options.temperature, "softmax temperature of the similarities (v2: 0.2; v1: 0.07)");
+  t.add("momentum", options.momentum,
+        "momentum of the key network, a moving average of the trained one (paper: 0.999)");
+  t.add("queue_length", options.queue_length,
+        "negatives: embeddings of earlier batches that are kept, over all ranks (paper: 65536)");
+  t.add("norm_group", options.norm_group,
+        "images that share batch statistics in the key network (released code: 32, a GPU's share)");
   return t;
 }
 

@@ -14,9 +14,10 @@ namespace unlabel::ssl {
 
 OptionTable table(SimclrOptions& options) {
   OptionTable t;
-  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projector (paper: as wide as the features)");
+  t.add("hidden_dim", options.hidden_dim,
+        "width of the hidden layer of the projector (paper: as many as the features)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 128)");
-  t.add("temperature", options.temperature, "temperature of the similarities (paper: 0.1)");
+  t.add("temperature", options.temperature, "softmax temperature of the similarities (paper: 0.1)");
   return t;
 }
 

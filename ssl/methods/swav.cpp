@@ -13,21 +13,25 @@ namespace unlabel::ssl {
 
 OptionTable table(SwavOptions& options) {
   OptionTable t;
-  t.add("crops_for_assign", options.crops_for_assign, "the first crops, which give the targets (the global ones)");
-  t.add("temperature", options.temperature, "temperature of the predictions (paper: 0.1)");
-  t.add("epsilon", options.epsilon, "entropy in the assignments: smaller is harder (paper: 0.05)");
+  t.add("crops_for_assign", options.crops_for_assign,
+        "number of first crops, the global ones, whose assignments are the targets");
+  t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
+  t.add("epsilon", options.epsilon,
+        "weight of the entropy in Sinkhorn; a smaller one makes assignments closer to one-hot (paper: 0.05)");
   t.add("sinkhorn_iterations", options.sinkhorn_iterations,
         "Sinkhorn iterations (paper: 3); 0: a plain softmax, which collapses");
-  t.add("prototypes", options.prototypes, "number of prototypes K");
-  t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
-  t.add("hidden_dim", options.hidden_dim, "hidden layer of the projection head; 0: none");
+  t.add("prototypes", options.prototypes, "number of prototypes K (paper: 3000)");
+  t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 128)");
+  t.add("hidden_dim", options.hidden_dim,
+        "width of the hidden layer of the projection head (paper: 2048); 0: a single linear layer");
   t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
-        "the prototypes learn from this iteration on");
+        "steps before which the prototypes are not trained (paper: the first epoch)");
   t.add("whole_batch_sinkhorn", options.whole_batch_sinkhorn,
-        "with --micro-batch: spread all of a batch over the prototypes at once, for one more forward pass");
+        "with --micro-batch: assign the whole batch to prototypes at once, for a second forward pass, and not each "
+        "micro-batch by itself");
   t.add("queue_length", options.queue_length,
-        "embeddings of past batches for Sinkhorn, over the whole world; 0: no queue");
-  t.add("queue_start_epoch", options.queue_start_epoch, "the queue begins to fill at this epoch");
+        "embeddings of earlier batches that take part in Sinkhorn, over all ranks; 0: none");
+  t.add("queue_start_epoch", options.queue_start_epoch, "epoch, from 0, at which the queue begins to fill");
   return t;
 }
 

@@ -68,13 +68,16 @@ EncoderFacts encoder_facts(const std::string& arch) {
 
 OptionTable table(EncoderOptions& o) {
   OptionTable t;
-  t.add("arch", o.arch, joined(names(), ", "));
-  t.add("width", o.width, "channels of the first stage (the papers' networks: 64)");
+  t.add("arch", o.arch, "architecture: " + joined(names(), ", "));
+  t.add("width", o.width, "channels of the first stage (of the published networks 64)");
   t.add("stem", o.stem,
-        "imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to about 64 pixels)");
+        "first layers of a ResNet: imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to "
+        "about 64 pixels)");
   t.add("in_channels", o.in_channels, "channels of the images: 3, or 1 for gray");
-  t.add("sobel", o.sobel, "the network sees edges instead of colors (DeepCluster)");
-  t.add("zero_init_residual", o.zero_init_residual, "start every residual block as the identity");
+  t.add("sobel", o.sobel,
+        "a fixed Sobel filter before the first layer, which shows edges instead of colors (DeepCluster)");
+  t.add("zero_init_residual", o.zero_init_residual,
+        "initialize every residual block as the identity (weight 0 of its last batch norm)");
   return t;
 }
 

@@ -49,19 +49,21 @@ Tensors lars_direction(const Tensors& parameters, const Tensors& gradients, doub
 
 OptionTable table(OptimizerOptions& options) {
   OptionTable t;
-  t.add("kind", options.kind, "sgd, lars (BYOL's), larc (SwAV's) or adamw");
-  t.add("lr", options.lr, "peak learning rate, for the global batch in use");
+  t.add("kind", options.kind, "sgd, lars (of BYOL and SimCLR), larc (of SwAV) or adamw");
+  t.add("lr", options.lr, "peak learning rate, used as it is: it is not scaled by the batch size");
   t.add("momentum", options.momentum, "momentum of sgd, lars and larc");
-  t.add("nesterov", options.nesterov, "Nesterov's momentum");
+  t.add("nesterov", options.nesterov, "Nesterov momentum, for sgd, lars and larc");
   t.add("lr_in_momentum", options.lr_in_momentum,
-        "sgd, lars, larc: momentum adds up updates with their rates (SimCLR's LARS), not directions");
-  t.add("weight_decay", options.weight_decay, "weight decay");
-  t.add("trust_coefficient", options.trust_coefficient, "lars, larc: ratio of update to weight norms");
-  t.add("clip", options.clip, "larc: never more than the plain learning rate");
-  t.add("exclude_bias_and_norm", options.exclude_bias_and_norm, "neither decay nor adapt one-dimensional parameters");
+        "sgd, lars, larc: the momentum buffer sums up learning rate times gradient (SimCLR's LARS), not gradients");
+  t.add("weight_decay", options.weight_decay, "weight decay; of adamw decoupled from the gradient");
+  t.add("trust_coefficient", options.trust_coefficient,
+        "lars, larc: factor of the ratio of weight norm to gradient norm");
+  t.add("clip", options.clip, "larc: limit the adapted rate of a layer to the plain learning rate");
+  t.add("exclude_bias_and_norm", options.exclude_bias_and_norm,
+        "no weight decay and no adapted rate for biases and normalization layers (one-dimensional parameters)");
   t.add("eps", options.eps, "larc, adamw: added to denominators");
-  t.add("beta1", options.beta1, "adamw: decay of the first moment");
-  t.add("beta2", options.beta2, "adamw: decay of the second moment");
+  t.add("beta1", options.beta1, "adamw: decay rate of the first moment");
+  t.add("beta2", options.beta2, "adamw: decay rate of the second moment");
   return t;
 }
 

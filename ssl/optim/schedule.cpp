@@ -9,15 +9,15 @@ namespace unlabel::ssl {
 
 OptionTable table(ScheduleOptions& options) {
   OptionTable t;
-  t.add("kind", options.kind, "course of the learning rate: cosine, constant or step");
-  t.add("warmup_epochs", options.warmup_epochs, "epochs of linear warm-up");
+  t.add("kind", options.kind, "learning rate after the warm-up: cosine, constant or step");
+  t.add("warmup_epochs", options.warmup_epochs, "epochs of linear warm-up; 0: none");
   t.add("warmup_start_lr", options.warmup_start_lr, "learning rate at the start of the warm-up");
   t.add("warmup_reaches_peak", options.warmup_reaches_peak,
-        "the last warm-up step has the peak rate (SwAV); false: the first one after it (BYOL, SimCLR)");
+        "yes: the last step of the warm-up has the peak rate (SwAV); no: the first step after it (BYOL, SimCLR)");
   t.add("final_lr", options.final_lr, "learning rate at the end of the cosine");
-  t.add("milestones", options.milestones, "step: epochs at which the rate falls");
-  t.add("gamma", options.gamma, "step: factor at each milestone");
-  t.add("by_epoch", options.by_epoch, "change the rate between epochs only");
+  t.add("milestones", options.milestones, "step: epochs at which the rate is multiplied by gamma");
+  t.add("gamma", options.gamma, "step: factor of the rate at each milestone");
+  t.add("by_epoch", options.by_epoch, "change the rate once an epoch and not at every step");
   return t;
 }
 
