@@ -13,7 +13,7 @@
 namespace unlabel::launch {
 
 namespace {
-std::string shown(const nlohmann::json& one) {
+std::string describe(const nlohmann::json& one) {
   const auto capability = one.value("capability", ""), kernels = one.value("kernels", "");
   return concat(one.value("threads", 0), " thread(s)", capability.empty() ? "" : " with ", capability,
                 kernels.empty() ? "" : " (" + kernels + ")");
@@ -56,14 +56,15 @@ std::string arithmetic_changes(const nlohmann::json& before, const nlohmann::jso
   std::string text;
   for (std::size_t rank = 0; rank < std::min(before.size(), now.size()); ++rank)
     if (!alike(before[rank], now[rank]))
-      text += concat(text.empty() ? "" : "; ", "rank ", rank, " computed on ", shown(before[rank]), " and does on ",
-                     shown(now[rank]));
+      text += concat(text.empty() ? "" : "; ", "rank ", rank, " computed on ", describe(before[rank]), " and does on ",
+                     describe(now[rank]));
   return text;
 }
 
 std::string arithmetic_differences(const nlohmann::json& now) {
   for (std::size_t rank = 1; rank < now.size(); ++rank)
-    if (now[rank] != now[0]) return concat("rank ", rank, " on ", shown(now[rank]), " and rank 0 on ", shown(now[0]));
+    if (now[rank] != now[0])
+      return concat("rank ", rank, " on ", describe(now[rank]), " and rank 0 on ", describe(now[0]));
   return "";
 }
 

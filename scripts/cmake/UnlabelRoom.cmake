@@ -6,6 +6,9 @@ target_compile_options(unlabel_flags INTERFACE -fPIC -Wall -Wextra -Wshadow -Wno
 if(UNLABEL_WERROR)
   target_compile_options(unlabel_flags INTERFACE -Werror)
 endif()
+if(UNLABEL_UNITY) # an included source looks like a header to this one, which warns of members of types in anonymous namespaces there
+  target_compile_options(unlabel_flags INTERFACE -Wno-subobject-linkage)
+endif()
 if(UNLABEL_SANITIZE)
   target_compile_options(unlabel_flags INTERFACE -fsanitize=${UNLABEL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(unlabel_flags INTERFACE -fsanitize=${UNLABEL_SANITIZE})
@@ -79,4 +82,14 @@ endfunction()
 
 function(unlabel_without_torch)
   set_source_files_properties(${ARGN} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
+
+# unlabel_unity(TARGET SOURCES_PER_UNIT [ALONE file.cpp...])
+# With UNLABEL_UNITY, the target's sources are compiled in units of SOURCES_PER_UNIT, in the order of its list, and those after ALONE one by
+# one (what Highway compiles once an instruction set; hot loops, which are to be optimized as in a plain build). LibTorch's headers are most
+# of a source's time and are read once a unit; a unit of 12 takes 20 s and 1.7 GB. Names in anonymous namespaces must differ within a target.
+function(unlabel_unity target sources_per_unit)
+  cmake_parse_arguments(UNITY "" "" "ALONE" ${ARGN})
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${UNLABEL_UNITY} UNITY_BUILD_BATCH_SIZE ${sources_per_unit})
+  set_source_files_properties(${UNITY_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()

@@ -9,13 +9,13 @@
 namespace unlabel::ssl {
 
 namespace {
-constexpr std::int64_t kBlock = 4096;
+constexpr std::int64_t kBlockRows = 4096;
 }  // namespace
 
 at::Tensor Whitening::operator()(const at::Tensor& x) const {
   auto y = torch::empty({x.size(0), projection.size(1)}, x.options());
-  for (std::int64_t begin = 0; begin < x.size(0); begin += kBlock) {
-    const auto rows = std::min(kBlock, x.size(0) - begin);
+  for (std::int64_t begin = 0; begin < x.size(0); begin += kBlockRows) {
+    const auto rows = std::min(kBlockRows, x.size(0) - begin);
     y.narrow(0, begin, rows).copy_((x.narrow(0, begin, rows) - mean).matmul(projection));
   }
   return y;
@@ -28,8 +28,8 @@ Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const
     throw UsageError("a projection of ", d, " dimensions onto ", directions, ": give 1 to ", d);
   const auto wide = points.options().dtype(torch::kFloat64);
   const auto blocks = [&](const auto& visit) {
-    for (std::int64_t begin = 0; begin < points.size(0); begin += kBlock)
-      visit(points.narrow(0, begin, std::min(kBlock, points.size(0) - begin)).to(torch::kFloat64));
+    for (std::int64_t begin = 0; begin < points.size(0); begin += kBlockRows)
+      visit(points.narrow(0, begin, std::min(kBlockRows, points.size(0) - begin)).to(torch::kFloat64));
   };
   auto sum = torch::zeros({d + 1}, wide);
   blocks([&](const at::Tensor& x) {

@@ -19,7 +19,7 @@ EncoderSpec resnet(int depth, std::int64_t features_per_width) {
           [depth](const TensorShapes& shapes) { return infer_resnet(depth, shapes); }};
 }
 
-std::vector<EncoderSpec>& list() {
+std::vector<EncoderSpec>& mutable_encoders() {
   constexpr EncoderFacts kConvnet{.features_per_width = 64, .residual = false, .only_size = 224};
   static std::vector<EncoderSpec> all{resnet(18, 8),
                                       resnet(34, 8),
@@ -32,8 +32,8 @@ std::vector<EncoderSpec>& list() {
 }
 
 const EncoderSpec* find(const std::string& arch) {
-  const auto found = std::ranges::find(list(), arch, &EncoderSpec::name);
-  return found == list().end() ? nullptr : &*found;
+  const auto found = std::ranges::find(mutable_encoders(), arch, &EncoderSpec::name);
+  return found == mutable_encoders().end() ? nullptr : &*found;
 }
 
 std::vector<std::string> names() {
@@ -44,7 +44,7 @@ std::vector<std::string> names() {
 
 }  // namespace
 
-const std::vector<EncoderSpec>& encoders() { return list(); }
+const std::vector<EncoderSpec>& encoders() { return mutable_encoders(); }
 
 void add_encoder(EncoderSpec encoder) {
   const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
@@ -52,7 +52,7 @@ void add_encoder(EncoderSpec encoder) {
     throw UsageError("an encoder cannot be called '", encoder.name, "': use small letters, digits and underscores");
   if (find(encoder.name)) throw UsageError("there is an encoder '", encoder.name, "' already");
   if (!encoder.make) throw UsageError("the encoder '", encoder.name, "' has no function that makes it");
-  list().push_back(std::move(encoder));
+  mutable_encoders().push_back(std::move(encoder));
 }
 
 const EncoderSpec& find_encoder(const std::string& arch) {

@@ -234,10 +234,10 @@ std::uint64_t safetensors_header_length(std::string_view prefix, std::uint64_t f
   return length;
 }
 
-SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_size, const std::string& file) {
+SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_size, const std::string& file) {
   SafetensorsHeader header;
   Reader reader(file, header);
-  if (!nlohmann::json::sax_parse(json.begin(), json.end(), &reader) || !reader.finished()) {
+  if (!nlohmann::json::sax_parse(text.begin(), text.end(), &reader) || !reader.finished()) {
     throw Error(file, ": the header is incomplete");
   }
   std::sort(header.entries.begin(), header.entries.end(), [](const SafetensorsEntry& a, const SafetensorsEntry& b) {
@@ -266,15 +266,15 @@ SafetensorsHeader parse_safetensors(std::string_view bytes, const std::string& f
 }
 
 std::string format_safetensors_header(const SafetensorsHeader& header) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  if (!header.metadata.empty()) json[kMetadataKey] = header.metadata;
+  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+  if (!header.metadata.empty()) object[kMetadataKey] = header.metadata;
   for (const auto& entry : header.entries) {
-    json[entry.name] = {
+    object[entry.name] = {
         {"dtype", name_of(entry.type)}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
   }
   std::string text;
   try {
-    text = json.dump();
+    text = object.dump();
   } catch (const nlohmann::json::exception&) {
     throw Error("names and metadata in a safetensors file must be UTF-8, and one of these is not");
   }

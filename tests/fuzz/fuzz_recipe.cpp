@@ -20,8 +20,9 @@ using namespace unlabel;
 /// What is accepted as drawn parameters comes back the same, and makes a view or is refused.
 void replay(const nlohmann::json& json, bool fused) {
   using namespace augment;
-  const std::vector<Transform> steps{RandomResizedCrop{{8, 5}}, RandomHorizontalFlip{}, ColorJitter{1, 0.4, 0.4, 0.4, 0.1},
-                                RandomGrayscale{},         GaussianBlur{},         RandomSolarize{}};
+  const std::vector<Transform> steps{
+      RandomResizedCrop{{8, 5}}, RandomHorizontalFlip{}, ColorJitter{1, 0.4, 0.4, 0.4, 0.1},
+      RandomGrayscale{},         GaussianBlur{},         RandomSolarize{}};
   static const Pipeline for_planes(steps), any([&] {
     auto more = steps;
     more.insert(more.end(), {RandomRotation{.interpolation = Sampling::kBilinear}, RandomAffine{}, RandAugment{},

@@ -6,7 +6,7 @@
 
 #include <functional>
 
-namespace unlabel::launch {
+namespace unlabel::launch::command_line_test {
 namespace {
 
 struct Options {
@@ -78,4 +78,4 @@ TEST(CommandLine, HelpNamesEveryField) {
 }
 
 }  // namespace
-}  // namespace unlabel::launch
+}  // namespace unlabel::launch::command_line_test

@@ -16,7 +16,7 @@
 #include <map>
 #include <string>
 
-namespace unlabel::augment {
+namespace unlabel::augment::decode_samples_test {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -459,4 +459,4 @@ TEST(DecodeSamples, PixelsHaveOneThreeOrFourChannels) {
 }
 
 }  // namespace
-}  // namespace unlabel::augment
+}  // namespace unlabel::augment::decode_samples_test

@@ -18,7 +18,7 @@
 #include <map>
 #include <sstream>
 
-namespace unlabel::augment {
+namespace unlabel::augment::decode_test {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -351,4 +351,4 @@ TEST(CiDecodeRobust, AgreesWithPillowButForTheListedExceptions) {
 }
 
 }  // namespace
-}  // namespace unlabel::augment
+}  // namespace unlabel::augment::decode_test

@@ -14,7 +14,7 @@
 #include <numeric>
 #include <set>
 
-namespace unlabel::augment {
+namespace unlabel::augment::policies_test {
 namespace {
 
 using nlohmann::json;
@@ -297,4 +297,4 @@ TEST(Mix, BoxesHaveTheShareThatIsLeft) {
 }
 
 }  // namespace
-}  // namespace unlabel::augment
+}  // namespace unlabel::augment::policies_test

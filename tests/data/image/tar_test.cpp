@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace unlabel::data {
+namespace unlabel::data::tar_test {
 namespace {
 
 using Members = std::vector<std::pair<std::string, std::string>>;
@@ -183,4 +183,4 @@ TEST(Tar, TellsOfLinksAndFindsWholeNamesAgain) {
 }
 
 }  // namespace
-}  // namespace unlabel::data
+}  // namespace unlabel::data::tar_test

@@ -6,7 +6,7 @@
 
 #include <map>
 
-namespace unlabel::launch {
+namespace unlabel::launch::environment_test {
 namespace {
 
 Environment read(std::map<std::string, std::string> variables) {
@@ -169,4 +169,4 @@ TEST(Environment, TellsOfCoresThatTorchrunLeavesIdle) {
 }
 
 }  // namespace
-}  // namespace unlabel::launch
+}  // namespace unlabel::launch::environment_test

@@ -10,7 +10,7 @@
 // All settings together, some hours:  UNLABEL_KILL_ALL=1 build/release/tests/launch/unlabel_launch_tests --gtest_filter='*SlowKilledRuns*'
 // Other moments: UNLABEL_KILL_SEED=N.
 
-namespace unlabel::launch {
+namespace unlabel::launch::killed_runs_test {
 namespace {
 
 const std::vector<std::string> kMethods{"byol", "deepcluster", "deepcluster_v2", "moco", "simclr", "swav"};
@@ -97,4 +97,4 @@ INSTANTIATE_TEST_SUITE_P(Settings, SlowKilledRuns, testing::ValuesIn(choices()),
                          [](const auto& test) { return name_of(test.param); });
 
 }  // namespace
-}  // namespace unlabel::launch
+}  // namespace unlabel::launch::killed_runs_test

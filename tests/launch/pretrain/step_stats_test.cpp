@@ -20,7 +20,7 @@
 #include <map>
 #include <mutex>
 
-namespace unlabel::launch {
+namespace unlabel::launch::step_stats_test {
 namespace {
 
 /// How a small SwAV trains on two ranks: six steps over a filling and a full queue.
@@ -272,4 +272,4 @@ TEST(BrokenImages, AFewEndNoRunUnlessAShareIsGiven) {
 }
 
 }  // namespace
-}  // namespace unlabel::launch
+}  // namespace unlabel::launch::step_stats_test

@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::kmeans_test {
 namespace {
 
 using nlohmann::json;
@@ -191,4 +191,4 @@ TEST(Whitening, MakesDirectionsOfVarianceOne) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::kmeans_test

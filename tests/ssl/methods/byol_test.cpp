@@ -12,7 +12,7 @@
 
 #include <map>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::byol_test {
 namespace {
 
 using nlohmann::json;
@@ -212,4 +212,4 @@ TEST(Byol, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::byol_test

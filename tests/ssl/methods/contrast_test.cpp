@@ -16,7 +16,7 @@
 #include <limits>
 #include <map>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::contrast_test {
 namespace {
 
 using nlohmann::json;
@@ -368,4 +368,4 @@ TEST(Contrast, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::contrast_test

@@ -13,7 +13,7 @@
 #include <map>
 #include <set>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::deepcluster_test {
 namespace {
 
 using nlohmann::json;
@@ -277,4 +277,4 @@ TEST(DeepCluster, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::deepcluster_test

@@ -13,7 +13,7 @@
 #include <cmath>
 #include <map>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::deepcluster_v2_test {
 namespace {
 
 using nlohmann::json;
@@ -340,4 +340,4 @@ TEST(DeepClusterV2, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::deepcluster_v2_test

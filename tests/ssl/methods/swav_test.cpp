@@ -9,7 +9,7 @@
 
 #include <cmath>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::swav_test {
 namespace {
 
 using nlohmann::json;
@@ -467,4 +467,4 @@ TEST(Queue, TakesWhatIsGatheredAlready) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::swav_test

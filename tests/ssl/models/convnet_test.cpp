@@ -12,7 +12,7 @@
 #include <map>
 #include <set>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::convnet_test {
 namespace {
 
 const std::map<std::string, at::Tensor>& golden() {
@@ -153,4 +153,4 @@ TEST(Dropout, NoTwoPassesOutsideOfStepsShareARound) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::convnet_test

@@ -15,7 +15,7 @@
 #include <map>
 #include <string>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::resnet_test {
 namespace {
 
 const std::string kGolden = UNLABEL_SOURCE_DIR "/tests/golden/";
@@ -249,4 +249,4 @@ TEST(Cast, LeavesIntegersAndStridesAlone) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::resnet_test

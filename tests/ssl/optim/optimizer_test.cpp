@@ -10,7 +10,7 @@
 
 #include <cmath>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::optimizer_test {
 namespace {
 
 using nlohmann::json;
@@ -243,4 +243,4 @@ TEST(Optimizer, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::optimizer_test

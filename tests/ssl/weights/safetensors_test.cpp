@@ -44,11 +44,11 @@ std::string read_bytes(const std::string& path) {
 
 void write_bytes(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
-// A whole file: the length of `json`, `json`, and `data` zeros.
-std::string with_header(const std::string& json, std::size_t data) {
+// A whole file: the length of `header`, `header`, and `data` zeros.
+std::string with_header(const std::string& header, std::size_t data) {
   std::string bytes;
-  for (int i = 0; i < 8; ++i) bytes += static_cast<char>(json.size() >> (8 * i) & 0xff);
-  return bytes + json + std::string(data, '\0');
+  for (int i = 0; i < 8; ++i) bytes += static_cast<char>(header.size() >> (8 * i) & 0xff);
+  return bytes + header + std::string(data, '\0');
 }
 
 std::vector<at::ScalarType> types() {

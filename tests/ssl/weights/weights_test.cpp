@@ -19,7 +19,7 @@
 #include <map>
 #include <string>
 
-namespace unlabel::ssl {
+namespace unlabel::ssl::weights_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -393,4 +393,4 @@ TEST_F(Weights, PicklesAreNamedAsSuch) {
 }
 
 }  // namespace
-}  // namespace unlabel::ssl
+}  // namespace unlabel::ssl::weights_test
