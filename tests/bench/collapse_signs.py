@@ -3,7 +3,7 @@
 
 usage: collapse_checks.py METHOD --unlabel build/release/unlabel [--data FOLDER] [--a-class N] [--runs DIR] [--broken] [--tenths 1]
                          [pretrain's options]
-The settings are those of scripts/results, at the second of its rates where it has three, but for what the options change. FOLDER holds
+The settings are those of tests/bench/results/results.py, at the second of its rates where it has three, but for what the options change. FOLDER holds
 images of up to 64 px (default: cifar10_jpegs/train in UNLABEL_DATA; ends with 77 where there is none), of which --a-class takes the first of
 each class. Runs go into DIR (default: a temporary one), one core each, one after another; those that are there already are only read. With
 --broken only the run as it is and those broken on purpose. With --tenths 10 they go on to their ends. Ends with 1 when a run is told wrongly.
@@ -55,7 +55,7 @@ if not os.path.isdir(options.data):
 if not options.runs:
     temporary = tempfile.TemporaryDirectory()
     options.runs = temporary.name
-results = runpy.run_path(str(pathlib.Path(__file__).resolve().parents[2] / "scripts/results"), run_name="results")
+results = runpy.run_path(str(pathlib.Path(__file__).resolve().parents[2] / "tests/bench/results/results.py"), run_name="results")
 method = results["METHODS"][options.method]
 rate = method["rates"][len(method["rates"]) // 2]
 base = {"epochs": options.epochs, **results["COMMON"], **method["options"], "optimizer.lr": rate}

@@ -1,8 +1,8 @@
 #!/bin/bash
-# scripts/results, with the program and lightly played by a stand-in: what it runs, goes on with, chooses and writes. The stand-in learns
-# nothing, but takes only the options that the program takes. results.sh WORK_DIR PROGRAM
+# scripts/results, with the program and lightly played by fake_program: what it runs, goes on with, chooses and writes. It learns
+# nothing, but takes only the options that the program takes. results_test.sh WORK_DIR PROGRAM
 set -euo pipefail
-source=$(cd "$(dirname "$0")/../.." && pwd)
+source=$(cd "$(dirname "$0")/../../.." && pwd)
 work=$1 program=$2
 rm -rf "$work"
 mkdir -p "$work"
@@ -21,71 +21,7 @@ for label in cat dog; do
   (cd data/cifar10_jpegs/train/$label && touch {0001..1002}.jpg)
 done
 
-# Is unlabel, and Python for lightly. Its encoder is what it was made from; the middle rate is the best, and a seed more is a point more.
-cat >unlabel <<'END_OF_PROGRAM'
-#!/bin/bash
-set -e
-here=${0%/*}
-arguments="$*"
-if [[ $1 == pretrain || $1 == knn || $1 == linear ]]; then
-  known=" $(tr '\n' ' ' <"$here/options_$1")"
-  for argument in "${@:2}"; do
-    if [[ $argument == --* && $known != *" ${argument#--} "* ]]; then
-      echo "no option $argument of $1" | tee -a "$here/unknown" >&2
-      exit 2
-    fi
-  done
-fi
-[[ "$arguments " =~ --seed\ ([0-9]+) ]] && seed=${BASH_REMATCH[1]}
-[[ "$arguments " =~ --(out|json)\ ([^ ]+) ]] && out=${BASH_REMATCH[2]}
-[[ "$arguments " =~ (--|optimizer\.)lr\ ([0-9.]+) ]] && rate=${BASH_REMATCH[2]}
-case $1 in
-  knn | linear)
-    if [[ $arguments == *--pixels* ]]; then
-      points=25
-    elif [[ $arguments == *--untrained* ]]; then
-      points=$((20 + seed))
-    else
-      points=$((seed + $(<"${out%/*}/run/encoder.safetensors")))
-    fi
-    if [[ $1 == linear ]]; then points=$((points + 5)); fi
-    echo "{\"value\": 0.$points}" >"$out"
-    exit
-    ;;
-  pretrain)
-    if [[ $arguments == *--explain* ]]; then
-      echo "{\"settings\": [{\"setting\": \"precision\", \"here\": \"$(cat "$here/precision")\", \"why\": \"auto\"},
-        {\"setting\": \"planned\", \"here\": $(cat "$here/plan"), \"why\": \"for a test\"}]}"
-      exit
-    fi
-    name=$2
-    ;;
-  *) name=lightly_$2 out=${out%/*} ;;
-esac
-mkdir -p "$out/checkpoints"
-trap 'echo saved >"$out/checkpoints/latest"; echo "stopped on request"; exit 75' TERM
-echo "$name $rate $seed" >>"$here/calls"
-while [[ -e $here/hold ]]; do sleep 0.02; done
-if [[ -e $here/broken && "$name $seed" == "simclr 1" ]]; then
-  echo "out of luck" >&2
-  exit 3
-fi
-echo '{"step": 1}' >"$out/metrics.jsonl"
-if [[ $name == lightly* ]]; then echo "lightly 1.2.3, torch 4.5: $name"; fi
-if [[ "$name $rate" == "lightly_byol 1.2" || -e $here/diverging ]]; then
-  echo "the loss is not finite at step 7" >&2
-  exit 93
-fi
-if [[ "$name $seed" == "moco 2" ]]; then
-  echo '{"step": 80, "warnings": ["loss is 6.2 (above 6.1) at step 80: nothing is learned. Try less."]}' >>"$out/metrics.jsonl"
-fi
-case "$name $rate" in
-  "swav 0.4" | "byol 0.1") echo 40 ;;
-  "lightly_swav 0.4" | "lightly_byol 0.4") echo 38 ;;
-  *) echo 33 ;;
-esac >"$out/encoder.safetensors"
-END_OF_PROGRAM
-chmod +x unlabel
+cp "$source/tests/bench/results/fake_program" unlabel
 echo 1 >plan
 echo bf16 >precision
 
@@ -173,7 +109,7 @@ wanted '2,000 training and 6 test images, 10 epochs.'
 wanted '6 training and 6 test images, 4 epochs.'
 wanted '| SwAV | 0.4 | 41.0 ± 1.0 | 40.0, 41.0, 42.0 | 46.0 ± 1.0 | 45.0, 46.0, 47.0 | none |'
 wanted '| BYOL | 0.1 | 41.0 ± 1.0 | 40.0, 41.0, 42.0 | 46.0 ± 1.0 | 45.0, 46.0, 47.0 | none |'
-moco=$(sed -nE 's/^ *"moco": .*"rates": \[([0-9.]+)\].*/\1/p' "$source/scripts/results") # one rate, which no other run here depends on
+moco=$(sed -nE 's/^ *"moco": .*"rates": \[([0-9.]+)\].*/\1/p' "$source/tests/bench/results/results.py") # one rate, which no other run here depends on
 wanted "| MoCo v2 | $moco | 34.0 ± 1.0 | 33.0, 34.0, 35.0 | 39.0 ± 1.0 | 38.0, 39.0, 40.0 | seed 2: loss at step 80 |"
 wanted "| lightly's SwAV | 0.4 | 39.0 ± 1.0 | 38.0, 39.0, 40.0 | 44.0 ± 1.0 | 43.0, 44.0, 45.0 |  |"
 wanted '| untrained |  | 21.0 ± 1.0 | 20.0, 21.0, 22.0 | 26.0 ± 1.0 | 25.0, 26.0, 27.0 |  |'
