@@ -2,8 +2,8 @@
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/eval/report/report.h>
 #include <unlabel/launch/pretrain/run.h>
+#include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/layers/dropout.h>
-#include <unlabel/ssl/layers/running_statistics.h>
 #include <unlabel/ssl/monitor/embedding_stats.h>
 #include <unlabel/ssl/optim/autocast.h>
 

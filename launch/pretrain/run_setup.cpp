@@ -13,7 +13,7 @@
 #include <unlabel/launch/run/command_output.h>
 #include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/optim/cast.h>
-#include <unlabel/ssl/optim/parameter_groups.h>
+#include <unlabel/ssl/optim/optimizer.h>
 
 #include <ATen/Parallel.h>
 

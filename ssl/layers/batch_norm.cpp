@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/layers/batch_norm.h>
-#include <unlabel/ssl/layers/group_holder.h>
+#include <unlabel/ssl/layers/gather.h>
 
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
@@ -162,6 +162,25 @@ void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> 
   root.apply([](torch::nn::Module& module) {
     if (auto* layer = module.as<BatchNormImpl>()) layer->fixed_group = true;
   });
+}
+
+void average_running_statistics(torch::nn::Module& root, const Group& world) {
+  const torch::NoGradGuard no_grad;
+  std::vector<at::Tensor> statistics, flat;
+  std::vector<std::int64_t> sizes;
+  root.apply([&](torch::nn::Module& module) {
+    const auto* layer = module.as<BatchNormImpl>();
+    if (layer == nullptr || layer->group->world_size() == world.world_size()) return;
+    for (const auto& tensor : {layer->running_mean, layer->running_var}) {
+      statistics.push_back(tensor);
+      flat.push_back(tensor.flatten());
+      sizes.push_back(tensor.numel());
+    }
+  });
+  if (statistics.empty()) return;
+  auto all = at::cat(flat);
+  world.all_reduce_sum(all);
+  at::_foreach_copy_(statistics, all.div_(world.world_size()).split_with_sizes(sizes));
 }
 
 RunningStatisticsGuard::RunningStatisticsGuard(torch::nn::Module& root) {

@@ -66,6 +66,11 @@ void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> 
 /// The same, once and for all: for a part of a method that normalizes by a rule of its own, whatever the run has for the rest.
 void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
 
+/// Makes running statistics equal on all ranks of `world` after a training step: each becomes the mean of the ranks'. Of the BatchNorms in
+/// `root` whose group is smaller; all ranks must call it. Running statistics are linear in those of the batches, so that this is the update
+/// by the mean of all groups' batch statistics. One all_reduce_sum; nothing where every group is the world.
+void average_running_statistics(torch::nn::Module& root, const Group& world);
+
 /// A forward pass in training that leaves no trace: at its end, the running statistics of all BatchNorms in `root` are what they were.
 class RunningStatisticsGuard {
  public:

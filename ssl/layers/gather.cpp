@@ -1,11 +1,12 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/layers/gather.h>
-#include <unlabel/ssl/layers/group_holder.h>
 
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/custom_class_detail.h>
 #include <torch/types.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace unlabel::ssl {
 
@@ -13,6 +14,11 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+struct GroupCapsule : torch::CustomClassHolder {
+  explicit GroupCapsule(std::shared_ptr<const Group> the_group) : group(std::move(the_group)) {}
+  std::shared_ptr<const Group> group;
+};
 
 struct Gather : torch::autograd::Function<Gather> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& rows,
@@ -33,6 +39,14 @@ struct Gather : torch::autograd::Function<Gather> {
 };
 
 }  // namespace
+
+c10::IValue wrap(std::shared_ptr<const Group> group) {
+  return c10::IValue::make_capsule(c10::make_intrusive<GroupCapsule>(std::move(group)));
+}
+
+std::shared_ptr<const Group> unwrap(const c10::IValue& value) {
+  return static_cast<const GroupCapsule&>(*value.toCapsule()).group;
+}
 
 at::Tensor gather_with_gradient(const at::Tensor& rows, const std::shared_ptr<const Group>& group) {
   return group->world_size() == 1 ? rows : Gather::apply(rows, group);

@@ -5,7 +5,15 @@
 #include <cstdint>
 #include <memory>
 
+namespace c10 {
+struct IValue;
+}
+
 namespace unlabel::ssl {
+
+/// A group in a capsule, which autograd keeps alive until backward in AutogradContext::saved_data; and the group in one.
+c10::IValue wrap(std::shared_ptr<const Group> group);
+std::shared_ptr<const Group> unwrap(const c10::IValue& value);
 
 /// Group::all_gather through which gradients flow: n x ... on each rank becomes (n * world) x ... on all, in rank order.
 ///

@@ -1,6 +1,5 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/layers/batch_norm.h>
-#include <unlabel/ssl/layers/running_statistics.h>
 #include <unlabel/ssl/optim/cast.h>
 #include <unlabel/ssl/weights/weights.h>
 

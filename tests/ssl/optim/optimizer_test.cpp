@@ -1,6 +1,5 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/optim/optimizer.h>
-#include <unlabel/ssl/optim/parameter_groups.h>
 
 #include "refusal.h"
 #include <c10/core/GradMode.h>
