@@ -1,11 +1,13 @@
 #!/bin/bash
-# Uses an installed unlabel from outside, as another project would: one CTest entry a case (tests/consumer/CMakeLists.txt).
+# Uses an installed unlabel from outside, as another project would: one CTest entry a case (tests/consumer/CMakeLists.txt). Only the two
+# cases that show a build of `augment` by itself compile the library again, in groups of sources; the others link what BINARY_DIR has built.
 #
 # usage: run.sh CASE BINARY_DIR      BINARY_DIR: the build folder that is installed from
 #   install            installs BINARY_DIR into BINARY_DIR/consumer/prefix, which the other cases use
 #   augment_only       builds and installs `augment` by itself, with LibTorch out of reach, and a program that links it
 #   augment_docs       the C++ and CMake of docs/augment.md
-#   python             installs augment/python with pip, uses it, also under a DataLoader, and trains lightly's SwAV and BYOL with it
+#   python             installs augment/python with pip (a project that takes unlabel in by add_subdirectory), uses it, also under a
+#                      DataLoader, and trains lightly's SwAV and BYOL with it
 #   ssl                a program that makes an encoder
 #   readme             the C++ of README.md
 #   new_method         the method of docs/new_method.md: pretrains, goes on, is measured
@@ -46,7 +48,7 @@ case $case_ in
     [[ -z $(find "$prefix/include" ! -name '*.h' -type f) ]] || fail "more than headers in include/"
     ;;
   augment_only)
-    cmake -G Ninja -S "$source" -B "$work/unlabel" -DCMAKE_BUILD_TYPE=Debug -DUNLABEL_COMPONENTS=augment -DUNLABEL_TESTS=OFF \
+    cmake -G Ninja -S "$source" -B "$work/unlabel" -DCMAKE_BUILD_TYPE=Debug -DUNLABEL_COMPONENTS=augment -DUNLABEL_TESTS=OFF -DUNLABEL_UNITY=ON \
       -DCMAKE_DISABLE_FIND_PACKAGE_LibTorch=ON -DCMAKE_INSTALL_PREFIX="$work/prefix"
     cmake --build "$work/unlabel"
     cmake --install "$work/unlabel" >"$work/install.log"
