@@ -7,6 +7,21 @@ if(UNLABEL_DATA_CORE_ONLY) # half a room, for sanitizers
   return()
 endif()
 
+# Headers that are a part of one other file or of a few sources, and no interface: they are not installed, and no installed one includes them.
+set(UNLABEL_PRIVATE_HEADERS
+  "-inl[.]h$"
+  "^augment/codec/(channels|levels|rgb8|decode_[a-z_]+)[.]h$"
+  "^augment/python/"
+  "^augment/transforms/work[.]h$"
+  "^data/file_list[.]h$"
+  "^data/image/(contents|dataset_index|folder_splits|folder_walk)[.]h$"
+  "^launch/cli/"
+  "^launch/distributed/(arithmetic|backends|process)[.]h$"
+  "^launch/pretrain/(broken_images|initial_weights|run|step_guard|step_stats|training_monitor|training_state)[.]h$"
+  "^ssl/planning/plans[.]h$"
+  "^ssl/weights/safetensors_header[.]h$")
+list(JOIN UNLABEL_PRIVATE_HEADERS "|" private_headers)
+
 include(CMakePackageConfigHelpers)
 set(UNLABEL_INSTALL_CMAKEDIR "${CMAKE_INSTALL_LIBDIR}/cmake/unlabel")
 
@@ -20,6 +35,7 @@ foreach(room IN LISTS UNLABEL_ENABLED)
   install(EXPORT ${set_name} NAMESPACE unlabel:: DESTINATION "${UNLABEL_INSTALL_CMAKEDIR}" COMPONENT ${room})
 
   file(GLOB_RECURSE headers RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${room}/*.h")
+  list(FILTER headers EXCLUDE REGEX "${private_headers}")
   foreach(header IN LISTS headers)
     get_filename_component(folder "${header}" DIRECTORY)
     install(FILES "${PROJECT_SOURCE_DIR}/${header}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/unlabel/${folder}" COMPONENT ${room})

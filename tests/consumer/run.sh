@@ -46,6 +46,14 @@ case $case_ in
     [[ -e $prefix/include/unlabel/ssl/models/encoder.h ]] || fail "include/unlabel/ssl/models/encoder.h is not installed"
     ! ldd "$prefix/bin/unlabel" | grep 'not found' || fail "the installed program does not find its libraries"
     [[ -z $(find "$prefix/include" ! -name '*.h' -type f) ]] || fail "more than headers in include/"
+    # What is a part of another header or source is not installed, and nothing that is installed includes it.
+    for header in augment/fused/color-inl.h augment/python/convert.h launch/pretrain/run.h; do
+      [[ -e $source/$header && ! -e $prefix/include/unlabel/$header ]] || fail "$header is no header of its own, and is installed"
+    done
+    grep -rhoE '#include <unlabel/[^>]+>' "$prefix/include" | sort -u | sed 's/.*<\(.*\)>/\1/' >"$work/included"
+    while IFS= read -r header; do
+      [[ -e $prefix/include/$header ]] || fail "an installed header includes <$header>, which is not installed"
+    done <"$work/included"
     ;;
   augment_only)
     cmake -G Ninja -S "$source" -B "$work/unlabel" -DCMAKE_BUILD_TYPE=Debug -DUNLABEL_COMPONENTS=augment -DUNLABEL_TESTS=OFF -DUNLABEL_UNITY=ON \
