@@ -305,6 +305,23 @@ void write_file(const std::string& path, std::string_view text) {
   file.commit();
 }
 
+bool append_atomically(int descriptor, std::string_view bytes) {
+  const off_t before = ::lseek(descriptor, 0, SEEK_END);
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const int reason = errno;
+      // Should this fail too, what was written stays, and the reader has to cope.
+      [[maybe_unused]] const int ignored = ::ftruncate(descriptor, before);
+      errno = reason;
+      return false;
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
 void flush_folder(const std::string& path) {
   const auto folder = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (folder.get() < 0 && is_forbidden(errno)) return;  // a folder may be written and not read

@@ -57,6 +57,9 @@ void require_writable(const std::string& path);
 /// AtomicFile for a text at hand.
 void write_file(const std::string& path, std::string_view text);
 
+/// Appends to an open file, all or nothing: a write that fails half way (a full disk) is taken back. False when it failed, with errno.
+bool append_atomically(int descriptor, std::string_view bytes);
+
 /// Flushes a folder's entries (a rename in it) to the disk.
 void flush_folder(const std::string& path);
 

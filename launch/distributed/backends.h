@@ -1,7 +1,7 @@
 #pragma once
 
-// The two c10d backends, each in a source file of its own, so that only one file includes Gloo's headers and only one NCCL's. A build
-// without a backend takes the no_*.cpp file instead, where available() is false; callers have no #ifdef.
+// The two c10d backends, each in its own source file (gloo.cpp, nccl.cpp), so that one file includes Gloo's headers and one NCCL's. In a
+// build without a backend its available() is false; callers need no #ifdef.
 
 #include <unlabel/launch/distributed/environment.h>
 

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/launch/run/append_whole.h>
+#include <unlabel/data/io/atomic_file.h>
 #include <unlabel/launch/run/event_file.h>
 
 #include <fcntl.h>
@@ -91,9 +91,9 @@ EventFile::EventFile(const std::string& folder, std::int64_t first_step) {
              ".", ::getpid(), ".", first_step);
   descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
   const bool good =
-      descriptor_ >= 0 && append_atomically(descriptor_, record(event(0, text(kFileVersion, "brain.Event:2")))) &&
-      append_atomically(descriptor_,
-                        record(event(first_step, text(kSessionLog, integer(kSessionStatus, kSessionStart)))));
+      descriptor_ >= 0 && data::append_atomically(descriptor_, record(event(0, text(kFileVersion, "brain.Event:2")))) &&
+      data::append_atomically(descriptor_,
+                              record(event(first_step, text(kSessionLog, integer(kSessionStatus, kSessionStart)))));
   if (good) return;
   const int reason = errno;
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -111,7 +111,7 @@ bool EventFile::append(std::int64_t step, const std::vector<std::pair<std::strin
     one.append(tag(kSimpleValue, kFixed32)).append(little_endian(static_cast<float>(value)));
     summary.append(text(kValue, one));
   }
-  return append_atomically(descriptor_, record(event(step, text(kSummary, summary))));
+  return data::append_atomically(descriptor_, record(event(step, text(kSummary, summary))));
 }
 
 }  // namespace unlabel::launch

@@ -2,7 +2,7 @@
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
-#include <unlabel/launch/run/append_whole.h>
+#include <unlabel/data/io/atomic_file.h>
 #include <unlabel/launch/run/run_folder.h>
 
 #include <fcntl.h>
@@ -232,7 +232,7 @@ JsonLines::~JsonLines() {
 }
 
 bool JsonLines::append(const nlohmann::json& object) {
-  return append_atomically(descriptor_, json_line(object) + "\n");
+  return data::append_atomically(descriptor_, json_line(object) + "\n");
 }
 
 void JsonLines::flush() { ::fsync(descriptor_); }

@@ -1,8 +1,15 @@
+#include <unlabel/augment/error.h>
 #include <unlabel/launch/distributed/backends.h>
 
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+#ifdef USE_C10D_GLOO
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#endif
 
 namespace unlabel::launch::gloo {
+
+#ifdef USE_C10D_GLOO
 
 bool available() { return true; }
 
@@ -15,5 +22,16 @@ c10::intrusive_ptr<c10d::Backend> make_backend(c10::intrusive_ptr<c10d::Store> s
                                       : c10d::ProcessGroupGloo::createDefaultDevice());
   return c10::make_intrusive<c10d::ProcessGroupGloo>(std::move(store), rank, size, std::move(options));
 }
+
+#else
+
+bool available() { return false; }
+
+c10::intrusive_ptr<c10d::Backend> make_backend(c10::intrusive_ptr<c10d::Store>, int, int, const std::string&,
+                                               std::chrono::milliseconds) {
+  throw UsageError("this build has no Gloo: install libgloo-dev and build again");
+}
+
+#endif
 
 }  // namespace unlabel::launch::gloo
