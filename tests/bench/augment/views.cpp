@@ -1,6 +1,7 @@
 // Times ways of making views on photographs; compare.py starts it and asks.
 //
-// usage: views FOLDER < lines of "WAY IMAGES SEED"; "ready WAY..." first, then the CPU milliseconds per image of each line's run.
+// usage: views FOLDER hashes      prints "PRESET SET HASH" of all views of all photographs, for each preset and set of instructions
+//        views FOLDER < lines of "WAY IMAGES SEED"; "ready WAY..." first, then the CPU milliseconds per image of each line's run.
 // Ways: swav, swav-SET for each set of instructions, swav-exact; jpeg (libjpeg's decode to RGB), planes; opencv-area (what one writes with
 // OpenCV); shift, shift-float (random_shift of 128 x 9 x 84 x 84 bytes to bytes and to floats; an image is such a batch).
 #include <unlabel/augment/codec/decode_jpeg.h>
@@ -13,6 +14,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <ctime>
 #include <filesystem>
@@ -83,11 +85,28 @@ void opencv_view(const cv::Mat& bgr, const Pipeline& pipeline, std::span<const D
   cv::split(floats, planes);
 }
 
+/// Of all views of each photograph, to the last bit: FNV-1a (64 bits) over their floats.
+std::uint64_t hash_of(const MultiCrop& crops, const std::vector<ImageSource>& photos) {
+  std::vector<cv::Mat> views;
+  std::vector<float*> places;
+  for (int v = 0; v < crops.views(); ++v)
+    places.push_back(views.emplace_back(1, static_cast<int>(crops.shape(v).size()), CV_32F).ptr<float>());
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (std::uint64_t sample = 0; sample < photos.size(); ++sample) {
+    crops(photos[sample], {.seed = 1, .epoch = 0, .sample = sample, .view = 0}, places);
+    for (const auto& view : views)
+      for (const float value : cv::Mat_<float>(view))
+        hash = (hash ^ std::bit_cast<std::uint32_t>(value)) * 0x100000001b3;
+  }
+  return hash;
+}
+
 }  // namespace
 
 int main(int count, char** words) {
-  if (count != 2) {
-    std::cerr << "usage: views FOLDER\n";
+  const bool hashes = count == 3 && words[2] == std::string("hashes");
+  if (count != 2 && !hashes) {
+    std::cerr << "usage: views FOLDER [hashes]\n";
     return 2;
   }
   cv::setNumThreads(1);
@@ -104,6 +123,17 @@ int main(int count, char** words) {
   if (photos.empty()) {
     std::cerr << words[1] << " holds no *.JPEG\n";
     return 2;
+  }
+
+  if (hashes) {
+    for (const auto& name : preset_names()) {
+      for (const auto& set : instruction_sets()) {
+        use_instruction_set(set);
+        std::cout << name << " " << set << " " << std::hex << hash_of(preset(name), photos) << std::endl;
+      }
+      std::cout << name << " exact " << hash_of(preset(name, {.exact = true}), photos) << std::endl;
+    }
+    return 0;
   }
 
   const MultiCrop fast = preset("swav"), exact = preset("swav", {.exact = true});
