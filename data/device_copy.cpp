@@ -1,4 +1,3 @@
-#include <unlabel/data/collate.h>
 #include <unlabel/data/device_copy.h>
 
 #include <ATen/Context.h>
@@ -31,7 +30,7 @@ at::Tensor to_device(const at::Tensor& host, at::Device device) {
 struct BatchCopier::Impl {
   /// What a copy reads, and until when.
   struct InFlight {
-    std::vector<std::shared_ptr<float[]>> views;
+    std::vector<std::shared_ptr<void>> memory;
     c10::Event copied;
     c10::Event used;  ///< recorded when the next batch is asked for: nothing more will be queued that reads this one
   };
@@ -56,8 +55,8 @@ BatchCopier::~BatchCopier() {
   }
 }
 
-DeviceBatch BatchCopier::operator()(const HostBatch& batch) {
-  DeviceBatch result{collate_views(batch), collate_indices(batch)};
+Batch BatchCopier::operator()(const HostBatch& batch) {
+  auto result = collate(batch);
   const auto device = impl_->device;
   if (device.is_cpu()) return result;
   const c10::impl::VirtualGuardImpl guard(device.type());
@@ -68,17 +67,18 @@ DeviceBatch BatchCopier::operator()(const HostBatch& batch) {
   if (!in_flight.empty()) in_flight.back().used.record(computing);
   for (; in_flight.size() >= kAhead; in_flight.pop_front()) in_flight.front().used.synchronize();
 
-  in_flight.push_back({batch.views, c10::Event(device.type()), c10::Event(device.type())});
+  in_flight.push_back({{}, c10::Event(device.type()), c10::Event(device.type())});
+  for (const auto& array : batch.arrays) in_flight.back().memory.push_back(array.memory);
   auto& copied = in_flight.back().copied;
   {
     // What is allocated here is the copying stream's, which so need not wait for what was freed on the other one.
     const c10::StreamGuard on(*impl_->copying);
-    for (auto& view : result.views) view = view.to(device, /*non_blocking=*/true);
+    for (auto& [name, tensor] : result.tensors) tensor = tensor.to(device, /*non_blocking=*/true);
     result.indices = to_device(result.indices, device);
     copied.record(*impl_->copying);
   }
   copied.block(computing);
-  for (const auto& view : result.views) guard.recordDataPtrOnStream(view.storage().data_ptr(), computing);
+  for (const auto& [name, tensor] : result.tensors) guard.recordDataPtrOnStream(tensor.storage().data_ptr(), computing);
   guard.recordDataPtrOnStream(result.indices.storage().data_ptr(), computing);
   return result;
 }

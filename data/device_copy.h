@@ -1,6 +1,6 @@
 #pragma once
 
-#include <unlabel/data/loader.h>
+#include <unlabel/data/collate.h>
 
 #include <ATen/core/Tensor.h>
 
@@ -17,18 +17,12 @@ Allocate pinned_memory(at::Device device);
 /// `host`, a tensor in plain memory, on `device`: for what the host draws or computes for a step. It may be changed or dropped at once.
 at::Tensor to_device(const at::Tensor& host, at::Device device);
 
-/// A step's samples where training is.
-struct DeviceBatch {
-  std::vector<at::Tensor> views;  ///< per view: samples x channels x height x width, float32
-  at::Tensor indices;             ///< samples, int64
-};
-
 /// Copies batches to a device on a stream of its own, beside what is computed there: a copy that is begun while the device is at work on
-/// the batch before costs no time. Pixels go over as the loader has made them; another type or layout is a matter of the device.
+/// the batch before costs no time. Arrays are copied as the loader has made them; types and layouts are converted on the device.
 ///
 /// The current stream waits for the copy, the host does not. It waits for the device only in order not to run further ahead than two
 /// batches, each of which takes memory there: until all is done that was queued before the last call but one. The batch's memory is held
-/// until it has been copied. On the CPU the views share the batch's memory (collate_views).
+/// until it has been copied. On the CPU the tensors share the batch's memory (collate).
 ///
 /// One thread at a time may call it, always with the same current stream.
 class BatchCopier {
@@ -39,8 +33,8 @@ class BatchCopier {
   BatchCopier(const BatchCopier&) = delete;
   BatchCopier& operator=(const BatchCopier&) = delete;
 
-  /// The views should be in pinned_memory of the device; the host waits for copies from other memory.
-  DeviceBatch operator()(const HostBatch& batch);
+  /// The arrays should be in pinned_memory of the device; the host waits for copies from other memory.
+  Batch operator()(const HostBatch& batch);
 
  private:
   struct Impl;

@@ -27,14 +27,14 @@ std::shared_ptr<void> plain_memory(std::size_t bytes) {
   return {::operator new(bytes, kAlignment), [](void* memory) { ::operator delete(memory, kAlignment); }};
 }
 
-/// Memory of views by size. Lives as long as the loader or any pointer that it gave out; only the loader's end empties
+/// Memory of arrays by their bytes. Lives as long as the loader or any pointer that it gave out; only the loader's end empties
 /// it.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
   Pool(std::size_t keep, Allocate allocate)
       : allocate_(allocate ? std::move(allocate) : Allocate(&plain_memory)), keep_(keep) {}
 
-  std::shared_ptr<float[]> take(std::size_t size) {
+  std::shared_ptr<void> take(std::size_t size) {
     std::shared_ptr<void> memory;
     {
       const std::lock_guard lock(mutex_);
@@ -44,9 +44,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
         --kept_;
       }
     }
-    if (!memory) memory = allocate_(size * sizeof(float));
-    auto* first = static_cast<float*>(memory.get());
-    return {first, [pool = shared_from_this(), memory = std::move(memory), size](float*) mutable {
+    if (!memory) memory = allocate_(size);
+    void* const first = memory.get();
+    return {first, [pool = shared_from_this(), memory = std::move(memory), size](void*) mutable {
               pool->give_back(std::move(memory), size);
             }};
   }
@@ -70,7 +70,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
     }
   }
 
-  /// Sizes change with the batch size; the memory of former ones must not keep that of today's out.
+  /// Sizes change with the batch size; memory of sizes no longer used must not take the place of memory that is.
   void drop_one_unlike(std::size_t size) {
     for (auto& [other, free] : free_) {
       if (other == size || free.empty()) continue;
@@ -86,9 +86,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::size_t keep_, kept_ = 0;
 };
 
-/// A batch that is growing. Workers hold it, so that one dropped by start() lives until the last of them has finished
+/// A batch that is being filled. Workers hold it, so that one dropped by start() lives until the last of them has finished
 /// its sample.
-struct Growing {
+struct PendingBatch {
   HostBatch batch;
   std::size_t taken = 0;  ///< rows that a worker has begun
   std::size_t done = 0;
@@ -111,24 +111,23 @@ struct Growing {
 
 /// What a thread uses for sample after sample.
 struct Scratch {
-  augment::ImageSource source;
-  std::vector<float*> out;
+  RawSample sample;
+  std::vector<void*> rows;
 };
 
 }  // namespace
 
 struct Loader::Impl {
-  Impl(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
-      : dataset_(std::move(dataset)), crops_(std::move(crops)), options_(std::move(options)) {
+  Impl(std::shared_ptr<const Dataset> dataset, std::shared_ptr<const SampleTransform> transform, LoaderOptions options)
+      : dataset_(std::move(dataset)), transform_(std::move(transform)), options_(std::move(options)) {
     if (!dataset_ || dataset_->size() < 1) throw UsageError("the data set is empty; there is nothing to load");
-    if (crops_.views() < 1) throw UsageError("there are no views; give at least one crop");
+    if (!transform_ || transform_->arrays().empty()) throw UsageError("the loader's transform makes no arrays");
     if (options_.threads < 0 || options_.threads > kMostThreads)
       throw UsageError("loader threads ", options_.threads, "; use 0 (none) to ", kMostThreads);
     if (options_.prefetch < 1) throw UsageError("loader prefetch ", options_.prefetch, "; use at least 1 batch");
-    for (int v = 0; v < crops_.views(); ++v) shapes_.push_back(crops_.shape(v));
     // One batch more than are read ahead: the one that the caller has just dropped.
-    pool_ =
-        std::make_shared<Pool>(shapes_.size() * (static_cast<std::size_t>(options_.prefetch) + 1), options_.allocate);
+    pool_ = std::make_shared<Pool>(transform_->arrays().size() * (static_cast<std::size_t>(options_.prefetch) + 1),
+                                   options_.allocate);
   }
 
   ~Impl() {
@@ -138,7 +137,7 @@ struct Loader::Impl {
     }
     work_.notify_all();
     for (auto& worker : workers_) worker.join();
-    growing_.clear();
+    pending_.clear();
     pool_->close();
   }
 
@@ -146,7 +145,7 @@ struct Loader::Impl {
              std::int64_t end) {
     {
       const std::lock_guard lock(mutex_);
-      growing_.clear();
+      pending_.clear();
       indices_ = std::move(indices);
       epoch_ = epoch;
       next_step_ = first;
@@ -155,39 +154,39 @@ struct Loader::Impl {
     work_.notify_all();
     try {
       while (static_cast<int>(workers_.size()) < options_.threads) workers_.emplace_back([this] { work(); });
-    } catch (const std::system_error&) {  // no more threads are to be had: those there are will do
+    } catch (const std::system_error&) {  // no more threads can be started: go on with those that were
       if (workers_.empty())
         throw UsageError("no loader thread can be started (a limit of processes?); use --threads 0");
     }
   }
 
-  /// Appends the next step's batch, empty of pixels. Wants the lock, unless there are no workers.
-  void grow() {
-    auto growing = std::make_shared<Growing>();
-    auto& batch = growing->batch;
+  /// Appends the next step's batch, with rows that are not yet written. Requires mutex_, unless there are no workers.
+  void begin_batch() {
+    auto pending = std::make_shared<PendingBatch>();
+    auto& batch = pending->batch;
     batch.epoch = epoch_;
     batch.step = next_step_++;
-    batch.shapes = shapes_;
     try {
       batch.indices = indices_(batch.step);
       batch.labels.assign(batch.indices.size(), -1);
-      for (const auto& shape : shapes_) batch.views.push_back(pool_->take(batch.indices.size() * shape.size()));
+      for (const auto& spec : transform_->arrays())
+        batch.arrays.push_back({spec, pool_->take(batch.indices.size() * spec.bytes())});
     } catch (...) {
       batch.indices.clear();
-      growing->fail(0, std::current_exception());
+      pending->fail(0, std::current_exception());
     }
-    growing_.push_back(std::move(growing));
+    pending_.push_back(std::move(pending));
   }
 
   /// Waits for the next attempt to read a file of this batch, of which one has failed that began at `began`; false when there is to be
   /// none, as it would end too late if it took as long as the longest before.
-  bool wait_out(Growing& growing, int attempt, std::chrono::steady_clock::time_point began) {
+  bool wait_out(PendingBatch& pending, int attempt, std::chrono::steady_clock::time_point began) {
     constexpr std::chrono::milliseconds kSlice{50};  // between two looks at give_up
     std::unique_lock lock(mutex_);
     const auto now = std::chrono::steady_clock::now(), again = now + retry_pause(attempt);
-    growing.trouble_began = std::min(began, growing.trouble_began.value_or(began));
-    growing.longest_read = std::max(growing.longest_read, now - began);
-    if (again + growing.longest_read > *growing.trouble_began + options_.patience) return false;
+    pending.trouble_began = std::min(began, pending.trouble_began.value_or(began));
+    pending.longest_read = std::max(pending.longest_read, now - began);
+    if (again + pending.longest_read > *pending.trouble_began + options_.patience) return false;
     while (!stop_ && std::chrono::steady_clock::now() < again) {
       if (options_.give_up && options_.give_up()) return false;
       work_.wait_for(lock, kSlice, [&] { return stop_; });
@@ -195,34 +194,34 @@ struct Loader::Impl {
     return !stop_;
   }
 
-  void read_patiently(Growing& growing, std::int64_t index, augment::ImageSource& source) {
+  void read_patiently(PendingBatch& pending, std::int64_t index, RawSample& sample) {
     for (int attempt = 0;; ++attempt) {
       const auto began = std::chrono::steady_clock::now();
       try {
-        return dataset_->read(index, source);
+        return dataset_->read(index, sample);
       } catch (const IoError&) {
-        if (!wait_out(growing, attempt, began)) throw;
+        if (!wait_out(pending, attempt, began)) throw;
       }
     }
   }
 
   /// Fills one row; touches nothing of the batch but that row. Returns what took the sample's place, if something did.
   /// Adds to `report` what was noticed of the image that was taken.
-  std::optional<Replacement> fill(Growing& growing, std::size_t row, Scratch& scratch, augment::DecodeReport& report) {
-    auto& batch = growing.batch;
+  std::optional<Replacement> fill(PendingBatch& pending, std::size_t row, Scratch& scratch,
+                                  augment::DecodeReport& report) {
+    auto& batch = pending.batch;
     const auto index = batch.indices[row];
     const augment::ViewKey key{options_.seed, static_cast<std::uint64_t>(batch.epoch),
                                static_cast<std::uint64_t>(index), 0};
-    scratch.out.clear();
-    for (std::size_t v = 0; v < shapes_.size(); ++v)
-      scratch.out.push_back(batch.views[v].get() + row * shapes_[v].size());
+    scratch.rows.clear();
+    for (const auto& array : batch.arrays) scratch.rows.push_back(array.data<std::byte>() + row * array.spec.bytes());
     std::string reason;
     const auto attempts = std::min(kMaxBrokenInARow, dataset_->size());
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
       const auto used = (index + attempt) % dataset_->size();
       try {
-        read_patiently(growing, used, scratch.source);
-        report += crops_(scratch.source, key, scratch.out, options_.decode);
+        read_patiently(pending, used, scratch.sample);
+        (*transform_)(scratch.sample, key, scratch.rows, report);
         batch.labels[row] = dataset_->label(used);
         if (attempt == 0) return std::nullopt;
         return Replacement{index, used, dataset_->name(index), std::move(reason)};
@@ -234,89 +233,88 @@ struct Loader::Impl {
         if (attempt == 0) reason = error.what();
       }
     }
-    throw Error(attempts, " images in a row cannot be used, from ", dataset_->name(index), " on (", reason,
+    throw Error(attempts, " samples in a row cannot be used, from ", dataset_->name(index), " on (", reason,
                 "); look at ", dataset_->description());
   }
 
-  /// Fills one row and takes down the outcome, under `lock` but for the work itself.
-  void process(Growing& growing, std::size_t row, Scratch& scratch, std::unique_lock<std::mutex>& lock) {
-    const bool failed = growing.error != nullptr;
+  /// Fills one row and records the outcome; `lock` is released during the work itself.
+  void process(PendingBatch& pending, std::size_t row, Scratch& scratch, std::unique_lock<std::mutex>& lock) {
+    const bool failed = pending.error != nullptr;
     lock.unlock();
     std::optional<Replacement> replacement;
     std::exception_ptr error;
     augment::DecodeReport report;
     if (!failed) {
       try {
-        replacement = fill(growing, row, scratch, report);
+        replacement = fill(pending, row, scratch, report);
       } catch (...) {
         error = std::current_exception();
       }
     }
     lock.lock();
     decoded_ += report;
-    if (replacement) growing.replacements.emplace_back(row, std::move(*replacement));
-    if (error) growing.fail(row, std::move(error));
-    ++growing.done;
+    if (replacement) pending.replacements.emplace_back(row, std::move(*replacement));
+    if (error) pending.fail(row, std::move(error));
+    ++pending.done;
   }
 
-  /// The first batch with rows that nobody has begun; grows a new one when there is room.
-  std::shared_ptr<Growing> open_batch() {
-    for (const auto& growing : growing_) {
-      if (growing->taken < growing->rows()) return growing;
+  /// The first batch with rows that no worker has begun; begins a new one when there is room.
+  std::shared_ptr<PendingBatch> open_batch() {
+    for (const auto& pending : pending_) {
+      if (pending->taken < pending->rows()) return pending;
     }
-    if (next_step_ == end_step_ || growing_.size() >= static_cast<std::size_t>(options_.prefetch)) return nullptr;
-    grow();
+    if (next_step_ == end_step_ || pending_.size() >= static_cast<std::size_t>(options_.prefetch)) return nullptr;
+    begin_batch();
     work_.notify_all();
-    if (growing_.back()->finished()) done_.notify_one();
-    return growing_.back();
+    if (pending_.back()->finished()) done_.notify_one();
+    return pending_.back();
   }
 
   void work() {
     Scratch scratch;
     std::unique_lock lock(mutex_);
     while (!stop_) {
-      const auto growing = open_batch();
-      if (!growing) {
+      const auto pending = open_batch();
+      if (!pending) {
         work_.wait(lock);
         continue;
       }
-      if (growing->taken == growing->rows()) continue;  // its indices could not be had
-      process(*growing, growing->taken++, scratch, lock);
-      if (growing->finished()) done_.notify_one();
+      if (pending->taken == pending->rows()) continue;  // its indices or memory failed
+      process(*pending, pending->taken++, scratch, lock);
+      if (pending->finished()) done_.notify_one();
     }
   }
 
   std::optional<HostBatch> next() {
     const auto begin = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
-    if (growing_.empty() && next_step_ == end_step_) return std::nullopt;
+    if (pending_.empty() && next_step_ == end_step_) return std::nullopt;
     if (workers_.empty()) {
-      if (growing_.empty()) grow();
-      while (growing_.front()->taken < growing_.front()->rows())
-        process(*growing_.front(), growing_.front()->taken++, scratch_, lock);
+      if (pending_.empty()) begin_batch();
+      while (pending_.front()->taken < pending_.front()->rows())
+        process(*pending_.front(), pending_.front()->taken++, scratch_, lock);
     }
-    done_.wait(lock, [&] { return !growing_.empty() && growing_.front()->finished(); });
+    done_.wait(lock, [&] { return !pending_.empty() && pending_.front()->finished(); });
     seconds_waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const auto growing = growing_.front();
-    if (growing->error) std::rethrow_exception(growing->error);
-    growing_.pop_front();
+    const auto pending = pending_.front();
+    if (pending->error) std::rethrow_exception(pending->error);
+    pending_.pop_front();
     lock.unlock();
     work_.notify_all();
-    std::ranges::sort(growing->replacements, {}, [](const auto& entry) { return entry.first; });
-    for (auto& [row, replacement] : growing->replacements)
-      growing->batch.replacements.push_back(std::move(replacement));
-    return std::move(growing->batch);
+    std::ranges::sort(pending->replacements, {}, [](const auto& entry) { return entry.first; });
+    for (auto& [row, replacement] : pending->replacements)
+      pending->batch.replacements.push_back(std::move(replacement));
+    return std::move(pending->batch);
   }
 
   const std::shared_ptr<const Dataset> dataset_;
-  const augment::MultiCrop crops_;
+  const std::shared_ptr<const SampleTransform> transform_;
   const LoaderOptions options_;
-  std::vector<augment::OutputShape> shapes_;
   std::shared_ptr<Pool> pool_;
 
   std::mutex mutex_;  ///< guards what follows, up to stop_
   std::condition_variable work_, done_;
-  std::deque<std::shared_ptr<Growing>> growing_;  ///< in the order of their steps; at most `prefetch`
+  std::deque<std::shared_ptr<PendingBatch>> pending_;  ///< in the order of their steps; at most `prefetch`
   std::function<std::vector<std::int64_t>(std::int64_t)> indices_;
   std::int64_t epoch_ = 0, next_step_ = 0, end_step_ = 0;
   augment::DecodeReport decoded_;
@@ -327,8 +325,13 @@ struct Loader::Impl {
   double seconds_waited_ = 0;
 };
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(crops), std::move(options))) {}
+Loader::Loader(std::shared_ptr<const Dataset> dataset, std::shared_ptr<const SampleTransform> transform,
+               LoaderOptions options)
+    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(transform), std::move(options))) {}
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop views, LoaderOptions options,
+               augment::DecodeOptions decode)
+    : Loader(std::move(dataset), std::make_shared<ImageViews>(std::move(views), decode), std::move(options)) {}
 
 Loader::~Loader() = default;
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/sample_transform.h>
 #include <unlabel/data/sampler.h>
 
 #include <chrono>
@@ -23,15 +23,25 @@ struct Replacement {
   std::string reason;
 };
 
-/// One step's samples, all views, in plain memory; `collate` makes tensors of it without a copy.
+/// One array of a batch in the host's memory.
+struct HostArray {
+  ArraySpec spec;
+  std::shared_ptr<void> memory;  ///< samples x spec.shape, aligned to 64 bytes
+
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(memory.get());
+  }
+};
+
+/// One step's samples in the host's memory; `collate` makes tensors of it without a copy.
 struct HostBatch {
   std::int64_t epoch = 0;
   std::int64_t step = 0;
-  std::vector<std::int64_t> indices;  ///< data set index of each sample, of the broken one where one was replaced
-  std::vector<std::int64_t> labels;   ///< of the images that are in the batch; -1 where there is none
-  std::vector<std::shared_ptr<float[]>> views;  ///< per view: samples x channels x height x width, aligned to 64 bytes
-  std::vector<augment::OutputShape> shapes;     ///< per view
-  std::vector<Replacement> replacements;        ///< broken samples of this batch, in the order of its rows
+  std::vector<std::int64_t> indices;      ///< data set index of each sample, of the broken one where one was replaced
+  std::vector<std::int64_t> labels;       ///< of the samples that are in the batch; -1 where there is none
+  std::vector<HostArray> arrays;          ///< in the order of SampleTransform::arrays
+  std::vector<Replacement> replacements;  ///< broken samples of this batch, in the order of its rows
 };
 
 /// Gives `bytes` bytes of the host's memory, aligned to 64; they go back when the last pointer is dropped, by whatever thread.
@@ -43,38 +53,41 @@ inline std::chrono::milliseconds patience_of(std::chrono::seconds peers_wait) {
 }
 
 struct LoaderOptions {
-  std::uint64_t seed = 0;         ///< of the views
-  int threads = 2;                ///< decoding threads; 0: decode in next()
-  int prefetch = 2;               ///< finished or growing batches ahead of the consumer; bounds the memory
-  augment::DecodeOptions decode;  ///< how files become pixels
-  Allocate allocate;  ///< memory of views; by default plain memory. For a device: pinned_memory (device_copy.h)
+  std::uint64_t seed = 0;  ///< of what the transform draws
+  int threads = 2;         ///< decoding threads; 0: decode in next()
+  int prefetch = 2;        ///< batches that are finished or being filled ahead of the consumer; bounds the memory
+  Allocate allocate;       ///< memory of arrays; by default plain memory. For a device: pinned_memory (device_copy.h)
   /// How long a batch is waited for while files of it cannot be read for trouble outside (IoError): less than half of what peers wait.
   std::chrono::milliseconds patience{60'000};
   std::function<bool()> give_up;  ///< asked meanwhile, on several threads: true ends that waiting
 };
 
-/// Reads, decodes and augments ahead of training. Batches come in order and are bit-equal whatever the number of
-/// threads is: workers take single samples, decode each once for all its crops, and write straight into the batch.
+/// Reads and transforms samples ahead of training (of images: decodes and augments them). Batches come in order and are bit-equal
+/// whatever the number of threads is: workers take single samples and write their rows straight into the batch.
 ///
-/// Memory: at most `prefetch` batches are finished or growing beside those that the caller holds. The memory of a
-/// batch's views goes back to the loader when the last pointer to it is dropped, and is written again; so a copy to a device
+/// Memory: at most `prefetch` batches are finished or being filled beside those that the caller holds. The memory of a
+/// batch's arrays goes back to the loader when the last pointer to it is dropped, and is written again; so a copy to a device
 /// that the host does not wait for must hold it until it is done (BatchCopier). It may be held longer than the loader lives.
 ///
-/// A sample that cannot be read or decoded (Error) is replaced by the next usable one in the data set's order, which is
-/// i + 1, i + 2, ... modulo N, under the key of i, so that every rank and every resume does the same; it is reported in
-/// the batch. When 100 in a row (or all of a smaller set) are broken, next() throws Error. UsageError and everything
+/// A sample i that cannot be read or transformed (Error) is replaced by the next usable one of i + 1, i + 2, ... modulo N,
+/// transformed under the key of i, so that every rank and every resume does the same; it is reported in the batch. When 100
+/// in a row (or all of a smaller set) are broken, next() throws Error. UsageError and everything
 /// else that a worker throws is thrown by next() in place of the batch, at every call until the next start().
 ///
 /// A sample that cannot be read this time (IoError: a disk or a network does not answer) is never replaced: it is read again after growing
-/// pauses, for LoaderOptions::patience in all of its batch, and then next() throws the IoError. That time counts from the begin of the
+/// pauses, at most for LoaderOptions::patience in a batch, and then next() throws the IoError. That time counts from the begin of the
 /// first read that failed, and no read is repeated that would end after it, if it took as long as the longest of those that failed.
 ///
 /// One thread at a time may call a loader. OpenCV runs large images on threads of its own beside the loader's; a
 /// program that wants none calls cv::setNumThreads(1), which is global and hence not done here.
 class Loader {
  public:
-  /// Throws UsageError for an empty data set, no views, fewer than 0 threads, or a prefetch below 1.
-  Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop crops, LoaderOptions options = {});
+  /// Throws UsageError for an empty data set, a transform without arrays, fewer than 0 threads, or a prefetch below 1.
+  Loader(std::shared_ptr<const Dataset> dataset, std::shared_ptr<const SampleTransform> transform,
+         LoaderOptions options = {});
+  /// Of images: ImageViews(views, decode).
+  Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop views, LoaderOptions options = {},
+         augment::DecodeOptions decode = {});
   /// Waits for the samples that are being decoded, not for whole batches.
   ~Loader();
   Loader(const Loader&) = delete;
@@ -94,7 +107,7 @@ class Loader {
   /// Seconds that next() has taken since construction: waiting, or with 0 threads, decoding.
   double seconds_waited() const;
 
-  /// What was noticed about the images that have been decoded since construction.
+  /// What was noticed about the images that have been decoded since construction; nothing of other data.
   augment::DecodeReport decoded() const;
 
  private:

@@ -17,7 +17,7 @@ at::Tensor encode(ssl::Encoder& encoder, const at::Tensor& images, const std::st
   const auto parameters = encoder.parameters();
   const auto weights = parameters.empty() ? images.scalar_type() : parameters.front().scalar_type();
   const auto input = images.to(where, weights).contiguous(at::MemoryFormat::ChannelsLast);
-  return encoder.forward(input).to(torch::kFloat32).contiguous();
+  return encoder.encode({{{"images", input}}, {}}).pooled.to(torch::kFloat32).contiguous();
 }
 
 at::Device parse_device(const std::string& name) {

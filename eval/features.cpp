@@ -75,7 +75,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
       const auto batch = loader->next();
       if (!batch) throw Error("the loader ended after ", row, " of ", end - begin, " images");
       const auto count = static_cast<std::int64_t>(batch->indices.size());
-      values.narrow(0, row, count).copy_(encode_batch(data::collate_views(*batch).front()));
+      values.narrow(0, row, count).copy_(encode_batch(data::collate(*batch).views().front()));
       usable.narrow(0, row, count).fill_(1);
       for (const auto& broken : batch->replacements) {
         if (options.broken == "fail")
@@ -90,7 +90,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   ssl::run_on_all_ranks(group, [&] {
     values = torch::zeros({each, dim});
     usable = torch::zeros({each}, torch::kUInt8);
-    loader.emplace(dataset, view, loader_options(options));
+    loader.emplace(dataset, view, loader_options(options), options.decode);
     if (begin < end) loader->start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
   });
   // Ranks that are done hear in between that others go on: they would not wait for all the difference.
@@ -143,7 +143,6 @@ augment::DecodeReport of_all_ranks(augment::DecodeReport report, const ssl::Grou
 data::LoaderOptions loader_options(const FeatureOptions& options) {
   data::LoaderOptions loading;
   loading.threads = options.threads;
-  loading.decode = options.decode;
   loading.patience = options.patience;
   return loading;
 }

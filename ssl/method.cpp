@@ -1,23 +1,18 @@
+#include <unlabel/augment/error.h>
 #include <unlabel/ssl/method.h>
-
-#include <torch/types.h>
 
 namespace unlabel::ssl {
 
-std::vector<ParameterGroup> Method::parameter_groups() {
-  ParameterGroup group;
-  for (const auto& item : named_parameters()) {
-    if (!item.value().requires_grad()) continue;
-    group.names.push_back(item.key());
-    group.parameters.push_back(item.value());
-  }
-  return {group};
+const data::ImageViews& Epoch::image_views() const {
+  if (const auto* views = dynamic_cast<const data::ImageViews*>(transform)) return *views;
+  throw Error("the samples are not views of images");
 }
 
 void require_views(Method& method, const augment::MultiCrop& views) {
   method.check_views(views);
+  auto& encoder = image_encoder(method.encoder());
   for (int view = 0; view < views.views(); ++view)
-    method.encoder().check_size(views.shape(view).height, views.shape(view).width);
+    encoder.check_size(views.shape(view).height, views.shape(view).width);
 }
 
 }  // namespace unlabel::ssl

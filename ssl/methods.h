@@ -39,19 +39,30 @@ class AnyOptions {
 struct MethodSpec {
   std::string name;  ///< as users write it: "swav"
   std::function<std::shared_ptr<Method>(const AnyOptions&, const MethodContext&)> make;
+  /// What a sample becomes, by the method's options, for data that are no images; null: views of images, by the run's sections `augment`
+  /// and `decode`.
+  std::function<std::shared_ptr<const data::SampleTransform>(const AnyOptions&)> transform{};
   MethodPlan plan{};  ///< settings from the data (planning/plan_builder.h); without `plan.plan` a run needs a --recipe
   AnyOptions
       options{};  ///< the defaults; their fields are the section `name` of a run's options: `--swav.prototypes 300`
 };
 
-/// M is made from (const Options&, const MethodContext&).
+/// M is made from (const Options&, const MethodContext&). One that learns from other data than images has a static function
+/// sample_transform(const Options&).
 template <class M, class Options>
 MethodSpec method_spec(std::string name, MethodPlan plan = {}) {
-  return {std::move(name),
-          [](const AnyOptions& options, const MethodContext& context) -> std::shared_ptr<Method> {
-            return std::make_shared<M>(options.get<Options>(), context);
-          },
-          std::move(plan), AnyOptions(Options())};
+  MethodSpec spec;
+  spec.name = std::move(name);
+  spec.make = [](const AnyOptions& options, const MethodContext& context) -> std::shared_ptr<Method> {
+    return std::make_shared<M>(options.get<Options>(), context);
+  };
+  if constexpr (requires(const Options& options) { M::sample_transform(options); })
+    spec.transform = [](const AnyOptions& options) -> std::shared_ptr<const data::SampleTransform> {
+      return M::sample_transform(options.get<Options>());
+    };
+  spec.plan = std::move(plan);
+  spec.options = AnyOptions(Options());
+  return spec;
 }
 
 /// All methods, in alphabetical order.

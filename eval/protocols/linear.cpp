@@ -118,7 +118,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
 
   auto loading = loader_options(options.features);
   loading.seed = options.seed;
-  data::Loader loader(train, train_view, loading);
+  data::Loader loader(train, train_view, loading, options.features.decode);
   const auto steps = (n + result.batch_size - 1) / result.batch_size;
   const ssl::Schedule rate(/*cosine to 0*/ {}, result.lr, /*steps_per_epoch=*/1, options.epochs);
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
@@ -144,9 +144,10 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
             const auto& broken = batch->replacements.front();
             throw Error("cannot measure on a broken image: ", broken.name, ": ", broken.reason, "; mend or remove it");
           }
+          const auto images = data::collate(*batch);
           const auto features =
-              encode(encoder, data::collate_views(*batch).front(), options.features.precision, options.features.device);
-          const auto wanted = targets.train.index_select(0, data::collate_indices(*batch)).to(device);
+              encode(encoder, images.views().front(), options.features.precision, options.features.device);
+          const auto wanted = targets.train.index_select(0, images.indices).to(device);
           const auto logits = logits_of(features);
           const auto loss = at::cross_entropy_loss(logits, wanted, /*weight=*/{}, at::Reduction::Sum);
           layer.mutable_grad() = at::Tensor();

@@ -11,10 +11,10 @@ namespace unlabel::launch {
 
 namespace {
 
-Checkpoint read_one(const std::string& path) {
+Checkpoint read_one(const std::string& path, const CheckTraining& check) {
   Checkpoint checkpoint;
   checkpoint.training = verify_checkpoint(path);
-  check_training(checkpoint.training, path + "/training.json");
+  if (check) check(checkpoint.training, path + "/training.json");
   checkpoint.iteration = checkpoint.training.at("iteration").get<std::int64_t>();
   checkpoint.tensors = ssl::read_safetensors(state_file(path)).tensors;
   return checkpoint;
@@ -39,15 +39,15 @@ EncoderLocation find_encoder(const std::string& path) {
   return {};
 }
 
-Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped) {
+Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped, const CheckTraining& check) {
   // The link to the newest may be swapped between two of its files.
   std::error_code unreadable;
-  if (is_checkpoint(path)) return read_one(std::filesystem::weakly_canonical(path, unreadable).string());
+  if (is_checkpoint(path)) return read_one(std::filesystem::weakly_canonical(path, unreadable).string(), check);
   std::string reasons;
   for (const auto& [step, folder] : list_checkpoints(path)) {
     Checkpoint checkpoint;
     const auto reason = damage([&] {
-      checkpoint = read_one(folder);
+      checkpoint = read_one(folder, check);
       if (checkpoint.iteration != step)
         throw Error(folder, " is damaged: its training.json is of step ", checkpoint.iteration);
     });

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,9 +37,14 @@ struct EncoderLocation {
 /// `path` is a file of weights, a run folder, its folder of checkpoints or one of those; a finished run's file comes first.
 EncoderLocation find_encoder(const std::string& path);
 
-/// Reads a checkpoint and checks it against its manifest. `path` is one step-* folder, or a folder of them (then the newest one that is
-/// whole; those passed over are told in `skipped`, with reasons). Throws MismatchError when none of a folder can be read,
-/// Error when the one named cannot, and UnreadableCheckpoint when one could not be read this time.
-Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped = nullptr);
+/// Throws Error when a run could not go on from a checkpoint's training.json: something is missing, or of another type.
+using CheckTraining = std::function<void(const nlohmann::json& training, const std::string& where)>;
+
+/// Reads a checkpoint and checks it against its manifest, and its training.json by `check` (empty: only `iteration` must be there). `path`
+/// is one step-* folder, or a folder of them: then the newest one that is whole; those that are not go to `skipped`, with reasons. Throws
+/// MismatchError when none of a folder can be read, Error when the one named cannot, and UnreadableCheckpoint when one could not be read
+/// this time.
+Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped = nullptr,
+                           const CheckTraining& check = check_training);
 
 }  // namespace unlabel::launch

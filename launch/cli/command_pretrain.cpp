@@ -6,9 +6,9 @@
 #include <unlabel/launch/distributed/main_setup.h>
 #include <unlabel/launch/distributed/process_group.h>
 #include <unlabel/launch/distributed/shared_data.h>
-#include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/launch/pretrain/pretrain.h>
 #include <unlabel/launch/run/command_output.h>
+#include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/planning/recipe.h>
 
 #include <algorithm>

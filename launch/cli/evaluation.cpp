@@ -8,10 +8,10 @@
 #include <unlabel/launch/cli/evaluation.h>
 #include <unlabel/launch/distributed/shared_data.h>
 #include <unlabel/launch/pretrain/initial_weights.h>
-#include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
-#include <unlabel/launch/pretrain/training_state.h>
+#include <unlabel/launch/pretrain/run_record.h>
 #include <unlabel/launch/run/command_output.h>
+#include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/weights/weights.h>
 
 #include <torch/types.h>
@@ -214,7 +214,10 @@ EvaluatedModel load_model(const EvaluationOptions& options, const CommandLine& l
   }
   if (options.size && (subject.size < 1 || subject.size > kLargestSize))
     throw UsageError("--size must be from 1 to ", kLargestSize, ", and is ", subject.size);
-  if (subject.encoder && subject.size > 0) subject.encoder->check_size(subject.size, subject.size);
+  if (subject.encoder) {
+    const auto& images = ssl::image_encoder(*subject.encoder);
+    if (subject.size > 0) images.check_size(subject.size, subject.size);
+  }
 
   if (!options.mean || !options.std) metadata.require_pair(options.mean.has_value(), options.std.has_value());
   subject.mean = options.mean ? *options.mean : metadata.numbers("mean").value_or(kImageNetMean);
@@ -247,7 +250,7 @@ void resolve_size(EvaluatedModel& subject, const data::Dataset& images, const Ev
   if (subject.size > 0) return;
   const int side = median_short_side_on_all_ranks(images, group, options.timeout);
   subject.size = side <= kSmallImage ? side : kUsualSize;
-  if (subject.encoder) subject.encoder->check_size(subject.size, subject.size);
+  if (subject.encoder) ssl::image_encoder(*subject.encoder).check_size(subject.size, subject.size);
   subject.view();
 }
 

@@ -27,16 +27,19 @@ struct AgreedEnd {
   std::exception_ptr cause;  ///< null: the monitor's failure()
 };
 
-/// Rows [first, first + size) of a batch, in the type and layout of training: made from float32 where the batch is.
-ssl::Views micro_batch(const data::DeviceBatch& batch, std::int64_t first, std::int64_t size, at::ScalarType type,
-                       bool channels_last) {
-  ssl::Views views;
-  for (const auto& view : batch.views)
-    views.crops.push_back(view.narrow(0, first, size)
-                              .to(view.options().dtype(type), /*non_blocking=*/false, /*copy=*/false,
-                                  channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
-  views.indices = batch.indices.narrow(0, first, size);
-  return views;
+/// Rows [first, first + size) of a batch: floating-point numbers in the type of training, images in its layout.
+data::Batch micro_batch(const data::Batch& batch, std::int64_t first, std::int64_t size, at::ScalarType type,
+                        bool channels_last) {
+  data::Batch rows;
+  for (const auto& [name, tensor] : batch.tensors) {
+    auto part = tensor.narrow(0, first, size);
+    if (part.is_floating_point())
+      part = part.to(part.options().dtype(type), /*non_blocking=*/false, /*copy=*/false,
+                     channels_last && part.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+    rows.tensors.emplace_back(name, std::move(part));
+  }
+  rows.indices = batch.indices.narrow(0, first, size);
+  return rows;
 }
 
 /// Adds a micro-step's part to the means over all of them.
@@ -78,7 +81,7 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group
 
 PretrainResult Run::train() {
   if (online_knn_) online_knn_->use_precision(options_.precision == "float64" ? "float32" : options_.precision);
-  if (iteration_ > 0) monitor_->load_state(resumed_.health);
+  if (iteration_ > 0) monitor_->load_state(resumed_.monitor);
   log_start();
   const bool had_finished = iteration_ >= last_;
   try {
@@ -126,8 +129,8 @@ PretrainResult Run::train() {
   return result;
 }
 
-LocalStepStats Run::forward_and_backward(const data::DeviceBatch& batch, ssl::Step step) {
-  const auto micro_views = [&](int micro_step) {
+LocalStepStats Run::forward_and_backward(const data::Batch& batch, ssl::Step step) {
+  const auto micro_batch_of = [&](int micro_step) {
     ssl::set_dropout_key(*method_,
                          {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + micro_step), 0,
                           group_->rank(), group_->world_size()});
@@ -135,18 +138,18 @@ LocalStepStats Run::forward_and_backward(const data::DeviceBatch& batch, ssl::St
   };
   if (step.micro_steps > 1) {
     const ssl::Autocast autocast(device_.type(), precision_->autocast());
-    method_->before_micro_steps(micro_views, step);
+    method_->before_micro_steps(micro_batch_of, step);
   }
   LocalStepStats stats;
   stats.loss = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device_));
   std::vector<at::Tensor> embeddings;
   for (step.micro_step = 0; step.micro_step < step.micro_steps; ++step.micro_step) {
-    const auto views = micro_views(step.micro_step);
+    const auto samples = micro_batch_of(step.micro_step);
     parallel_->before_forward(/*synchronize=*/step.micro_step + 1 == step.micro_steps);
     ssl::Loss loss;
     {
       const ssl::Autocast autocast(device_.type(), precision_->autocast());
-      loss = method_->loss(views, step);
+      loss = method_->loss(samples, step);
     }
     loss.value = loss.value / step.micro_steps;
     parallel_->backward(scaler_->scale(loss.value));
@@ -207,14 +210,16 @@ PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   return {step, lr, std::move(exchange), std::move(batch.indices), std::move(batch.replacements)};
 }
 
-/// Views outside of training steps, for methods that look at all of the data. Ranks read as many batches each. `passed` counts them in this
-/// epoch.
-void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, const std::vector<std::int64_t>& samples,
-                       std::int64_t batch_size, std::int64_t& passed,
-                       const std::function<void(const ssl::Views&)>& visit) const {
-  data::Loader loader(dataset_, views, loader_options(options_, environment_, device_));
+/// Samples outside of training steps, for methods that use all of the data (Epoch::read). Ranks read as many batches each. `passed` counts
+/// them in this epoch.
+void Run::read_samples(std::int64_t epoch, const data::SampleTransform& transform,
+                       const std::vector<std::int64_t>& samples, std::int64_t batch_size, std::int64_t& passed,
+                       const std::function<void(const data::Batch&)>& visit) const {
+  // The loader lives in this call only, and does not own the caller's transform.
+  const std::shared_ptr<const data::SampleTransform> borrowed(std::shared_ptr<void>(), &transform);
+  data::Loader loader(dataset_, borrowed, loader_options(options_, environment_, device_));
   data::BatchCopier copier(device_);
-  // No epoch of training has this number, so that the views are others than those that it trains on.
+  // No epoch of training has this number, so that what is drawn differs from what it trains on.
   loader.start(samples, batch_size, ~epoch);
   for (;;) {
     const auto batch = next_batch(loader, *group_);
@@ -222,18 +227,18 @@ void Run::read_samples(std::int64_t epoch, const augment::MultiCrop& views, cons
     if (ssl::any_rank(*group_, StopSignal::requested())) throw StopRequested();
     ssl::set_dropout_key(*method_, {options_.seed, ssl::round_outside_of_steps(epoch, passed++), 0, group_->rank(),
                                     group_->world_size()});
-    const auto views_of_all = micro_batch(copier(*batch), 0, static_cast<std::int64_t>(batch->indices.size()),
-                                          precision_->weights(), channels_last_);
+    const auto all = micro_batch(copier(*batch), 0, static_cast<std::int64_t>(batch->indices.size()),
+                                 precision_->weights(), channels_last_);
     const ssl::Autocast autocast(device_.type(), precision_->autocast());
-    visit(views_of_all);
+    visit(all);
   }
 }
 
 void Run::train_epoch(std::int64_t epoch) {
   std::int64_t passed = 0;
-  const ssl::Epoch about{epoch, dataset_.get(), &*views_,
-                         [&](const auto& views, const auto& samples, std::int64_t batch_size, const auto& visit) {
-                           read_samples(epoch, views, samples, batch_size, passed, visit);
+  const ssl::Epoch about{epoch, dataset_.get(), transform_.get(),
+                         [&](const auto& transform, const auto& samples, std::int64_t batch_size, const auto& visit) {
+                           read_samples(epoch, transform, samples, batch_size, passed, visit);
                          }};
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
   std::map<std::string, double> stats;

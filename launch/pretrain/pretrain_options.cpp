@@ -5,8 +5,8 @@
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/distributed/shared_data.h>
 #include <unlabel/launch/pretrain/initial_weights.h>
-#include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
+#include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/planning/plan_builder.h>
 #include <unlabel/ssl/planning/recipe.h>
@@ -164,6 +164,15 @@ nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann
   return decided;
 }
 
+/// Throws for an option of images, where a method learns from other data: it would do nothing.
+void refuse_image_options(const CommandLine& line, const std::string& method) {
+  for (const auto& [name, text] : line.given)
+    for (const char* section : {"augment.", "decode.", "knn."})
+      if (name.starts_with(section))
+        throw UsageError("--", with_dashes(name), " is of images, and ", method,
+                         " learns from other data: leave it out");
+}
+
 /// Throws for an option of another method: it would do nothing.
 void refuse_other_methods(const CommandLine& line, const std::string& method) {
   const auto names = ssl::method_names();
@@ -218,6 +227,8 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
                      ssl::method_list());
   const auto& spec = ssl::find_method(options.method);
   refuse_other_methods(line, options.method);
+  const bool images = learns_from_images(options);
+  if (!images) refuse_image_options(line, options.method);
   if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
   if (options.out.empty() && purpose == Purpose::kRun)
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
@@ -286,7 +297,8 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
              kSameCommand}});
 
   resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
-  const auto median_short_side = median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout);
+  // Of data that are no images there is none.
+  const auto median_short_side = images ? median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout) : 0;
   if (planned)
     ssl::run_on_all_ranks(group, [&] {
       ssl::PlanInput input;
@@ -362,6 +374,17 @@ std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sample
 
 augment::MultiCrop make_views(const PretrainOptions& options) {
   return augment::preset(options.augment_preset, options.augment);
+}
+
+bool learns_from_images(const PretrainOptions& options) {
+  const auto found = std::ranges::find(ssl::methods(), options.method, &ssl::MethodSpec::name);
+  return found == ssl::methods().end() || !found->transform;
+}
+
+std::shared_ptr<const data::SampleTransform> make_transform(const PretrainOptions& options) {
+  if (!learns_from_images(options))
+    return ssl::find_method(options.method).transform(options.methods.of_method.at(options.method));
+  return std::make_shared<data::ImageViews>(make_views(options), options.decode);
 }
 
 }  // namespace unlabel::launch

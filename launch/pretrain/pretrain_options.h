@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/dataset.h>
+#include <unlabel/data/sample_transform.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/launch/checkpoint/save_interval.h>
 #include <unlabel/launch/command_line.h>
@@ -116,5 +117,11 @@ std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sample
 
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);
+
+/// Whether the method learns from images, as a method that this program lacks is taken to do.
+bool learns_from_images(const PretrainOptions& options);
+
+/// What the run makes of each sample: the method's own transform, or views of images.
+std::shared_ptr<const data::SampleTransform> make_transform(const PretrainOptions& options);
 
 }  // namespace unlabel::launch

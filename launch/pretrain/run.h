@@ -8,17 +8,18 @@
 #include <unlabel/launch/checkpoint/checkpoint_writer.h>
 #include <unlabel/launch/distributed/data_parallel.h>
 #include <unlabel/launch/distributed/environment.h>
-#include <unlabel/launch/pretrain/precision.h>
 #include <unlabel/launch/pretrain/pretrain.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
-#include <unlabel/launch/pretrain/step_guard.h>
+#include <unlabel/launch/pretrain/run_record.h>
 #include <unlabel/launch/pretrain/training_monitor.h>
-#include <unlabel/launch/pretrain/training_state.h>
 #include <unlabel/launch/run/progress.h>
 #include <unlabel/launch/run/run_folder.h>
 #include <unlabel/launch/run/run_log.h>
 #include <unlabel/launch/run/stop_signal.h>
 #include <unlabel/launch/run/throughput.h>
+#include <unlabel/launch/training/precision.h>
+#include <unlabel/launch/training/step_guard.h>
+#include <unlabel/launch/training/training_state.h>
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/optim/optimizer.h>
 #include <unlabel/ssl/optim/schedule.h>
@@ -33,6 +34,14 @@
 #include <vector>
 
 namespace unlabel::launch {
+
+/// What is known of the run that this one resumes.
+struct ResumeInfo {
+  nlohmann::json monitor;            ///< state of the training monitor; null when there was none
+  nlohmann::json arithmetic;         ///< of the run before, as far as it is known
+  int world_size = 0;                ///< of the run before
+  std::vector<std::string> skipped;  ///< why newer checkpoints were passed over
+};
 
 data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment, at::Device device);
 
@@ -57,10 +66,10 @@ class Run {
   // pretrain.cpp
   void train_epoch(std::int64_t epoch);
   PendingStep make_step(data::HostBatch batch, const ssl::Step& step);
-  LocalStepStats forward_and_backward(const data::DeviceBatch& batch, ssl::Step step);
-  void read_samples(std::int64_t epoch, const augment::MultiCrop& views, const std::vector<std::int64_t>& samples,
-                    std::int64_t batch_size, std::int64_t& passed,
-                    const std::function<void(const ssl::Views&)>& visit) const;
+  LocalStepStats forward_and_backward(const data::Batch& batch, ssl::Step step);
+  void read_samples(std::int64_t epoch, const data::SampleTransform& transform,
+                    const std::vector<std::int64_t>& samples, std::int64_t batch_size, std::int64_t& passed,
+                    const std::function<void(const data::Batch&)>& visit) const;
   void measure_knn(std::int64_t epoch, nlohmann::json& line);
   void judge_range(bool at_end);
   bool stop_requested() const { return monitor_->stop() || stopped_between_steps_; }
@@ -93,7 +102,7 @@ class Run {
   std::int64_t total_ = 0;  ///< iterations that the schedules span
   std::int64_t last_ = 0;   ///< the iteration at which this run ends: total_, or --max-steps
   std::optional<ssl::Schedule> schedule_;
-  std::optional<augment::MultiCrop> views_;
+  std::shared_ptr<const data::SampleTransform> transform_;
   std::optional<data::Loader> loader_;
   std::string precision_note_;
   std::optional<Precision> precision_;
@@ -105,12 +114,14 @@ class Run {
   int sync_bn_ranks_ = 1;                       ///< that share batch statistics
   std::optional<ssl::LoadReport> init_report_;  ///< of --init, when the run starts from it
   std::shared_ptr<ssl::Method> method_;
+  std::uint64_t frozen_checksum_ = 0;  ///< of the method's frozen modules
   std::optional<ssl::Optimizer> optimizer_;
   std::optional<LossScaler> scaler_;
   std::optional<StepGuard> guard_;
   std::optional<TrainingState> state_;
   std::unique_ptr<RunFolder> folder_;
-  TrainingState::ResumeInfo resumed_;
+  std::optional<RunRecord> record_;
+  ResumeInfo resumed_;
   std::int64_t iteration_ = 0;  ///< updates made
   std::int64_t saved_ = 0;      ///< those that a checkpoint is known to have
   std::unique_ptr<RunLog> log_;

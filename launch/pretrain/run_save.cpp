@@ -1,14 +1,51 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
+#include <unlabel/launch/checkpoint/checkpoint_files.h>
 #include <unlabel/launch/pretrain/run.h>
 #include <unlabel/ssl/group.h>
+#include <unlabel/ssl/weights/safetensors.h>
 #include <unlabel/ssl/weights/weights.h>
 
+#include <torch/types.h>
+
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <map>
 #include <utility>
 
 namespace unlabel::launch {
+
+namespace {
+
+/// Where the file at `path` does not hold exactly the weights of `encoder` (but of a later step whose checkpoint is damaged, or a user's),
+/// renames it to encoder-N.safetensors beside it, with the first free N, and returns that path; else an empty string.
+std::string move_other_encoder_aside(const std::string& path, const ssl::Encoder& encoder) {
+  if (!data::exists(path)) return {};
+  const auto same = [&] {
+    std::map<std::string, at::Tensor> there;
+    const auto broken = damage([&] {
+      const auto file = ssl::read_safetensors(path);
+      there.insert(file.tensors.begin(), file.tensors.end());
+    });
+    if (!broken.empty()) return false;
+    const auto mine = ssl::state_of(encoder);
+    return there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
+             const auto found = there.find(item.first);
+             return found != there.end() && found->second.equal(item.second.detach().cpu());
+           });
+  };
+  if (same()) return {};
+  const auto folder = std::filesystem::path(path).parent_path();
+  std::filesystem::path aside;
+  for (int number = 1; aside.empty() || data::exists(aside.string()); ++number)
+    aside = folder / concat("encoder-", number, ".safetensors");
+  std::filesystem::rename(path, aside);
+  return aside.string();
+}
+
+}  // namespace
 
 bool Run::saving_minutes_are_over() const {
   const std::chrono::duration<double, std::ratio<60>> since = std::chrono::steady_clock::now() - saved_at_;
@@ -50,7 +87,7 @@ void Run::save() {
       return;
     }
     writer_->start([&](CheckpointFiles& files) {
-      pack(state_->snapshot(iteration_, per_sample_state, monitor_->state()), files);
+      pack(state_->snapshot(iteration_, per_sample_state, record_->to_json(monitor_->state())), files);
     });
   });
   if (needed) {
@@ -85,7 +122,7 @@ void Run::save_before_the_end() {
 
 /// Renames an encoder.safetensors that is not of the step where the run stands, and says where it is now.
 std::string Run::keep_other_encoder() const {
-  const auto aside = state_->move_other_encoder_aside(folder_->file("encoder.safetensors"));
+  const auto aside = move_other_encoder_aside(folder_->file("encoder.safetensors"), method_->encoder());
   return aside.empty() ? ""
                        : concat("encoder.safetensors is not of the step where the run stands: it is kept as ", aside);
 }

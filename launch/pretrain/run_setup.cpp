@@ -12,6 +12,7 @@
 #include <unlabel/launch/pretrain/run.h>
 #include <unlabel/launch/run/command_output.h>
 #include <unlabel/ssl/layers/batch_norm.h>
+#include <unlabel/ssl/layers/ema.h>
 #include <unlabel/ssl/optim/cast.h>
 #include <unlabel/ssl/optim/optimizer.h>
 
@@ -79,7 +80,6 @@ data::LoaderOptions loader_options(const PretrainOptions& options, const Environ
   loading.threads = options.threads >= 0 ? options.threads
                                          : default_threads(environment, augment::usable_processors(),
                                                            /*processors_compute=*/device.is_cpu());
-  loading.decode = options.decode;
   loading.allocate = data::pinned_memory(device);
   loading.patience = data::patience_of(std::chrono::seconds(options.timeout));
   loading.give_up = StopSignal::requested;
@@ -109,12 +109,12 @@ void Run::set_up() {
   total_ = options_.epochs * steps_per_epoch_;
   last_ = std::min(total_, options_.max_steps.value_or(total_));
   schedule_.emplace(options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_);
-  views_.emplace(make_views(options_));
+  transform_ = make_transform(options_);
   sync_bn_ranks_ = sync_bn_ranks(options_.batch_norm_images, micro_batch_, group_->world_size());
 
   // 2. Rendezvous: ranks on one machine share its cores.
   use_share_of_cores(environment_, *group_);
-  loader_.emplace(dataset_, *views_, loader_options(options_, environment_, device_));
+  loader_.emplace(dataset_, transform_, loader_options(options_, environment_, device_));
 
   // 3. Agreement: on the precision, and on the checkpoint that the run goes on from.
   precision_note_ = resolve_precision(*group_, device_, options_.precision);
@@ -129,8 +129,9 @@ void Run::set_up() {
   optimizer_.emplace(method_->parameter_groups(), options_.optimizer);
   scaler_.emplace(precision_->scales_loss(), device_);
   guard_.emplace(*method_, *optimizer_, /*deferred=*/!device_.is_cpu());
-  state_.emplace(TrainingState{*method_, *optimizer_, *scaler_, options_, *dataset_, fingerprint_, group_->world_size(),
-                               gather_arithmetic(*group_)});
+  state_.emplace(TrainingState{*method_, *optimizer_, *scaler_});
+  record_.emplace(RunRecord{options_, *dataset_, *transform_, fingerprint_, frozen_checksum_, group_->world_size(),
+                            gather_arithmetic(*group_)});
 
   // 5. The run folder, which rank 0 locks.
   open_folder();
@@ -174,16 +175,28 @@ void Run::make_method() {
   auto method =
       ssl::make_method(options_.method, options_.methods,
                        {options_.encoder, dataset_->size(), options_.batch_size, micro_batch_, options_.seed, group_});
-  ssl::require_views(*method, *views_);
+  if (const auto* images = dynamic_cast<const data::ImageViews*>(transform_.get()))
+    ssl::require_views(*method, images->views());
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
     ssl::run_on_all_ranks(*group_, [&] {
       *init_report_ = start_from(options_.init, method->encoder(), options_.encoder, options_.init_partial);
     });
   }
-  ssl::move_to(*method, device_);
-  ssl::to_float_dtype(*method, precision_->weights());
-  if (channels_last_) ssl::to_channels_last(*method);
+  const auto place = [&](torch::nn::Module& module) {
+    ssl::move_to(module, device_);
+    ssl::to_float_dtype(module, precision_->weights());
+    if (channels_last_) ssl::to_channels_last(module);
+  };
+  const auto frozen = method->frozen_modules();
+  frozen_checksum_ = ssl::frozen_checksum(frozen);
+  for (const auto& module : frozen) {
+    place(*module);
+    ssl::freeze(*module);
+    module->eval();
+  }
+  agree_on(*group_, {{"other frozen weights", frozen_checksum_, "give all machines the same files"}});
+  place(*method);
   ssl::set_batch_norm_group(*method, group_->subgroup(sync_bn_ranks_));
   method->train();
   ssl::check_parameter_groups(*method, method->parameter_groups());
@@ -203,13 +216,22 @@ void Run::open_folder() {
 }
 
 void Run::resume() {
-  ssl::run_long_on_all_ranks(*group_, pause_, [&] { resumed_ = state_->resume(checkpoints_, file_list_); });
-  const auto starts = ssl::gather_texts(*group_, std::to_string(resumed_.iteration));
+  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+    if (list_checkpoints(checkpoints_).empty()) return;
+    const auto checkpoint = read_checkpoint(checkpoints_, &resumed_.skipped);
+    record_->require_same(checkpoint.training, checkpoints_, file_list_);
+    state_->load(checkpoint, checkpoints_);
+    iteration_ = checkpoint.iteration;
+    resumed_.monitor = checkpoint.training.value("health", nlohmann::json());
+    resumed_.arithmetic = checkpoint.training.value("arithmetic", nlohmann::json::array());
+    resumed_.world_size = checkpoint.training.value("world_size", group_->world_size());
+  });
+  const auto starts = ssl::gather_texts(*group_, std::to_string(iteration_));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
   ssl::run_on_all_ranks(*group_, [&] {
-    if (is_rank0_ && !resumed_.skipped.empty()) quarantine_damaged(checkpoints_, resumed_.iteration);
+    if (is_rank0_ && !resumed_.skipped.empty()) quarantine_damaged(checkpoints_, iteration_);
   });
-  iteration_ = saved_ = resumed_.iteration;
+  saved_ = iteration_;
 }
 
 void Run::open_log() {
@@ -285,7 +307,7 @@ void Run::log_start() {
   if (iteration_ > 0) {
     progress_->say(
         concat("going on from step ", iteration_, " in ", options_.out, ", in ", options_.precision, " as it began"));
-    if (const auto changes = arithmetic_changes(resumed_.arithmetic, state_->arithmetic);
+    if (const auto changes = arithmetic_changes(resumed_.arithmetic, record_->arithmetic);
         device_.is_cpu() && !changes.empty())
       progress_->warn(concat(changes,
                              " (OMP_NUM_THREADS, another processor or other variables of oneDNN and MKL): from here on "
@@ -297,7 +319,7 @@ void Run::log_start() {
                                  ? ", and with --micro-batch so do the samples that are seen at once"
                                  : ""));
   }
-  if (const auto other = arithmetic_differences(state_->arithmetic); device_.is_cpu() && !other.empty())
+  if (const auto other = arithmetic_differences(record_->arithmetic); device_.is_cpu() && !other.empty())
     progress_->warn(concat(
         "ranks compute differently, ", other,
         ": their weights may come to differ in the last digits; give all the same OMP_NUM_THREADS and processors"));

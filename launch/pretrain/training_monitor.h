@@ -2,9 +2,9 @@
 
 #include <unlabel/launch/pretrain/broken_images.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
-#include <unlabel/launch/pretrain/step_stats.h>
 #include <unlabel/launch/run/progress.h>
 #include <unlabel/launch/run/run_log.h>
+#include <unlabel/launch/training/step_stats.h>
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/monitor/collapse.h>
 

@@ -15,7 +15,7 @@ double cosine_momentum(double base, std::int64_t k, std::int64_t total);
 /// architecture. Momentum 0 copies.
 void move_towards(torch::nn::Module& target, const torch::nn::Module& online, double momentum);
 
-/// Turns a module's gradients off: a target is moved, not trained.
+/// Turns a module's gradients off: a momentum target is moved, a teacher is only used; neither is trained.
 void freeze(torch::nn::Module& module);
 
 }  // namespace unlabel::ssl

@@ -41,14 +41,15 @@ at::Tensor distance(const at::Tensor& p, const at::Tensor& z) {
 }  // namespace
 
 Byol::Byol(const ByolOptions& options, const MethodContext& context)
-    : Byol(make_encoder(context.encoder), make_encoder(context.encoder), options) {
+    : Byol(make_image_encoder(context.encoder), make_image_encoder(context.encoder), options) {
   if (options.head_norm && context.local_micro_batch() * context.group->world_size() < 2)
     throw UsageError(
         "BYOL's heads normalize over the images that are taken at once, and there is only 1: give a larger ",
         context.micro_batch > 0 && context.micro_batch < context.global_batch ? "--micro-batch" : "--batch-size");
 }
 
-Byol::Byol(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> target_encoder, const ByolOptions& options)
+Byol::Byol(std::shared_ptr<ImageEncoder> encoder, std::shared_ptr<ImageEncoder> target_encoder,
+           const ByolOptions& options)
     : options_(options) {
   require_positive("byol.hidden_dim", options_.hidden_dim);
   require_positive("byol.projection_dim", options_.projection_dim);
@@ -65,14 +66,15 @@ Byol::Byol(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> target_enc
 
 void Byol::check_views(const augment::MultiCrop& views) const { require_two_views("BYOL", views); }
 
-Loss Byol::loss(const Views& views, const Step&) {
-  require_two_views("BYOL", views.crops.size());
+Loss Byol::loss(const Batch& batch, const Step&) {
+  const auto views = batch.views();
+  require_two_views("BYOL", views.size());
   at::Tensor projections[2], predictions[2], targets[2];
   for (int v = 0; v < 2; ++v) {
-    projections[v] = projector_->forward(backbone_->forward(views.crops[v]));
+    projections[v] = projector_->forward(backbone_->forward(views[v]));
     predictions[v] = predictor_ ? predictor_->forward(projections[v]) : projections[v];
     const torch::NoGradGuard no_grad;
-    targets[v] = target_projector_->forward(target_backbone_->forward(views.crops[v]));
+    targets[v] = target_projector_->forward(target_backbone_->forward(views[v]));
   }
 
   // No autocast from here on: differences of unit vectors are small.

@@ -42,10 +42,10 @@ OptionTable table(ByolOptions& options);
 struct Byol : Method {
   /// `target_encoder`: another network like `encoder`, whose weights do not matter. Throws UsageError for an option out of range.
   Byol(const ByolOptions& options, const MethodContext& context);
-  Byol(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> target_encoder, const ByolOptions& options);
+  Byol(std::shared_ptr<ImageEncoder> encoder, std::shared_ptr<ImageEncoder> target_encoder, const ByolOptions& options);
 
   /// Throws UsageError unless there are two views.
-  Loss loss(const Views& views, const Step& step) override;
+  Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   void before_step(const Step& step) override;
   void after_step(const Step& step) override;
@@ -56,7 +56,7 @@ struct Byol : Method {
   void move_target(double momentum);
 
   ByolOptions options_;
-  std::shared_ptr<Encoder> backbone_, target_backbone_;
+  std::shared_ptr<ImageEncoder> backbone_, target_backbone_;
   Projector projector_{nullptr}, predictor_{nullptr}, target_projector_{nullptr};
 };
 

@@ -35,7 +35,7 @@ OptionTable table(DeepClusterOptions& options) {
   return t;
 }
 
-DeepCluster::DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options,
+DeepCluster::DeepCluster(std::shared_ptr<ImageEncoder> encoder, const DeepClusterOptions& options,
                          const MethodContext& context)
     : options_(options), context_(context), group_(context.group) {
   if (options_.clusters < 2) throw UsageError("deepcluster.clusters is ", options_.clusters, ": it must be at least 2");
@@ -67,15 +67,16 @@ void DeepCluster::check_views(const augment::MultiCrop& views) const {
   require_one_view(static_cast<std::size_t>(views.views()));
 }
 
-Loss DeepCluster::loss(const Views& views, const Step&) {
-  require_one_view(views.crops.size());
-  const auto features = backbone_->forward(views.crops[0]);
+Loss DeepCluster::loss(const Batch& batch, const Step&) {
+  const auto views = batch.views();
+  require_one_view(views.size());
+  const auto features = backbone_->forward(views[0]);
   const auto scores = top_layer_->forward(at::relu(features));
 
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (device_clusters_.device() != scores.device()) device_clusters_ = data::to_device(clusters_, scores.device());
   const auto wide = scores.to(at::promote_types(scores.scalar_type(), at::kFloat));
-  const auto targets = device_clusters_.index_select(0, views.indices.to(scores.device()));
+  const auto targets = device_clusters_.index_select(0, batch.indices.to(scores.device()));
   Loss loss;
   loss.value = at::cross_entropy_loss(wide, targets);
   const torch::NoGradGuard no_grad;
@@ -108,8 +109,10 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
   auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
   const EvalModeGuard eval_mode(*backbone_);
-  epoch.read(augment::evaluation_view(*epoch.views), samples, context_.local_micro_batch(), [&](const Views& views) {
-    const auto part = backbone_->forward(views.crops[0]);
+  const auto& training = epoch.image_views();
+  const data::ImageViews view(augment::evaluation_view(training.views()), training.decode());
+  epoch.read(view, samples, context_.local_micro_batch(), [&](const Batch& batch) {
+    const auto part = backbone_->forward(batch.views()[0]);
     all.narrow(0, row, part.size(0)).copy_(part);
     row += part.size(0);
   });

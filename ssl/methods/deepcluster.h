@@ -25,8 +25,8 @@ OptionTable table(DeepClusterOptions& options);
 /// DeepCluster (Caron et al. 2018, arXiv:1807.05520), as its released code has it.
 ///
 /// Before each epoch the network, in evaluation mode, gives a feature of every image (central crop). Features are whitened to
-/// `pca_dim` dimensions (whitening.h), scaled to length 1 and clustered by k-means (kmeans.h, in full). During the epoch the network, with a
-/// new linear top layer, learns to tell the clusters apart (eq. 1 and 2):
+/// `pca_dim` dimensions (whitening.h), scaled to length 1 and clustered by k-means (kmeans.h, in full). During the epoch the network, with
+/// a new linear top layer, learns to tell the clusters apart (eq. 1 and 2):
 ///
 ///     loss = mean over samples of  - log softmax(W relu(backbone(x)) + b)[cluster(sample)]
 ///
@@ -46,10 +46,10 @@ OptionTable table(DeepClusterOptions& options);
 struct DeepCluster : Method {
   /// Throws UsageError for an option out of range, and for more clusters than images.
   DeepCluster(const DeepClusterOptions& options, const MethodContext& context)
-      : DeepCluster(make_encoder(context.encoder), options, context) {}
-  DeepCluster(std::shared_ptr<Encoder> encoder, const DeepClusterOptions& options, const MethodContext& context);
+      : DeepCluster(make_image_encoder(context.encoder), options, context) {}
+  DeepCluster(std::shared_ptr<ImageEncoder> encoder, const DeepClusterOptions& options, const MethodContext& context);
 
-  Loss loss(const Views& views, const Step& step) override;
+  Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   Diagnostics before_epoch(const Epoch& epoch) override;
   std::optional<std::vector<std::int64_t>> order(const Epoch& epoch) override;
@@ -70,7 +70,7 @@ struct DeepCluster : Method {
   DeepClusterOptions options_;
   MethodContext context_;
   std::shared_ptr<const Group> group_;
-  std::shared_ptr<Encoder> backbone_;
+  std::shared_ptr<ImageEncoder> backbone_;
   torch::nn::Linear top_layer_{nullptr};
   at::Tensor clusters_;         ///< N, int64, on the CPU; -1 before the first clustering
   at::Tensor device_clusters_;  ///< the same where training is

@@ -49,7 +49,7 @@ at::Tensor own_part(const at::Tensor& all, std::int64_t steps, const Group& grou
 
 }  // namespace
 
-DeepClusterV2::DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options,
+DeepClusterV2::DeepClusterV2(std::shared_ptr<ImageEncoder> encoder, const DeepClusterV2Options& options,
                              const MethodContext& context)
     : options_(options), context_(context), group_(context.group) {
   require_positive("deepcluster_v2.crops_for_assign", options_.crops_for_assign);
@@ -95,14 +95,15 @@ at::Tensor DeepClusterV2::embed(const std::vector<at::Tensor>& crops) {
       .view({static_cast<std::int64_t>(crops.size()), crops[0].size(0), -1});
 }
 
-Loss DeepClusterV2::loss(const Views& views, const Step&) {
-  const auto crops = static_cast<std::int64_t>(views.crops.size());
+Loss DeepClusterV2::loss(const Batch& batch, const Step&) {
+  const auto views = batch.views();
+  const auto crops = static_cast<std::int64_t>(views.size());
   require_crops("DeepCluster-v2", crops, options_.crops_for_assign);
-  const auto z = embed(views.crops);
+  const auto z = embed(views);
 
   // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  const auto samples = views.indices.to(clusters_.device());
+  const auto samples = batch.indices.to(clusters_.device());
   seen_.push_back({z.detach().narrow(0, 0, options_.crops_for_assign), samples});
   const auto targets = clusters_.index_select(1, samples).to(z.device());
   // Samples with a cluster, of the world; each rank's mean is so weighted that the ranks' mean is that over all of them.
@@ -151,12 +152,13 @@ void DeepClusterV2::fill_banks(const Epoch& epoch) {
   for (std::int64_t step = 0; step < steps_; ++step)
     for (const auto sample : sampler.indices(epoch.epoch, step)) samples.push_back(sample);
   std::int64_t row = 0;
-  epoch.read(*epoch.views, samples, context_.local_micro_batch(), [&](const Views& views) {
+  epoch.read(*epoch.transform, samples, context_.local_micro_batch(), [&](const Batch& batch) {
+    const auto views = batch.views();
     std::vector<at::Tensor> embeddings;  // crop by crop, as released: each by its own statistics
     for (std::int64_t crop = 0; crop < options_.crops_for_assign; ++crop)
-      embeddings.push_back(embed({views.crops[static_cast<std::size_t>(crop)]}));
-    remember(row, at::cat(embeddings), views.indices, {});
-    row += views.indices.size(0);
+      embeddings.push_back(embed({views[static_cast<std::size_t>(crop)]}));
+    remember(row, at::cat(embeddings), batch.indices, {});
+    row += batch.indices.size(0);
   });
   UNLABEL_INVARIANT(row == bank_samples_.size(0));
 }

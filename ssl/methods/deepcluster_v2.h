@@ -53,11 +53,12 @@ OptionTable table(DeepClusterV2Options& options);
 struct DeepClusterV2 : Method {
   /// Throws UsageError for an option out of range, and for more prototypes than a bank has rows.
   DeepClusterV2(const DeepClusterV2Options& options, const MethodContext& context)
-      : DeepClusterV2(make_encoder(context.encoder), options, context) {}
-  DeepClusterV2(std::shared_ptr<Encoder> encoder, const DeepClusterV2Options& options, const MethodContext& context);
+      : DeepClusterV2(make_image_encoder(context.encoder), options, context) {}
+  DeepClusterV2(std::shared_ptr<ImageEncoder> encoder, const DeepClusterV2Options& options,
+                const MethodContext& context);
 
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
-  Loss loss(const Views& views, const Step& step) override;
+  Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   Diagnostics before_epoch(const Epoch& epoch) override;
   void before_step(const Step& step) override;
@@ -82,7 +83,7 @@ struct DeepClusterV2 : Method {
   MethodContext context_;
   std::shared_ptr<const Group> group_;
   std::int64_t steps_ = 0, local_batch_ = 0;  ///< of an epoch; samples of this rank in a batch
-  std::shared_ptr<Encoder> backbone_;
+  std::shared_ptr<ImageEncoder> backbone_;
   Projector projection_head_{nullptr};
   std::vector<torch::nn::Linear> heads_;
 

@@ -45,7 +45,7 @@ at::Tensor shuffled(std::int64_t images, std::uint64_t seed, const Step& step) {
 
 }  // namespace
 
-Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encoder, const MocoOptions& options,
+Moco::Moco(std::shared_ptr<ImageEncoder> encoder, std::shared_ptr<ImageEncoder> key_encoder, const MocoOptions& options,
            const MethodContext& context)
     : options_(options),
       seed_(context.seed),
@@ -68,7 +68,7 @@ Moco::Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encode
                                              : concat(" takes of a batch of ", context.global_batch),
                      ": give a divisor of ", mine);
   const auto sync_bn_ranks = ranks == 1 ? single_process() : group_->subgroup(static_cast<int>(ranks));
-  const auto head = [&](const Encoder& network) {
+  const auto head = [&](const ImageEncoder& network) {
     return Projector(ProjectorOptions{.in = network.feature_dim(),
                                       .hidden = options_.hidden_dim,
                                       .out = options_.projection_dim,
@@ -103,11 +103,12 @@ at::Tensor Moco::keys(const at::Tensor& images, const Step& step) {
   return keys;
 }
 
-Loss Moco::loss(const Views& views, const Step& step) {
-  require_two_views("MoCo", views.crops.size());
-  const auto samples = views.crops[0].size(0);
-  const auto projected = projector_->forward(backbone_->forward(views.crops[0]));
-  const auto all_keys = keys(views.crops[1], step);
+Loss Moco::loss(const Batch& batch, const Step& step) {
+  const auto views = batch.views();
+  require_two_views("MoCo", views.size());
+  const auto samples = views[0].size(0);
+  const auto projected = projector_->forward(backbone_->forward(views[0]));
+  const auto all_keys = keys(views[1], step);
 
   // No autocast from here on: 16 bits are too few for similarities over a small temperature.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
@@ -116,7 +117,7 @@ Loss Moco::loss(const Views& views, const Step& step) {
   const auto similarity =
       at::cat({(q * k).sum(1, /*keepdim=*/true), q.matmul(queue_->all().select(0, 0).clone().t())}, 1);
   const auto contrast =
-      info_nce(similarity, torch::zeros({samples}, views.crops[0].options().dtype(at::kLong)), options_.temperature);
+      info_nce(similarity, torch::zeros({samples}, views[0].options().dtype(at::kLong)), options_.temperature);
   queue_->push_gathered(all_keys.unsqueeze(0));
 
   Loss loss;

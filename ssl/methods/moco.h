@@ -46,12 +46,12 @@ struct Moco : Method {
   /// `key_encoder`: another network like `encoder`, whose weights do not matter. Throws UsageError for an option out of
   /// range, and for groups that do not divide a batch among the ranks. Every rank must call it.
   Moco(const MocoOptions& options, const MethodContext& context)
-      : Moco(make_encoder(context.encoder), make_encoder(context.encoder), options, context) {}
-  Moco(std::shared_ptr<Encoder> encoder, std::shared_ptr<Encoder> key_encoder, const MocoOptions& options,
+      : Moco(make_image_encoder(context.encoder), make_image_encoder(context.encoder), options, context) {}
+  Moco(std::shared_ptr<ImageEncoder> encoder, std::shared_ptr<ImageEncoder> key_encoder, const MocoOptions& options,
        const MethodContext& context);
 
   /// Throws UsageError unless there are two views.
-  Loss loss(const Views& views, const Step& step) override;
+  Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   void before_step(const Step& step) override;
   void after_step(const Step& step) override;
@@ -67,7 +67,7 @@ struct Moco : Method {
   std::uint64_t seed_;
   std::int64_t norm_group_;  ///< images that the key network normalizes together
   std::shared_ptr<const Group> group_;
-  std::shared_ptr<Encoder> backbone_, key_backbone_;
+  std::shared_ptr<ImageEncoder> backbone_, key_backbone_;
   Projector projector_{nullptr}, key_projector_{nullptr};
   std::shared_ptr<Queue> queue_;
 };

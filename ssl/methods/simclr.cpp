@@ -21,7 +21,7 @@ OptionTable table(SimclrOptions& options) {
   return t;
 }
 
-Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodContext& context)
+Simclr::Simclr(std::shared_ptr<ImageEncoder> encoder, const SimclrOptions& options, const MethodContext& context)
     : options_(options),
       embeddings_(2 * context.local_micro_batch() * context.group->world_size()),
       group_(context.group) {
@@ -43,10 +43,11 @@ Simclr::Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, c
 
 void Simclr::check_views(const augment::MultiCrop& views) const { require_two_views("SimCLR", views); }
 
-Loss Simclr::loss(const Views& views, const Step&) {
-  require_two_views("SimCLR", views.crops.size());
-  const auto samples = views.crops[0].size(0);
-  const auto projected = projector_->forward(backbone_->forward(at::cat(views.crops)));
+Loss Simclr::loss(const Batch& batch, const Step&) {
+  const auto views = batch.views();
+  require_two_views("SimCLR", views.size());
+  const auto samples = views[0].size(0);
+  const auto projected = projector_->forward(backbone_->forward(at::cat(views)));
 
   const auto z = l2_normalize(projected);
   // No autocast from here on: 16 bits are too few for similarities over a temperature of 0.1.
@@ -54,8 +55,7 @@ Loss Simclr::loss(const Views& views, const Step&) {
   // Ranks are joined sample by sample, so that a sample's two embeddings lie at 2i and 2i + 1 on any number of ranks.
   const auto mine = z.view({2, samples, -1}).transpose(0, 1).reshape({2 * samples, -1});
   const auto all = gather_with_gradient(mine, group_);
-  const auto self =
-      torch::arange(2 * samples, views.crops[0].options().dtype(at::kLong)) + group_->rank() * 2 * samples;
+  const auto self = torch::arange(2 * samples, views[0].options().dtype(at::kLong)) + group_->rank() * 2 * samples;
   const auto other_view = self.bitwise_xor(1);
   const auto similarity = mine.matmul(all.t()).scatter(1, self.unsqueeze(1), -std::numeric_limits<double>::infinity());
   const auto contrast = info_nce(similarity, other_view, options_.temperature);

@@ -38,11 +38,11 @@ OptionTable table(SimclrOptions& options);
 struct Simclr : Method {
   /// Throws UsageError for an option out of range.
   Simclr(const SimclrOptions& options, const MethodContext& context)
-      : Simclr(make_encoder(context.encoder), options, context) {}
-  Simclr(std::shared_ptr<Encoder> encoder, const SimclrOptions& options, const MethodContext& context);
+      : Simclr(make_image_encoder(context.encoder), options, context) {}
+  Simclr(std::shared_ptr<ImageEncoder> encoder, const SimclrOptions& options, const MethodContext& context);
 
   /// Throws UsageError unless there are two views.
-  Loss loss(const Views& views, const Step& step) override;
+  Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   std::string accumulation_note(std::int64_t samples) const override;
   std::vector<CollapseCheck> collapse_checks() const override;
@@ -52,7 +52,7 @@ struct Simclr : Method {
   SimclrOptions options_;
   std::int64_t embeddings_;  ///< of the world, in one loss
   std::shared_ptr<const Group> group_;
-  std::shared_ptr<Encoder> backbone_;
+  std::shared_ptr<ImageEncoder> backbone_;
   Projector projector_{nullptr};
 };
 

@@ -61,7 +61,7 @@ at::Tensor relative_entropy(const at::Tensor& p) {
 
 }  // namespace
 
-Swav::Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t global_batch,
+Swav::Swav(std::shared_ptr<ImageEncoder> encoder, SwavOptions options, std::int64_t global_batch,
            std::shared_ptr<const Group> group)
     : options_(options), global_batch_(global_batch), group_(std::move(group)) {
   check(options_);
@@ -118,11 +118,12 @@ void Swav::check_views(const augment::MultiCrop& views) const {
   require_global_crops("SwAV", "swav", views, options_.crops_for_assign);
 }
 
-Loss Swav::loss(const Views& views, const Step& step) {
-  const auto crops = static_cast<std::int64_t>(views.crops.size()), targets = options_.crops_for_assign;
+Loss Swav::loss(const Batch& batch, const Step& step) {
+  const auto views = batch.views();
+  const auto crops = static_cast<std::int64_t>(views.size()), targets = options_.crops_for_assign;
   require_crops("SwAV", crops, targets);
-  const std::int64_t samples = views.crops[0].size(0);
-  const at::Tensor z = embed(views.crops);
+  const std::int64_t samples = views[0].size(0);
+  const at::Tensor z = embed(views);
   // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto type = z.scalar_type();
@@ -176,13 +177,13 @@ void Swav::before_step(const Step&) {
   weight.copy_(l2_normalize(weight));
 }
 
-void Swav::before_micro_steps(const std::function<Views(int)>& micro_batch, const Step& step) {
+void Swav::before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step& step) {
   if (!options_.whole_batch_sinkhorn) return;
   const torch::NoGradGuard no_grad;
   const RunningStatisticsGuard once(*this);  // they move when the micro-batches come again
   std::vector<at::Tensor> parts;
   for (int i = 0; i < step.micro_steps; ++i)
-    parts.push_back(embed(micro_batch(i).crops).narrow(0, 0, options_.crops_for_assign));
+    parts.push_back(embed(micro_batch(i).views()).narrow(0, 0, options_.crops_for_assign));
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto whole = at::cat(parts, 1);
   assignments_ = assign(whole, score(whole), step);

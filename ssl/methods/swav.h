@@ -64,16 +64,16 @@ struct Swav : Method {
   /// `global_batch`: samples an iteration, over all ranks and micro-batches. Throws UsageError for an option out of
   /// range.
   Swav(const SwavOptions& options, const MethodContext& context)
-      : Swav(make_encoder(context.encoder), options, context.global_batch, context.group) {}
-  Swav(std::shared_ptr<Encoder> encoder, SwavOptions options, std::int64_t global_batch,
+      : Swav(make_image_encoder(context.encoder), options, context.global_batch, context.group) {}
+  Swav(std::shared_ptr<ImageEncoder> encoder, SwavOptions options, std::int64_t global_batch,
        std::shared_ptr<const Group> group);
 
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
-  Loss loss(const Views& views, const Step& step) override;
+  Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
   std::vector<CollapseCheck> collapse_checks() const override;
   void before_step(const Step& step) override;
-  void before_micro_steps(const std::function<Views(int)>& micro_batch, const Step& step) override;
+  void before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step& step) override;
   std::string accumulation_note(std::int64_t samples) const override;
   void before_update(const Step& step) override;
   Encoder& encoder() override { return *backbone_; }
@@ -91,7 +91,7 @@ struct Swav : Method {
   SwavOptions options_;
   std::int64_t global_batch_;
   std::shared_ptr<const Group> group_;
-  std::shared_ptr<Encoder> backbone_;
+  std::shared_ptr<ImageEncoder> backbone_;
   Projector projection_head_{nullptr};
   torch::nn::Linear prototypes_{nullptr};
   std::shared_ptr<Queue> queue_;

@@ -44,7 +44,7 @@ struct Numbered : nn::Module {
 
 at::Tensor rectify(const at::Tensor& x) { return at::relu(x); }
 
-class ConvNet : public Encoder {
+class ConvNet : public ImageEncoder {
  public:
   ConvNet(const char* name, const std::vector<Layer>& layers, std::int64_t pixels, bool dropout_first,
           const EncoderOptions& options)
@@ -74,9 +74,13 @@ class ConvNet : public Encoder {
     initialize();
   }
 
-  at::Tensor forward(const at::Tensor& images) override {
+  EncoderOutput encode_images(const at::Tensor& images, const OutputRequest& request) override {
     check_size(images.size(2), images.size(3));
-    return classifier_->forward(features_->forward(sobel_ ? sobel_->forward(images) : images).flatten(1));
+    EncoderOutput output;
+    const auto map = features_->forward(sobel_ ? sobel_->forward(images) : images);
+    output.pooled = classifier_->forward(map.flatten(1));
+    if (request.stages) output.stages = {map};
+    return output;
   }
 
   void check_size(std::int64_t height, std::int64_t width) const override {

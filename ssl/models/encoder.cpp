@@ -20,14 +20,14 @@ EncoderSpec resnet(int depth, std::int64_t features_per_width) {
 }
 
 std::vector<EncoderSpec>& mutable_encoders() {
-  constexpr EncoderFacts kConvnet{.features_per_width = 64, .residual = false, .only_size = 224};
+  const EncoderFacts convnet{.features_per_width = 64, .residual = false, .only_size = 224};
   static std::vector<EncoderSpec> all{resnet(18, 8),
                                       resnet(34, 8),
                                       resnet(50, 32),
                                       resnet(101, 32),
                                       resnet(152, 32),
-                                      {"alexnet", make_alexnet, kConvnet, infer_alexnet},
-                                      {"vgg16", make_vgg16, kConvnet, infer_vgg16}};
+                                      {"alexnet", make_alexnet, convnet, infer_alexnet},
+                                      {"vgg16", make_vgg16, convnet, infer_vgg16}};
   return all;
 }
 
@@ -66,6 +66,15 @@ EncoderFacts encoder_facts(const std::string& arch) {
   return found ? found->facts : EncoderFacts();
 }
 
+EncoderOutput ImageEncoder::encode(const data::Batch& input, const OutputRequest& request) {
+  return encode_images(input["images"], request);
+}
+
+ImageEncoder& image_encoder(Encoder& encoder) {
+  if (auto* images = dynamic_cast<ImageEncoder*>(&encoder)) return *images;
+  throw UsageError("the encoder takes no images; only an encoder of images can be used here");
+}
+
 OptionTable table(EncoderOptions& o) {
   OptionTable t;
   t.add("arch", o.arch, "architecture: " + joined(names(), ", "));
@@ -83,6 +92,14 @@ OptionTable table(EncoderOptions& o) {
 
 std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options) {
   return find_encoder(options.arch).make(options);
+}
+
+std::shared_ptr<ImageEncoder> make_image_encoder(const EncoderOptions& options) {
+  const auto& spec = find_encoder(options.arch);
+  if (spec.facts.inputs == EncoderFacts().inputs)
+    if (auto encoder = std::dynamic_pointer_cast<ImageEncoder>(spec.make(options))) return encoder;
+  throw UsageError("--encoder.arch ", options.arch, " takes ", joined(spec.facts.inputs, " and "),
+                   ", not images: choose an encoder of images");
 }
 
 }  // namespace unlabel::ssl

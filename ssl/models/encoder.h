@@ -1,6 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/options.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/ssl/models/encoder_facts.h>
 
 #include <torch/nn/module.h>
@@ -15,15 +16,41 @@
 
 namespace unlabel::ssl {
 
-/// A backbone: images in, one feature vector an image out (pooled, before any head).
+/// What an encoder makes of n samples.
+struct EncoderOutput {
+  at::Tensor pooled;               ///< n x feature_dim(): one vector a sample, before any projection head
+  at::Tensor tokens;               ///< n x tokens x d, where asked for; undefined of a network that has none
+  std::vector<at::Tensor> stages;  ///< where asked for: feature maps of the stages, n x C x H x W, shallow to deep
+};
+
+/// What is wanted beside `pooled`. Anything else is dropped as soon as the forward pass no longer needs it.
+struct OutputRequest {
+  bool tokens = false;
+  bool stages = false;
+};
+
+/// A backbone, of images (ImageEncoder) or other input. Which tensors it takes, EncoderFacts::inputs names.
 struct Encoder : torch::nn::Module {
   using torch::nn::Module::Module;
-  /// n x C x H x W to n x feature_dim().
-  virtual at::Tensor forward(const at::Tensor& images) = 0;
+  virtual EncoderOutput encode(const data::Batch& input, const OutputRequest& request = {}) = 0;
   virtual std::int64_t feature_dim() const = 0;
+};
+
+/// A backbone of images: its input is the tensor "images".
+struct ImageEncoder : Encoder {
+  using Encoder::Encoder;
+  EncoderOutput encode(const data::Batch& input, const OutputRequest& request = {}) final;
+
+  /// `images` is n x C x H x W.
+  virtual EncoderOutput encode_images(const at::Tensor& images, const OutputRequest& request) = 0;
+  /// Only `pooled`: n x C x H x W to n x feature_dim().
+  at::Tensor forward(const at::Tensor& images) { return encode_images(images, {}).pooled; }
   /// Throws UsageError for images of a size that it cannot take.
   virtual void check_size(std::int64_t height, std::int64_t width) const { (void)height, (void)width; }
 };
+
+/// `encoder` as one of images. Throws UsageError when it takes another input.
+ImageEncoder& image_encoder(Encoder& encoder);
 
 /// What to build; saved beside the weights, so that evaluation needs no flags.
 struct EncoderOptions {
@@ -66,5 +93,8 @@ EncoderFacts encoder_facts(const std::string& arch);
 
 /// Builds an encoder with the official initialization. Throws UsageError as find_encoder does, and for options out of range.
 std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options);
+
+/// The same for a method of images. Throws UsageError for an architecture that takes another input.
+std::shared_ptr<ImageEncoder> make_image_encoder(const EncoderOptions& options);
 
 }  // namespace unlabel::ssl

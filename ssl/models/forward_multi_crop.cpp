@@ -4,7 +4,7 @@
 
 namespace unlabel::ssl {
 
-at::Tensor forward_multi_crop(Encoder& encoder, const std::vector<at::Tensor>& crops) {
+at::Tensor forward_multi_crop(ImageEncoder& encoder, const std::vector<at::Tensor>& crops) {
   std::vector<at::Tensor> features;
   for (std::size_t begin = 0, end; begin < crops.size(); begin = end) {
     end = begin + 1;

@@ -89,7 +89,7 @@ struct Bottleneck : Block {
   BatchNorm bn1_{nullptr}, bn2_{nullptr}, bn3_{nullptr};
 };
 
-class ResNet : public Encoder {
+class ResNet : public ImageEncoder {
  public:
   ResNet(bool bottleneck, const std::array<int, 4>& blocks, const EncoderOptions& options)
       : small_stem_(options.stem == "small") {
@@ -112,7 +112,7 @@ class ResNet : public Encoder {
           block = std::make_shared<BasicBlock>(in, channels, stride);
           in = channels * BasicBlock::kExpansion;
         }
-        blocks_.push_back(block);
+        stages_[s].push_back(block);
         stage->push_back(std::static_pointer_cast<nn::Module>(block));
       }
       register_module(concat("layer", s + 1), stage);
@@ -121,11 +121,16 @@ class ResNet : public Encoder {
     initialize(options.zero_init_residual);
   }
 
-  at::Tensor forward(const at::Tensor& images) override {
+  EncoderOutput encode_images(const at::Tensor& images, const OutputRequest& request) override {
+    EncoderOutput output;
     auto x = bn1_(conv1_(sobel_ ? sobel_(images) : images)).relu_();
     if (!small_stem_) x = torch::max_pool2d(x, 3, 2, 1);
-    for (const auto& block : blocks_) x = block->forward(x);
-    return x.mean({2, 3});
+    for (const auto& blocks : stages_) {
+      for (const auto& block : blocks) x = block->forward(x);
+      if (request.stages) output.stages.push_back(x);
+    }
+    output.pooled = x.mean({2, 3});
+    return output;
   }
 
   std::int64_t feature_dim() const override { return feature_dim_; }
@@ -138,14 +143,15 @@ class ResNet : public Encoder {
       }
     }
     if (!zero_init_residual) return;
-    for (const auto& block : blocks_) nn::init::zeros_(block->last_norm()->weight);
+    for (const auto& blocks : stages_)
+      for (const auto& block : blocks) nn::init::zeros_(block->last_norm()->weight);
   }
 
   bool small_stem_;
   Sobel sobel_{nullptr};
   nn::Conv2d conv1_{nullptr};
   BatchNorm bn1_{nullptr};
-  std::vector<std::shared_ptr<Block>> blocks_;  // of layer1 .. layer4, in order
+  std::array<std::vector<std::shared_ptr<Block>>, 4> stages_;  // the blocks of layer1 .. layer4
   std::int64_t feature_dim_ = 0;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/options.h>
-#include <unlabel/ssl/method.h>
+#include <unlabel/ssl/trainable.h>
 
 #include <ATen/core/Tensor.h>
 

@@ -26,10 +26,9 @@ double round_to_2_digits(double value) {
 }
 
 PlanBuilder::PlanBuilder(const PlanInput& input) : input_(input) {
-  if (input.images < 2 || input.median_short_side < 1)
-    throw UsageError("there is nothing to learn from: ", input.images, input.images == 1 ? " image" : " images",
-                     " with a median short side of ", input.median_short_side,
-                     " pixels; two are the least, and thousands are better");
+  if (input.images < 2)
+    throw UsageError("there is nothing to learn from: ", input.images, input.images == 1 ? " sample" : " samples",
+                     "; two are the least, and thousands are better");
   plan_.recipe = input.given;
 }
 
@@ -272,7 +271,8 @@ std::vector<std::string> plan_warnings(const MethodPlan& method, const json& set
   if (method.warnings)
     for (auto& warning : method.warnings(settings, images)) warnings.push_back(std::move(warning));
   for (const char* setting : {"global", "local"})
-    if (const auto size = number(concat("augment.", setting, "_size")); size && *size > median_short_side)
+    if (const auto size = number(concat("augment.", setting, "_size"));
+        size && median_short_side > 0 && *size > median_short_side)
       warn("crops of ", *size, " pixels from images with a median short side of ", median_short_side,
            " are only enlarged: ",
            encoder_facts_in(settings, encoder_facts).only_size > 0

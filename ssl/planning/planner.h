@@ -14,7 +14,7 @@ namespace unlabel::ssl {
 /// What a plan is made from. The number of processes is not part of it: it never changes a setting.
 struct PlanInput {
   std::int64_t images = 0;    ///< in the data set
-  int median_short_side = 0;  ///< of the images, in pixels
+  int median_short_side = 0;  ///< of the images, in pixels; 0 of other data
   /// Settings that are fixed already, in a recipe's layout (nested objects); the others follow them.
   nlohmann::json given = nlohmann::json::object();
   EncoderFactsOf encoder_facts{};  ///< null: every architecture is a ResNet-50

@@ -2,7 +2,7 @@
 //
 // usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS    prints images a second, the first tenth of the steps left out
 #include <unlabel/launch/distributed/main_setup.h>
-#include <unlabel/launch/pretrain/precision.h>
+#include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/cast.h>
@@ -29,17 +29,18 @@ int main(int count, char** values) {
   ssl::SwavOptions options;
   options.prototypes = std::atoll(values[5]);
   options.hidden_dim = 8 * std::atoll(values[4]);
-  ssl::Swav method(ssl::make_encoder({.arch = "resnet18", .width = std::atoll(values[4]), .stem = "small"}), options,
-                   batch, ssl::single_process());
+  ssl::Swav method(ssl::make_image_encoder({.arch = "resnet18", .width = std::atoll(values[4]), .stem = "small"}),
+                   options, batch, ssl::single_process());
   ssl::to_channels_last(method);
   method.train();
   ssl::OptimizerOptions as_recipe;  // cifar10_small's
   as_recipe.kind = "sgd";
   as_recipe.weight_decay = 5e-4;
   ssl::Optimizer optimizer(method.parameter_groups(), as_recipe);
-  ssl::Views views;
+  data::Batch views;
   for (std::int64_t i = 0; i < crops; ++i)
-    views.crops.push_back(torch::randn({batch, 3, size, size}).contiguous(at::MemoryFormat::ChannelsLast));
+    views.tensors.emplace_back("view." + std::to_string(i),
+                               torch::randn({batch, 3, size, size}).contiguous(at::MemoryFormat::ChannelsLast));
   views.indices = torch::arange(batch);
   Clock::time_point begin;
   for (std::int64_t i = 0; i < steps; ++i) {

@@ -11,6 +11,7 @@
 #   ssl                a program that makes an encoder
 #   readme             the C++ of README.md
 #   new_method         the method of docs/new_method.md: pretrains, goes on, is measured
+#   contracts          a method that learns from text and an agent with a loop of its own: trained, killed, resumed, on two ranks
 #   missing_component  find_package says what is wrong with a component that is not there
 set -euo pipefail
 case_=$1 binary=$2
@@ -159,6 +160,78 @@ add_executable(program main.cpp)'
     grep -q 'kNN' "$work/output" || fail "no kNN accuracy"
     simsiam pretrain --help >/dev/null
     grep -q 'simsiam.hidden-dim  *hidden layer of the predictor' "$work/output" || fail "--help does not know its options"
+    ;;
+  contracts)
+    build "$prefix" "$here/contracts"
+    mkdir "$work/lines"
+    for ((i = 0; i < 160; ++i)); do
+      ((i != 77)) || echo # a line without words is replaced
+      echo "topic$((i % 5)) word$((i % 20)) more$((i % 5)) line$i end$((i % 10))"
+    done >"$work/lines/lines.txt"
+    text=$work/build/text agent=$work/build/agent
+    export OMP_NUM_THREADS=1
+    ranks() { # PORT COMMAND...    two ranks; the exit code of rank 0
+      MASTER_ADDR=127.0.0.1 MASTER_PORT=$1 WORLD_SIZE=2 RANK=1 LOCAL_RANK=1 LOCAL_WORLD_SIZE=2 "${@:2}" >"$work/rank1" 2>&1 &
+      local other=$! code=0
+      MASTER_ADDR=127.0.0.1 MASTER_PORT=$1 WORLD_SIZE=2 RANK=0 LOCAL_RANK=0 LOCAL_WORLD_SIZE=2 "${@:2}" >"$work/output" 2>&1 || code=$?
+      wait $other || true
+      cat "$work/output"
+      return $code
+    }
+    port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+    words() { # OUT, more options
+      echo "$text" pretrain words --data "lines:$work/lines" --epochs 150 --batch-size 16 --checkpoint.every 50 --out "$work/$1" "${@:2}"
+    }
+
+    $(words straight) 2>&1 | tee "$work/output"
+    grep -q 'replaced' "$work/output" || fail "the line without words is not told"
+    # Killed once it has a checkpoint: it goes on and comes to the same encoder.
+    $(words killed) >"$work/log" 2>&1 &
+    until [[ -e $work/killed/checkpoints/latest ]]; do kill -0 $! || fail "it ended before it was killed: $(cat "$work/log")"; done
+    kill -9 $!
+    wait $! && fail "it was not killed"
+    [[ ! -e $work/killed/encoder.safetensors ]] || fail "it had finished before it was killed"
+    $(words killed) 2>&1 | tee "$work/output"
+    grep -q 'going on from step' "$work/output" || fail "the killed run did not go on"
+    cmp "$work/straight/encoder.safetensors" "$work/killed/encoder.safetensors" || fail "the killed run differs"
+    # The same on two ranks; a frozen teacher, whose weights are not saved and must stay the same.
+    ranks "$(port)" $(words two)
+    ranks "$(port)" $(words two_halves --max-steps 200)
+    ranks "$(port)" $(words two_halves)
+    cmp "$work/two/encoder.safetensors" "$work/two_halves/encoder.safetensors" || fail "two ranks do not resume bit for bit"
+    cp "$work/straight/encoder.safetensors" "$work/teacher.safetensors"
+    for out in taught taught_whole; do
+      [[ $out == taught_whole ]] || $(words $out --words.teacher "$work/teacher.safetensors" --max-steps 120)
+      $(words $out --words.teacher "$work/teacher.safetensors" --max-steps 240)
+    done
+    cmp "$work/taught/encoder.safetensors" "$work/taught_whole/encoder.safetensors" || fail "a run with a teacher does not resume bit for bit"
+    ! cmp -s "$work/taught/encoder.safetensors" "$work/straight/encoder.safetensors" || fail "the teacher teaches nothing"
+    ! grep -q teacher "$(find "$work/taught/checkpoints" -name state.safetensors | head -1)" || fail "the teacher is saved"
+    cp "$work/killed/../two/encoder.safetensors" "$work/teacher.safetensors"
+    code=0
+    $(words taught --words.teacher "$work/teacher.safetensors") >"$work/output" 2>&1 || code=$?
+    ((code == 93)) || fail "another teacher: exit code $code"
+    grep -q 'other frozen weights' "$work/output" || fail "it does not say that the teacher is another: $(cat "$work/output")"
+    # Options of images do nothing here, and such an encoder takes none.
+    if $(words none --augment.global-size 32) 2>"$work/output"; then fail "an option of images passes"; fi
+    grep -q 'augment.global-size is of images' "$work/output" || fail "it does not say that the option is of images"
+    mkdir -p "$work/photos/train"
+    python3 "$here/readme/photos.py" "$work/photos/train/a"
+    if "$text" knn --checkpoint "$work/straight" --encoder.arch word_vectors --encoder.width 16 --train "$work/photos/train" --test "$work/photos/train" 2>"$work/output"; then fail "words take images"; fi
+    grep -q 'takes no images' "$work/output" || fail "it does not say that the encoder takes no images: $(cat "$work/output")"
+
+    "$agent" "$work/agent" 60
+    code=0
+    "$agent" "$work/agent_killed" 60 33 || code=$?
+    ((code == 137)) || fail "the agent did not kill itself: $code"
+    "$agent" "$work/agent_killed" 60 | grep -qE 'going on from step (25|30)' || fail "the killed agent did not go on"
+    cmp "$work/agent/agent.safetensors" "$work/agent_killed/agent.safetensors" || fail "the killed agent differs"
+    ranks "$(port)" "$agent" "$work/agent_two" 60
+    ranks "$(port)" "$agent" "$work/agent_two_killed" 60 42 && fail "the agents did not kill themselves"
+    ranks "$(port)" "$agent" "$work/agent_two_killed" 60
+    grep -qE 'going on from step (35|40)' "$work/output" || fail "the killed agents did not go on"
+    cmp "$work/agent_two/agent.safetensors" "$work/agent_two_killed/agent.safetensors" || fail "the killed agents differ"
+    ! cmp -s "$work/agent/agent.safetensors" "$work/agent_two/agent.safetensors" || fail "the second rank does nothing"
     ;;
   missing_component)
     for component in vision launch; do

@@ -240,17 +240,17 @@ TEST(BatchCopier, HoldsMemoryUntilItIsCopiedAndUsed) {
     {
       BatchCopier copier(device);
       while (auto batch = loader.next()) {
-        for (const auto& view : batch->views) EXPECT_TRUE(pinned.contains(view.get()));
+        for (const auto& array : batch->arrays) EXPECT_TRUE(pinned.contains(array.memory.get()));
         auto there = copier(*batch);
         batch.reset();  // from here on the loader may write to it again
         // The step: each view is read, some time later.
         results.emplace_back();
-        there.views.push_back(there.indices);
-        for (const auto& view : there.views) results.back().push_back(at::empty_like(view).copy_(view));
-        EXPECT_GE(streams[kComputing].waiting.size(), there.views.size()) << "nobody waits for this step";
+        there.tensors.emplace_back("indices", there.indices);
+        for (const auto& [name, view] : there.tensors) results.back().push_back(at::empty_like(view).copy_(view));
+        EXPECT_GE(streams[kComputing].waiting.size(), there.tensors.size()) << "nobody waits for this step";
         // Two batches at most are ahead of what is done.
         if (results.size() > 2) {
-          EXPECT_LE(streams[kComputing].waiting.size(), 3 * (2 * there.views.size() + 4)) << "nor runs far ahead";
+          EXPECT_LE(streams[kComputing].waiting.size(), 3 * (2 * there.tensors.size() + 4)) << "nor runs far ahead";
         }
       }
     }
@@ -260,10 +260,11 @@ TEST(BatchCopier, HoldsMemoryUntilItIsCopiedAndUsed) {
     ASSERT_EQ(results.size(), 10u);
     for (std::size_t step = 0; step < results.size(); ++step) {
       const auto expected = plain.next();
-      const auto views = collate_views(*expected);
+      const auto tensors = collate(*expected);
+      const auto views = tensors.views();
       for (std::size_t v = 0; v < views.size(); ++v)
         EXPECT_TRUE(on_host(results[step][v]).equal(views[v])) << "step " << step << ", view " << v;
-      EXPECT_TRUE(on_host(results[step].back()).equal(collate_indices(*expected))) << "step " << step;
+      EXPECT_TRUE(on_host(results[step].back()).equal(tensors.indices)) << "step " << step;
     }
   }
 }
@@ -275,9 +276,9 @@ TEST(BatchCopier, SharesTheBatchsMemoryOnTheCpu) {
   const auto batch = loader.next();
   BatchCopier copier(c10::kCPU);
   const auto same = copier(*batch);
-  ASSERT_EQ(same.views.size(), 3u);
-  for (std::size_t v = 0; v < 3; ++v) EXPECT_EQ(same.views[v].data_ptr(), batch->views[v].get());
-  EXPECT_TRUE(same.indices.equal(collate_indices(*batch)));
+  ASSERT_EQ(same.tensors.size(), 3u);
+  for (std::size_t v = 0; v < 3; ++v) EXPECT_EQ(same.tensors[v].second.data_ptr(), batch->arrays[v].memory.get());
+  EXPECT_TRUE(same.indices.equal(collate(*batch).indices));
   const auto host = torch::arange(3);
   EXPECT_TRUE(to_device(host, c10::kCPU).is_same(host));
 }

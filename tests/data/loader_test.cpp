@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/random.h>
 #include <unlabel/data/formats.h>
 #include <unlabel/data/loader.h>
 
@@ -68,7 +69,8 @@ std::vector<HostBatch> all_batches(Loader& loader) {
 }
 
 std::vector<float> view(const HostBatch& batch, std::size_t v) {
-  return {batch.views[v].get(), batch.views[v].get() + batch.indices.size() * batch.shapes[v].size()};
+  const auto& array = batch.arrays[v];
+  return {array.data<float>(), array.data<float>() + batch.indices.size() * array.spec.elements()};
 }
 
 void expect_equal(const HostBatch& a, const HostBatch& b) {
@@ -76,9 +78,10 @@ void expect_equal(const HostBatch& a, const HostBatch& b) {
   EXPECT_EQ(a.step, b.step);
   EXPECT_EQ(a.indices, b.indices);
   EXPECT_EQ(a.labels, b.labels);
-  ASSERT_EQ(a.shapes, b.shapes);
-  ASSERT_EQ(a.views.size(), 3u);
-  for (std::size_t v = 0; v < a.views.size(); ++v) EXPECT_EQ(view(a, v), view(b, v)) << "view " << v;
+  ASSERT_EQ(a.arrays.size(), 3u);
+  ASSERT_EQ(b.arrays.size(), 3u);
+  for (std::size_t v = 0; v < 3; ++v) EXPECT_EQ(a.arrays[v].spec, b.arrays[v].spec) << "view " << v;
+  for (std::size_t v = 0; v < 3; ++v) EXPECT_EQ(view(a, v), view(b, v)) << "view " << v;
   ASSERT_EQ(a.replacements.size(), b.replacements.size());
   for (std::size_t i = 0; i < a.replacements.size(); ++i) {
     EXPECT_EQ(a.replacements[i].index, b.replacements[i].index);
@@ -110,9 +113,12 @@ TEST(Loader, BatchesAreBitEqualWhateverTheNumberOfThreads) {
     EXPECT_EQ(batch.epoch, 2);
     EXPECT_EQ(batch.step, step);
     EXPECT_EQ(batch.indices, sampler.indices(2, step));
-    EXPECT_EQ(batch.shapes, (std::vector<augment::OutputShape>{{3, 16, 16}, {3, 16, 16}, {3, 8, 8}}));
+    ASSERT_EQ(batch.arrays.size(), 3u);
+    EXPECT_EQ(batch.arrays[0].spec, (ArraySpec{"view.0", ElementType::kFloat32, {3, 16, 16}}));
+    EXPECT_EQ(batch.arrays[1].spec, (ArraySpec{"view.1", ElementType::kFloat32, {3, 16, 16}}));
+    EXPECT_EQ(batch.arrays[2].spec, (ArraySpec{"view.2", ElementType::kFloat32, {3, 8, 8}}));
     EXPECT_NE(view(batch, 0), view(batch, 1));
-    for (const auto& memory : batch.views) EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % 64, 0u);
+    for (const auto& array : batch.arrays) EXPECT_EQ(reinterpret_cast<std::uintptr_t>(array.memory.get()) % 64, 0u);
   }
 }
 
@@ -132,9 +138,9 @@ TEST(Loader, RowsAreWhatTheCropsMakeOfTheSample) {
   std::vector<float> first(3 * 16 * 16), second(first), third(3 * 8 * 8);
   std::vector<float*> out{first.data(), second.data(), third.data()};
   by_hand(source, {5, 4, 2, 0}, out);
-  EXPECT_EQ(std::memcmp(batches[0].views[0].get() + first.size(), first.data(), first.size() * 4), 0);
-  EXPECT_EQ(std::memcmp(batches[0].views[1].get() + second.size(), second.data(), second.size() * 4), 0);
-  EXPECT_EQ(std::memcmp(batches[0].views[2].get() + third.size(), third.data(), third.size() * 4), 0);
+  EXPECT_EQ(std::memcmp(batches[0].arrays[0].data<float>() + first.size(), first.data(), first.size() * 4), 0);
+  EXPECT_EQ(std::memcmp(batches[0].arrays[1].data<float>() + second.size(), second.data(), second.size() * 4), 0);
+  EXPECT_EQ(std::memcmp(batches[0].arrays[2].data<float>() + third.size(), third.data(), third.size() * 4), 0);
 }
 
 TEST(Loader, OneRanksBatchIsTheRanksSlicesJoined) {
@@ -207,7 +213,7 @@ TEST(Loader, ReplacesBrokenImagesByTheNextUsableOne) {
     std::vector<float> first(3 * 16 * 16), second(first), third(3 * 8 * 8);
     std::vector<float*> out{first.data(), second.data(), third.data()};
     crops()(source, {5, 0, 2, 0}, out);
-    EXPECT_EQ(std::memcmp(batch.views[0].get() + 2 * first.size(), first.data(), first.size() * 4), 0);
+    EXPECT_EQ(std::memcmp(batch.arrays[0].data<float>() + 2 * first.size(), first.data(), first.size() * 4), 0);
   }
 }
 
@@ -227,14 +233,14 @@ TEST(Loader, ThrowsWhenAllIsBroken) {
     Loader loader(dataset, crops(), with_threads(threads));
     loader.start({200, 51, 50, 201, 202, 203, 204, 205}, 2);
     EXPECT_EQ(loader.next()->replacements.at(0).replacement, 150);  // 99 broken ones, then a good one
-    EXPECT_THROWS_WITH(loader.next(), Error, "100 images in a row");
+    EXPECT_THROWS_WITH(loader.next(), Error, "100 samples in a row");
     EXPECT_THROWS_WITH(loader.next(), Error, "fake[50]");
     loader.start({200}, 1);
     EXPECT_TRUE(loader.next().has_value());
 
     Loader small(std::make_shared<FakeDataset>(3, broken), crops(), with_threads(threads));
     small.start({1, 2}, 2);
-    EXPECT_THROWS_WITH(small.next(), Error, "3 images in a row");
+    EXPECT_THROWS_WITH(small.next(), Error, "3 samples in a row");
   }
 }
 
@@ -298,14 +304,14 @@ TEST(Loader, ReadsAheadNoFurtherThanAsked) {
 TEST(Loader, UsesAgainTheMemoryOfADroppedBatch) {
   Loader loader(std::make_shared<FakeDataset>(64), crops(), with_threads(0));
   loader.start(Sampler(64, 4, 1), 0, 0, 16);
-  std::set<const float*> seen;
+  std::set<const void*> seen;
   // What the loader would give back to the system is taken here and held, so that it cannot come again by chance.
   std::vector<std::shared_ptr<void>> taken;
   while (auto batch = loader.next()) {
     std::vector<std::size_t> sizes;
-    for (std::size_t v = 0; v < batch->views.size(); ++v) {
-      seen.insert(batch->views[v].get());
-      sizes.push_back(batch->indices.size() * batch->shapes[v].size() * sizeof(float));
+    for (std::size_t v = 0; v < batch->arrays.size(); ++v) {
+      seen.insert(batch->arrays[v].memory.get());
+      sizes.push_back(batch->indices.size() * batch->arrays[v].spec.bytes());
     }
     batch.reset();
     for (const auto size : sizes)
@@ -321,18 +327,19 @@ TEST(Loader, MemoryIsUsedAgainAndOutlivesTheLoader) {
   std::optional<HostBatch> last;
   {
     Loader loader(dataset, crops(), with_threads(2, 2));
-    std::vector<const float*> seen;
+    std::vector<const void*> seen;
     loader.start(Sampler(64, 4, 1), 0, 0, 16);
     while (auto batch = loader.next()) {
-      if (std::ranges::find(seen, batch->views[0].get()) == seen.end()) seen.push_back(batch->views[0].get());
+      if (std::ranges::find(seen, batch->arrays[0].memory.get()) == seen.end())
+        seen.push_back(batch->arrays[0].memory.get());
       last = std::move(batch);
     }
     // Two read ahead, the one just handed out and the one that `last` still holds.
     EXPECT_LE(seen.size(), 4u * 2);
     EXPECT_GE(seen.size(), 2u);
   }
-  last->views[0][0] = 3;
-  EXPECT_EQ(last->views[0][0], 3);
+  last->arrays[0].data<float>()[0] = 3;
+  EXPECT_EQ(last->arrays[0].data<float>()[0], 3);
   std::thread([batch = std::move(last)]() mutable { batch.reset(); }).join();
 }
 
@@ -371,7 +378,7 @@ TEST(Loader, TakesTheMemoryOfViewsFromWhereItIsToldAndGivesAllOfItBack) {
     for (auto* each : {&loader, &plain}) each->start(Sampler(64, 4, 1), 0, 0, 16);
     while (auto batch = loader.next()) {
       expect_equal(*batch, *plain.next());
-      for (const auto& view : batch->views) EXPECT_TRUE(counted.is_out(view.get()));
+      for (const auto& array : batch->arrays) EXPECT_TRUE(counted.is_out(array.memory.get()));
       last = std::move(batch);
     }
     EXPECT_EQ(counted.live.size(), counted.all.size()) << "what has been taken is used again";
@@ -425,11 +432,75 @@ TEST(Loader, TellsWhatSixteenBitImagesUse) {
     EXPECT_EQ(loader.decoded().deep_images, 6);
     EXPECT_EQ(loader.decoded().lowest, 10);
     EXPECT_EQ(loader.decoded().highest, 4000);
-    options.decode.range = {0, 4095};
-    Loader ranged(std::make_shared<Deep>(6), crops(), options);
+    Loader ranged(std::make_shared<Deep>(6), crops(), options, {.range = {{0, 4095}}});
     ranged.start({0, 1, 2}, 3);
     EXPECT_TRUE(ranged.next());
     EXPECT_EQ(ranged.decoded().deep_images, 0);
+  }
+}
+
+/// Lines of text as bytes; an empty one is broken.
+class Lines : public FakeDataset {
+ public:
+  explicit Lines(std::vector<std::string> lines)
+      : FakeDataset(static_cast<std::int64_t>(lines.size())), lines_(std::move(lines)) {}
+  void read(std::int64_t index, RawSample& out) const override {
+    const auto& line = lines_[static_cast<std::size_t>(index)];
+    out.bytes.assign(line.begin(), line.end());
+  }
+
+ private:
+  std::vector<std::string> lines_;
+};
+
+/// The bytes of two windows of a line, drawn by the key, and how many bytes the line has.
+class TwoWindows : public SampleTransform {
+ public:
+  const std::vector<ArraySpec>& arrays() const override { return arrays_; }
+  void operator()(const RawSample& sample, const augment::ViewKey& key, std::span<void* const> rows,
+                  augment::DecodeReport&) const override {
+    if (sample.bytes.size() < 4) throw Error("a line of ", sample.bytes.size(), " bytes");
+    augment::Random random(key);
+    auto* const ids = static_cast<std::int64_t*>(rows[0]);
+    for (int window = 0; window < 2; ++window) {
+      const auto begin = random.below(static_cast<std::uint32_t>(sample.bytes.size() - 3));
+      for (std::uint32_t i = 0; i < 4; ++i) ids[4 * window + i] = sample.bytes[begin + i];
+    }
+    *static_cast<std::uint8_t*>(rows[1]) = static_cast<std::uint8_t>(sample.bytes.size());
+  }
+  nlohmann::json to_json() const override { return "two windows"; }
+
+ private:
+  std::vector<ArraySpec> arrays_{{"token_ids", ElementType::kInt64, {2, 4}}, {"length", ElementType::kUInt8, {}}};
+};
+
+TEST(Loader, MakesWhateverRowsItsTransformMakes) {
+  const auto lines = std::make_shared<Lines>(std::vector<std::string>{"abcdefgh", "", "ijklmnopqrst", "uvwxyz"});
+  std::vector<std::vector<std::int64_t>> first;
+  for (const int threads : {0, 1, 4}) {
+    Loader loader(lines, std::make_shared<TwoWindows>(), with_threads(threads));
+    loader.start({3, 1, 0}, 3, /*epoch=*/2);
+    const auto batch = loader.next();
+    ASSERT_TRUE(batch);
+    ASSERT_EQ(batch->arrays.size(), 2u);
+    EXPECT_EQ(batch->arrays[0].spec, (ArraySpec{"token_ids", ElementType::kInt64, {2, 4}}));
+    const auto* const ids = batch->arrays[0].data<std::int64_t>();
+    const auto* const lengths = batch->arrays[1].data<std::uint8_t>();
+    // The empty line is replaced by the next one, under its own key.
+    EXPECT_EQ(std::vector<int>(lengths, lengths + 3), (std::vector<int>{6, 12, 8}));
+    ASSERT_EQ(batch->replacements.size(), 1u);
+    EXPECT_EQ(batch->replacements[0].index, 1);
+    EXPECT_EQ(batch->replacements[0].replacement, 2);
+    EXPECT_EQ(batch->replacements[0].reason, "a line of 0 bytes");
+    const std::vector<std::int64_t> row(ids + 8, ids + 16);
+    for (const int window : {0, 4})
+      for (int i = 1; i < 4; ++i) EXPECT_EQ(row[window + i], row[window] + i) << "four letters in a row";
+    augment::Random random({with_threads(0).seed, 2, 1, 0});
+    EXPECT_EQ(row[0], 'i' + random.below(9));
+    EXPECT_EQ(row[4], 'i' + random.below(9));
+    first.emplace_back(ids, ids + 24);
+    EXPECT_EQ(first.back(), first.front()) << threads << " threads";
+    EXPECT_EQ(loader.decoded().deep_images, 0);
   }
 }
 

@@ -64,8 +64,10 @@ inline void write_photographs(const data::TempFolder& folder, const std::string&
 }
 
 /// No network: the image in 4 x 4 fields.
-struct FieldsEncoder : ssl::Encoder {
-  at::Tensor forward(const at::Tensor& images) override { return at::adaptive_avg_pool2d(images, {4, 4}).flatten(1); }
+struct FieldsEncoder : ssl::ImageEncoder {
+  ssl::EncoderOutput encode_images(const at::Tensor& images, const ssl::OutputRequest&) override {
+    return {at::adaptive_avg_pool2d(images, {4, 4}).flatten(1), {}, {}};
+  }
   std::int64_t feature_dim() const override { return 48; }
 };
 
@@ -75,13 +77,13 @@ inline augment::MultiCrop eval_view(int size = 16) {
   return augment::preset("eval", options);
 }
 
-inline std::shared_ptr<ssl::Encoder> small_encoder(std::uint64_t seed = 0) {
+inline std::shared_ptr<ssl::ImageEncoder> small_encoder(std::uint64_t seed = 0) {
   torch::manual_seed(seed);
   ssl::EncoderOptions options;
   options.arch = "resnet18";
   options.width = 8;
   options.stem = "small";
-  auto encoder = ssl::make_encoder(options);
+  auto encoder = ssl::make_image_encoder(options);
   encoder->train();
   return encoder;
 }

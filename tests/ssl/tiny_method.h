@@ -19,15 +19,15 @@
 // The tiny network and the inputs of tests/golden/*.py, and how methods are compared with them.
 namespace unlabel::ssl::testing {
 
-struct TinyEncoder : Encoder {
+struct TinyEncoder : ImageEncoder {
   TinyEncoder() {
     conv =
         register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 6, 3).stride(2).padding(1).bias(false)));
     norm = register_module("norm", BatchNorm(6));
   }
-  at::Tensor forward(const at::Tensor& images) override {
+  EncoderOutput encode_images(const at::Tensor& images, const OutputRequest&) override {
     ++passes;
-    return norm->forward(conv->forward(images)).relu().mean({2, 3});
+    return {norm->forward(conv->forward(images)).relu().mean({2, 3}), {}, {}};
   }
   std::int64_t feature_dim() const override { return 6; }
 
@@ -37,9 +37,11 @@ struct TinyEncoder : Encoder {
 };
 
 /// Images are features already.
-struct NoEncoder : Encoder {
+struct NoEncoder : ImageEncoder {
   explicit NoEncoder(std::int64_t dim) : dim_(dim) {}
-  at::Tensor forward(const at::Tensor& images) override { return images.flatten(1); }
+  EncoderOutput encode_images(const at::Tensor& images, const OutputRequest&) override {
+    return {images.flatten(1), {}, {}};
+  }
   std::int64_t feature_dim() const override { return dim_; }
   std::int64_t dim_;
 };
@@ -59,13 +61,21 @@ inline at::Tensor chirp(std::int64_t batch, int step, int view, int size) {
   return torch::sin(0.9 * i + 0.001 * i * i + 1.7 * view + 0.6 * step).view({batch, 3, size, size});
 }
 
+/// A batch of views, as the loader names them.
+inline Batch batch_of(const std::vector<at::Tensor>& views, const at::Tensor& indices = {}) {
+  Batch batch;
+  for (std::size_t v = 0; v < views.size(); ++v) batch.tensors.emplace_back(concat("view.", v), views[v]);
+  batch.indices = indices;
+  return batch;
+}
+
 /// A rank's rows of views of these sizes.
-inline Views chirps(const std::vector<int>& sizes, std::int64_t batch, int step, int rank = 0, int world = 1) {
-  Views views;
+inline Batch chirps(const std::vector<int>& sizes, std::int64_t batch, int step, int rank = 0, int world = 1) {
+  std::vector<at::Tensor> views;
   const std::int64_t rows = batch / world;
   for (int v = 0; v < static_cast<int>(sizes.size()); ++v)
-    views.crops.push_back(chirp(batch, step, v, sizes[v]).narrow(0, rank * rows, rows).clone());
-  return views;
+    views.push_back(chirp(batch, step, v, sizes[v]).narrow(0, rank * rows, rows).clone());
+  return batch_of(views);
 }
 
 inline double distance(const at::Tensor& actual, const nlohmann::json& expected) {

@@ -147,8 +147,9 @@ TEST(Unreachable, AnImageIsReadAgainAndNeverReplaced) {
       EXPECT_TRUE(batch.replacements.empty()) << call;
       EXPECT_EQ(faults.injected(0), 3) << call;
       EXPECT_EQ(faults.injected(1), 1) << call;
-      const auto floats = batch.indices.size() * batch.shapes[0].size();
-      EXPECT_TRUE(std::equal(batch.views[0].get(), batch.views[0].get() + floats, expected.views[0].get()));
+      const auto floats = batch.indices.size() * batch.arrays[0].spec.elements();
+      EXPECT_TRUE(std::equal(batch.arrays[0].data<float>(), batch.arrays[0].data<float>() + floats,
+                             expected.arrays[0].data<float>()));
     }
 }
 

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
-#include <unlabel/launch/pretrain/precision.h>
+#include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/weights/safetensors.h>
 

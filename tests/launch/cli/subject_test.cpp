@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/cli/evaluation.h>
-#include <unlabel/launch/pretrain/training_state.h>
+#include <unlabel/launch/pretrain/run_record.h>
 #include <unlabel/ssl/weights/weights.h>
 
 #include "data/temp_folder.h"

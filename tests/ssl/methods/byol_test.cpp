@@ -173,7 +173,7 @@ TEST(Byol, KeepsTheDistanceOutOfAutocast) {
   const auto byol = golden_byol();
   to_float_dtype(*byol, torch::kFloat);
   auto views = testing::chirps(kSizes, 6, 0);
-  for (auto& view : views.crops) view = view.to(torch::kFloat);
+  for (auto& item : views.tensors) item.second = item.second.to(torch::kFloat);
   const auto loss = testing::in_bf16([&] { return byol->loss(views, {}); });
   EXPECT_EQ(loss.value.scalar_type(), torch::kFloat);
   EXPECT_EQ(loss.embeddings.scalar_type(), torch::kFloat);

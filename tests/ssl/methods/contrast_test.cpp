@@ -168,7 +168,7 @@ TEST(Contrast, KeepsSimclrsSimilaritiesOutOfAutocast) {
   to_float_dtype(*method, torch::kFloat);
   // Two views that are one, so that the embeddings of both are known.
   auto views = testing::chirps({12, 12}, kBatch, 0);
-  views.crops[1] = views.crops[0] = views.crops[0].to(torch::kFloat);
+  views.tensors[1].second = views.tensors[0].second = views.tensors[0].second.to(torch::kFloat);
   const auto loss = testing::in_bf16([&] { return method->loss(views, {}); });
   EXPECT_EQ(loss.value.scalar_type(), torch::kFloat);
   EXPECT_EQ(loss.embeddings.scalar_type(), torch::kFloat);
@@ -187,8 +187,9 @@ TEST(Contrast, KeepsMocosSimilaritiesOutOfAutocast) {
   options.queue_length = 16;
   Moco method(std::make_shared<NoEncoder>(6), std::make_shared<NoEncoder>(6), options,
               MethodContext{.global_batch = 8});
-  Views views;
-  for (int v = 0; v < 2; ++v) views.crops.push_back(torch::randint(-8, 9, {8, 6}).to(torch::kFloat));
+  Batch views;
+  for (int v = 0; v < 2; ++v)
+    views.tensors.emplace_back(concat("view.", v), torch::randint(-8, 9, {8, 6}).to(torch::kFloat));
   {
     // The projector passes whole numbers on unchanged, so that 16 bits lose nothing before the similarities.
     const torch::NoGradGuard no_grad;

@@ -28,14 +28,14 @@ const json& golden() {
 }
 
 /// Epoch -1 is the view that features are taken of.
-Views views_of(const std::vector<std::int64_t>& samples, std::int64_t epoch) {
+Batch views_of(const std::vector<std::int64_t>& samples, std::int64_t epoch) {
   const auto i = torch::arange(3 * kSize * kSize, torch::kDouble);
   std::vector<at::Tensor> images;
   for (const auto sample : samples)
     images.push_back(
         torch::sin((0.2 + 0.1 * static_cast<double>(sample)) * i + 0.001 * i * i + 0.6 * static_cast<double>(epoch))
             .view({3, kSize, kSize}));
-  return {{at::stack(images)}, torch::tensor(samples, torch::kInt64)};
+  return testing::batch_of({at::stack(images)}, torch::tensor(samples, torch::kInt64));
 }
 
 DeepClusterOptions golden_options() {
@@ -60,9 +60,10 @@ struct Training {
   }
 
   Epoch epoch(std::int64_t number) const {
-    static const auto crops = augment::preset("deepcluster", {.global_size = 32});
-    return {number, nullptr, &crops, [](const auto& views, const auto& samples, std::int64_t size, const auto& visit) {
-              EXPECT_EQ(views.views(), 1);
+    static const data::ImageViews training(augment::preset("deepcluster", {.global_size = 32}));
+    return {number, nullptr, &training,
+            [](const auto& transform, const auto& samples, std::int64_t size, const auto& visit) {
+              EXPECT_EQ(transform.arrays().size(), 1u);
               for (auto begin = samples.begin(); begin != samples.end();) {
                 const auto end = begin + std::min<std::ptrdiff_t>(size, samples.end() - begin);
                 visit(views_of({begin, end}, -1));

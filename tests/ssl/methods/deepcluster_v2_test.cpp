@@ -29,8 +29,8 @@ const json& golden() {
   return value;
 }
 
-Views views_of(const std::vector<std::int64_t>& samples, std::int64_t epoch) {
-  Views views;
+Batch views_of(const std::vector<std::int64_t>& samples, std::int64_t epoch) {
+  Batch views;
   for (int v = 0; v < 3; ++v) {
     std::vector<at::Tensor> crops;
     const auto i = torch::arange(3 * kSizes[v] * kSizes[v], torch::kDouble);
@@ -38,7 +38,7 @@ Views views_of(const std::vector<std::int64_t>& samples, std::int64_t epoch) {
       crops.push_back(torch::sin(0.9 * i + 0.001 * i * i + 1.7 * v + 0.6 * static_cast<double>(epoch) +
                                  1.1 * static_cast<double>(sample))
                           .view({3, kSizes[v], kSizes[v]}));
-    views.crops.push_back(at::stack(crops));
+    views.tensors.emplace_back(concat("view.", v), at::stack(crops));
   }
   views.indices = torch::tensor(samples, torch::kInt64);
   return views;
@@ -69,14 +69,15 @@ struct Training {
   }
 
   Epoch epoch(std::int64_t number) const {
-    static const auto crops = augment::preset("swav", {.global_size = 32, .local_size = 16});
-    return {number, nullptr, &crops, [number](const auto&, const auto& samples, std::int64_t size, const auto& visit) {
-              for (std::size_t begin = 0; begin < samples.size(); begin += static_cast<std::size_t>(size))
-                visit(views_of({samples.begin() + static_cast<std::ptrdiff_t>(begin),
-                                samples.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                                      samples.size(), begin + static_cast<std::size_t>(size)))},
-                               number));
-            }};
+    static const data::ImageViews training(augment::preset("swav", {.global_size = 32, .local_size = 16}));
+    return {
+        number, nullptr, &training, [number](const auto&, const auto& samples, std::int64_t size, const auto& visit) {
+          for (std::size_t begin = 0; begin < samples.size(); begin += static_cast<std::size_t>(size))
+            visit(views_of({samples.begin() + static_cast<std::ptrdiff_t>(begin),
+                            samples.begin() + static_cast<std::ptrdiff_t>(
+                                                  std::min(samples.size(), begin + static_cast<std::size_t>(size)))},
+                           number));
+        }};
   }
 
   double step(Optimizer& optimizer, int t, bool leave_out = false) const {
@@ -304,7 +305,8 @@ TEST(DeepClusterV2, KeepsScoresAndLossOutOfAutocast) {
   to_float_dtype(*run.method, torch::kFloat);
   // Crops that are one, so that the embeddings of all are known; of samples that have clusters.
   auto views = views_of(run.sampler.indices(0, 0), 0);
-  views.crops[2] = views.crops[1] = views.crops[0] = views.crops[0].to(torch::kFloat);
+  views.tensors[2].second = views.tensors[1].second = views.tensors[0].second =
+      views.tensors[0].second.to(torch::kFloat);
   const auto loss = testing::in_bf16([&] { return run.method->loss(views, {}); });
   EXPECT_EQ(loss.value.scalar_type(), torch::kFloat);
   EXPECT_EQ(loss.embeddings.scalar_type(), torch::kFloat);

@@ -23,7 +23,7 @@ const json& golden() {
   return value;
 }
 
-Views crops(std::int64_t batch, int step, int rank = 0, int world = 1) {
+Batch crops(std::int64_t batch, int step, int rank = 0, int world = 1) {
   return testing::chirps({12, 12, 8, 8}, batch, step, rank, world);
 }
 
@@ -117,7 +117,7 @@ Trace train(const std::shared_ptr<const Group>& group, int steps, std::int64_t b
     optimizer.zero_grad();
     swav->before_step(step);
     auto views = crops(batch, t, group->rank(), group->world_size());
-    for (auto& view : views.crops) view = view.to(type);
+    for (auto& item : views.tensors) item.second = item.second.to(type);
     const auto loss = swav->loss(views, step);
     loss.value.backward();
     testing::average_gradients(*swav, *group);
@@ -165,9 +165,9 @@ TEST(Swav, IsTheSameOnAnyNumberOfRanks) {
 }
 
 /// Samples [first, first + size) of a batch.
-Views part(const Views& whole, std::int64_t first, std::int64_t size) {
-  Views views;
-  for (const auto& crop : whole.crops) views.crops.push_back(crop.narrow(0, first, size));
+Batch part(const Batch& whole, std::int64_t first, std::int64_t size) {
+  Batch views;
+  for (const auto& [name, crop] : whole.tensors) views.tensors.emplace_back(name, crop.narrow(0, first, size));
   return views;
 }
 
@@ -264,11 +264,11 @@ TEST(Swav, HasTheGradientOfItsLoss) {
   to_float_dtype(swav, torch::kDouble);
   swav.before_step({});
   auto views = crops(4, 0);
-  views.crops[2].requires_grad_();
+  views.tensors[2].second.requires_grad_();
   swav.loss(views, {}).value.backward();
-  const auto gradient = views.crops[2].grad().flatten();
+  const auto gradient = views.tensors[2].second.grad().flatten();
   const torch::NoGradGuard no_grad;
-  const auto pixels = views.crops[2].flatten();
+  const auto pixels = views.tensors[2].second.flatten();
   const double h = 1e-5;
   for (const int i : {0, 37, 100, 383, 500, 767}) {
     const double x = pixels[i].item<double>();
@@ -359,8 +359,9 @@ TEST(Swav, KeepsScoresAndLossOutOfAutocast) {
   options.projection_dim = 6;
   options.hidden_dim = 0;
   Swav swav(std::make_shared<NoEncoder>(6), options, 8, single_process());
-  Views views;
-  for (int v = 0; v < 3; ++v) views.crops.push_back(torch::randint(-8, 9, {8, 6}).to(torch::kFloat));
+  Batch views;
+  for (int v = 0; v < 3; ++v)
+    views.tensors.emplace_back(concat("view.", v), torch::randint(-8, 9, {8, 6}).to(torch::kFloat));
   {
     // The head passes whole numbers on unchanged, so that 16 bits lose nothing before the scores.
     const torch::NoGradGuard no_grad;
@@ -389,11 +390,11 @@ TEST(Swav, TellsCollapseFromLearning) {
     swav.named_parameters()["prototypes.weight"].copy_(torch::eye(6));
   }
   const auto same = torch::ones({12, 6});
-  const auto collapsed = swav.loss({{same, same}, {}}, {});
+  const auto collapsed = swav.loss(testing::batch_of({same, same}), {});
   EXPECT_NEAR(collapsed.value.item<double>(), std::log(6), 1e-5);
   EXPECT_NEAR(diagnostic(collapsed, "assignment_entropy"), 1, 1e-5);
   const auto apart = torch::eye(6).repeat({2, 1});
-  const auto learned = swav.loss({{apart, apart}, {}}, {});
+  const auto learned = swav.loss(testing::batch_of({apart, apart}), {});
   EXPECT_LT(learned.value.item<double>(), 0.01);
   EXPECT_LT(diagnostic(learned, "assignment_entropy"), 1e-3);
   EXPECT_NEAR(diagnostic(learned, "mean_assignment_entropy"), 1, 1e-5);
@@ -418,7 +419,7 @@ TEST(Swav, RefusesWhatCannotBe) {
   EXPECT_NE(of_one(0).find("give a larger --batch-size"), std::string::npos);
   EXPECT_EQ(of_one(32), "(accepted)") << "the queue has others";
   Swav swav(std::make_shared<NoEncoder>(4), {}, 8, single_process());
-  EXPECT_THROW(swav.loss({{torch::ones({8, 4})}, {}}, {}), UsageError);
+  EXPECT_THROW(swav.loss(testing::batch_of({torch::ones({8, 4})}), {}), UsageError);
 }
 
 TEST(Queue, KeepsTheNewestFirstInGlobalOrder) {

@@ -45,7 +45,7 @@ void leave_dropout_out(Encoder& encoder) {
 TEST(ConvNet, IsDeepClustersAlexNetAndVgg) {
   for (const char* name : {"alexnet", "vgg16"}) {
     SCOPED_TRACE(name);
-    const auto encoder = make_encoder(narrow(name));
+    const auto encoder = make_image_encoder(narrow(name));
     const auto report = load_state(*encoder, weights_of(name), {"", /*strict=*/true});
     EXPECT_TRUE(report.complete()) << report.detail();
     EXPECT_TRUE(report.unexpected.empty()) << report.detail();
@@ -65,7 +65,7 @@ TEST(ConvNet, IsReadBackByItsShapes) {
   const auto path = (std::filesystem::temp_directory_path() / "unlabel_convnet_test.safetensors").string();
   for (const auto& options : {narrow("alexnet"), narrow("vgg16"), EncoderOptions{.arch = "alexnet", .width = 2},
                               EncoderOptions{.arch = "resnet18", .width = 2, .stem = "small", .sobel = true}}) {
-    const auto encoder = make_encoder(options);
+    const auto encoder = make_image_encoder(options);
     write_encoder(path, *encoder, options);
     const auto loaded = read_encoder(path);
     EXPECT_EQ(loaded.options.arch, options.arch);
@@ -75,23 +75,24 @@ TEST(ConvNet, IsReadBackByItsShapes) {
     encoder->eval();
     loaded.encoder->eval();
     const auto x = images().to(torch::kFloat);
-    EXPECT_EQ(difference(encoder->forward(x), loaded.encoder->forward(x)), 0) << options.arch;
+    EXPECT_EQ(difference(encoder->forward(x), image_encoder(*loaded.encoder).forward(x)), 0) << options.arch;
   }
   std::filesystem::remove(path);
 }
 
 TEST(ConvNet, TakesImagesOf224Only) {
-  const auto encoder = make_encoder(narrow("alexnet"));
+  const auto encoder = make_image_encoder(narrow("alexnet"));
   EXPECT_THROW(encoder->forward(torch::zeros({2, 3, 96, 96})), UsageError);
   EXPECT_THROW(encoder->forward(torch::zeros({2, 3, 16, 16})), UsageError);
-  EXPECT_THROW(make_encoder(narrow("vgg16"))->check_size(224, 96), UsageError);
-  EXPECT_NO_THROW(make_encoder(narrow("vgg16"))->check_size(224, 224));
-  EXPECT_NO_THROW(make_encoder({.arch = "resnet18", .width = 2})->check_size(32, 48));
+  EXPECT_THROW(make_image_encoder(narrow("vgg16"))->check_size(224, 96), UsageError);
+  EXPECT_NO_THROW(make_image_encoder(narrow("vgg16"))->check_size(224, 224));
+  EXPECT_NO_THROW(make_image_encoder({.arch = "resnet18", .width = 2})->check_size(32, 48));
   auto gray = narrow("vgg16");
   gray.in_channels = 1;
-  EXPECT_THROW(make_encoder(gray), UsageError);
+  EXPECT_THROW(make_image_encoder(gray), UsageError);
   gray.sobel = false;
-  EXPECT_EQ(make_encoder(gray)->forward(torch::zeros({2, 1, 224, 224})).sizes(), (std::vector<std::int64_t>{2, 64}));
+  EXPECT_EQ(make_image_encoder(gray)->forward(torch::zeros({2, 1, 224, 224})).sizes(),
+            (std::vector<std::int64_t>{2, 64}));
 }
 
 TEST(Sobel, FindsEdgesAndDoesNotLearn) {
@@ -131,7 +132,7 @@ TEST(Dropout, IsTheSameOnAnyNumberOfRanks) {
 }
 
 TEST(Dropout, EachLayerHasItsOwnMask) {
-  const auto encoder = make_encoder(narrow("alexnet"));
+  const auto encoder = make_image_encoder(narrow("alexnet"));
   set_dropout_key(*encoder, {.seed = 1, .round = 2});
   std::vector<std::uint64_t> layers;
   for (const auto& module : encoder->modules(false))

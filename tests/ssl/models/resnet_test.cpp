@@ -43,7 +43,9 @@ double relative(const at::Tensor& got, const at::Tensor& want) {
 class TorchvisionResNet : public ::testing::TestWithParam<const char*> {
  protected:
   std::string name() const { return GetParam(); }
-  std::shared_ptr<Encoder> load() const { return read_encoder(kGolden + name() + ".safetensors").encoder; }
+  std::shared_ptr<ImageEncoder> load() const {
+    return std::dynamic_pointer_cast<ImageEncoder>(read_encoder(kGolden + name() + ".safetensors").encoder);
+  }
   std::map<std::string, at::Tensor> expected() const { return read_map(name() + "_expected.safetensors"); }
 };
 
@@ -106,7 +108,7 @@ TEST(ResNet, NamesAndShapesAreTorchvisions) {
     std::string keys;
     EncoderOptions options;
     options.arch = arch;
-    for (const auto& [key, tensor] : state_of(*make_encoder(options))) {
+    for (const auto& [key, tensor] : state_of(*make_image_encoder(options))) {
       keys += key;
       for (const auto size : tensor.sizes()) keys += concat(" ", size);
       keys += "\n";
@@ -122,7 +124,7 @@ TEST(ResNet, DeeperOnesHaveTorchvisionsNumberOfTensors) {
     EncoderOptions options;
     options.arch = arch;
     options.width = 8;
-    const auto encoder = make_encoder(options);
+    const auto encoder = make_image_encoder(options);
     EXPECT_EQ(state_of(*encoder).size(), expected.first) << arch;
     EXPECT_EQ(encoder->feature_dim(), expected.second) << arch;
   }
@@ -133,7 +135,7 @@ TEST(ResNet, StartsAsTheOfficialCodeDoes) {
   EncoderOptions options;
   options.arch = "resnet18";
   options.width = 32;
-  const auto encoder = make_encoder(options);
+  const auto encoder = make_image_encoder(options);
   const auto parameters = encoder->named_parameters();
   // N(0, 2 / fan_out): 64 channels of 3x3 out.
   const auto& weight = parameters["layer2.0.conv2.weight"];
@@ -144,17 +146,39 @@ TEST(ResNet, StartsAsTheOfficialCodeDoes) {
   EXPECT_EQ(encoder->feature_dim(), 256);
 
   options.zero_init_residual = true;
-  const auto zeroed = make_encoder(options)->named_parameters();
+  const auto zeroed = make_image_encoder(options)->named_parameters();
   EXPECT_TRUE(zeroed["layer2.0.bn2.weight"].equal(torch::zeros({64})));
   EXPECT_TRUE(zeroed["layer2.0.bn1.weight"].equal(torch::ones({64})));
   options.arch = "resnet50";
-  EXPECT_TRUE(make_encoder(options)->named_parameters()["layer1.1.bn3.weight"].equal(torch::zeros({128})));
+  EXPECT_TRUE(make_image_encoder(options)->named_parameters()["layer1.1.bn3.weight"].equal(torch::zeros({128})));
+}
+
+TEST(ResNet, GivesTheMapsOfItsStagesWhenAsked) {
+  torch::manual_seed(0);
+  const auto images = torch::randn({2, 3, 64, 96});
+  for (const auto& [arch, expansion] : std::map<std::string, std::int64_t>{{"resnet18", 1}, {"resnet50", 4}}) {
+    const auto encoder = make_image_encoder({.arch = arch, .width = 4});
+    encoder->eval();
+    const torch::NoGradGuard no_grad;
+    const auto plain = encoder->encode_images(images, {});
+    EXPECT_TRUE(plain.stages.empty());
+    EXPECT_FALSE(plain.tokens.defined());
+    const auto output = encoder->encode({{{"images", images}}, {}}, {.tokens = true, .stages = true});
+    ASSERT_EQ(output.stages.size(), 4u);
+    for (std::int64_t s = 0; s < 4; ++s)  // strides 4, 8, 16, 32
+      EXPECT_EQ(output.stages[static_cast<std::size_t>(s)].sizes(),
+                (std::vector<std::int64_t>{2, (4 * expansion) << s, 16 >> s, 24 >> s}));
+    EXPECT_TRUE(output.pooled.equal(output.stages.back().mean({2, 3})));
+    EXPECT_TRUE(output.pooled.equal(plain.pooled));
+    EXPECT_TRUE(output.pooled.equal(encoder->forward(images)));
+    EXPECT_FALSE(output.tokens.defined()) << "a ResNet has none";
+  }
 }
 
 TEST(ResNet, TrainsUnderAutocastInChannelsLast) {
   torch::manual_seed(0);
   EncoderOptions options{.arch = "resnet18", .width = 8, .stem = "small"};
-  const auto encoder = make_encoder(options);
+  const auto encoder = make_image_encoder(options);
   const auto images = torch::randn({4, 3, 32, 32});
   const auto exact = encoder->forward(images);
   to_channels_last(*encoder);
@@ -180,21 +204,21 @@ TEST(ResNet, OneAndTwoRanksGiveTheSameFeaturesAndGradients) {
   const auto images = torch::randn({8, 3, 16, 16}, at::kDouble);
   const auto small_images = torch::randn({8, 3, 12, 12}, at::kDouble);
   const EncoderOptions options{.arch = "resnet18", .width = 4, .stem = "small"};
-  const auto reference = make_encoder(options);
+  const auto reference = make_image_encoder(options);
   to_float_dtype(*reference, at::kDouble);
   const auto initial = state_of(*reference);
   NamedTensors start;
   for (const auto& [name, tensor] : initial) start.emplace_back(name, tensor.detach().clone());
 
   // Two resolutions, as in multi-crop: every layer runs twice before one backward pass.
-  const auto step = [](Encoder& encoder, const at::Tensor& large, const at::Tensor& small) {
+  const auto step = [](ImageEncoder& encoder, const at::Tensor& large, const at::Tensor& small) {
     const auto features = torch::cat({encoder.forward(large), encoder.forward(small)});
     features.square().mean().backward();
     return features.detach();
   };
   const auto features = step(*reference, images, small_images);
   testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {
-    const auto encoder = make_encoder(options);
+    const auto encoder = make_image_encoder(options);
     to_float_dtype(*encoder, at::kDouble);
     load_state(*encoder, start, {.strict = true});
     set_batch_norm_group(*encoder, group);
@@ -217,7 +241,7 @@ TEST(ResNet, OneAndTwoRanksGiveTheSameFeaturesAndGradients) {
 }
 
 TEST(ResNet, WrongOptionsAreNamed) {
-  const auto message = [](const EncoderOptions& options) { return refusal([&] { make_encoder(options); }); };
+  const auto message = [](const EncoderOptions& options) { return refusal([&] { make_image_encoder(options); }); };
   EXPECT_NE(message({.arch = "resnet5"}).find("did you mean 'resnet50'"), std::string::npos)
       << message({.arch = "resnet5"});
   EXPECT_NE(message({.arch = "vit"}).find("'vit'"), std::string::npos);
@@ -236,7 +260,7 @@ TEST(EncoderOptionsTable, RoundTrips) {
 }
 
 TEST(Cast, LeavesIntegersAndStridesAlone) {
-  const auto encoder = make_encoder({.arch = "resnet18", .width = 4});
+  const auto encoder = make_image_encoder({.arch = "resnet18", .width = 4});
   to_channels_last(*encoder);
   to_float_dtype(*encoder, at::kDouble);
   for (const auto& [name, tensor] : state_of(*encoder)) {

@@ -297,11 +297,11 @@ OptionTable table(MineOptions& options) {
 
 struct Mine : Method {
   Mine(const MineOptions& options, const MethodContext& context)
-      : strength(options.strength), backbone(make_encoder(context.encoder)) {}
-  Loss loss(const Views&, const Step&) override { return {}; }
+      : strength(options.strength), backbone(make_image_encoder(context.encoder)) {}
+  Loss loss(const Batch&, const Step&) override { return {}; }
   Encoder& encoder() override { return *backbone; }
   double strength;
-  std::shared_ptr<Encoder> backbone;
+  std::shared_ptr<ImageEncoder> backbone;
 };
 
 TEST(Methods, CanBeAdded) {

@@ -1,4 +1,4 @@
-#include <unlabel/launch/pretrain/step_guard.h>
+#include <unlabel/launch/training/step_guard.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>
@@ -25,10 +25,10 @@ void restore_unless(const at::Tensor& finite, const std::vector<at::Tensor>& ten
 
 }  // namespace
 
-StepGuard::StepGuard(ssl::Method& method, const ssl::Optimizer& optimizer, bool deferred)
-    : deferred_(deferred), buffers_(method.buffers()), saved_buffers_(like(buffers_)) {
+StepGuard::StepGuard(torch::nn::Module& module, const ssl::Optimizer& optimizer, bool deferred)
+    : deferred_(deferred), buffers_(module.buffers()), saved_buffers_(like(buffers_)) {
   if (!deferred_) return;
-  for (const auto& parameter : method.parameters()) state_.push_back(parameter.detach());
+  for (const auto& parameter : module.parameters()) state_.push_back(parameter.detach());
   for (const auto& [name, tensor] : optimizer.state()) state_.push_back(tensor);
   saved_state_ = like(state_);
 }

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/data/io/files.h>
-#include <unlabel/launch/pretrain/step_stats.h>
+#include <unlabel/launch/training/step_stats.h>
 #include <unlabel/ssl/monitor/embedding_stats.h>
 
 #include <c10/core/GradMode.h>

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/launch/pretrain/precision.h>
+#include <unlabel/launch/training/precision.h>
 
 #include "launch/program.h"
 #include "refusal.h"

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <unlabel/ssl/method.h>
 #include <unlabel/ssl/optim/optimizer.h>
+#include <unlabel/ssl/trainable.h>
 
 #include <functional>
 #include <vector>
@@ -18,8 +18,8 @@ class StepGuard {
  public:
   /// `deferred`: the verdict stays on the device, which takes or drops the update without the host waiting for it. This costs a copy
   /// of weights and optimizer state a step, and their memory. Otherwise the host reads the verdict, as is best on a CPU, and makes no
-  /// update at all; the copy is then of the buffers only. Refers to method and optimizer, whose tensors must stay in place.
-  StepGuard(ssl::Method& method, const ssl::Optimizer& optimizer, bool deferred);
+  /// update at all; the copy is then of the buffers only. Refers to module and optimizer, whose tensors must stay in place.
+  StepGuard(torch::nn::Module& module, const ssl::Optimizer& optimizer, bool deferred);
 
   /// Before anything changes a buffer.
   void before_forward();

@@ -1,9 +1,9 @@
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/device_copy.h>
 #include <unlabel/launch/cli/commands.h>
-#include <unlabel/launch/pretrain/precision.h>
-#include <unlabel/launch/pretrain/step_guard.h>
-#include <unlabel/launch/pretrain/step_stats.h>
+#include <unlabel/launch/training/precision.h>
+#include <unlabel/launch/training/step_guard.h>
+#include <unlabel/launch/training/step_stats.h>
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/monitor/embedding_stats.h>
 #include <unlabel/ssl/optim/autocast.h>
@@ -50,11 +50,12 @@ std::string text_of(const std::map<std::string, int>& counts) {
 
 constexpr std::int64_t kImages = 32, kBatch = 8, kSide = 16, kSteps = kImages / kBatch;
 
-ssl::Views views_of(const std::vector<std::int64_t>& samples, int crops) {
-  ssl::Views views;
+data::Batch views_of(const std::vector<std::int64_t>& samples, int crops) {
+  data::Batch views;
   for (int v = 0; v < crops; ++v) {
     torch::manual_seed(static_cast<std::uint64_t>(v));
-    views.crops.push_back(torch::randn({kImages, 3, kSide, kSide}).index_select(0, torch::tensor(samples)));
+    views.tensors.emplace_back(concat("view.", v),
+                               torch::randn({kImages, 3, kSide, kSide}).index_select(0, torch::tensor(samples)));
   }
   views.indices = torch::tensor(samples);
   return views;
@@ -96,14 +97,14 @@ std::vector<std::map<std::string, int>> reads_of_steps(const std::string& name, 
   LossScaler scaler(false, c10::kCPU);
   StepGuard guard(*method, optimizer, /*deferred=*/true);
   const int crops = name == "deepcluster" ? 1 : 2;
-  const auto view_options = augment::preset(crops == 1 ? "deepcluster" : "simclr", {.global_size = int(kSide)});
+  const data::ImageViews transform(augment::preset(crops == 1 ? "deepcluster" : "simclr", {.global_size = int(kSide)}));
   std::optional<StepStatsReduction> before;
   std::vector<std::map<std::string, int>> steps;
   for (std::int64_t i = 0; i < kSteps + 1; ++i) {
     ssl::Step step{i, i / kSteps, 3 * kSteps, kSteps, 0, 1};
     if (i % kSteps == 0)
       method->before_epoch(
-          {i / kSteps, nullptr, &view_options,
+          {i / kSteps, nullptr, &transform,
            [&](const auto&, const auto& wanted, std::int64_t, const auto& visit) { visit(views_of(wanted, crops)); }});
     std::vector<std::int64_t> samples;
     for (std::int64_t s = 0; s < kBatch; ++s) samples.push_back(i % kSteps * kBatch + s);
@@ -160,30 +161,30 @@ TEST(Step, NeedsNothingOfTheDeviceToGoOn) {
 struct Watcher : ssl::Method {
   struct Options {};
   Watcher(const Options&, const ssl::MethodContext& context) : images(context.images) {
-    backbone = register_module("backbone", ssl::make_encoder(context.encoder));
+    backbone = register_module("backbone", ssl::make_image_encoder(context.encoder));
   }
   ssl::Diagnostics before_epoch(const ssl::Epoch& epoch) override {
     std::vector<std::int64_t> all;
     for (std::int64_t i = 0; i < images; ++i) all.push_back(i);
-    epoch.read(*epoch.views, all, 8, [&](const ssl::Views& views) {
+    epoch.read(*epoch.transform, all, 8, [&](const data::Batch& views) {
       for (std::int64_t row = 0; row < views.indices.size(0); ++row)
-        before[views.indices[row].item<std::int64_t>()].push_back(views.crops[0][row].clone());
+        before[views.indices[row].item<std::int64_t>()].push_back(views.tensors[0].second[row].clone());
     });
     return {};
   }
-  ssl::Loss loss(const ssl::Views& views, const ssl::Step&) override {
+  ssl::Loss loss(const data::Batch& views, const ssl::Step&) override {
     for (std::int64_t row = 0; row < views.indices.size(0); ++row) {
       ++trained;
       for (const auto& other : before[views.indices[row].item<std::int64_t>()])
-        same += static_cast<int>(views.crops[0][row].equal(other));
+        same += static_cast<int>(views.tensors[0].second[row].equal(other));
     }
-    return {backbone->forward(views.crops[0]).square().mean(), {}, {}};
+    return {backbone->forward(views.tensors[0].second).square().mean(), {}, {}};
   }
   ssl::Encoder& encoder() override { return *backbone; }
 
   std::int64_t images;
   std::map<std::int64_t, std::vector<at::Tensor>> before;
-  std::shared_ptr<ssl::Encoder> backbone;
+  std::shared_ptr<ssl::ImageEncoder> backbone;
   static inline int trained = 0, same = 0;
 };
 OptionTable table(Watcher::Options&) { return {}; }

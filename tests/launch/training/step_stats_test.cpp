@@ -1,10 +1,10 @@
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
 #include <unlabel/launch/distributed/data_parallel.h>
 #include <unlabel/launch/pretrain/broken_images.h>
-#include <unlabel/launch/pretrain/precision.h>
-#include <unlabel/launch/pretrain/step_guard.h>
-#include <unlabel/launch/pretrain/step_stats.h>
 #include <unlabel/launch/pretrain/training_monitor.h>
+#include <unlabel/launch/training/precision.h>
+#include <unlabel/launch/training/step_guard.h>
+#include <unlabel/launch/training/step_stats.h>
 #include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/monitor/embedding_stats.h>
@@ -53,7 +53,7 @@ State train(const Trial& trial, int world_size) {
     const auto local = kBatch / world_size;
     std::unique_lock lock(mutex);  // the generator is the process's
     torch::manual_seed(5);
-    auto encoder = ssl::make_encoder({.arch = "resnet18", .width = 2, .stem = "small"});
+    auto encoder = ssl::make_image_encoder({.arch = "resnet18", .width = 2, .stem = "small"});
     ssl::SwavOptions options;
     options.prototypes = 6;
     options.projection_dim = 4;
@@ -88,7 +88,7 @@ State train(const Trial& trial, int world_size) {
       const auto normalized = copy_of(method, optimizer);
       optimizer.zero_grad();
       parallel.before_forward();
-      const auto loss = method.loss({{mine, mine.flip(3)}, torch::arange(local)}, step);
+      const auto loss = method.loss({{{"view.0", mine}, {"view.1", mine.flip(3)}}, torch::arange(local)}, step);
       parallel.backward(loss.value);
       LocalStepStats stats;
       stats.loss = loss.value.detach().to(torch::kFloat64);

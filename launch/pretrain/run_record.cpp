@@ -1,0 +1,100 @@
+#include <unlabel/augment/error.h>
+#include <unlabel/data/file_list.h>
+#include <unlabel/launch/distributed/agreement.h>
+#include <unlabel/launch/pretrain/run_record.h>
+
+#include <cstdio>
+#include <utility>
+
+namespace unlabel::launch {
+
+namespace {
+
+/// Settings that decide what is learned and differ, as a list for a message.
+std::string differences(const nlohmann::json& before, const PretrainOptions& now) {
+  PretrainOptions then = now;
+  auto then_table = table(then);
+  try {
+    then_table.from_json(before, "the checkpoint");
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  PretrainOptions copy = now;
+  const auto now_table = table(copy);
+  std::string text;
+  for (const auto& field : now_table.fields()) {
+    const auto old_value = then_table.find(field.name)->get(), new_value = field.get();
+    if (is_runtime_option(field.name) || old_value == new_value) continue;
+    text += concat(text.empty() ? "" : ", ", field.name, " was ", old_value.dump(), " and is ", new_value.dump());
+  }
+  return text;
+}
+
+/// As 16 digits: JSON's numbers have 53 bits for some readers.
+std::string hex(std::uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+}  // namespace
+
+nlohmann::json RunRecord::to_json(nlohmann::json monitor) const {
+  nlohmann::json json{
+      {"options", config_json(options)},
+      {"views", transform.to_json()},
+      {"data", {{"description", dataset.description()}, {"images", dataset.size()}, {"fingerprint", hex(fingerprint)}}},
+      {"health", std::move(monitor)},
+      {"arithmetic", arithmetic},
+      {"world_size", world_size}};
+  if (frozen_checksum != 0) json["frozen"] = hex(frozen_checksum);
+  return json;
+}
+
+void RunRecord::require_same(const nlohmann::json& training, const std::string& folder,
+                             const std::string& file_list) const {
+  const auto& data = training.at("data");
+  // Runs of before the checksum of contents was part of the fingerprint go on by names and sizes, as they always did.
+  const auto& saved = data.at("fingerprint");
+  if (data.at("images") != dataset.size() ||
+      (saved != hex(fingerprint) && saved != hex(dataset.fingerprint_of_names()))) {
+    std::string changes;
+    try {
+      changes = data::changes_since(file_list, dataset);
+    } catch (const Error&) {  // without a list that can be read
+      changes = concat("it was ", data.at("description").get<std::string>());
+    }
+    throw MismatchError("the data has changed since the checkpoint in ", folder, ": ", changes, ". It is now ",
+                        dataset.description(), "; use the same data, or another --out with --init ", folder,
+                        " to begin from what was learned");
+  }
+  if (const auto text = differences(training.at("options"), options); !text.empty())
+    throw MismatchError("the run in ", options.out, " has other settings: ", text,
+                        "; use those, or another --out with --init ", options.out, " to begin from what was learned");
+  // Equal options may mean other views to another program.
+  if (const auto views = training.value("views", nlohmann::json()), now = transform.to_json();
+      !views.is_null() && views != now)
+    throw MismatchError("the run in ", options.out,
+                        " began with other views, of a program of another version: ", differences(now, views),
+                        "; go on with that program, or another --out with --init ", options.out,
+                        " to begin from what was learned");
+  if (const auto frozen = training.value("frozen", hex(0)); frozen != hex(frozen_checksum))
+    throw MismatchError("the run in ", options.out,
+                        " began with other frozen weights (a teacher's); use those, or another --out");
+}
+
+std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
+  std::map<std::string, std::string> metadata{{"method", options.method}};
+  if (!learns_from_images(options)) return metadata;
+  const auto views = make_views(options);
+  metadata["size"] = std::to_string(views.shape(0).width);
+  auto decode = options.decode;
+  metadata["decode"] = augment::table(decode).to_json().dump();
+  if (const auto* normalize = augment::find_normalize(views.pipeline(0))) {
+    metadata["mean"] = nlohmann::json(normalize->mean).dump();
+    metadata["std"] = nlohmann::json(normalize->std).dump();
+  }
+  return metadata;
+}
+
+}  // namespace unlabel::launch
