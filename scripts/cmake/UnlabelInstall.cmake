@@ -17,7 +17,7 @@ set(UNLABEL_PRIVATE_HEADERS
   "^data/image/(contents|dataset_index|folder_splits|folder_walk)[.]h$"
   "^launch/cli/"
   "^launch/distributed/(arithmetic|backends|process)[.]h$"
-  "^launch/pretrain/(broken_images|initial_weights|run|step_guard|step_stats|training_monitor|training_state)[.]h$"
+  "^launch/pretrain/(broken_images|initial_weights|run|run_record|training_monitor)[.]h$"
   "^ssl/planning/plans[.]h$"
   "^ssl/weights/safetensors_header[.]h$")
 list(JOIN UNLABEL_PRIVATE_HEADERS "|" private_headers)
