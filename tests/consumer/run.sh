@@ -179,41 +179,39 @@ add_executable(program main.cpp)'
       return $code
     }
     port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-    words() { # OUT, more options
-      echo "$text" pretrain words --data "lines:$work/lines" --epochs 150 --batch-size 16 --checkpoint.every 50 --out "$work/$1" "${@:2}"
-    }
+    words=("$text" pretrain words --data "lines:$work/lines" --epochs 150 --batch-size 16 --checkpoint.every 50)
 
-    $(words straight) 2>&1 | tee "$work/output"
+    "${words[@]}" --out "$work/straight" 2>&1 | tee "$work/output"
     grep -q 'replaced' "$work/output" || fail "the line without words is not told"
     # Killed once it has a checkpoint: it goes on and comes to the same encoder.
-    $(words killed) >"$work/log" 2>&1 &
+    "${words[@]}" --out "$work/killed" >"$work/log" 2>&1 &
     until [[ -e $work/killed/checkpoints/latest ]]; do kill -0 $! || fail "it ended before it was killed: $(cat "$work/log")"; done
     kill -9 $!
     wait $! && fail "it was not killed"
     [[ ! -e $work/killed/encoder.safetensors ]] || fail "it had finished before it was killed"
-    $(words killed) 2>&1 | tee "$work/output"
+    "${words[@]}" --out "$work/killed" 2>&1 | tee "$work/output"
     grep -q 'going on from step' "$work/output" || fail "the killed run did not go on"
     cmp "$work/straight/encoder.safetensors" "$work/killed/encoder.safetensors" || fail "the killed run differs"
     # The same on two ranks; a frozen teacher, whose weights are not saved and must stay the same.
-    ranks "$(port)" $(words two)
-    ranks "$(port)" $(words two_halves --max-steps 200)
-    ranks "$(port)" $(words two_halves)
+    ranks "$(port)" "${words[@]}" --out "$work/two"
+    ranks "$(port)" "${words[@]}" --out "$work/two_halves" --max-steps 200
+    ranks "$(port)" "${words[@]}" --out "$work/two_halves"
     cmp "$work/two/encoder.safetensors" "$work/two_halves/encoder.safetensors" || fail "two ranks do not resume bit for bit"
     cp "$work/straight/encoder.safetensors" "$work/teacher.safetensors"
     for out in taught taught_whole; do
-      [[ $out == taught_whole ]] || $(words $out --words.teacher "$work/teacher.safetensors" --max-steps 120)
-      $(words $out --words.teacher "$work/teacher.safetensors" --max-steps 240)
+      [[ $out == taught_whole ]] || "${words[@]}" --out "$work/$out" --words.teacher "$work/teacher.safetensors" --max-steps 120
+      "${words[@]}" --out "$work/$out" --words.teacher "$work/teacher.safetensors" --max-steps 240
     done
     cmp "$work/taught/encoder.safetensors" "$work/taught_whole/encoder.safetensors" || fail "a run with a teacher does not resume bit for bit"
     ! cmp -s "$work/taught/encoder.safetensors" "$work/straight/encoder.safetensors" || fail "the teacher teaches nothing"
     ! grep -q teacher "$(find "$work/taught/checkpoints" -name state.safetensors | head -1)" || fail "the teacher is saved"
     cp "$work/killed/../two/encoder.safetensors" "$work/teacher.safetensors"
     code=0
-    $(words taught --words.teacher "$work/teacher.safetensors") >"$work/output" 2>&1 || code=$?
+    "${words[@]}" --out "$work/taught" --words.teacher "$work/teacher.safetensors" >"$work/output" 2>&1 || code=$?
     ((code == 93)) || fail "another teacher: exit code $code"
     grep -q 'other frozen weights' "$work/output" || fail "it does not say that the teacher is another: $(cat "$work/output")"
     # Options of images do nothing here, and such an encoder takes none.
-    if $(words none --augment.global-size 32) 2>"$work/output"; then fail "an option of images passes"; fi
+    if "${words[@]}" --out "$work/none" --augment.global-size 32 2>"$work/output"; then fail "an option of images passes"; fi
     grep -q 'augment.global-size is of images' "$work/output" || fail "it does not say that the option is of images"
     mkdir -p "$work/photos/train"
     python3 "$here/readme/photos.py" "$work/photos/train/a"
