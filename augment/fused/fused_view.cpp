@@ -19,13 +19,14 @@ void add(FusedViewParams& plan, Kind kind, double value = 0) {
   plan.points[plan.point_count++] = {kind, static_cast<float>(value)};
 }
 
-void add_jitter(const ColorJitter& options, const DrawnJitter& drawn, FusedViewParams& plan) {
-  if (!drawn.apply) return;
-  for (const int operation : drawn.order) {
-    if (operation == 0 && options.brightness > 0) add(plan, Kind::kBrightness, drawn.brightness);
-    if (operation == 1 && options.contrast > 0) add(plan, Kind::kContrast, drawn.contrast);
-    if (operation == 2 && options.saturation > 0) add(plan, Kind::kSaturation, drawn.saturation);
-    if (operation == 3 && options.hue > 0) add(plan, Kind::kHue, std::trunc(255 * drawn.hue));  // of 256, as PIL has it
+void add_jitter(const ColorJitter& options, const JitterParams& params, FusedViewParams& plan) {
+  if (!params.apply) return;
+  for (const int operation : params.order) {
+    if (operation == 0 && options.brightness > 0) add(plan, Kind::kBrightness, params.brightness);
+    if (operation == 1 && options.contrast > 0) add(plan, Kind::kContrast, params.contrast);
+    if (operation == 2 && options.saturation > 0) add(plan, Kind::kSaturation, params.saturation);
+    if (operation == 3 && options.hue > 0)
+      add(plan, Kind::kHue, std::trunc(255 * params.hue));  // of 256, as PIL has it
   }
 }
 
@@ -37,15 +38,15 @@ void set_normalization(FusedViewParams& plan, const Normalize* normalize) {
   }
 }
 
-void fill(FusedViewParams& plan, const Pipeline& pipeline, std::span<const Drawn> drawn) {
+void fill(FusedViewParams& plan, const Pipeline& pipeline, std::span<const TransformParams> params) {
   plan.mirror = plan.blur = plan.solarize_after_blur = false;
   plan.point_count = 0;
   set_normalization(plan, nullptr);
-  for (std::size_t i = 0; i < drawn.size(); ++i) {
-    const auto chosen = [&] { return std::get<DrawnChoice>(drawn[i]).apply; };
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    const auto chosen = [&] { return std::get<ApplyParams>(params[i]).apply; };
     std::visit(Overloaded{
                    [&](const RandomResizedCrop& o) {
-                     const auto& box = std::get<DrawnBox>(drawn[i]);
+                     const auto& box = std::get<CropParams>(params[i]);
                      plan.box = {box.x, box.y, box.width, box.height};
                      plan.size = {pipeline.output_shape().width, pipeline.output_shape().height};
                      plan.interpolation = o.interpolation;
@@ -53,7 +54,7 @@ void fill(FusedViewParams& plan, const Pipeline& pipeline, std::span<const Drawn
                    [&](const RandomHorizontalFlip&) {
                      if (chosen()) plan.mirror = !plan.mirror;
                    },
-                   [&](const ColorJitter& o) { add_jitter(o, std::get<DrawnJitter>(drawn[i]), plan); },
+                   [&](const ColorJitter& o) { add_jitter(o, std::get<JitterParams>(params[i]), plan); },
                    [&](const RandomGrayscale&) {
                      if (chosen()) add(plan, Kind::kGray);
                    },
@@ -67,7 +68,7 @@ void fill(FusedViewParams& plan, const Pipeline& pipeline, std::span<const Drawn
                      }
                    },
                    [&](const GaussianBlur& o) {
-                     const auto& blur = std::get<DrawnBlur>(drawn[i]);
+                     const auto& blur = std::get<BlurParams>(params[i]);
                      if (!blur.apply) return;
                      plan.blur = true;
                      plan.blur_zero_border = o.border == Border::kZero;
@@ -117,12 +118,13 @@ bool can_fuse(const Pipeline& pipeline) {
   return !pipeline.steps().empty() && points <= FusedViewParams::kMostPoints;
 }
 
-void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<const Drawn> drawn, float* out) {
+void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<const TransformParams> params,
+                 float* out) {
   if (!can_fuse(pipeline)) throw UsageError("this pipeline has steps that cannot be fused: use Pipeline::apply");
-  pipeline.check(drawn, image.size);
+  pipeline.check(params, image.size);
   thread_local FusedViewParams plan;
   thread_local ViewScratch scratch;
-  fill(plan, pipeline, drawn);
+  fill(plan, pipeline, params);
   make_view(image, plan, scratch, out);
   release_if_huge(scratch.pixels);
   release_if_huge(scratch.rows);

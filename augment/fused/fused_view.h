@@ -19,7 +19,8 @@ namespace unlabel::augment {
 bool can_fuse(const Pipeline& pipeline);
 
 /// Applies drawn parameters as Pipeline::apply does. Throws UsageError as it does, and for a pipeline that cannot be fused.
-void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<const Drawn> drawn, float* out);
+void apply_fused(const Pipeline& pipeline, const PlanarImage& image, std::span<const TransformParams> params,
+                 float* out);
 
 /// Whether this machine has vector instructions for it; without them the exact way is no slower.
 bool fused_views_are_fast();

@@ -12,7 +12,7 @@ struct ImageBatch {
   int width = 0;
 };
 
-/// Which shifts a batch gets: image i those of the key {seed, epoch, sample + i, view}, as PadShift draws them.
+/// Which shifts a batch gets: image i those of the key {seed, epoch, sample + i, view}, as RandomShift draws them.
 struct ShiftKey {
   std::uint64_t seed = 0;
   std::uint64_t epoch = 0;   ///< or the step, where samples are drawn again and again

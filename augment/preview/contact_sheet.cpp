@@ -58,16 +58,16 @@ cv::Mat fitted(const cv::Mat& picture, int side) {
 }
 
 /// The part of an image that its first RandomResizedCrop takes, in the image's pixels; what comes before it may resize or cut it.
-std::optional<cv::Rect2d> cropped(const Pipeline& pipeline, std::span<const Drawn> drawn, cv::Size image) {
+std::optional<cv::Rect2d> cropped(const Pipeline& pipeline, std::span<const TransformParams> params, cv::Size image) {
   cv::Rect2d seen({0, 0}, cv::Size2d(image));  // of the image, by what `size` pixels show
   cv::Size size = image;
   const auto narrow = [&](double x, double y, double width, double height) {
     const double across = seen.width / size.width, down = seen.height / size.height;
     seen = {seen.x + x * across, seen.y + y * down, width * across, height * down};
   };
-  for (std::size_t i = 0; i < drawn.size(); ++i) {
+  for (std::size_t i = 0; i < params.size(); ++i) {
     const auto& step = pipeline.steps()[i];
-    if (const auto* box = std::get_if<DrawnBox>(&drawn[i])) {
+    if (const auto* box = std::get_if<CropParams>(&params[i])) {
       narrow(box->x, box->y, box->width, box->height);
       return seen;
     }
@@ -101,18 +101,18 @@ cv::Mat picture_of(const Pipeline& pipeline, const float* view) {
   return picture;
 }
 
-std::vector<std::string> describe(const Pipeline& pipeline, std::span<const Drawn> drawn) {
+std::vector<std::string> describe(const Pipeline& pipeline, std::span<const TransformParams> params) {
   std::vector<std::string> lines;
-  for (std::size_t i = 0; i < drawn.size(); ++i) {
+  for (std::size_t i = 0; i < params.size(); ++i) {
     const std::string step(name(pipeline.steps()[i]));
     std::visit(Overloaded{
-                   [&](const DrawnBox& d) {
+                   [&](const CropParams& d) {
                      lines.push_back(concat("crop ", d.width, " x ", d.height, " at (", d.x, ", ", d.y, ")"));
                    },
-                   [&](const DrawnChoice& d) {
+                   [&](const ApplyParams& d) {
                      if (d.apply) lines.push_back(step);
                    },
-                   [&](const DrawnJitter& d) {
+                   [&](const JitterParams& d) {
                      if (!d.apply) return;
                      const std::pair<const char*, double> amounts[] = {{"brightness ", d.brightness},
                                                                        {"contrast ", d.contrast},
@@ -121,25 +121,26 @@ std::vector<std::string> describe(const Pipeline& pipeline, std::span<const Draw
                      for (const int operation : d.order)
                        lines.push_back(amounts[operation].first + number(amounts[operation].second));
                    },
-                   [&](const DrawnBlur& d) {
+                   [&](const BlurParams& d) {
                      if (d.apply) lines.push_back("blur, sigma " + number(d.sigma));
                    },
-                   [&](const DrawnShift& d) { lines.push_back(concat("shift to (", d.x, ", ", d.y, ")")); },
-                   [&](const DrawnAffine& d) {
+                   [&](const ShiftParams& d) { lines.push_back(concat("shift to (", d.x, ", ", d.y, ")")); },
+                   [&](const AffineParams& d) {
                      lines.push_back(concat("turn ", number(d.angle, 0), ", move ", d.translate[0], " ", d.translate[1],
                                             ", scale ", number(d.scale), ", shear ", number(d.shear, 0)));
                    },
-                   [&](const DrawnOperations& d) {
+                   [&](const PolicyParams& d) {
                      for (std::size_t k = 0; k < d.operations.size(); ++k)
                        lines.push_back(concat(d.operations[k], " ", number(d.magnitudes[k])));
                    },
-                   [&](const DrawnErasing& d) {
+                   [&](const EraseParams& d) {
                      if (d.width > 0)
                        lines.push_back(concat("erased ", d.width, " x ", d.height, " at (", d.x, ", ", d.y, ")"));
                    },
-                   [](const NothingDrawn&) {},
+                   [](const NoParams&) {},
+                   [&](const auto&) { lines.push_back(step); },
                },
-               drawn[i]);
+               params[i]);
   }
   return lines;
 }
@@ -164,12 +165,12 @@ cv::Mat contact_sheet(const ImageSource& source, const MultiCrop& crops, const V
   for (int v = 0; v < crops.views(); ++v) {
     auto of_view = key;
     of_view.view = static_cast<std::uint32_t>(v);
-    const auto drawn = crops.pipeline(v).draw(image.size(), of_view);
-    captions.push_back(describe(crops.pipeline(v), drawn));
+    const auto params = crops.pipeline(v).make_params(image.size(), of_view);
+    captions.push_back(describe(crops.pipeline(v), params));
     captions.back().insert(captions.back().begin(),
                            concat("view ", v, ", ", crops.shape(v).height, " x ", crops.shape(v).width));
     most_lines = std::max(most_lines, captions.back().size());
-    if (const auto box = cropped(crops.pipeline(v), drawn, image.size())) {
+    if (const auto box = cropped(crops.pipeline(v), params, image.size())) {
       const auto scaled = [&](double value) { return static_cast<int>(value * factor); };
       cv::rectangle(original,
                     {scaled(box->x), scaled(box->y), std::max(1, scaled(box->width)), std::max(1, scaled(box->height))},

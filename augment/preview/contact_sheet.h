@@ -14,7 +14,7 @@ namespace unlabel::augment {
 cv::Mat picture_of(const Pipeline& pipeline, const float* view);
 
 /// What was drawn for a view, in words, a line for each step that happens: "crop 240 x 180 at (31, 12)", "jitter: hue -0.04, ...".
-std::vector<std::string> describe(const Pipeline& pipeline, std::span<const Drawn> drawn);
+std::vector<std::string> describe(const Pipeline& pipeline, std::span<const TransformParams> params);
 
 /// Views of an image on one sheet, CV_8UC3 in RGB order: the image with the crops outlined, and each view in the color of its outline,
 /// with what was drawn for it. The views are those of `crops` for the key.

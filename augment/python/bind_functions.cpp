@@ -4,7 +4,7 @@
 #include <unlabel/augment/ops/color_byol.h>
 #include <unlabel/augment/ops/filter.h>
 #include <unlabel/augment/ops/geometry.h>
-#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/ops/resize.h>
 #include <unlabel/augment/python/bind.h>
 #include <unlabel/augment/python/convert.h>
@@ -119,7 +119,7 @@ void bind_functions(nb::module_& m) {
         const auto to = size_of(size);
         const auto how = interpolation_of(interpolation);
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
-          check(RandomResizedCrop{}, DrawnBox{left, top, width, height}, in.size());
+          check(RandomResizedCrop{}, CropParams{left, top, width, height}, in.size());
           resize(in({left, top, width, height}), to, how, out);
         });
       },
@@ -133,7 +133,7 @@ void bind_functions(nb::module_& m) {
         validate(step, "random_resized_crop_box");
         if (view < 0) throw UsageError("there is no view ", view);
         Random random(key_of(key, view));
-        const auto box = draw(step, size_of(size), random);
+        const auto box = make_params(step, size_of(size), random);
         return std::tuple(box.y, box.x, box.height, box.width);
       },
       "size"_a, "key"_a, "view"_a = 0, "scale"_a = Pair(0.08, 1.0), "ratio"_a = Pair(3.0 / 4, 4.0 / 3),
@@ -152,7 +152,7 @@ void bind_functions(nb::module_& m) {
   m.def(
       "pad_shift",
       [](const ImageArgument& image, int pad, int x, int y) {
-        validate(PadShift{pad}, "pad_shift");
+        validate(RandomShift{pad}, "pad_shift");
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, pad, x, y, out); });
       },
       "image"_a, "pad"_a, "x"_a, "y"_a,

@@ -126,7 +126,7 @@ void bind_views(nb::module_& m) {
           [](const MultiCrop& crops, const HeightWidth& size, const Key& key, int view) {
             if (view < 0 || view >= crops.views()) throw UsageError("there is no view ", view, " of ", crops.views());
             const auto& pipeline = crops.pipeline(view);
-            return pipeline.drawn_to_json(pipeline.draw(size_of(size), key_of(key, view))).dump();
+            return pipeline.params_to_json(pipeline.make_params(size_of(size), key_of(key, view))).dump();
           },
           "size"_a, "key"_a, "view"_a, "What is drawn for a view of an image of (height, width), as JSON.")
       .def(
@@ -135,7 +135,7 @@ void bind_views(nb::module_& m) {
              const DecodeOptions& decode) {
             if (view < 0 || view >= crops.views()) throw UsageError("there is no view ", view, " of ", crops.views());
             const auto to = output_of(crops, view, out);
-            const auto parameters = crops.pipeline(view).drawn_from_json(json_of(drawn, "what was drawn"));
+            const auto parameters = crops.pipeline(view).params_from_json(json_of(drawn, "what was drawn"));
             const Image from = image_from(image, decode);
             warn_of(unlocked([&] { return crops.replay(from.source, view, parameters, to.data(), decode); }));
           },
@@ -151,6 +151,7 @@ void bind_views(nb::module_& m) {
           "A contact sheet of the views, [height, width, 3].");
 
   m.def("preset_names", &preset_names, "The names that MultiCrop knows.");
+  m.def("transform_names", &transform_names, "The transforms that a pipeline can have, by the names of their \"op\".");
   m.def("instruction_set", &instruction_set, "The vector instructions in use: AVX3 (AVX-512), AVX2, SSE4 ...");
 }
 

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/filter.h>
 #include <unlabel/augment/transforms/blur.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 namespace unlabel::augment {
 
@@ -22,7 +22,7 @@ OptionTable table(GaussianBlur& o) {
   return t;
 }
 
-OptionTable table(DrawnBlur& d) {
+OptionTable table(BlurParams& d) {
   OptionTable t;
   t.add("apply", d.apply, "whether the step happens");
   t.add("sigma", d.sigma, "pixels");
@@ -36,33 +36,34 @@ void validate(const GaussianBlur& o, const std::string& where) {
     throw UsageError(where, ": kernel_size must be odd and at most 511, or 0, not ", o.kernel_size);
 }
 
-DrawnBlur draw(const GaussianBlur& o, cv::Size, Random& random) {
+BlurParams make_params(const GaussianBlur& o, cv::Size, Random& random) {
   const bool apply = random.bernoulli(o.p);
   return {apply, random.uniform(o.sigma.low, o.sigma.high)};
 }
 
-void check(const GaussianBlur&, const DrawnBlur& drawn, cv::Size) {
-  if (drawn.apply && !(drawn.sigma > 0 && drawn.sigma <= kMaxSigma))
-    throw UsageError("the sigma ", drawn.sigma, " of a GaussianBlur is out of range");
+void check(const GaussianBlur&, const BlurParams& params, cv::Size) {
+  if (params.apply && !(params.sigma > 0 && params.sigma <= kMaxSigma))
+    throw UsageError("the sigma ", params.sigma, " of a GaussianBlur is out of range");
 }
 
-void apply(const GaussianBlur& o, const DrawnBlur& drawn, Work& work) {
-  if (drawn.apply)
-    work.change([&](const cv::Mat& in, cv::Mat& out) { gaussian_blur(in, drawn.sigma, o.kernel_size, o.border, out); });
+void apply(const GaussianBlur& o, const BlurParams& params, WorkImage& work) {
+  if (params.apply)
+    work.change(
+        [&](const cv::Mat& in, cv::Mat& out) { gaussian_blur(in, params.sigma, o.kernel_size, o.border, out); });
 }
 
 // ---- Sobel ----
 
 OptionTable table(Sobel&) { return {}; }
 
-Known after(const Sobel&, Known known, const std::string& where) {
-  require_three_channels(known, where);
-  known.channels = 2;
-  known.normalized = true;  // edges are no colors
-  return known;
+ImageInfo info_after(const Sobel&, ImageInfo info, const std::string& where) {
+  require_three_channels(info, where);
+  info.channels = 2;
+  info.normalized = true;  // edges are no colors
+  return info;
 }
 
-void apply(const Sobel&, const NothingDrawn&, Work& work) {
+void apply(const Sobel&, const NoParams&, WorkImage& work) {
   work.make_float();
   work.make(work.size(), CV_32FC2, sobel);
 }

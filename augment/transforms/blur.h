@@ -10,39 +10,40 @@
 
 namespace unlabel::augment {
 
-struct Known;
-class Work;
+struct ImageInfo;
+class WorkImage;
 
-// Steps that filter the image. The arithmetic is in ops/filter.h.
-// What the functions of each step do is said in transform.h.
+// Transforms that filter the image. The arithmetic is in ops/filter.h; transform.h documents the functions of each transform.
 
+/// GaussianBlur's sigma, in pixels.
+struct BlurParams {
+  bool apply = false;
+  double sigma = 0;
+  bool operator==(const BlurParams&) const = default;
+};
 /// Gaussian blur with a random sigma, in pixels.
 struct GaussianBlur {
   static constexpr const char* kName = "GaussianBlur";
+  using Params = BlurParams;
   double p = 1;
   Range sigma{0.1, 2};
-  int kernel_size = 0;  ///< taps, odd; 0: as many as matter, 2 ceil(3.5 sigma) + 1
+  int kernel_size = 0;  ///< taps, odd; 0: 2 ceil(3.5 sigma) + 1, beyond which the weights are negligible
   Border border = Border::kReflect;
 };
-/// GaussianBlur's sigma, in pixels.
-struct DrawnBlur {
-  bool apply = false;
-  double sigma = 0;
-  bool operator==(const DrawnBlur&) const = default;
-};
+OptionTable table(BlurParams&);
 OptionTable table(GaussianBlur&);
-OptionTable table(DrawnBlur&);
 void validate(const GaussianBlur&, const std::string& where);
-DrawnBlur draw(const GaussianBlur&, cv::Size image, Random& random);
-void check(const GaussianBlur&, const DrawnBlur& drawn, cv::Size image);
-void apply(const GaussianBlur&, const DrawnBlur& drawn, Work& work);
+BlurParams make_params(const GaussianBlur&, cv::Size image, Random& random);
+void check(const GaussianBlur&, const BlurParams& params, cv::Size image);
+void apply(const GaussianBlur&, const BlurParams& params, WorkImage& work);
 
 /// DeepCluster's two edge channels.
 struct Sobel {
   static constexpr const char* kName = "Sobel";
+  using Params = NoParams;
 };
 OptionTable table(Sobel&);
-Known after(const Sobel&, Known known, const std::string& where);
-void apply(const Sobel&, const NothingDrawn&, Work& work);
+ImageInfo info_after(const Sobel&, ImageInfo info, const std::string& where);
+void apply(const Sobel&, const NoParams&, WorkImage& work);
 
 }  // namespace unlabel::augment

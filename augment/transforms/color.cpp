@@ -2,7 +2,7 @@
 #include <unlabel/augment/ops/color.h>
 #include <unlabel/augment/ops/color_byol.h>
 #include <unlabel/augment/transforms/color.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <algorithm>
 #include <cmath>
@@ -24,7 +24,7 @@ OptionTable table(ColorJitter& o) {
   return t;
 }
 
-OptionTable table(DrawnJitter& d) {
+OptionTable table(JitterParams& d) {
   OptionTable t;
   t.add("apply", d.apply, "whether the step happens");
   t.add("order", d.order, "0 brightness, 1 contrast, 2 saturation, 3 hue");
@@ -45,56 +45,56 @@ void validate(const ColorJitter& o, const std::string& where) {
       throw UsageError(where, ": ", field, " must be in [0, ", greatest, "], not ", value);
 }
 
-DrawnJitter draw(const ColorJitter& o, cv::Size, Random& random) {
+JitterParams make_params(const ColorJitter& o, cv::Size, Random& random) {
   // All is drawn whether it is applied or not, so that later steps get the same numbers either way.
-  DrawnJitter drawn;
-  drawn.apply = random.bernoulli(o.p);
+  JitterParams params;
+  params.apply = random.bernoulli(o.p);
   std::array<std::uint8_t, 4> order{0, 1, 2, 3};
   random.shuffle(order);
-  std::copy(order.begin(), order.end(), drawn.order.begin());
+  std::copy(order.begin(), order.end(), params.order.begin());
   const bool added = o.family == Family::kByol;
   const auto factor = [&](double x) { return random.uniform(std::max(0.0, 1 - x), 1 + x); };
-  drawn.brightness = added ? random.uniform(-o.brightness, o.brightness) : factor(o.brightness);
-  drawn.contrast = factor(o.contrast);
-  drawn.saturation = factor(o.saturation);
-  drawn.hue = random.uniform(-o.hue, o.hue);
-  return drawn;
+  params.brightness = added ? random.uniform(-o.brightness, o.brightness) : factor(o.brightness);
+  params.contrast = factor(o.contrast);
+  params.saturation = factor(o.saturation);
+  params.hue = random.uniform(-o.hue, o.hue);
+  return params;
 }
 
-void check(const ColorJitter& o, const DrawnJitter& drawn, cv::Size) {
-  auto order = drawn.order;
+void check(const ColorJitter& o, const JitterParams& params, cv::Size) {
+  auto order = params.order;
   std::sort(order.begin(), order.end());
   if (order != std::array{0, 1, 2, 3}) throw UsageError("the order of a ColorJitter must name 0, 1, 2 and 3 once each");
   const double least = o.family == Family::kTorchvision ? 0 : -1000;  // a factor, or a difference
-  for (const double value : {drawn.brightness, drawn.contrast, drawn.saturation})
+  for (const double value : {params.brightness, params.contrast, params.saturation})
     if (!(value >= least && value <= 1000)) throw UsageError("the amount ", value, " of a ColorJitter is out of range");
-  if (!(std::abs(drawn.hue) <= 0.5)) throw UsageError("the hue ", drawn.hue, " of a ColorJitter is out of range");
+  if (!(std::abs(params.hue) <= 0.5)) throw UsageError("the hue ", params.hue, " of a ColorJitter is out of range");
 }
 
-Known after(const ColorJitter& o, Known known, const std::string& where) {
-  require_rgb(known, where);
-  known.floats = known.floats || o.family == Family::kByol;
-  return known;
+ImageInfo info_after(const ColorJitter& o, ImageInfo info, const std::string& where) {
+  require_rgb(info, where);
+  info.floats = info.floats || o.family == Family::kByol;
+  return info;
 }
 
-void apply(const ColorJitter& o, const DrawnJitter& drawn, Work& work) {
+void apply(const ColorJitter& o, const JitterParams& params, WorkImage& work) {
   const bool byol = o.family == Family::kByol;
   if (byol) work.make_float();  // also where nothing is applied: what comes out has one type
-  if (!drawn.apply) return;
-  for (const int operation : drawn.order) {
+  if (!params.apply) return;
+  for (const int operation : params.order) {
     work.change([&](const cv::Mat& in, cv::Mat& out) {
       switch (operation) {
         case 0:
-          if (o.brightness > 0) return (byol ? byol::adjust_brightness : adjust_brightness)(in, drawn.brightness, out);
+          if (o.brightness > 0) return (byol ? byol::adjust_brightness : adjust_brightness)(in, params.brightness, out);
           break;
         case 1:
-          if (o.contrast > 0) return (byol ? byol::adjust_contrast : adjust_contrast)(in, drawn.contrast, out);
+          if (o.contrast > 0) return (byol ? byol::adjust_contrast : adjust_contrast)(in, params.contrast, out);
           break;
         case 2:
-          if (o.saturation > 0) return (byol ? byol::adjust_saturation : adjust_saturation)(in, drawn.saturation, out);
+          if (o.saturation > 0) return (byol ? byol::adjust_saturation : adjust_saturation)(in, params.saturation, out);
           break;
         default:
-          if (o.hue > 0) return (byol ? byol::adjust_hue : adjust_hue)(in, drawn.hue, out);
+          if (o.hue > 0) return (byol ? byol::adjust_hue : adjust_hue)(in, params.hue, out);
       }
       if (in.data != out.data) in.copyTo(out);  // an operation of no strength
     });
@@ -111,26 +111,25 @@ OptionTable table(RandomGrayscale& o) {
 
 void validate(const RandomGrayscale& o, const std::string& where) { check_probability(o.p, where); }
 
-DrawnChoice draw(const RandomGrayscale& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
+ApplyParams make_params(const RandomGrayscale& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
 
-Known after(const RandomGrayscale&, Known known, const std::string& where) {
-  require_rgb(known, where);
-  return known;
+ImageInfo info_after(const RandomGrayscale&, ImageInfo info, const std::string& where) {
+  return require_rgb(info, where);
 }
 
-void apply(const RandomGrayscale&, const DrawnChoice& drawn, Work& work) {
-  if (drawn.apply) work.change(grayscale);
+void apply(const RandomGrayscale&, const ApplyParams& params, WorkImage& work) {
+  if (params.apply) work.change(grayscale);
 }
 
 OptionTable table(Grayscale&) { return {}; }
 
-Known after(const Grayscale&, Known known, const std::string& where) {
-  require_rgb(known, where);
-  known.channels = 1;
-  return known;
+ImageInfo info_after(const Grayscale&, ImageInfo info, const std::string& where) {
+  require_rgb(info, where);
+  info.channels = 1;
+  return info;
 }
 
-void apply(const Grayscale&, const NothingDrawn&, Work& work) {
+void apply(const Grayscale&, const NoParams&, WorkImage& work) {
   work.make(work.size(), CV_MAKETYPE(work.image().depth(), 1), to_gray);
 }
 
@@ -149,15 +148,14 @@ void validate(const RandomSolarize& o, const std::string& where) {
     throw UsageError(where, ": threshold must be in [0, 1], not ", o.threshold);
 }
 
-DrawnChoice draw(const RandomSolarize& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
+ApplyParams make_params(const RandomSolarize& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
 
-Known after(const RandomSolarize&, Known known, const std::string& where) {
-  require_rgb(known, where);
-  return known;
+ImageInfo info_after(const RandomSolarize&, ImageInfo info, const std::string& where) {
+  return require_rgb(info, where);
 }
 
-void apply(const RandomSolarize& o, const DrawnChoice& drawn, Work& work) {
-  if (drawn.apply) work.change([&](const cv::Mat& in, cv::Mat& out) { solarize(in, o.threshold, out); });
+void apply(const RandomSolarize& o, const ApplyParams& params, WorkImage& work) {
+  if (params.apply) work.change([&](const cv::Mat& in, cv::Mat& out) { solarize(in, o.threshold, out); });
 }
 
 }  // namespace unlabel::augment

@@ -11,18 +11,29 @@
 
 namespace unlabel::augment {
 
-struct Known;
-class Work;
+struct ImageInfo;
+class WorkImage;
 
-// Steps that change the colors of pixels. The arithmetic is in ops/color.h and ops/color_byol.h.
-// What the functions of each step do is said in transform.h.
+// Transforms of the colors of pixels. The arithmetic is in ops/color.h and ops/color_byol.h; transform.h documents the functions of each
+// transform.
 
+/// ColorJitter's amounts and their order.
+struct JitterParams {
+  bool apply = false;
+  std::array<int, 4> order{0, 1, 2, 3};  ///< 0 brightness, 1 contrast, 2 saturation, 3 hue
+  double brightness = 1;                 ///< a factor; family byol: an addend
+  double contrast = 1;
+  double saturation = 1;
+  double hue = 0;  ///< turns
+  bool operator==(const JitterParams&) const = default;
+};
 /// Brightness, contrast, saturation and hue in random order, each by a uniform amount.
 ///
 /// - torchvision: factors from [max(0, 1 - x), 1 + x], hue from [-hue, hue] turns
-/// - byol: brightness is added, from [-x, x]; the rest is drawn alike and applied as color_byol.h says
+/// - byol: brightness is added, from [-x, x]; the other amounts have the same ranges, and are applied by color_byol.h
 struct ColorJitter {
   static constexpr const char* kName = "ColorJitter";
+  using Params = JitterParams;
   double p = 1;  ///< probability to do anything
   double brightness = 0;
   double contrast = 0;
@@ -30,53 +41,46 @@ struct ColorJitter {
   double hue = 0;  ///< at most 0.5
   Family family = Family::kTorchvision;
 };
-/// ColorJitter's amounts and their order.
-struct DrawnJitter {
-  bool apply = false;
-  std::array<int, 4> order{0, 1, 2, 3};  ///< 0 brightness, 1 contrast, 2 saturation, 3 hue
-  double brightness = 1;                 ///< a factor; byol: an addend
-  double contrast = 1;
-  double saturation = 1;
-  double hue = 0;  ///< turns
-  bool operator==(const DrawnJitter&) const = default;
-};
+OptionTable table(JitterParams&);
 OptionTable table(ColorJitter&);
-OptionTable table(DrawnJitter&);
 void validate(const ColorJitter&, const std::string& where);
-DrawnJitter draw(const ColorJitter&, cv::Size image, Random& random);
-void check(const ColorJitter&, const DrawnJitter& drawn, cv::Size image);
-Known after(const ColorJitter&, Known known, const std::string& where);
-void apply(const ColorJitter&, const DrawnJitter& drawn, Work& work);
+JitterParams make_params(const ColorJitter&, cv::Size image, Random& random);
+void check(const ColorJitter&, const JitterParams& params, cv::Size image);
+ImageInfo info_after(const ColorJitter&, ImageInfo info, const std::string& where);
+void apply(const ColorJitter&, const JitterParams& params, WorkImage& work);
 
 /// Gray, still three channels.
 struct RandomGrayscale {
   static constexpr const char* kName = "RandomGrayscale";
+  using Params = ApplyParams;
   double p = 0.1;
 };
 OptionTable table(RandomGrayscale&);
 void validate(const RandomGrayscale&, const std::string& where);
-DrawnChoice draw(const RandomGrayscale&, cv::Size image, Random& random);
-Known after(const RandomGrayscale&, Known known, const std::string& where);
-void apply(const RandomGrayscale&, const DrawnChoice& drawn, Work& work);
+ApplyParams make_params(const RandomGrayscale&, cv::Size image, Random& random);
+ImageInfo info_after(const RandomGrayscale&, ImageInfo info, const std::string& where);
+void apply(const RandomGrayscale&, const ApplyParams& params, WorkImage& work);
 
 /// To one channel, always: for encoders that take one.
 struct Grayscale {
   static constexpr const char* kName = "Grayscale";
+  using Params = NoParams;
 };
 OptionTable table(Grayscale&);
-Known after(const Grayscale&, Known known, const std::string& where);
-void apply(const Grayscale&, const NothingDrawn&, Work& work);
+ImageInfo info_after(const Grayscale&, ImageInfo info, const std::string& where);
+void apply(const Grayscale&, const NoParams&, WorkImage& work);
 
-/// Inverts what is brighter than the threshold.
+/// Inverts levels above the threshold.
 struct RandomSolarize {
   static constexpr const char* kName = "RandomSolarize";
+  using Params = ApplyParams;
   double threshold = 0.5;  ///< fraction of white
   double p = 0.5;
 };
 OptionTable table(RandomSolarize&);
 void validate(const RandomSolarize&, const std::string& where);
-DrawnChoice draw(const RandomSolarize&, cv::Size image, Random& random);
-Known after(const RandomSolarize&, Known known, const std::string& where);
-void apply(const RandomSolarize&, const DrawnChoice& drawn, Work& work);
+ApplyParams make_params(const RandomSolarize&, cv::Size image, Random& random);
+ImageInfo info_after(const RandomSolarize&, ImageInfo info, const std::string& where);
+void apply(const RandomSolarize&, const ApplyParams& params, WorkImage& work);
 
 }  // namespace unlabel::augment

@@ -2,7 +2,7 @@
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/ops/resize.h>
 #include <unlabel/augment/transforms/crop.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -21,7 +21,7 @@ void check_size(ImageSize size, const std::string& where) {
 }
 
 /// BYOL's resize: levels become floats, and what overshoots is cut off.
-void sample(const RandomResizedCrop& options, cv::Size size, Work& work) {
+void sample(const RandomResizedCrop& options, cv::Size size, WorkImage& work) {
   const float white = work.is_float() ? 1 : 255;
   work.make(size, CV_MAKETYPE(CV_32F, work.image().channels()), [&](const cv::Mat& in, cv::Mat& out) {
     resize_sampled(in, size, options.interpolation, out);
@@ -53,28 +53,28 @@ void validate(const RandomResizedCrop& o, const std::string& where) {
   check_range("ratio", o.ratio, 0, 1000, where);
 }
 
-DrawnBox draw(const RandomResizedCrop& o, cv::Size image, Random& random) {
+CropParams make_params(const RandomResizedCrop& o, cv::Size image, Random& random) {
   const auto draw_box = o.family == Family::kByol ? byol_crop_box : random_resized_crop_box;
   const cv::Rect box = draw_box(image, o.scale.low, o.scale.high, o.ratio.low, o.ratio.high, random);
   return {box.x, box.y, box.width, box.height};
 }
 
-void check(const RandomResizedCrop&, const DrawnBox& drawn, cv::Size image) { check_box(drawn, 1, image); }
+void check(const RandomResizedCrop&, const CropParams& params, cv::Size image) { check_box(params, 1, image); }
 
 cv::Size size_after(const RandomResizedCrop& o, cv::Size) { return fixed_size(o.size); }
 
-Known after(const RandomResizedCrop& o, Known known, const std::string& where) {
-  known.size = fixed_size(o.size);
+ImageInfo info_after(const RandomResizedCrop& o, ImageInfo info, const std::string& where) {
+  info.size = fixed_size(o.size);
   if (o.family == Family::kByol) {
-    require_rgb(known, where);
-    known.floats = true;
+    require_rgb(info, where);
+    info.floats = true;
   }
-  return known;
+  return info;
 }
 
-void apply(const RandomResizedCrop& o, const DrawnBox& drawn, Work& work) {
+void apply(const RandomResizedCrop& o, const CropParams& params, WorkImage& work) {
   const cv::Size size = fixed_size(o.size);
-  work.narrow({drawn.x, drawn.y, drawn.width, drawn.height});
+  work.crop({params.x, params.y, params.width, params.height});
   if (o.family == Family::kByol) return sample(o, size, work);
   work.make(size, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
 }
@@ -94,16 +94,15 @@ cv::Size size_after(const Resize& o, cv::Size image) {
   return o.size.width > 0 ? fixed_size(o.size) : short_side_size(image, o.size.height);
 }
 
-Known after(const Resize& o, Known known, const std::string& where) {
-  // Of a short side the other follows from the image, and is known only where the image's size is.
-  if (o.size.width > 0 || known.size) known.size = size_after(o, known.size.value_or(cv::Size(1, 1)));
-  if (known.size && std::int64_t{known.size->width} * known.size->height > kMaxPixels)
-    throw UsageError(where, ": makes ", known.size->width, " x ", known.size->height, " pixels, more than ",
-                     kMaxPixels);
-  return known;
+ImageInfo info_after(const Resize& o, ImageInfo info, const std::string& where) {
+  // Of a short side the other follows from the image, and is info only where the image's size is.
+  if (o.size.width > 0 || info.size) info.size = size_after(o, info.size.value_or(cv::Size(1, 1)));
+  if (info.size && std::int64_t{info.size->width} * info.size->height > kMaxPixels)
+    throw UsageError(where, ": makes ", info.size->width, " x ", info.size->height, " pixels, more than ", kMaxPixels);
+  return info;
 }
 
-void apply(const Resize& o, const NothingDrawn&, Work& work) {
+void apply(const Resize& o, const NoParams&, WorkImage& work) {
   const cv::Size before = work.size(), size = size_after(o, before);
   if (std::int64_t{size.width} * size.height > kMaxPixels) refuse_pixels(before, size);
   if (size != before) work.make(size, [&](const cv::Mat& in, cv::Mat& out) { resize(in, size, o.interpolation, out); });
@@ -121,17 +120,17 @@ void validate(const CenterCrop& o, const std::string& where) { check_size(o.size
 
 cv::Size size_after(const CenterCrop& o, cv::Size) { return fixed_size(o.size); }
 
-Known after(const CenterCrop& o, Known known, const std::string&) {
-  known.size = fixed_size(o.size);
-  return known;
+ImageInfo info_after(const CenterCrop& o, ImageInfo info, const std::string&) {
+  info.size = fixed_size(o.size);
+  return info;
 }
 
-void apply(const CenterCrop& o, const NothingDrawn&, Work& work) {
+void apply(const CenterCrop& o, const NoParams&, WorkImage& work) {
   const cv::Size size = fixed_size(o.size);
   if (size != work.size()) work.make(size, [&](const cv::Mat& in, cv::Mat& out) { center_crop(in, size, out); });
 }
 
-void apply(const Resize& resize, const CenterCrop& crop, Work& work) {
+void apply(const Resize& resize, const CenterCrop& crop, WorkImage& work) {
   const cv::Size resized = size_after(resize, work.size()), size = fixed_size(crop.size);
   const cv::Rect wanted = center_crop_box(resized, size), there = wanted & cv::Rect({0, 0}, resized);
   work.make(size, [&](const cv::Mat& in, cv::Mat& out) {
@@ -141,39 +140,39 @@ void apply(const Resize& resize, const CenterCrop& crop, Work& work) {
   });
 }
 
-// ---- PadShift ----
+// ---- RandomShift ----
 
-OptionTable table(PadShift& o) {
+OptionTable table(RandomShift& o) {
   OptionTable t;
   t.add("pad", o.pad, "greatest shift in pixels");
   return t;
 }
 
-OptionTable table(DrawnShift& d) {
+OptionTable table(ShiftParams& d) {
   OptionTable t;
   t.add("x", d.x, "pixels");
   t.add("y", d.y, "pixels");
   return t;
 }
 
-void validate(const PadShift& o, const std::string& where) {
+void validate(const RandomShift& o, const std::string& where) {
   if (o.pad < 0 || o.pad > kMaxSize) throw UsageError(where, ": pad must be 0 to ", kMaxSize, " pixels, not ", o.pad);
 }
 
-DrawnShift draw(const PadShift& o, cv::Size, Random& random) {
+ShiftParams make_params(const RandomShift& o, cv::Size, Random& random) {
   const auto places = static_cast<std::uint32_t>(2 * o.pad + 1);
   const int x = static_cast<int>(random.below(places));
   return {x, static_cast<int>(random.below(places))};
 }
 
-void check(const PadShift& o, const DrawnShift& drawn, cv::Size) {
+void check(const RandomShift& o, const ShiftParams& params, cv::Size) {
   const int most = 2 * o.pad;
-  if (drawn.x < 0 || drawn.y < 0 || drawn.x > most || drawn.y > most)
-    throw UsageError("the shift (", drawn.x, ", ", drawn.y, ") is outside [0, ", most, "]");
+  if (params.x < 0 || params.y < 0 || params.x > most || params.y > most)
+    throw UsageError("the shift (", params.x, ", ", params.y, ") is outside [0, ", most, "]");
 }
 
-void apply(const PadShift& o, const DrawnShift& drawn, Work& work) {
-  work.make(work.size(), [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, o.pad, drawn.x, drawn.y, out); });
+void apply(const RandomShift& o, const ShiftParams& params, WorkImage& work) {
+  work.make(work.size(), [&](const cv::Mat& in, cv::Mat& out) { pad_shift(in, o.pad, params.x, params.y, out); });
 }
 
 }  // namespace unlabel::augment

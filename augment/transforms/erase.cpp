@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/transforms/erase.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <cmath>
 
@@ -23,26 +23,26 @@ void validate(const RandomErasing& o, const std::string& where) {
   if (!(std::abs(o.value) <= 1000)) throw UsageError(where, ": value must be in [-1000, 1000], not ", o.value);
 }
 
-DrawnErasing draw(const RandomErasing& o, cv::Size image, Random& random) {
+EraseParams make_params(const RandomErasing& o, cv::Size image, Random& random) {
   if (!random.bernoulli(o.p)) return {};
   const cv::Rect box = random_erasing_box(image, o.scale.low, o.scale.high, o.ratio.low, o.ratio.high, random);
   return {box.x, box.y, box.width, box.height};
 }
 
-void check(const RandomErasing&, const DrawnErasing& drawn, cv::Size image) { check_box(drawn, 0, image); }
+void check(const RandomErasing&, const EraseParams& params, cv::Size image) { check_box(params, 0, image); }
 
-Known after(const RandomErasing& o, Known known, const std::string& where) {
-  if (!known.normalized && !(o.value >= 0 && o.value <= 1))
+ImageInfo info_after(const RandomErasing& o, ImageInfo info, const std::string& where) {
+  if (!info.normalized && !(o.value >= 0 && o.value <= 1))
     throw UsageError(where, ": value is a fraction of white before Normalize, in [0, 1], not ", o.value);
-  return known;
+  return info;
 }
 
-void apply(const RandomErasing& o, const DrawnErasing& drawn, Work& work) {
-  if (drawn.width == 0 || drawn.height == 0) return;
+void apply(const RandomErasing& o, const EraseParams& params, WorkImage& work) {
+  if (params.width == 0 || params.height == 0) return;
   work.change([&](const cv::Mat& in, cv::Mat& out) {
     if (in.data != out.data) in.copyTo(out);
     const double value = in.depth() == CV_8U ? std::round(255 * o.value) : o.value;
-    out(cv::Rect(drawn.x, drawn.y, drawn.width, drawn.height)).setTo(cv::Scalar::all(value));
+    out(cv::Rect(params.x, params.y, params.width, params.height)).setTo(cv::Scalar::all(value));
   });
 }
 

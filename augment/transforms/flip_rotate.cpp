@@ -2,7 +2,7 @@
 #include <unlabel/augment/ops/affine.h>
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/transforms/flip_rotate.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <cmath>
 
@@ -23,12 +23,13 @@ void check_translate(double part, const std::string& where) {
 }
 
 /// What options within their limits may draw, of an image of at most 65,535 pixels a side.
-void check_amounts(const char* step, const DrawnAffine& drawn) {
-  if (!(std::abs(drawn.angle) <= 360 && drawn.scale >= 0.001 && drawn.scale <= 100 && std::abs(drawn.shear) <= 89 &&
-        std::abs(static_cast<double>(drawn.translate[0])) <= 65535 &&
-        std::abs(static_cast<double>(drawn.translate[1])) <= 65535))
-    throw UsageError("the amounts of a ", step, " are out of range: angle ", drawn.angle, ", translate ",
-                     drawn.translate[0], " and ", drawn.translate[1], ", scale ", drawn.scale, ", shear ", drawn.shear);
+void check_amounts(const char* step, const AffineParams& params) {
+  if (!(std::abs(params.angle) <= 360 && params.scale >= 0.001 && params.scale <= 100 && std::abs(params.shear) <= 89 &&
+        std::abs(static_cast<double>(params.translate[0])) <= 65535 &&
+        std::abs(static_cast<double>(params.translate[1])) <= 65535))
+    throw UsageError("the amounts of a ", step, " are out of range: angle ", params.angle, ", translate ",
+                     params.translate[0], " and ", params.translate[1], ", scale ", params.scale, ", shear ",
+                     params.shear);
 }
 
 }  // namespace
@@ -43,15 +44,15 @@ OptionTable table(RandomHorizontalFlip& o) {
 
 void validate(const RandomHorizontalFlip& o, const std::string& where) { check_probability(o.p, where); }
 
-DrawnChoice draw(const RandomHorizontalFlip& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
+ApplyParams make_params(const RandomHorizontalFlip& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
 
-void apply(const RandomHorizontalFlip&, const DrawnChoice& drawn, Work& work) {
-  if (drawn.apply) work.change(horizontal_flip);
+void apply(const RandomHorizontalFlip&, const ApplyParams& params, WorkImage& work) {
+  if (params.apply) work.change(horizontal_flip);
 }
 
 // ---- RandomRotation ----
 
-OptionTable table(DrawnAffine& d) {
+OptionTable table(AffineParams& d) {
   OptionTable t;
   t.add("angle", d.angle, "degrees");
   t.add("translate", d.translate, "pixels to the right and down");
@@ -73,23 +74,24 @@ void validate(const RandomRotation& o, const std::string& where) {
   check_fill(o.fill, where);
 }
 
-DrawnAffine draw(const RandomRotation& o, cv::Size, Random& random) {
-  DrawnAffine drawn;
-  drawn.angle = random.uniform(o.degrees.low, o.degrees.high);
-  return drawn;
+AffineParams make_params(const RandomRotation& o, cv::Size, Random& random) {
+  AffineParams params;
+  params.angle = random.uniform(o.degrees.low, o.degrees.high);
+  return params;
 }
 
-void check(const RandomRotation&, const DrawnAffine& drawn, cv::Size) { check_amounts(RandomRotation::kName, drawn); }
-
-Known after(const RandomRotation&, Known known, const std::string& where) {
-  require_before_normalize(known, where);
-  return known;
+void check(const RandomRotation&, const AffineParams& params, cv::Size) {
+  check_amounts(RandomRotation::kName, params);
 }
 
-void apply(const RandomRotation& o, const DrawnAffine& drawn, Work& work) {
+ImageInfo info_after(const RandomRotation&, ImageInfo info, const std::string& where) {
+  return require_before_normalize(info, where);
+}
+
+void apply(const RandomRotation& o, const AffineParams& params, WorkImage& work) {
   const cv::Size size = work.size();
   work.make(size, [&](const cv::Mat& in, cv::Mat& out) {
-    affine(in, rotation_matrix(drawn.angle, size), o.interpolation, o.fill, out);
+    affine(in, rotation_matrix(params.angle, size), o.interpolation, o.fill, out);
   });
 }
 
@@ -114,30 +116,29 @@ void validate(const RandomAffine& o, const std::string& where) {
   check_fill(o.fill, where);
 }
 
-DrawnAffine draw(const RandomAffine& o, cv::Size image, Random& random) {
+AffineParams make_params(const RandomAffine& o, cv::Size image, Random& random) {
   // In torchvision's order: angle, translation, scale, shear.
-  DrawnAffine drawn;
-  drawn.angle = random.uniform(o.degrees.low, o.degrees.high);
+  AffineParams params;
+  params.angle = random.uniform(o.degrees.low, o.degrees.high);
   for (const int axis : {0, 1}) {
     const double most = o.translate[axis] * (axis == 0 ? image.width : image.height);
-    drawn.translate[axis] = static_cast<int>(std::lround(random.uniform(-most, most)));
+    params.translate[axis] = static_cast<int>(std::lround(random.uniform(-most, most)));
   }
-  drawn.scale = random.uniform(o.scale.low, o.scale.high);
-  drawn.shear = random.uniform(o.shear.low, o.shear.high);
-  return drawn;
+  params.scale = random.uniform(o.scale.low, o.scale.high);
+  params.shear = random.uniform(o.shear.low, o.shear.high);
+  return params;
 }
 
-void check(const RandomAffine&, const DrawnAffine& drawn, cv::Size) { check_amounts(RandomAffine::kName, drawn); }
+void check(const RandomAffine&, const AffineParams& params, cv::Size) { check_amounts(RandomAffine::kName, params); }
 
-Known after(const RandomAffine&, Known known, const std::string& where) {
-  require_before_normalize(known, where);
-  return known;
+ImageInfo info_after(const RandomAffine&, ImageInfo info, const std::string& where) {
+  return require_before_normalize(info, where);
 }
 
-void apply(const RandomAffine& o, const DrawnAffine& drawn, Work& work) {
+void apply(const RandomAffine& o, const AffineParams& params, WorkImage& work) {
   const cv::Size size = work.size();
-  const AffineChange change{drawn.angle, cv::Point2d(drawn.translate[0], drawn.translate[1]), drawn.scale, drawn.shear,
-                            0};
+  const AffineChange change{params.angle, cv::Point2d(params.translate[0], params.translate[1]), params.scale,
+                            params.shear, 0};
   work.make(size, [&](const cv::Mat& in, cv::Mat& out) {
     affine(in, affine_matrix(change, {size.width * 0.5, size.height * 0.5}), o.interpolation, o.fill, out);
   });

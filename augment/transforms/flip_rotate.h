@@ -11,51 +11,55 @@
 
 namespace unlabel::augment {
 
-struct Known;
-class Work;
+struct ImageInfo;
+class WorkImage;
 
-// Steps that move pixels about and keep the size. The arithmetic is in ops/geometry.h and ops/affine.h.
-// What the functions of each step do is said in transform.h.
+// Transforms that move pixels and keep the size. The arithmetic is in ops/geometry.h and ops/affine.h; transform.h documents the functions
+// of each transform.
 
 /// Mirrors left and right.
 struct RandomHorizontalFlip {
   static constexpr const char* kName = "RandomHorizontalFlip";
+  using Params = ApplyParams;
   double p = 0.5;
 };
 OptionTable table(RandomHorizontalFlip&);
 void validate(const RandomHorizontalFlip&, const std::string& where);
-DrawnChoice draw(const RandomHorizontalFlip&, cv::Size image, Random& random);
-void apply(const RandomHorizontalFlip&, const DrawnChoice& drawn, Work& work);
+ApplyParams make_params(const RandomHorizontalFlip&, cv::Size image, Random& random);
+void apply(const RandomHorizontalFlip&, const ApplyParams& params, WorkImage& work);
 
 /// RandomRotation's angle (counter-clockwise), or RandomAffine's amounts (clockwise; see AffineChange).
-struct DrawnAffine {
+struct AffineParams {
   double angle = 0;                    ///< degrees
   std::array<int, 2> translate{0, 0};  ///< pixels
   double scale = 1;
   double shear = 0;  ///< degrees
-  bool operator==(const DrawnAffine&) const = default;
+  bool operator==(const AffineParams&) const = default;
 };
-OptionTable table(DrawnAffine&);
+OptionTable table(AffineParams&);
 
-/// Turns about the middle by a random angle, counter-clockwise.
+/// Rotates about the center by a random angle, counter-clockwise.
 struct RandomRotation {
   static constexpr const char* kName = "RandomRotation";
+  using Params = AffineParams;
   Range degrees{-10, 10};
   Sampling interpolation = Sampling::kNearest;
-  double fill = 0;  ///< what comes in from outside, a fraction of white
+  double fill = 0;  ///< of pixels from outside the image, a fraction of white
 };
 OptionTable table(RandomRotation&);
 void validate(const RandomRotation&, const std::string& where);
-DrawnAffine draw(const RandomRotation&, cv::Size image, Random& random);
-void check(const RandomRotation&, const DrawnAffine& drawn, cv::Size image);
-Known after(const RandomRotation&, Known known, const std::string& where);
-void apply(const RandomRotation&, const DrawnAffine& drawn, Work& work);
+AffineParams make_params(const RandomRotation&, cv::Size image, Random& random);
+void check(const RandomRotation&, const AffineParams& params, cv::Size image);
+ImageInfo info_after(const RandomRotation&, ImageInfo info, const std::string& where);
+void apply(const RandomRotation&, const AffineParams& params, WorkImage& work);
 
-/// Shears, scales, turns and moves by random amounts, about the middle.
+/// Shears, scales, rotates and translates by random amounts, about the center.
 struct RandomAffine {
   static constexpr const char* kName = "RandomAffine";
+  using Params = AffineParams;
   Range degrees{-10, 10};
-  std::array<double, 2> translate{0, 0};  ///< at most so much of the width, and of the height, either way; whole pixels
+  std::array<double, 2> translate{
+      0, 0};  ///< greatest fraction of the width and of the height, in either direction; whole pixels
   Range scale{1, 1};
   Range shear{0, 0};  ///< degrees, along the rows
   Sampling interpolation = Sampling::kNearest;
@@ -63,9 +67,9 @@ struct RandomAffine {
 };
 OptionTable table(RandomAffine&);
 void validate(const RandomAffine&, const std::string& where);
-DrawnAffine draw(const RandomAffine&, cv::Size image, Random& random);
-void check(const RandomAffine&, const DrawnAffine& drawn, cv::Size image);
-Known after(const RandomAffine&, Known known, const std::string& where);
-void apply(const RandomAffine&, const DrawnAffine& drawn, Work& work);
+AffineParams make_params(const RandomAffine&, cv::Size image, Random& random);
+void check(const RandomAffine&, const AffineParams& params, cv::Size image);
+ImageInfo info_after(const RandomAffine&, ImageInfo info, const std::string& where);
+void apply(const RandomAffine&, const AffineParams& params, WorkImage& work);
 
 }  // namespace unlabel::augment

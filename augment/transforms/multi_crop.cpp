@@ -83,34 +83,34 @@ DecodeReport MultiCrop::operator()(const ImageSource& source, const ViewKey& key
                                    const DecodeOptions& options) const {
   if (out.size() != pipeline_of_view_.size())
     throw UsageError("expected ", pipeline_of_view_.size(), " outputs, one a view, not ", out.size());
-  thread_local std::vector<Drawn> drawn;
+  thread_local std::vector<TransformParams> params;
   ViewKey view_key = key;
   const auto each_view = [&](cv::Size size, const auto& make) {
     for (int view = 0; view < views(); ++view) {
       view_key.view = static_cast<std::uint32_t>(view);
-      pipeline(view).draw(size, view_key, drawn);
+      pipeline(view).make_params(size, view_key, params);
       make(pipeline(view), out[view]);
     }
   };
   DecodeReport report;
   if (fused()) {
     const auto& image = planes_of(source, options, report);
-    each_view(image.size, [&](const Pipeline& pipeline, float* to) { apply_fused(pipeline, image, drawn, to); });
+    each_view(image.size, [&](const Pipeline& pipeline, float* to) { apply_fused(pipeline, image, params, to); });
   } else {
     const cv::Mat image = decode(source, options, &report);
-    each_view(image.size(), [&](const Pipeline& pipeline, float* to) { pipeline.apply(image, drawn, to); });
+    each_view(image.size(), [&](const Pipeline& pipeline, float* to) { pipeline.apply(image, params, to); });
   }
   return report;
 }
 
-DecodeReport MultiCrop::replay(const ImageSource& source, int view, std::span<const Drawn> drawn, float* out,
+DecodeReport MultiCrop::replay(const ImageSource& source, int view, std::span<const TransformParams> params, float* out,
                                const DecodeOptions& options) const {
   if (view < 0 || view >= views()) throw UsageError("there is no view ", view, " of ", views());
   DecodeReport report;
   if (fused()) {
-    apply_fused(pipeline(view), planes_of(source, options, report), drawn, out);
+    apply_fused(pipeline(view), planes_of(source, options, report), params, out);
   } else {
-    pipeline(view).apply(decode(source, options, &report), drawn, out);
+    pipeline(view).apply(decode(source, options, &report), params, out);
   }
   return report;
 }

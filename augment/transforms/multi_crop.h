@@ -45,8 +45,8 @@ class MultiCrop {
   DecodeReport operator()(const ImageSource& source, const ViewKey& key, std::span<float* const> out,
                           const DecodeOptions& decode = {}) const;
 
-  /// One view with given parameters, as Pipeline::drawn_to_json has kept them: the same floats again.
-  DecodeReport replay(const ImageSource& source, int view, std::span<const Drawn> drawn, float* out,
+  /// One view with given parameters, as Pipeline::params_to_json has kept them: the same floats again.
+  DecodeReport replay(const ImageSource& source, int view, std::span<const TransformParams> params, float* out,
                       const DecodeOptions& decode = {}) const;
 
  private:

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/transforms/normalize.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <cstddef>
 
@@ -22,15 +22,15 @@ void validate(const Normalize& o, const std::string& where) {
     if (!(value > 0)) throw UsageError(where, ": std must be positive, not ", value);
 }
 
-Known after(const Normalize& o, Known known, const std::string& where) {
-  if (known.normalized) throw UsageError(where, ": the image is normalized already");
-  if (o.mean.size() != static_cast<std::size_t>(known.channels))
-    throw UsageError(where, ": has ", o.mean.size(), " means, but the image has ", known.channels, " channels");
-  known.normalized = true;
-  return known;
+ImageInfo info_after(const Normalize& o, ImageInfo info, const std::string& where) {
+  if (info.normalized) throw UsageError(where, ": the image is normalized already");
+  if (o.mean.size() != static_cast<std::size_t>(info.channels))
+    throw UsageError(where, ": has ", o.mean.size(), " means, but the image has ", info.channels, " channels");
+  info.normalized = true;
+  return info;
 }
 
-void apply(const Normalize& o, const NothingDrawn&, Work& work) {
+void apply(const Normalize& o, const NoParams&, WorkImage& work) {
   work.make_float();
   work.change([&](const cv::Mat& in, cv::Mat& out) { normalize(in, o.mean, o.std, out); });
 }

@@ -12,35 +12,15 @@ void from_json(const nlohmann::json& json, ImageSize& size) {
 void to_json(nlohmann::json& json, const Range& range) { json = {range.low, range.high}; }
 void from_json(const nlohmann::json& json, Range& range) { range = {json[0].get<double>(), json[1].get<double>()}; }
 
-// Of the names OptionType has accepted one, so that in from_json what is not the first is the second.
-void to_json(nlohmann::json& json, Interpolation value) {
-  json = value == Interpolation::kBilinear ? "bilinear" : "bicubic";
-}
-void from_json(const nlohmann::json& json, Interpolation& value) {
-  value = json == "bilinear" ? Interpolation::kBilinear : Interpolation::kBicubic;
-}
-void to_json(nlohmann::json& json, Border value) { json = value == Border::kReflect ? "reflect" : "zero"; }
-void from_json(const nlohmann::json& json, Border& value) {
-  value = json == "reflect" ? Border::kReflect : Border::kZero;
-}
-void to_json(nlohmann::json& json, Sampling value) { json = value == Sampling::kNearest ? "nearest" : "bilinear"; }
-void from_json(const nlohmann::json& json, Sampling& value) {
-  value = json == "nearest" ? Sampling::kNearest : Sampling::kBilinear;
-}
-void to_json(nlohmann::json& json, Family value) { json = value == Family::kTorchvision ? "torchvision" : "byol"; }
-void from_json(const nlohmann::json& json, Family& value) {
-  value = json == "torchvision" ? Family::kTorchvision : Family::kByol;
-}
+OptionTable table(NoParams&) { return {}; }
 
-OptionTable table(NothingDrawn&) { return {}; }
-
-OptionTable table(DrawnChoice& d) {
+OptionTable table(ApplyParams& d) {
   OptionTable t;
   t.add("apply", d.apply, "whether the step happens");
   return t;
 }
 
-OptionTable table(DrawnBox& d) {
+OptionTable table(CropParams& d) {
   OptionTable t;
   t.add("x", d.x, "left column");
   t.add("y", d.y, "top row");
@@ -65,7 +45,7 @@ void check_fill(double fill, const std::string& where) {
   if (!(fill >= 0 && fill <= 1)) throw UsageError(where, ": fill is a fraction of white, in [0, 1], not ", fill);
 }
 
-void check_box(const DrawnBox& box, int least, cv::Size image) {
+void check_box(const CropParams& box, int least, cv::Size image) {
   // Subtracted from the image's sides: the sum of the box's may not fit into an int.
   if (box.x < 0 || box.y < 0 || box.width < least || box.height < least || box.width > image.width - box.x ||
       box.height > image.height - box.y)

@@ -8,11 +8,12 @@
 #include <nlohmann/json.hpp>
 #include <opencv2/core/types.hpp>
 
+#include <array>
 #include <string>
 
 namespace unlabel::augment {
 
-// What several families of transforms share: types of options and of drawn parameters, their JSON, and checks of values.
+// What several transforms share: types of their options, types of their parameters, and checks of values.
 
 // ---- Types of options ----
 
@@ -30,50 +31,69 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
-/// Whose definitions a RandomResizedCrop or a ColorJitter has.
+/// Which implementation's definition a RandomResizedCrop or a ColorJitter follows.
 enum class Family {
   kTorchvision,  ///< geometry.h, resize.h, color.h
-  kByol,         ///< of BYOL's released code; works on floats, so that all later steps do
+  kByol,         ///< BYOL's released code; works on floats, so all later steps do
 };
 
 void to_json(nlohmann::json& json, const ImageSize& size);
 void from_json(const nlohmann::json& json, ImageSize& size);
 void to_json(nlohmann::json& json, const Range& range);
 void from_json(const nlohmann::json& json, Range& range);
-void to_json(nlohmann::json& json, Interpolation value);
-void from_json(const nlohmann::json& json, Interpolation& value);
-void to_json(nlohmann::json& json, Border value);
-void from_json(const nlohmann::json& json, Border& value);
-void to_json(nlohmann::json& json, Sampling value);
-void from_json(const nlohmann::json& json, Sampling& value);
-void to_json(nlohmann::json& json, Family value);
-void from_json(const nlohmann::json& json, Family& value);
 
-// ---- Drawn parameters ----
+/// The names in JSON of an enum with two values, in the order of the values.
+template <class Enum>
+inline constexpr std::array<const char*, 0> kEnumNames{};
+template <>
+inline constexpr std::array kEnumNames<Interpolation>{"bilinear", "bicubic"};
+template <>
+inline constexpr std::array kEnumNames<Border>{"reflect", "zero"};
+template <>
+inline constexpr std::array kEnumNames<Sampling>{"nearest", "bilinear"};
+template <>
+inline constexpr std::array kEnumNames<Family>{"torchvision", "byol"};
 
-/// Nothing random (Resize, CenterCrop, Grayscale, Normalize, Sobel).
-struct NothingDrawn {
-  bool operator==(const NothingDrawn&) const = default;
+template <class Enum>
+concept NamedEnum = kEnumNames<Enum>
+.size() == 2;
+
+template <NamedEnum Enum>
+void to_json(nlohmann::json& json, const Enum& value) {
+  json = kEnumNames<Enum>[static_cast<std::size_t>(value)];
+}
+
+/// Of the two names, which OptionType has checked.
+template <NamedEnum Enum>
+void from_json(const nlohmann::json& json, Enum& value) {
+  value = static_cast<Enum>(json == kEnumNames<Enum>[1]);
+}
+
+// ---- Parameters ----
+
+/// Of a transform without random parameters (Resize, CenterCrop, Grayscale, Normalize, Sobel).
+struct NoParams {
+  bool operator==(const NoParams&) const = default;
 };
 
-/// Whether the step happens (flip, gray, solarize).
-struct DrawnChoice {
+/// Whether the transform is applied (flip, grayscale, solarize).
+struct ApplyParams {
   bool apply = false;
-  bool operator==(const DrawnChoice&) const = default;
+  bool operator==(const ApplyParams&) const = default;
 };
 
-/// RandomResizedCrop's box, in pixels of the image it is cut from.
-struct DrawnBox {
+/// RandomResizedCrop's box, in pixels of the image that it is cut from.
+struct CropParams {
   int x = 0;
   int y = 0;
   int width = 0;
   int height = 0;
-  bool operator==(const DrawnBox&) const = default;
+  bool operator==(const CropParams&) const = default;
 };
 
-OptionTable table(NothingDrawn&);
-OptionTable table(DrawnChoice&);
-OptionTable table(DrawnBox&);
+OptionTable table(NoParams&);
+OptionTable table(ApplyParams&);
+OptionTable table(CropParams&);
 
 // ---- Checks ----
 
@@ -85,56 +105,38 @@ void check_probability(double p, const std::string& where);
 /// low < range.low <= range.high <= high.
 void check_range(const char* field, Range range, double low, double high, const std::string& where);
 
-/// A fraction of white.
+/// A fraction of white, in [0, 1].
 void check_fill(double fill, const std::string& where);
 
 /// The box lies in the image, and neither its width nor its height is below `least`.
-void check_box(const DrawnBox& box, int least, cv::Size image);
+void check_box(const CropParams& box, int least, cv::Size image);
 
 }  // namespace unlabel::augment
 
 namespace unlabel::detail {
 
-/// How OptionTable reads the types above.
+// How OptionTable reads the types above.
+
 template <>
 struct OptionType<augment::ImageSize> {
   static std::string name() { return "an integer or [height, width]"; }
   static bool accepts(const nlohmann::json& j) {
-    if (OptionType<int>::accepts(j)) return true;
-    return j.is_array() && j.size() == 2 && OptionType<int>::accepts(j[0]) && OptionType<int>::accepts(j[1]);
+    return OptionType<int>::accepts(j) || OptionType<std::array<int, 2>>::accepts(j);
   }
 };
 
 template <>
 struct OptionType<augment::Range> {
+  static constexpr auto kKind = OptionKind::kList;
   static std::string name() { return "[low, high]"; }
-  static bool accepts(const nlohmann::json& j) {
-    return j.is_array() && j.size() == 2 && OptionType<double>::accepts(j[0]) && OptionType<double>::accepts(j[1]);
-  }
+  static bool accepts(const nlohmann::json& j) { return OptionType<std::array<double, 2>>::accepts(j); }
 };
 
-template <>
-struct OptionType<augment::Interpolation> {
-  static std::string name() { return "'bilinear' or 'bicubic'"; }
-  static bool accepts(const nlohmann::json& j) { return j == "bilinear" || j == "bicubic"; }
-};
-
-template <>
-struct OptionType<augment::Border> {
-  static std::string name() { return "'reflect' or 'zero'"; }
-  static bool accepts(const nlohmann::json& j) { return j == "reflect" || j == "zero"; }
-};
-
-template <>
-struct OptionType<augment::Sampling> {
-  static std::string name() { return "'nearest' or 'bilinear'"; }
-  static bool accepts(const nlohmann::json& j) { return j == "nearest" || j == "bilinear"; }
-};
-
-template <>
-struct OptionType<augment::Family> {
-  static std::string name() { return "'torchvision' or 'byol'"; }
-  static bool accepts(const nlohmann::json& j) { return j == "torchvision" || j == "byol"; }
+template <augment::NamedEnum Enum>
+struct OptionType<Enum> {
+  static constexpr auto& kNames = augment::kEnumNames<Enum>;
+  static std::string name() { return concat("'", kNames[0], "' or '", kNames[1], "'"); }
+  static bool accepts(const nlohmann::json& j) { return j == kNames[0] || j == kNames[1]; }
 };
 
 }  // namespace unlabel::detail

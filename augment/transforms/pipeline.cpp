@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/transforms/pipeline.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <string>
 #include <utility>
@@ -19,23 +19,23 @@ std::string place(std::size_t step) { return "pipeline step " + std::to_string(s
 
 Pipeline::Pipeline(std::vector<Transform> steps) : steps_(std::move(steps)) {
   if (steps_.size() > kMaxSteps) throw UsageError("a pipeline has at most ", kMaxSteps, " steps, not ", steps_.size());
-  Known known;
+  ImageInfo info;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const std::string where = place(i) + " (" + std::string(name(steps_[i])) + ")";
     validate(steps_[i], where);
     try {
-      known = after(steps_[i], known, where);
+      info = info_after(steps_[i], info, where);
     } catch (const UsageError&) {
       throw;
     } catch (const Error& error) {  // such an image would be refused; here the step is at fault
       throw UsageError(where, ": ", error.what());
     }
   }
-  if (!known.size)
+  if (!info.size)
     throw UsageError(
         "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
         "[height, width]");
-  output_ = {known.channels, known.size->height, known.size->width};
+  output_ = {info.channels, info.size->height, info.size->width};
 }
 
 Pipeline Pipeline::from_json(const nlohmann::json& json) {
@@ -43,7 +43,7 @@ Pipeline Pipeline::from_json(const nlohmann::json& json) {
     throw UsageError("a pipeline is a list of steps, like [{\"op\": \"CenterCrop\", \"size\": 224}]");
   if (json.size() > kMaxSteps) throw UsageError("a pipeline has at most ", kMaxSteps, " steps, not ", json.size());
   std::vector<Transform> steps;
-  for (const auto& step : json) steps.push_back(step_from_json(step, place(steps.size())));
+  for (const auto& step : json) steps.push_back(transform_from_json(step, place(steps.size())));
   return Pipeline(std::move(steps));
 }
 
@@ -53,64 +53,65 @@ nlohmann::json Pipeline::to_json() const {
   return json;
 }
 
-std::vector<Drawn> Pipeline::draw(cv::Size image, const ViewKey& key) const {
-  std::vector<Drawn> drawn;
-  draw(image, key, drawn);
-  return drawn;
+std::vector<TransformParams> Pipeline::make_params(cv::Size image, const ViewKey& key) const {
+  std::vector<TransformParams> params;
+  make_params(image, key, params);
+  return params;
 }
 
-void Pipeline::draw(cv::Size image, const ViewKey& key, std::vector<Drawn>& drawn) const {
-  if (image.width < 1 || image.height < 1) throw UsageError("cannot draw a view of an empty image");
+void Pipeline::make_params(cv::Size image, const ViewKey& key, std::vector<TransformParams>& params) const {
+  if (image.width < 1 || image.height < 1) throw UsageError("there are no views of an empty image");
   Random random(key);
-  drawn.clear();
-  drawn.reserve(steps_.size());
+  params.clear();
+  params.reserve(steps_.size());
   for (const auto& step : steps_) {
-    drawn.push_back(augment::draw(step, image, random));
+    params.push_back(augment::make_params(step, image, random));
     image = size_after(step, image);
   }
 }
 
-void Pipeline::check(std::span<const Drawn> drawn, cv::Size image) const {
+void Pipeline::check(std::span<const TransformParams> params, cv::Size image) const {
   if (steps_.empty()) throw UsageError("the pipeline has no steps");
-  if (drawn.size() != steps_.size())
-    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", drawn.size());
+  if (params.size() != steps_.size())
+    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", params.size());
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    augment::check(steps_[i], drawn[i], image);
+    augment::check(steps_[i], params[i], image);
     image = size_after(steps_[i], image);
   }
 }
 
-nlohmann::json Pipeline::drawn_to_json(std::span<const Drawn> drawn) const {
-  if (drawn.size() != steps_.size())
-    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", drawn.size());
+nlohmann::json Pipeline::params_to_json(std::span<const TransformParams> params) const {
+  if (params.size() != steps_.size())
+    throw UsageError("expected parameters for ", steps_.size(), " steps, not ", params.size());
   auto json = nlohmann::json::array();
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    json.push_back(augment::to_json(drawn[i]));
+    json.push_back(augment::to_json(params[i]));
     json.back()["op"] = name(steps_[i]);
   }
   return json;
 }
 
-std::vector<Drawn> Pipeline::drawn_from_json(const nlohmann::json& json) const {
+std::vector<TransformParams> Pipeline::params_from_json(const nlohmann::json& json) const {
   if (!json.is_array() || json.size() != steps_.size())
-    throw UsageError("drawn parameters are a list of ", steps_.size(), " objects, one a step of the pipeline");
-  check_json_depth(json, 4, "drawn parameters");
-  std::vector<Drawn> drawn;
+    throw UsageError("parameters are a list of ", steps_.size(), " objects, one for each step of the pipeline");
+  check_json_depth(json, 4, "parameters");
+  std::vector<TransformParams> params;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const std::string where = "drawn parameters " + std::to_string(i + 1);
+    const std::string where = "parameters " + std::to_string(i + 1);
     auto fields = json[i];
+    rename_transforms(fields);
     if (!fields.is_object() || fields.value("op", nlohmann::json()) != name(steps_[i]))
       throw UsageError(where, ": expected those of ", name(steps_[i]));
     fields.erase("op");
-    drawn.push_back(augment::drawn_from_json(steps_[i], fields, where));
+    params.push_back(augment::params_from_json(steps_[i], fields, where));
   }
-  return drawn;
+  return params;
 }
 
-void Pipeline::apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* out) const {
+void Pipeline::apply(const cv::Mat& rgb, std::span<const TransformParams> params, float* out) const {
   if (rgb.empty() || rgb.type() != CV_8UC3) throw UsageError("a pipeline takes CV_8UC3 images in RGB order");
-  check(drawn, rgb.size());
-  Work work(rgb);
+  check(params, rgb.size());
+  WorkImage work(rgb);
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     // At the end, normalizing and writing planes are one pass.
     if (const auto* last = std::get_if<Normalize>(&steps_[i]); last && i + 1 == steps_.size()) {
@@ -123,14 +124,14 @@ void Pipeline::apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* ou
       augment::apply(*resize, *crop, work);
       ++i;
     } else {
-      augment::apply(steps_[i], drawn[i], work);
+      augment::apply(steps_[i], params[i], work);
     }
   }
   to_planes(work.image(), {}, {}, out);
 }
 
 void Pipeline::operator()(const cv::Mat& rgb, const ViewKey& key, float* out) const {
-  apply(rgb, draw(rgb.size(), key), out);
+  apply(rgb, make_params(rgb.size(), key), out);
 }
 
 }  // namespace unlabel::augment

@@ -20,11 +20,11 @@ struct OutputShape {
   bool operator==(const OutputShape&) const = default;
 };
 
-/// A list of operations as data: read from JSON, written to JSON, drawn and applied.
+/// A list of transforms, which is read from JSON and written to JSON.
 ///
-/// Drawing and applying are two acts: `draw` turns a key and an image's size into the parameters of every step, `apply`
-/// runs the steps with given parameters. So any view can be replayed exactly and explained, and a faster implementation
-/// may fuse the steps as long as it takes the same parameters.
+/// A view is made in two stages: `make_params` turns a key and an image's size into the parameters of every step, and `apply` applies the
+/// steps with given parameters. So any view can be replayed exactly and described, and a faster implementation can fuse the steps as long
+/// as it takes the same parameters (fused_view.h).
 class Pipeline {
  public:
   Pipeline() = default;
@@ -40,22 +40,22 @@ class Pipeline {
   OutputShape output_shape() const { return output_; }
 
   /// The parameters of every step for one view of an image of that size: one entry a step.
-  std::vector<Drawn> draw(cv::Size image, const ViewKey& key) const;
-  /// The same into memory that is there already.
-  void draw(cv::Size image, const ViewKey& key, std::vector<Drawn>& drawn) const;
+  std::vector<TransformParams> make_params(cv::Size image, const ViewKey& key) const;
+  /// The same into a vector that is reused.
+  void make_params(cv::Size image, const ViewKey& key, std::vector<TransformParams>& params) const;
 
   /// Throws UsageError when the parameters are not of these steps, or out of range for an image of that size.
-  void check(std::span<const Drawn> drawn, cv::Size image) const;
+  void check(std::span<const TransformParams> params, cv::Size image) const;
 
-  /// Drawn parameters as a JSON list, one object a step that names its "op": for captions and for replay. Numbers come
+  /// TransformParams parameters as a JSON list, one object a step that names its "op": for captions and for replay. Numbers come
   /// back bit-equal.
-  nlohmann::json drawn_to_json(std::span<const Drawn> drawn) const;
-  std::vector<Drawn> drawn_from_json(const nlohmann::json& json) const;
+  nlohmann::json params_to_json(std::span<const TransformParams> params) const;
+  std::vector<TransformParams> params_from_json(const nlohmann::json& json) const;
 
   /// Runs the steps on a CV_8UC3 RGB image and writes `output_shape().size()` floats, CHW.
-  void apply(const cv::Mat& rgb, std::span<const Drawn> drawn, float* out) const;
+  void apply(const cv::Mat& rgb, std::span<const TransformParams> params, float* out) const;
 
-  /// draw, then apply.
+  /// make_params, then apply.
   void operator()(const cv::Mat& rgb, const ViewKey& key, float* out) const;
 
  private:

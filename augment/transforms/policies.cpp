@@ -2,7 +2,7 @@
 #include <unlabel/augment/ops/color.h>
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/policies.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <algorithm>
 #include <array>
@@ -252,26 +252,26 @@ void check_bins(int bins, const std::string& where) {
 }
 
 /// Adds any operation, of that strength; -1: any.
-void draw_operation(AutoSpace space, int bin, int bins, cv::Size image, Random& random, DrawnOperations& drawn) {
+void add_operation(AutoSpace space, int bin, int bins, cv::Size image, Random& random, PolicyParams& params) {
   const auto& names = auto_operations();
   const auto& operation = names[random.below(static_cast<std::uint32_t>(names.size()))];
   if (bin < 0) bin = static_cast<int>(random.below(static_cast<std::uint32_t>(bins)));
   const double magnitude = auto_magnitude(space, operation, bin, bins, image);
-  drawn.operations.push_back(operation);
-  drawn.magnitudes.push_back(auto_is_signed(operation) && random.bernoulli(0.5) ? -magnitude : magnitude);
+  params.operations.push_back(operation);
+  params.magnitudes.push_back(auto_is_signed(operation) && random.bernoulli(0.5) ? -magnitude : magnitude);
 }
 
-void check_operations(const DrawnOperations& drawn) {
-  if (drawn.operations.size() != drawn.magnitudes.size() || drawn.operations.size() > kMaxOperations)
-    throw UsageError("there are ", drawn.operations.size(), " operations and ", drawn.magnitudes.size(),
+void check_operations(const PolicyParams& params) {
+  if (params.operations.size() != params.magnitudes.size() || params.operations.size() > kMaxOperations)
+    throw UsageError("there are ", params.operations.size(), " operations and ", params.magnitudes.size(),
                      " magnitudes: one each is needed, and at most ", kMaxOperations);
-  for (std::size_t i = 0; i < drawn.operations.size(); ++i) check_auto(drawn.operations[i], drawn.magnitudes[i]);
+  for (std::size_t i = 0; i < params.operations.size(); ++i) check_auto(params.operations[i], params.magnitudes[i]);
 }
 
-void apply_operations(const DrawnOperations& drawn, Sampling sampling, double fill, Work& work) {
-  for (std::size_t i = 0; i < drawn.operations.size(); ++i)
+void apply_operations(const PolicyParams& params, Sampling sampling, double fill, WorkImage& work) {
+  for (std::size_t i = 0; i < params.operations.size(); ++i)
     work.make(work.size(), [&](const cv::Mat& in, cv::Mat& out) {
-      apply_auto(in, drawn.operations[i], drawn.magnitudes[i], sampling, fill, out);
+      apply_auto(in, params.operations[i], params.magnitudes[i], sampling, fill, out);
     });
 }
 
@@ -295,7 +295,7 @@ OptionTable table(TrivialAugmentWide& o) {
   return t;
 }
 
-OptionTable table(DrawnOperations& d) {
+OptionTable table(PolicyParams& d) {
   OptionTable t;
   t.add("operations", d.operations, "one after the other");
   t.add("magnitudes", d.magnitudes, "of each");
@@ -316,38 +316,36 @@ void validate(const TrivialAugmentWide& o, const std::string& where) {
   check_fill(o.fill, where);
 }
 
-DrawnOperations draw(const RandAugment& o, cv::Size image, Random& random) {
-  DrawnOperations drawn;
+PolicyParams make_params(const RandAugment& o, cv::Size image, Random& random) {
+  PolicyParams params;
   for (int i = 0; i < o.num_ops; ++i)
-    draw_operation(AutoSpace::kRand, o.magnitude, o.num_magnitude_bins, image, random, drawn);
-  return drawn;
+    add_operation(AutoSpace::kRand, o.magnitude, o.num_magnitude_bins, image, random, params);
+  return params;
 }
 
-DrawnOperations draw(const TrivialAugmentWide& o, cv::Size image, Random& random) {
-  DrawnOperations drawn;
-  draw_operation(AutoSpace::kTrivialWide, -1, o.num_magnitude_bins, image, random, drawn);
-  return drawn;
+PolicyParams make_params(const TrivialAugmentWide& o, cv::Size image, Random& random) {
+  PolicyParams params;
+  add_operation(AutoSpace::kTrivialWide, -1, o.num_magnitude_bins, image, random, params);
+  return params;
 }
 
-void check(const RandAugment&, const DrawnOperations& drawn, cv::Size) { check_operations(drawn); }
-void check(const TrivialAugmentWide&, const DrawnOperations& drawn, cv::Size) { check_operations(drawn); }
+void check(const RandAugment&, const PolicyParams& params, cv::Size) { check_operations(params); }
+void check(const TrivialAugmentWide&, const PolicyParams& params, cv::Size) { check_operations(params); }
 
-Known after(const RandAugment&, Known known, const std::string& where) {
-  require_bytes(known, where);
-  return known;
+ImageInfo info_after(const RandAugment&, ImageInfo info, const std::string& where) {
+  return require_bytes(info, where);
 }
 
-Known after(const TrivialAugmentWide&, Known known, const std::string& where) {
-  require_bytes(known, where);
-  return known;
+ImageInfo info_after(const TrivialAugmentWide&, ImageInfo info, const std::string& where) {
+  return require_bytes(info, where);
 }
 
-void apply(const RandAugment& o, const DrawnOperations& drawn, Work& work) {
-  apply_operations(drawn, o.interpolation, o.fill, work);
+void apply(const RandAugment& o, const PolicyParams& params, WorkImage& work) {
+  apply_operations(params, o.interpolation, o.fill, work);
 }
 
-void apply(const TrivialAugmentWide& o, const DrawnOperations& drawn, Work& work) {
-  apply_operations(drawn, o.interpolation, o.fill, work);
+void apply(const TrivialAugmentWide& o, const PolicyParams& params, WorkImage& work) {
+  apply_operations(params, o.interpolation, o.fill, work);
 }
 
 }  // namespace unlabel::augment

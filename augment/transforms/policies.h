@@ -12,47 +12,48 @@
 
 namespace unlabel::augment {
 
-struct Known;
-class Work;
+struct ImageInfo;
+class WorkImage;
 
-// Policies, which are steps that choose among many operations, and these operations.
-// What the functions of each step do is said in transform.h.
+// Policies, which choose among many operations, and these operations. transform.h documents the functions of each transform.
 
-/// `num_ops` random operations of auto_operations at one strength.
+/// The operations of RandAugment and TrivialAugmentWide, one after the other.
+struct PolicyParams {
+  std::vector<std::string> operations;  ///< of auto_operations()
+  std::vector<double> magnitudes;       ///< of auto_magnitude
+  bool operator==(const PolicyParams&) const = default;
+};
+/// `num_ops` random operations of auto_operations, all of one magnitude.
 struct RandAugment {
   static constexpr const char* kName = "RandAugment";
+  using Params = PolicyParams;
   int num_ops = 2;
   int magnitude = 9;
   int num_magnitude_bins = 31;
   Sampling interpolation = Sampling::kNearest;
   double fill = 0;
 };
-/// One random operation of auto_operations at a random strength.
+/// One random operation of auto_operations of a random magnitude.
 struct TrivialAugmentWide {
   static constexpr const char* kName = "TrivialAugmentWide";
+  using Params = PolicyParams;
   int num_magnitude_bins = 31;
   Sampling interpolation = Sampling::kNearest;
   double fill = 0;
 };
-/// The operations of RandAugment and TrivialAugmentWide, one after the other.
-struct DrawnOperations {
-  std::vector<std::string> operations;  ///< of auto_operations()
-  std::vector<double> magnitudes;       ///< of auto_magnitude
-  bool operator==(const DrawnOperations&) const = default;
-};
+OptionTable table(PolicyParams&);
 OptionTable table(RandAugment&);
 OptionTable table(TrivialAugmentWide&);
-OptionTable table(DrawnOperations&);
 void validate(const RandAugment&, const std::string& where);
 void validate(const TrivialAugmentWide&, const std::string& where);
-DrawnOperations draw(const RandAugment&, cv::Size image, Random& random);
-DrawnOperations draw(const TrivialAugmentWide&, cv::Size image, Random& random);
-void check(const RandAugment&, const DrawnOperations& drawn, cv::Size image);
-void check(const TrivialAugmentWide&, const DrawnOperations& drawn, cv::Size image);
-Known after(const RandAugment&, Known known, const std::string& where);
-Known after(const TrivialAugmentWide&, Known known, const std::string& where);
-void apply(const RandAugment&, const DrawnOperations& drawn, Work& work);
-void apply(const TrivialAugmentWide&, const DrawnOperations& drawn, Work& work);
+PolicyParams make_params(const RandAugment&, cv::Size image, Random& random);
+PolicyParams make_params(const TrivialAugmentWide&, cv::Size image, Random& random);
+void check(const RandAugment&, const PolicyParams& params, cv::Size image);
+void check(const TrivialAugmentWide&, const PolicyParams& params, cv::Size image);
+ImageInfo info_after(const RandAugment&, ImageInfo info, const std::string& where);
+ImageInfo info_after(const TrivialAugmentWide&, ImageInfo info, const std::string& where);
+void apply(const RandAugment&, const PolicyParams& params, WorkImage& work);
+void apply(const TrivialAugmentWide&, const PolicyParams& params, WorkImage& work);
 
 // The operations that policies of augmentation choose from (AutoAugment: Cubuk et al. 2019, arXiv:1805.09501, table 6), on CV_8UC3 images
 // as PIL has them, bit by bit. `out` may be `image`. All throw UsageError for other types.

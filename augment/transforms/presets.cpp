@@ -18,26 +18,6 @@ struct Published {
   std::vector<double> std{0.229, 0.224, 0.225};
 };
 
-Range range(const std::optional<std::vector<double>>& asked, Range otherwise, const char* option) {
-  if (!asked) return otherwise;
-  if (asked->size() != 2) throw UsageError(option, " takes [low, high], not ", asked->size(), " numbers");
-  return {(*asked)[0], (*asked)[1]};
-}
-
-Interpolation interpolation(const PresetOptions& options, Interpolation otherwise) {
-  if (!options.interpolation) return otherwise;
-  if (*options.interpolation == "bilinear") return Interpolation::kBilinear;
-  if (*options.interpolation == "bicubic") return Interpolation::kBicubic;
-  throw UsageError("interpolation takes bilinear or bicubic, not '", *options.interpolation, "'");
-}
-
-Family crop_family(const PresetOptions& options, Family otherwise) {
-  if (!options.crop_family) return otherwise;
-  if (*options.crop_family == "torchvision") return Family::kTorchvision;
-  if (*options.crop_family == "byol") return Family::kByol;
-  throw UsageError("crop_family takes torchvision or byol, not '", *options.crop_family, "'");
-}
-
 Normalize normalization(const PresetOptions& options, const Published& published) {
   Normalize normalize;
   normalize.std = published.std;
@@ -49,12 +29,15 @@ Normalize normalization(const PresetOptions& options, const Published& published
 int global_size(const PresetOptions& options) { return options.global_size.value_or(224); }
 
 std::vector<Transform> crop(int size, Range scale, const PresetOptions& options, const Published& published) {
-  RandomResizedCrop crop;
-  crop.size = {size};
-  crop.scale = scale;
-  crop.interpolation = interpolation(options, published.interpolation);
-  crop.family = crop_family(options, published.family);
-  return {crop, RandomHorizontalFlip{}};
+  return {RandomResizedCrop{.size = {size},
+                            .scale = scale,
+                            .interpolation = options.interpolation.value_or(published.interpolation),
+                            .family = options.crop_family.value_or(published.family)},
+          RandomHorizontalFlip{}};
+}
+
+std::vector<Transform> global_crop(const PresetOptions& options, const Published& published) {
+  return crop(global_size(options), options.global_scale.value_or(published.global_scale), options, published);
 }
 
 /// SimCLR's color distortion at strength s and blur, which SwAV and DeepCluster-v2 took over.
@@ -66,72 +49,88 @@ void add_color(std::vector<Transform>& steps, const PresetOptions& options, cons
   steps.push_back(normalization(options, published));
 }
 
-MultiCrop swav(const PresetOptions& options) {
-  const Published published{.global_scale = {0.14, 1}, .std = {0.228, 0.224, 0.225}};
-  const auto group = [&](int count, int size, Range scale) {
-    auto steps = crop(size, scale, options, published);
-    add_color(steps, options, published);
-    return MultiCrop::Group{count, Pipeline(std::move(steps))};
-  };
-  std::vector<MultiCrop::Group> groups{group(options.global_count.value_or(published.global_count),
-                                             global_size(options),
-                                             range(options.global_scale, published.global_scale, "global_scale"))};
-  const int local_count = options.local_count.value_or(6);
-  if (local_count < 0) throw UsageError("local_count must not be negative, not ", local_count);
-  if (local_count > 0)
-    groups.push_back(
-        group(local_count, options.local_size.value_or(96), range(options.local_scale, {0.05, 0.14}, "local_scale")));
-  return MultiCrop(std::move(groups));
+/// The global views of a preset.
+MultiCrop::Group group_of(std::vector<Transform> steps, const PresetOptions& options, const Published& published) {
+  return {options.global_count.value_or(published.global_count), Pipeline(std::move(steps))};
 }
 
-void refuse_locals(const std::string& name, const PresetOptions& options) {
-  if (options.local_count.value_or(0) != 0 || options.local_size || options.local_scale)
-    throw UsageError("preset ", name, " has no local crops: leave out local_size, local_count and local_scale");
+MultiCrop swav(const PresetOptions& options) {
+  const Published published{.global_scale = {0.14, 1}, .std = {0.228, 0.224, 0.225}};
+  auto global = global_crop(options, published);
+  add_color(global, options, published);
+  std::vector<MultiCrop::Group> groups{group_of(std::move(global), options, published)};
+  const int local_count = options.local_count.value_or(6);
+  if (local_count < 0) throw UsageError("local_count must not be negative, not ", local_count);
+  if (local_count > 0) {
+    auto local =
+        crop(options.local_size.value_or(96), options.local_scale.value_or(Range{0.05, 0.14}), options, published);
+    add_color(local, options, published);
+    groups.push_back({local_count, Pipeline(std::move(local))});
+  }
+  return MultiCrop(std::move(groups));
 }
 
 MultiCrop simclr(const PresetOptions& options) {
   const Published published;
-  auto steps = crop(global_size(options), range(options.global_scale, published.global_scale, "global_scale"), options,
-                    published);
+  auto steps = global_crop(options, published);
   add_color(steps, options, published);
-  return MultiCrop({{options.global_count.value_or(2), Pipeline(std::move(steps))}});
+  return MultiCrop({group_of(std::move(steps), options, published)});
 }
 
 MultiCrop::Group byol_view(int view, const PresetOptions& options) {
   const Published published{.global_count = 1, .interpolation = Interpolation::kBicubic, .family = Family::kByol};
-  const int size = global_size(options);
-  auto steps = crop(size, range(options.global_scale, published.global_scale, "global_scale"), options, published);
   const double s = options.jitter;
+  const int taps = 2 * (global_size(options) / 20) + 1;
+  auto steps = global_crop(options, published);
   if (s > 0) steps.push_back(ColorJitter{0.8, 0.4 * s, 0.4 * s, 0.2 * s, std::min(0.1 * s, 0.5), Family::kByol});
   steps.push_back(RandomGrayscale{0.2});
-  if (options.blur) steps.push_back(GaussianBlur{view == 1 ? 1.0 : 0.1, {0.1, 2}, 2 * (size / 20) + 1, Border::kZero});
+  if (options.blur) steps.push_back(GaussianBlur{view == 1 ? 1.0 : 0.1, {0.1, 2}, taps, Border::kZero});
   if (view == 2) steps.push_back(RandomSolarize{0.5, 0.2});
   steps.push_back(normalization(options, published));
-  return {options.global_count.value_or(published.global_count), Pipeline(std::move(steps))};
+  return group_of(std::move(steps), options, published);
 }
 
 MultiCrop deepcluster(const PresetOptions& options) {
   const Published published{.global_count = 1};
-  auto steps = crop(global_size(options), range(options.global_scale, published.global_scale, "global_scale"), options,
-                    published);
+  auto steps = global_crop(options, published);
   steps.push_back(normalization(options, published));
-  return MultiCrop({{options.global_count.value_or(published.global_count), Pipeline(std::move(steps))}});
+  return MultiCrop({group_of(std::move(steps), options, published)});
 }
 
 MultiCrop evaluation(const PresetOptions& options) {
   if (options.crop_family) throw UsageError("preset eval has no random crops: leave out crop_family");
   const Published published{.global_count = 1};
+  const auto interpolation = options.interpolation.value_or(published.interpolation);
   const int size = global_size(options);
   std::vector<Transform> steps;
   if (size <= 64) {
-    steps = {Resize{{size, size}, interpolation(options, published.interpolation)}};
+    steps = {Resize{{size, size}, interpolation}};
   } else {
-    const int short_side = static_cast<int>(std::lround(size * 256.0 / 224.0));
-    steps = {Resize{{short_side}, interpolation(options, published.interpolation)}, CenterCrop{{size}}};
+    steps = {Resize{{static_cast<int>(std::lround(size * 256.0 / 224.0))}, interpolation}, CenterCrop{{size}}};
   }
   steps.push_back(normalization(options, published));
-  return MultiCrop({{options.global_count.value_or(published.global_count), Pipeline(std::move(steps))}});
+  return MultiCrop({group_of(std::move(steps), options, published)});
 }
+
+struct Preset {
+  std::string_view name;
+  MultiCrop (*make)(const PresetOptions&);
+  bool local_crops = false;
+};
+
+constexpr Preset kPresets[] = {
+    {"swav", swav, true},
+    {"deepcluster_v2", swav, true},
+    {"simclr", simclr},
+    {"byol",
+     [](const PresetOptions& o) {
+       return MultiCrop({byol_view(1, o), byol_view(2, o)});
+     }},
+    {"byol_view1", [](const PresetOptions& o) { return MultiCrop({byol_view(1, o)}); }},
+    {"byol_view2", [](const PresetOptions& o) { return MultiCrop({byol_view(2, o)}); }},
+    {"deepcluster", deepcluster},
+    {"eval", evaluation},
+};
 
 }  // namespace
 
@@ -156,33 +155,23 @@ OptionTable table(PresetOptions& o) {
 }
 
 const std::vector<std::string>& preset_names() {
-  static const std::vector<std::string> names{"swav",       "deepcluster_v2", "simclr",      "byol",
-                                              "byol_view1", "byol_view2",     "deepcluster", "eval"};
+  static const auto names = [] {
+    std::vector<std::string> all;
+    for (const auto& preset : kPresets) all.emplace_back(preset.name);
+    return all;
+  }();
   return names;
 }
 
-namespace {
-
-MultiCrop make_preset(const std::string& name, const PresetOptions& options) {
+MultiCrop preset(const std::string& name, const PresetOptions& options) {
   if (!(options.jitter >= 0 && options.jitter <= 10))
     throw UsageError("jitter must be in [0, 10], not ", options.jitter);
-  if (name == "swav" || name == "deepcluster_v2") return swav(options);
-  const auto& names = preset_names();
-  if (std::find(names.begin(), names.end(), name) == names.end())
-    throw UsageError("there is no preset '", name, "'", did_you_mean(name, names));
-  refuse_locals(name, options);
-  if (name == "simclr") return simclr(options);
-  if (name == "byol") return MultiCrop({byol_view(1, options), byol_view(2, options)});
-  if (name == "byol_view1") return MultiCrop({byol_view(1, options)});
-  if (name == "byol_view2") return MultiCrop({byol_view(2, options)});
-  if (name == "deepcluster") return deepcluster(options);
-  return evaluation(options);
-}
-
-}  // namespace
-
-MultiCrop preset(const std::string& name, const PresetOptions& options) {
-  const MultiCrop made = make_preset(name, options);
+  const auto* const found = std::ranges::find(kPresets, name, &Preset::name);
+  if (found == std::end(kPresets))
+    throw UsageError("there is no preset '", name, "'", did_you_mean(name, preset_names()));
+  if (!found->local_crops && (options.local_count.value_or(0) != 0 || options.local_size || options.local_scale))
+    throw UsageError("preset ", name, " has no local crops: leave out local_size, local_count and local_scale");
+  auto made = found->make(options);
   return options.exact ? MultiCrop(made.groups(), true) : made;
 }
 

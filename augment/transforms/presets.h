@@ -12,19 +12,19 @@ namespace unlabel::augment {
 
 /// What a preset may be asked to do otherwise than published. What is unset is as in the paper of the preset.
 struct PresetOptions {
-  std::optional<int> global_size{};                   ///< side of the global crops in pixels
-  std::optional<int> global_count{};                  ///< global crops (byol: of each kind)
-  std::optional<std::vector<double>> global_scale{};  ///< [low, high] of their area, as a fraction of the image's
-  std::optional<int> local_size{};                    ///< side of the local crops in pixels
-  std::optional<int> local_count{};                   ///< local crops; 0: none
-  std::optional<std::vector<double>> local_scale{};   ///< [low, high] of their area
-  std::optional<std::vector<double>> mean{};          ///< of the normalization, one a channel
-  std::optional<std::vector<double>> std{};           ///< of the normalization, one a channel
-  double jitter = 1;                                  ///< scales the strength of the color jitter; 0: none
-  bool blur = true;                                   ///< off for small images, as CIFAR's published recipes have it
-  std::optional<std::string> interpolation{};         ///< bilinear or bicubic
-  std::optional<std::string> crop_family{};           ///< of the random crops: torchvision, or byol (RandomResizedCrop)
-  bool exact = false;                                 ///< MultiCrop's `exact`
+  std::optional<int> global_size{};              ///< side of the global crops in pixels
+  std::optional<int> global_count{};             ///< global crops (byol: of each kind)
+  std::optional<Range> global_scale{};           ///< [low, high] of their area, as a fraction of the image's
+  std::optional<int> local_size{};               ///< side of the local crops in pixels
+  std::optional<int> local_count{};              ///< local crops; 0: none
+  std::optional<Range> local_scale{};            ///< [low, high] of their area
+  std::optional<std::vector<double>> mean{};     ///< of the normalization, one a channel
+  std::optional<std::vector<double>> std{};      ///< of the normalization, one a channel
+  double jitter = 1;                             ///< scales the strength of the color jitter; 0: none
+  bool blur = true;                              ///< off for small images, as CIFAR's published recipes have it
+  std::optional<Interpolation> interpolation{};  ///< bilinear or bicubic
+  std::optional<Family> crop_family{};           ///< of the random crops: torchvision, or byol (RandomResizedCrop)
+  bool exact = false;                            ///< MultiCrop's `exact`
 };
 OptionTable table(PresetOptions& options);
 

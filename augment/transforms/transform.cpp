@@ -1,28 +1,27 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/transforms/transform.h>
-#include <unlabel/augment/transforms/work.h>
+#include <unlabel/augment/transforms/work_image.h>
 
 #include <cstddef>
 #include <utility>
-#include <vector>
 
 namespace unlabel::augment {
 
 namespace {
 
-// What a step does whose family has no such function for it: an overload for the options' own type is preferred to these templates, and
-// both to the functions for a Step, which the options would first have to become.
+// The defaults of the functions that a transform need not have. An overload for the options' own type is preferred to these templates, and
+// both to the functions for a Transform, to which the options would have to be converted.
 
 template <class Options>
 void validate(const Options&, const std::string&) {}
 
 template <class Options>
-NothingDrawn draw(const Options&, cv::Size, Random&) {
+NoParams make_params(const Options&, cv::Size, Random&) {
   return {};
 }
 
-template <class Options, class Parameters>
-void check(const Options&, const Parameters&, cv::Size) {}
+template <class Options, class Params>
+void check(const Options&, const Params&, cv::Size) {}
 
 template <class Options>
 cv::Size size_after(const Options&, cv::Size image) {
@@ -30,101 +29,115 @@ cv::Size size_after(const Options&, cv::Size image) {
 }
 
 template <class Options>
-Known after(const Options&, Known known, const std::string&) {
-  return known;
+ImageInfo info_after(const Options&, ImageInfo info, const std::string&) {
+  return info;
 }
 
-template <class Options, class Parameters>
-void apply(const Options&, const Parameters&, Work&) = delete;
+template <class Options, class Params>
+void apply(const Options&, const Params&, WorkImage&) = delete;
 
-/// The parameters of a step: what its `draw` returns.
-template <class Options>
-using DrawnBy = decltype(draw(std::declval<const Options&>(), cv::Size(), std::declval<Random&>()));
-
-/// What a step draws, before it is drawn.
-Drawn blank(const Transform& step) {
-  return std::visit([]<class Options>(const Options&) -> Drawn { return DrawnBy<Options>(); }, step);
-}
-
-/// Every step with its defaults, in the order of the variant.
 template <std::size_t... I>
-std::vector<Transform> all_steps(std::index_sequence<I...>) {
+std::vector<Transform> defaults(std::index_sequence<I...>) {
   return {Transform(std::in_place_index<I>)...};
 }
-std::vector<Transform> all_steps() { return all_steps(std::make_index_sequence<std::variant_size_v<Transform>>()); }
 
 }  // namespace
 
-std::string_view name(const Transform& step) {
-  return std::visit([]<class Options>(const Options&) { return std::string_view(Options::kName); }, step);
+const std::vector<Transform>& transforms() {
+  static const auto all = defaults(std::make_index_sequence<std::variant_size_v<Transform>>());
+  return all;
 }
 
-nlohmann::json to_json(const Transform& step) {
-  Transform copy = step;  // a table refers to what may be changed by it
+std::string_view name(const Transform& transform) {
+  return std::visit([]<class Options>(const Options&) { return std::string_view(Options::kName); }, transform);
+}
+
+std::vector<std::string> transform_names() {
+  std::vector<std::string> names;
+  for (const auto& transform : transforms()) names.emplace_back(name(transform));
+  return names;
+}
+
+nlohmann::json to_json(const Transform& transform) {
+  Transform copy = transform;  // a table refers to fields that it may change
   auto json = std::visit([](auto& options) { return table(options).to_json(); }, copy);
-  json["op"] = name(step);
+  json["op"] = name(transform);
   return json;
 }
 
-Transform step_from_json(const nlohmann::json& json, const std::string& where) {
+Transform transform_from_json(const nlohmann::json& json, const std::string& where) {
   if (!json.is_object() || !json.contains("op") || !json["op"].is_string())
     throw UsageError(where, R"(: expected an object with an "op", like {"op": "CenterCrop", "size": 224})");
   check_json_depth(json, 3, where);
-  const auto op = json["op"].get<std::string>();
-  std::vector<std::string> names;
-  for (Transform& step : all_steps()) {
-    if (op != name(step)) {
-      names.emplace_back(name(step));
-      continue;
-    }
-    auto fields = json;
-    fields.erase("op");
+  auto fields = json;
+  rename_transforms(fields);
+  const auto op = fields["op"].get<std::string>();
+  fields.erase("op");
+  for (Transform transform : transforms()) {
+    if (op != name(transform)) continue;
     const std::string place = where + " (" + op + ")";
-    std::visit([&](auto& options) { table(options).from_json(fields, place); }, step);
-    validate(step, place);
-    return step;
+    std::visit([&](auto& options) { table(options).from_json(fields, place); }, transform);
+    validate(transform, place);
+    return transform;
   }
-  auto hint = did_you_mean(op, names);
-  if (hint.empty()) hint = "; there are " + joined(names, ", ");
-  throw UsageError(where, ": there is no operation '", op, "'", hint);
+  const auto names = transform_names();
+  throw UsageError(where, ": there is no transform '", op, "'", did_you_mean(op, names), "; there are ",
+                   joined(names, ", "));
 }
 
-nlohmann::json to_json(const Drawn& drawn) {
-  Drawn copy = drawn;
-  return std::visit([](auto& parameters) { return table(parameters).to_json(); }, copy);
+nlohmann::json to_json(const TransformParams& params) {
+  TransformParams copy = params;
+  return std::visit([](auto& fields) { return table(fields).to_json(); }, copy);
 }
 
-Drawn drawn_from_json(const Transform& step, const nlohmann::json& json, const std::string& where) {
-  Drawn drawn = blank(step);
-  std::visit([&](auto& parameters) { table(parameters).from_json(json, where); }, drawn);
-  return drawn;
+TransformParams params_from_json(const Transform& transform, const nlohmann::json& json, const std::string& where) {
+  return std::visit(
+      [&]<class Options>(const Options&) -> TransformParams {
+        typename Options::Params params;
+        table(params).from_json(json, where);
+        return params;
+      },
+      transform);
 }
 
-void validate(const Transform& step, const std::string& where) {
-  std::visit([&](const auto& options) { validate(options, where); }, step);
+void rename_transforms(nlohmann::json& json) {
+  if (const auto op = json.is_object() ? json.find("op") : json.end(); op != json.end() && *op == "PadShift")
+    *op = RandomShift::kName;
+  for (auto& value : json)
+    if (value.is_structured()) rename_transforms(value);
 }
 
-Drawn draw(const Transform& step, cv::Size image, Random& random) {
-  return std::visit([&](const auto& options) -> Drawn { return draw(options, image, random); }, step);
+void validate(const Transform& transform, const std::string& where) {
+  std::visit([&](const auto& options) { validate(options, where); }, transform);
 }
 
-void check(const Transform& step, const Drawn& drawn, cv::Size image) {
-  if (drawn.index() != blank(step).index()) throw UsageError("the drawn parameters do not belong to ", name(step));
-  std::visit([&]<class Options>(const Options& options) { check(options, std::get<DrawnBy<Options>>(drawn), image); },
-             step);
+TransformParams make_params(const Transform& transform, cv::Size image, Random& random) {
+  return std::visit([&](const auto& options) -> TransformParams { return make_params(options, image, random); },
+                    transform);
 }
 
-cv::Size size_after(const Transform& step, cv::Size image) {
-  return std::visit([&](const auto& options) { return size_after(options, image); }, step);
+void check(const Transform& transform, const TransformParams& params, cv::Size image) {
+  std::visit(
+      [&]<class Options>(const Options& options) {
+        const auto* own = std::get_if<typename Options::Params>(&params);
+        if (!own) throw UsageError("the parameters are not those of ", Options::kName);
+        check(options, *own, image);
+      },
+      transform);
 }
 
-Known after(const Transform& step, Known known, const std::string& where) {
-  return std::visit([&](const auto& options) { return after(options, known, where); }, step);
+cv::Size size_after(const Transform& transform, cv::Size image) {
+  return std::visit([&](const auto& options) { return size_after(options, image); }, transform);
 }
 
-void apply(const Transform& step, const Drawn& drawn, Work& work) {
-  std::visit([&]<class Options>(const Options& options) { apply(options, std::get<DrawnBy<Options>>(drawn), work); },
-             step);
+ImageInfo info_after(const Transform& transform, ImageInfo info, const std::string& where) {
+  return std::visit([&](const auto& options) { return info_after(options, info, where); }, transform);
+}
+
+void apply(const Transform& transform, const TransformParams& params, WorkImage& work) {
+  std::visit(
+      [&]<class Options>(const Options& options) { apply(options, std::get<typename Options::Params>(params), work); },
+      transform);
 }
 
 }  // namespace unlabel::augment

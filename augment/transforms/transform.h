@@ -15,59 +15,90 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
+#include <vector>
 
 namespace unlabel::augment {
 
-// The steps of a pipeline. Each is a struct of options, which says what may happen to an image; drawing decides what does happen to one
-// view, and applying does it. Names and defaults are torchvision's.
+// The transforms that a pipeline consists of. Each is a struct of options, named and defaulted as in torchvision. make_params turns the
+// options into the parameters of one view (everything random about it), and `apply` applies these to an image.
 //
-// A step is written down in its family's pair of files (crop, color ...): the options with the name of the step in JSON, kName; the
-// parameters that it draws; and overloads of `table` and of the functions below for the type of the options. `table` and `apply` must be
-// there; a step without the others has nothing to validate, draws nothing, checks nothing, and keeps size, channels and type. So to add a
-// step is to write these and to name it in Step, and the type that it draws in Drawn.
+// To add a transform: write a pair of files as the others are, include it above, name its struct in the list, and add its source to
+// CMakeLists.txt. It has
+//   - kName, its name in JSON, and Params, the type of its parameters (NoParams when nothing is random);
+//   - `table` for its options and, unless they are shared, its parameters;
+//   - `apply`, and those of the functions below that differ from what they do by default: nothing to validate, no parameters, nothing to
+//     check, and an image of the same size, channels and type.
 
-/// Every step there is.
+/// The list of all transforms, which names, JSON, help texts and errors are read from.
 using Transform = std::variant<RandomResizedCrop, Resize, CenterCrop, RandomHorizontalFlip, ColorJitter,
-                               RandomGrayscale, Grayscale, GaussianBlur, RandomSolarize, PadShift, Normalize, Sobel,
+                               RandomGrayscale, Grayscale, GaussianBlur, RandomSolarize, RandomShift, Normalize, Sobel,
                                RandomRotation, RandomAffine, RandAugment, TrivialAugmentWide, RandomErasing>;
 
-/// What was drawn for one step of one view: all that is random about it.
-using Drawn = std::variant<NothingDrawn, DrawnBox, DrawnChoice, DrawnJitter, DrawnBlur, DrawnShift, DrawnAffine,
-                           DrawnOperations, DrawnErasing>;
+namespace detail {
 
-/// The step's name in JSON, the struct's name: "RandomResizedCrop".
-std::string_view name(const Transform& step);
+/// A variant of the types, each once.
+template <class Found, class... Types>
+struct DistinctTypes {
+  using type = Found;
+};
+template <class... Found, class Type, class... Types>
+struct DistinctTypes<std::variant<Found...>, Type, Types...>
+    : DistinctTypes<std::conditional_t<(std::is_same_v<Found, Type> || ...), std::variant<Found...>,
+                                       std::variant<Found..., Type>>,
+                    Types...> {};
 
-/// {"op": "RandomResizedCrop", "size": 224, ...} with every field. from: missing fields keep their defaults; throws
-/// UsageError for an unknown operation or field, naming the nearest, and for a value out of range. `where` begins the
-/// message.
-nlohmann::json to_json(const Transform& step);
-Transform step_from_json(const nlohmann::json& json, const std::string& where);
+template <class Transforms>
+struct ParamsOfAll;
+template <class... Options>
+struct ParamsOfAll<std::variant<Options...>> : DistinctTypes<std::variant<NoParams>, typename Options::Params...> {};
 
-/// {"x": 10, "y": 3, "width": 200, "height": 180}, {"apply": true} ... as it fits `step`; numbers come back bit-equal.
-nlohmann::json to_json(const Drawn& drawn);
-Drawn drawn_from_json(const Transform& step, const nlohmann::json& json, const std::string& where);
+}  // namespace detail
+
+/// The parameters of one transform for one view.
+using TransformParams = detail::ParamsOfAll<Transform>::type;
+
+/// Every transform with its defaults, in the order of the list.
+const std::vector<Transform>& transforms();
+
+/// The transform's name in JSON, that of its struct: "RandomResizedCrop".
+std::string_view name(const Transform& transform);
+
+/// The names of all transforms.
+std::vector<std::string> transform_names();
+
+/// {"op": "RandomResizedCrop", "size": 224, ...} with every field. from: missing fields keep their defaults; throws UsageError for an
+/// unknown transform or field, naming the nearest, and for a value out of range. `where` begins the message.
+nlohmann::json to_json(const Transform& transform);
+Transform transform_from_json(const nlohmann::json& json, const std::string& where);
+
+/// {"x": 10, "y": 3, "width": 200, "height": 180}, {"apply": true} ... by the type of the parameters; numbers come back bit-equal.
+nlohmann::json to_json(const TransformParams& params);
+TransformParams params_from_json(const Transform& transform, const nlohmann::json& json, const std::string& where);
+
+/// Replaces former names of transforms by the present ones in JSON of an earlier version ("PadShift" is RandomShift), at any depth.
+void rename_transforms(nlohmann::json& json);
 
 /// Throws UsageError that names the field which is out of range.
-void validate(const Transform& step, const std::string& where);
+void validate(const Transform& transform, const std::string& where);
 
-/// Draws the step's parameters for an image of that size.
-Drawn draw(const Transform& step, cv::Size image, Random& random);
+/// Random parameters for an image of that size.
+TransformParams make_params(const Transform& transform, cv::Size image, Random& random);
 
-/// Throws UsageError when the parameters are of another step or out of range (a box that leaves the image).
-void check(const Transform& step, const Drawn& drawn, cv::Size image);
+/// Throws UsageError when the parameters are those of another transform or out of range (a box that leaves the image).
+void check(const Transform& transform, const TransformParams& params, cv::Size image);
 
-/// The size of an image after the step, in pixels.
-cv::Size size_after(const Transform& step, cv::Size image);
+/// The size of the transformed image, in pixels.
+cv::Size size_after(const Transform& transform, cv::Size image);
 
-// For Pipeline (work.h).
+// For Pipeline (work_image.h).
 
-/// What is known about the image after the step. Throws UsageError, which begins with `where`, when the step does not fit what is known
-/// before it.
-Known after(const Transform& step, Known known, const std::string& where);
+/// What is known about the transformed image. Throws UsageError, which begins with `where`, when the transform cannot follow those before
+/// it.
+ImageInfo info_after(const Transform& transform, ImageInfo info, const std::string& where);
 
-/// Runs the step with parameters that `check` lets pass.
-void apply(const Transform& step, const Drawn& drawn, Work& work);
+/// Applies the transform with parameters that passed `check`.
+void apply(const Transform& transform, const TransformParams& params, WorkImage& work);
 
 }  // namespace unlabel::augment

@@ -3,6 +3,7 @@
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
+#include <unlabel/augment/transforms/transform.h>
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>
@@ -308,6 +309,7 @@ nlohmann::json parse_training(std::string_view text, const std::string& where) {
   if (const auto iteration = json_member<std::int64_t>(training, "iteration", where); iteration < 0)
     throw JsonError(where, " is damaged: 'iteration' is ", iteration);
   if (const auto options = training.find("options"); options != training.end()) add_later_options(*options);
+  if (const auto views = training.find("views"); views != training.end()) augment::rename_transforms(*views);
   return training;
 }
 

@@ -34,13 +34,13 @@ namespace unlabel::launch {
 
 namespace fs = std::filesystem;
 using augment::DecodeOptions;
-using augment::Drawn;
 using augment::ImageSource;
 using augment::MultiCrop;
 using augment::Normalize;
 using augment::Pipeline;
 using augment::PresetOptions;
 using augment::Transform;
+using augment::TransformParams;
 
 namespace {
 
@@ -58,9 +58,11 @@ OptionTable table(ViewOptions& o) {
   OptionTable t;
   t.add("run", o.run, "a run folder: its views, decoding and seed");
   t.add("views", o.views,
-        "a file of views, as JSON: {\"views\": [{\"count\": 2, \"pipeline\": [...]}, ...]}, or what preview --json "
-        "wrote");
-  t.add("preset", o.preset, "swav, simclr, byol, deepcluster, deepcluster_v2, eval");
+        "a file of views, as JSON: {\"views\": [{\"count\": 2, \"pipeline\": [{\"op\": \"CenterCrop\"}, ...]}, ...]}, "
+        "or what "
+        "preview --json wrote; transforms (\"op\"): " +
+            joined(augment::transform_names(), ", "));
+  t.add("preset", o.preset, joined(augment::preset_names(), ", "));
   t.add("seed", o.seed, "of the run");
   t.add("epoch", o.epoch, "of the run, from 0");
   t.add("sample", o.sample, "index in the data set, from 0");
@@ -160,9 +162,10 @@ bool begin(const std::vector<std::string>& arguments, PreviewArguments& look, Op
   return true;
 }
 
-std::vector<Drawn> drawn_for(const PreviewArguments& look, int view) {
+std::vector<TransformParams> params_for(const PreviewArguments& look, int view) {
   const auto& o = look.options;
-  return look.crops.pipeline(view).draw(look.size, {o.seed, o.epoch, o.sample, static_cast<std::uint32_t>(view)});
+  return look.crops.pipeline(view).make_params(look.size,
+                                               {o.seed, o.epoch, o.sample, static_cast<std::uint32_t>(view)});
 }
 
 int preview(const std::vector<std::string>& arguments) {
@@ -175,12 +178,12 @@ int preview(const std::vector<std::string>& arguments) {
   if (!begin(arguments, look, {}, spec)) return 0;
   const auto& o = look.options;
   write_png(look.out, augment::contact_sheet(look.source, look.crops, {o.seed, o.epoch, o.sample, 0}, o.decode));
-  auto drawn = nlohmann::json::array();
+  auto params = nlohmann::json::array();
   for (int v = 0; v < look.crops.views(); ++v)
-    drawn.push_back(look.crops.pipeline(v).drawn_to_json(drawn_for(look, v)));
+    params.push_back(look.crops.pipeline(v).params_to_json(params_for(look, v)));
   print_line(o.json, printable(concat(look.crops.views(), " views: ", look.out)));
   write_result(o.json,
-               {{"photo", look.photo}, {"multi_crop", look.crops.to_json()}, {"key", key_json(o)}, {"drawn", drawn}},
+               {{"photo", look.photo}, {"multi_crop", look.crops.to_json()}, {"key", key_json(o)}, {"drawn", params}},
                look.warnings.sentences());
   return 0;
 }
@@ -203,26 +206,26 @@ int replay(const std::vector<std::string>& arguments) {
   if (view < 0 || view >= look.crops.views())
     throw UsageError("--view must be 0 to ", look.crops.views() - 1, ", not ", view);
   const auto& pipeline = look.crops.pipeline(view);
-  std::vector<Drawn> drawn;
+  std::vector<TransformParams> params;
   if (drawn_file.empty()) {
-    drawn = drawn_for(look, view);
+    params = params_for(look, view);
   } else {
     const auto kept = read_json_file(drawn_file);
     const auto& all = kept.is_object() ? kept.value("drawn", nlohmann::json()) : nlohmann::json();
     if (!all.is_array() || static_cast<int>(all.size()) != look.crops.views())
       throw UsageError(drawn_file, ": 'drawn' must be a list of ", look.crops.views(), " views' parameters");
-    drawn = pipeline.drawn_from_json(all[view]);
+    params = pipeline.params_from_json(all[view]);
   }
   std::vector<float> out(look.crops.shape(view).size());
-  look.crops.replay(look.source, view, drawn, out.data(), look.options.decode);
+  look.crops.replay(look.source, view, params, out.data(), look.options.decode);
   write_png(look.out, augment::picture_of(pipeline, out.data()));
   const auto& json = look.options.json;
-  for (const auto& line : augment::describe(pipeline, drawn)) print_line(json, line);
+  for (const auto& line : augment::describe(pipeline, params)) print_line(json, line);
   write_result(json,
                {{"photo", look.photo},
                 {"view", view},
                 {"key", key_json(look.options)},
-                {"drawn", pipeline.drawn_to_json(drawn)}},
+                {"drawn", pipeline.params_to_json(params)}},
                look.warnings.sentences());
   return 0;
 }

@@ -12,7 +12,7 @@ set(UNLABEL_PRIVATE_HEADERS
   "-inl[.]h$"
   "^augment/codec/(channels|levels|rgb8|decode_[a-z_]+)[.]h$"
   "^augment/python/"
-  "^augment/transforms/work[.]h$"
+  "^augment/transforms/work_image[.]h$"
   "^data/file_list[.]h$"
   "^data/image/(contents|dataset_index|folder_splits|folder_walk)[.]h$"
   "^launch/cli/"

@@ -5,7 +5,7 @@
 #include <unlabel/augment/ops/color_byol.h>
 #include <unlabel/augment/ops/filter.h>
 #include <unlabel/augment/ops/geometry.h>
-#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/ops/resize.h>
 #include <unlabel/augment/transforms/pipeline.h>
 #include <unlabel/augment/transforms/policies.h>
@@ -53,10 +53,10 @@ cv::Rect box_of(const nlohmann::json& item) {
 }
 
 /// The pipeline's output with those boxes, one row a plane.
-cv::Mat planes_of(const Pipeline& pipeline, const cv::Mat& in, const std::vector<Drawn>& drawn) {
+cv::Mat planes_of(const Pipeline& pipeline, const cv::Mat& in, const std::vector<TransformParams>& params) {
   const auto shape = pipeline.output_shape();
   cv::Mat out(shape.channels, shape.height * shape.width, CV_32F);
-  pipeline.apply(in, drawn, out.ptr<float>());
+  pipeline.apply(in, params, out.ptr<float>());
   return out;
 }
 
@@ -64,7 +64,7 @@ cv::Mat planes_of(const Pipeline& pipeline, const cv::Mat& in, const std::vector
 cv::Mat run_resize_crop(const cv::Mat& in, const nlohmann::json& item) {
   const cv::Size size = size_of(item);
   const Pipeline pipeline({Resize{{item["side"].get<int>()}, filter_of(item)}, CenterCrop{{size.height, size.width}}});
-  const cv::Mat planes = planes_of(pipeline, in, {NothingDrawn{}, NothingDrawn{}});
+  const cv::Mat planes = planes_of(pipeline, in, {NoParams{}, NoParams{}});
   cv::Mat out(size, CV_8UC3);
   for (int i = 0; i < size.area(); ++i)
     for (int c = 0; c < 3; ++c) out.data[3 * i + c] = cv::saturate_cast<uchar>(255 * planes.at<float>(c, i));
@@ -76,7 +76,7 @@ cv::Mat run_byol_crop(const cv::Mat& in, const nlohmann::json& item) {
   const cv::Rect box = box_of(item);
   RandomResizedCrop crop{.size = {size.height, size.width}, .interpolation = Interpolation::kBicubic};
   crop.family = Family::kByol;
-  return planes_of(Pipeline({crop}), in, {DrawnBox{box.x, box.y, box.width, box.height}});
+  return planes_of(Pipeline({crop}), in, {CropParams{box.x, box.y, box.width, box.height}});
 }
 
 double magnitude_of(const nlohmann::json& item, int bin, cv::Size image) {
@@ -102,14 +102,14 @@ cv::Mat run_view(const cv::Mat& in, const nlohmann::json& item) {
   const Pipeline pipeline({RandomResizedCrop{{size.height, size.width}}, RandomHorizontalFlip{},
                            ColorJitter{0.8, 0.8, 0.8, 0.8, 0.2}, RandomGrayscale{0.2}, GaussianBlur{0.5},
                            Normalize{item["mean"].get<std::vector<double>>(), item["std"].get<std::vector<double>>()}});
-  const std::vector<Drawn> drawn{DrawnBox{box.x, box.y, box.width, box.height},
-                                 DrawnChoice{item["flip"]},
-                                 DrawnJitter{item["jitter"], item["order"].get<std::array<int, 4>>(), factors[0],
-                                             factors[1], factors[2], factors[3]},
-                                 DrawnChoice{item["gray"]},
-                                 DrawnBlur{},
-                                 NothingDrawn{}};
-  return planes_of(pipeline, in, drawn);
+  const std::vector<TransformParams> params{CropParams{box.x, box.y, box.width, box.height},
+                                            ApplyParams{item["flip"]},
+                                            JitterParams{item["jitter"], item["order"].get<std::array<int, 4>>(),
+                                                         factors[0], factors[1], factors[2], factors[3]},
+                                            ApplyParams{item["gray"]},
+                                            BlurParams{},
+                                            NoParams{}};
+  return planes_of(pipeline, in, params);
 }
 
 }  // namespace

@@ -92,11 +92,11 @@ TEST(SlowReference, ViewsStayNearTorchvisionOnPhotographs) {
         EXPECT_EQ(difference(image, file.image("photo")).max, 0) << name << ": decoding";
       }
       const auto pipeline = Pipeline::from_json(item["steps"]);
-      const auto drawn = pipeline.drawn_from_json(item["drawn"]);
+      const auto params = pipeline.params_from_json(item["drawn"]);
       ASSERT_TRUE(can_fuse(pipeline));
       std::vector<float> exact(pipeline.output_shape().size(), NAN), fused = exact, theirs = exact;
-      pipeline.apply(image, drawn, exact.data());
-      apply_fused(pipeline, planes, drawn, fused.data());
+      pipeline.apply(image, params, exact.data());
+      apply_fused(pipeline, planes, params, fused.data());
       to_levels(pipeline, exact);
       to_levels(pipeline, fused);
       const cv::Mat result = file.image(item["out"]);

@@ -6,7 +6,7 @@
 #include <unlabel/augment/ops/filter.h>
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/ops/mix.h>
-#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/ops/random_shift.h>
 #include <unlabel/augment/preview/contact_sheet.h>
 #include <unlabel/augment/transforms/policies.h>

@@ -36,7 +36,7 @@ void make_views(const PlanarImage& planes, const std::vector<std::uint8_t>& byte
   const Pipeline pipeline({crop, RandomHorizontalFlip{}, ColorJitter{1, 0.8, 0.8, 0.8, 0.2}, blur, Normalize{}});
   std::vector<float> view(pipeline.output_shape().size());  // exactly as large, for AddressSanitizer
   for (std::uint64_t sample = 0; sample < 2; ++sample)
-    apply_fused(pipeline, planes, pipeline.draw(planes.size, {0, 0, sample, 0}), view.data());
+    apply_fused(pipeline, planes, pipeline.make_params(planes.size, {0, 0, sample, 0}), view.data());
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ void replay(const nlohmann::json& json, bool fused) {
   static const Pipeline for_planes(steps), any([&] {
     auto more = steps;
     more.insert(more.end(), {RandomRotation{.interpolation = Sampling::kBilinear}, RandomAffine{}, RandAugment{},
-                             TrivialAugmentWide{}, PadShift{}, Normalize{}, RandomErasing{}});
+                             TrivialAugmentWide{}, RandomShift{}, Normalize{}, RandomErasing{}});
     return more;
   }());
   static const cv::Mat image(24, 31, CV_8UC3, cv::Scalar(10, 200, 90));
@@ -36,13 +36,13 @@ void replay(const nlohmann::json& json, bool fused) {
     return made;
   }();
   const Pipeline& pipeline = fused ? for_planes : any;
-  const auto drawn = pipeline.drawn_from_json(json);
-  if (pipeline.drawn_from_json(pipeline.drawn_to_json(drawn)) != drawn) std::abort();
+  const auto params = pipeline.params_from_json(json);
+  if (pipeline.params_from_json(pipeline.params_to_json(params)) != params) std::abort();
   std::vector<float> view(pipeline.output_shape().size());
   if (fused)
-    apply_fused(pipeline, planes, drawn, view.data());
+    apply_fused(pipeline, planes, params, view.data());
   else
-    pipeline.apply(image, drawn, view.data());
+    pipeline.apply(image, params, view.data());
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ from ._core import (DecodeOptions, ImageError, Views, adjust_brightness, adjust_
                     augment_op, autocontrast, byol_adjust_brightness, byol_adjust_contrast, byol_adjust_hue, byol_adjust_saturation, center_crop,
                     cutmix, equalize, gaussian_blur, grayscale, horizontal_flip, instruction_set, mix_labels, mixup, normalize, pad_shift,
                     posterize, preset_names, random_resized_crop_box, random_shift_into, resize, resized_crop, rotate, sobel, solarize, to_gray,
-                    to_planes)
+                    to_planes, transform_names)
 from ._folder import Batch, Folder, Loader
 from ._multi_crop import Decode, Image, Key, MultiCrop
 
@@ -24,7 +24,8 @@ __all__ = ["Batch", "DecodeOptions", "Folder", "ImageError", "Loader", "MultiCro
            "adjust_saturation", "adjust_sharpness", "affine", "augment_op", "autocontrast", "byol_adjust_brightness", "byol_adjust_contrast",
            "byol_adjust_hue", "byol_adjust_saturation", "center_crop", "cutmix", "decode", "equalize", "gaussian_blur", "grayscale",
            "horizontal_flip", "instruction_set", "mix_labels", "mixup", "normalize", "pad_shift", "posterize", "preset_names", "random_resized_crop",
-           "random_resized_crop_box", "random_shift", "resize", "resized_crop", "rotate", "sobel", "solarize", "to_gray", "to_planes"]
+           "random_resized_crop_box", "random_shift", "resize", "resized_crop", "rotate", "sobel", "solarize", "to_gray", "to_planes",
+           "transform_names"]
 
 
 def __dir__() -> list[str]:
@@ -35,7 +36,7 @@ for _name in ("adjust_brightness", "adjust_contrast", "adjust_hue", "adjust_satu
               "byol_adjust_brightness", "byol_adjust_contrast", "byol_adjust_hue", "byol_adjust_saturation", "center_crop", "cutmix", "equalize",
               "gaussian_blur", "grayscale", "horizontal_flip", "instruction_set", "mix_labels", "mixup", "normalize", "pad_shift", "posterize",
               "preset_names", "random_resized_crop_box", "random_shift_into", "resize", "resized_crop", "rotate", "sobel", "solarize", "to_gray",
-              "to_planes"):
+              "to_planes", "transform_names"):
     globals()[_name] = _inputs.function(globals()[_name])
 
 def decode(data: Image, options: Decode = None) -> np.ndarray:

@@ -86,9 +86,9 @@ Both both(const Pipeline& pipeline, const ImageSource& source, const ViewKey& ke
   decode_planes(source, {}, planes);
   const cv::Mat image = decode(source);
   EXPECT_EQ(planes.size, image.size());
-  const auto drawn = pipeline.draw(image.size(), key);
-  pipeline.apply(image, drawn, views.exact.data());
-  apply_fused(pipeline, planes, drawn, views.fused.data());
+  const auto params = pipeline.make_params(image.size(), key);
+  pipeline.apply(image, params, views.exact.data());
+  apply_fused(pipeline, planes, params, views.fused.data());
   to_levels(pipeline, views.exact);
   to_levels(pipeline, views.fused);
   return views;
@@ -252,12 +252,12 @@ TEST_P(FusedView, IsTheSameOnEveryMachineButForRounding) {
   for (std::uint64_t sample = 0; sample < 4; ++sample)
     for (const int view : {0, 2}) {
       const auto& pipeline = crops.pipeline(view);
-      const auto drawn = pipeline.draw(planes.size, {5, 0, sample, 0});
+      const auto params = pipeline.make_params(planes.size, {5, 0, sample, 0});
       std::vector<float> here(pipeline.output_shape().size(), NAN), fastest = here;
       use_instruction_set(GetParam());
-      apply_fused(pipeline, planes, drawn, here.data());
+      apply_fused(pipeline, planes, params, here.data());
       use_instruction_set("");
-      apply_fused(pipeline, planes, drawn, fastest.data());
+      apply_fused(pipeline, planes, params, fastest.data());
       to_levels(pipeline, here);
       to_levels(pipeline, fastest);
       EXPECT_LT(mean_distance(here, fastest), 0.01) << "sample " << sample;
@@ -270,7 +270,7 @@ TEST_P(FusedView, WritesNoMoreThanTheView) {
   decode_planes({{}, scene(9, 7)}, {}, planes);
   for (std::uint64_t sample = 0; sample < 10; ++sample) {
     std::vector<float> out(pipeline.output_shape().size() + 1, 1234);
-    apply_fused(pipeline, planes, pipeline.draw(planes.size, {6, 0, sample, 0}), out.data());
+    apply_fused(pipeline, planes, pipeline.make_params(planes.size, {6, 0, sample, 0}), out.data());
     EXPECT_EQ(out.back(), 1234);
     for (std::size_t i = 0; i + 1 < out.size(); ++i) EXPECT_LT(std::abs(out[i]), 10);
   }
@@ -356,15 +356,16 @@ TEST_P(OddFusedView, MakesOddSizesOfOddBoxes) {
         if (random() % 2 == 0) crop.interpolation = Interpolation::kBicubic;
         const Pipeline pipeline(
             {crop, RandomHorizontalFlip{}, GaussianBlur{1, {10, 10}, 0, zero ? Border::kZero : Border::kReflect}});
-        const std::vector<Drawn> drawn{DrawnBox{box.x, box.y, box.width, box.height}, DrawnChoice{mirrored},
-                                       DrawnBlur{blurred, 10}};  // of 35 pixels to each side
+        const std::vector<TransformParams> params{CropParams{box.x, box.y, box.width, box.height},
+                                                  ApplyParams{mirrored},
+                                                  BlurParams{blurred, 10}};  // of 35 pixels to each side
         const std::string what = name + " box " + std::to_string(box.width) + " x " + std::to_string(box.height) +
                                  " to " + std::to_string(width) + " x " + std::to_string(height) +
                                  (mirrored ? " mirrored" : "") + (blurred ? " blurred" : "") +
                                  (crop.interpolation == Interpolation::kBicubic ? " bicubic" : "");
         Guarded exact(pipeline.output_shape().size()), fused(pipeline.output_shape().size());
-        pipeline.apply(image, drawn, exact.view());
-        apply_fused(pipeline, planes, drawn, fused.view());
+        pipeline.apply(image, params, exact.view());
+        apply_fused(pipeline, planes, params, fused.view());
         ASSERT_TRUE(exact.is_intact() && fused.is_intact()) << what;
         auto there = exact.copy(), here = fused.copy();
         to_levels(pipeline, there);
@@ -411,7 +412,7 @@ TEST(FusedViews, TakeWhatTheyKnow) {
   EXPECT_FALSE(can(R"({"op": "RandomGrayscale"}, )" + start));
   EXPECT_FALSE(can(start + ", " + start));
   for (const auto* step :
-       {R"({"op": "ColorJitter", "family": "byol"})", R"({"op": "Grayscale"})", R"({"op": "PadShift"})",
+       {R"({"op": "ColorJitter", "family": "byol"})", R"({"op": "Grayscale"})", R"({"op": "RandomShift"})",
         R"({"op": "GaussianBlur"}, {"op": "GaussianBlur"})", R"({"op": "GaussianBlur"}, {"op": "ColorJitter"})",
         R"({"op": "GaussianBlur"}, {"op": "RandomGrayscale"})", R"({"op": "GaussianBlur", "sigma": [1, 20]})",
         R"({"op": "GaussianBlur", "kernel_size": 131})", R"({"op": "Normalize"}, {"op": "RandomHorizontalFlip"})"})
@@ -429,12 +430,12 @@ TEST(FusedViews, TakeWhatTheyKnow) {
   decode_planes({{}, scene(9, 9)}, {}, planes);
   std::vector<float> out(center.output_shape().size());
   EXPECT_EQ(refusal([&] {
-              apply_fused(center, planes, center.draw({9, 9}, {}), out.data());
+              apply_fused(center, planes, center.make_params({9, 9}, {}), out.data());
             }),
             "this pipeline has steps that cannot be fused: use Pipeline::apply");
   const auto known = pipeline_of(start);
   EXPECT_EQ(refusal([&] {
-              apply_fused(known, planes, std::vector<Drawn>{DrawnBox{5, 0, 5, 5}}, out.data());
+              apply_fused(known, planes, std::vector<TransformParams>{CropParams{5, 0, 5, 5}}, out.data());
             }),
             "a box of 5 x 5 at (5, 0) does not fit in an image of 9 x 9");
   EXPECT_NE(refusal([] { use_instruction_set("AVX9"); }).find("there is no instruction set 'AVX9' here; there are "),
@@ -456,14 +457,14 @@ TEST(FusedViews, AreWhatAMultiCropMakes) {
     for (int v = 0; v < crops.views(); ++v) {
       auto of_view = key;
       of_view.view = static_cast<std::uint32_t>(v);
-      const auto drawn = crops.pipeline(v).draw(planes.size, of_view);
+      const auto params = crops.pipeline(v).make_params(planes.size, of_view);
       std::vector<float> expected(views[v].size(), NAN), replayed = expected;
       if (exact || !fused_views_are_fast())
-        crops.pipeline(v).apply(decode(source), drawn, expected.data());
+        crops.pipeline(v).apply(decode(source), params, expected.data());
       else
-        apply_fused(crops.pipeline(v), planes, drawn, expected.data());
+        apply_fused(crops.pipeline(v), planes, params, expected.data());
       EXPECT_EQ(views[v], expected) << "view " << v;
-      crops.replay(source, v, crops.pipeline(v).drawn_from_json(crops.pipeline(v).drawn_to_json(drawn)),
+      crops.replay(source, v, crops.pipeline(v).params_from_json(crops.pipeline(v).params_to_json(params)),
                    replayed.data());
       EXPECT_EQ(replayed, expected) << "view " << v;
     }

@@ -21,7 +21,7 @@ Bytes counting(std::size_t size) {
   return bytes;
 }
 
-TEST(RandomShift, IsPadShiftOfEveryImage) {
+TEST(RandomShift, ShiftsEveryImageAsTheTransformDoes) {
   const ImageBatch batch{6, 3, 9, 7};
   const std::size_t image = 3 * 9 * 7;
   const Bytes in = counting(6 * image);
@@ -33,7 +33,7 @@ TEST(RandomShift, IsPadShiftOfEveryImage) {
       for (int y = 0; y < 9; ++y)
         for (int x = 0; x < 7; ++x)
           for (int c = 0; c < 3; ++c) rgb.at<cv::Vec3b>(y, x)[c] = in[i * image + (c * 9 + y) * 7 + x];
-      const Pipeline one({PadShift{pad}, CenterCrop{{9, 7}}});
+      const Pipeline one({RandomShift{pad}, CenterCrop{{9, 7}}});
       std::vector<float> expected(image);
       one(rgb, {5, 2, 100 + static_cast<std::uint64_t>(i), 1}, expected.data());
       for (std::size_t k = 0; k < image; ++k)

@@ -12,10 +12,10 @@ namespace {
 
 TEST(ContactSheet, TellsWhatWasDrawn) {
   const MultiCrop crops = preset("swav");
-  const std::vector<Drawn> drawn{
-      DrawnBox{31, 12, 240, 180}, DrawnChoice{true},    DrawnJitter{true, {3, 0, 1, 2}, 1.25, 0.5, 1, -0.04},
-      DrawnChoice{false},         DrawnBlur{true, 1.5}, NothingDrawn{}};
-  EXPECT_EQ(describe(crops.pipeline(0), drawn),
+  const std::vector<TransformParams> params{
+      CropParams{31, 12, 240, 180}, ApplyParams{true},     JitterParams{true, {3, 0, 1, 2}, 1.25, 0.5, 1, -0.04},
+      ApplyParams{false},           BlurParams{true, 1.5}, NoParams{}};
+  EXPECT_EQ(describe(crops.pipeline(0), params),
             (std::vector<std::string>{"crop 240 x 180 at (31, 12)", "RandomHorizontalFlip", "hue -0.04",
                                       "brightness 1.25", "contrast 0.50", "saturation 1.00", "blur, sigma 1.50"}));
 }

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <regex>
 #include <set>
 #include <thread>
 
@@ -49,19 +50,24 @@ TEST(Pipeline, DescribesItselfInJson) {
     EXPECT_EQ(views_of(again, image, {1, 2, 3, 0}), views_of(crops, image, {1, 2, 3, 0})) << name;
   }
   const auto pipeline = Pipeline::from_json(json::parse(
-      R"([{"op": "Resize", "size": [8, 10], "interpolation": "bicubic"}, {"op": "Grayscale"}, {"op": "PadShift", "pad": 2}])"));
+      R"([{"op": "Resize", "size": [8, 10], "interpolation": "bicubic"}, {"op": "Grayscale"}, {"op": "RandomShift", "pad": 2}])"));
   EXPECT_EQ(pipeline.output_shape(), (OutputShape{1, 8, 10}));
   EXPECT_EQ(
       pipeline.to_json(),
       json::parse(
-          R"([{"op": "Resize", "size": [8, 10], "interpolation": "bicubic"}, {"op": "Grayscale"}, {"op": "PadShift", "pad": 2}])"));
+          R"([{"op": "Resize", "size": [8, 10], "interpolation": "bicubic"}, {"op": "Grayscale"}, {"op": "RandomShift", "pad": 2}])"));
 }
 
 TEST(Pipeline, SaysWhatIsWrong) {
-  EXPECT_EQ(refusal_of(R"([{"op": "RandomResizeCrop"}])"),
-            "pipeline step 1: there is no operation 'RandomResizeCrop' (did you mean 'RandomResizedCrop'?)");
-  EXPECT_EQ(refusal_of(R"([{"op": "HorizontalFlip"}])"),
-            "pipeline step 1: there is no operation 'HorizontalFlip' (did you mean 'RandomHorizontalFlip'?)");
+  const auto names = joined(transform_names(), ", ");
+  EXPECT_EQ(
+      refusal_of(R"([{"op": "RandomResizeCrop"}])"),
+      "pipeline step 1: there is no transform 'RandomResizeCrop' (did you mean 'RandomResizedCrop'?); there are " +
+          names);
+  EXPECT_EQ(
+      refusal_of(R"([{"op": "HorizontalFlip"}])"),
+      "pipeline step 1: there is no transform 'HorizontalFlip' (did you mean 'RandomHorizontalFlip'?); there are " +
+          names);
   EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop", "sise": 3}])"),
             "pipeline step 1 (CenterCrop): unknown option 'sise' (did you mean 'size'?)");
   EXPECT_EQ(refusal_of(R"([{"op": "CenterCrop", "size": "big"}])"),
@@ -85,7 +91,7 @@ TEST(Pipeline, SaysWhatIsWrong) {
                             R"([{"op": "CenterCrop"}, {"op": "GaussianBlur", "kernel_size": 4}])",
                             R"([{"op": "CenterCrop"}, {"op": "ColorJitter", "hue": 0.6}])",
                             R"([{"op": "CenterCrop"}, {"op": "RandomSolarize", "p": 1.5}])",
-                            R"([{"op": "CenterCrop"}, {"op": "PadShift", "pad": -1}])",
+                            R"([{"op": "CenterCrop"}, {"op": "RandomShift", "pad": -1}])",
                             R"([{"op": "CenterCrop"}, {"op": "Normalize", "std": [1, 0, 1]}])",
                             R"([{"op": "CenterCrop"}, {"op": "Sobel"}, {"op": "Sobel"}])",
                             R"([{"op": "CenterCrop"}, {"op": "ColorJitter", "family": "albumentations"}])"})
@@ -118,7 +124,8 @@ TEST(MultiCrop, SaysWhatIsWrong) {
   EXPECT_EQ(of(R"({"veiws": []})"), "multi-crop: unknown key 'veiws' (did you mean 'views'?)");
   EXPECT_EQ(
       of(R"({"views": [{"pipeline": [{"op": "CenterCrop"}]}, {"count": 1, "pipeline": [{"op": "CentreCrop"}]}]})"),
-      "views 2: pipeline step 1: there is no operation 'CentreCrop' (did you mean 'CenterCrop'?)");
+      "views 2: pipeline step 1: there is no transform 'CentreCrop' (did you mean 'CenterCrop'?); there are " +
+          joined(transform_names(), ", "));
   for (const char* wrong : {"[]", "{}", R"({"views": []})", R"({"views": [{}]})",
                             R"({"views": [{"count": 0, "pipeline": [{"op": "CenterCrop"}]}]})",
                             R"({"views": [{"count": 2000, "pipeline": [{"op": "CenterCrop"}]}]})",
@@ -164,13 +171,49 @@ TEST(Pipeline, ReplaysWhatItDrewThroughJson) {
       const ViewKey key{3, 1, sample, 0};
       std::vector<float> expected(pipeline.output_shape().size(), NAN), replayed(expected);
       pipeline(image, key, expected.data());
-      const auto drawn = pipeline.draw(image.size(), key);
-      const auto again = pipeline.drawn_from_json(json::parse(pipeline.drawn_to_json(drawn).dump()));
-      EXPECT_EQ(again, drawn) << name;
+      const auto params = pipeline.make_params(image.size(), key);
+      const auto again = pipeline.params_from_json(json::parse(pipeline.params_to_json(params).dump()));
+      EXPECT_EQ(again, params) << name;
       pipeline.apply(image, again, replayed.data());
       EXPECT_EQ(replayed, expected) << name;
     }
   }
+}
+
+TEST(Pipeline, ReadsFormerNamesOfTransforms) {
+  const auto old = json::parse(R"([{"op": "CenterCrop", "size": 8}, {"op": "PadShift", "pad": 2}])");
+  const auto pipeline = Pipeline::from_json(old);
+  EXPECT_EQ(pipeline.to_json(), json::parse(R"([{"op": "CenterCrop", "size": 8}, {"op": "RandomShift", "pad": 2}])"));
+  const auto params =
+      pipeline.params_from_json(json::parse(R"([{"op": "CenterCrop"}, {"op": "PadShift", "x": 1, "y": 4}])"));
+  EXPECT_EQ(params, (std::vector<TransformParams>{NoParams{}, ShiftParams{1, 4}}));
+  EXPECT_EQ(pipeline.params_to_json(params)[1]["op"], "RandomShift");
+}
+
+TEST(Transforms, AreWrittenAndReadAsJson) {
+  ASSERT_EQ(transforms().size(), transform_names().size());
+  for (const auto& transform : transforms()) {
+    const auto written = to_json(transform);
+    EXPECT_EQ(to_json(transform_from_json(written, "test")), written);
+    EXPECT_EQ(to_json(transform_from_json({{"op", name(transform)}}, "test")), written) << "the defaults";
+    EXPECT_NE(refusal([&] {
+                transform_from_json({{"op", name(transform)}, {"no_such_option", 1}}, "test");
+              }),
+              "(accepted)");
+  }
+}
+
+TEST(Transforms, AreAllInTheDocumentation) {
+  std::ifstream file(std::string(UNLABEL_SOURCE_DIR) + "/docs/augment.md");
+  std::set<std::string> documented;  // in the first column of a table
+  for (std::string line; std::getline(file, line);) {
+    const std::regex quoted("`(\\w+)`");
+    if (!line.starts_with("| `")) continue;
+    const auto column = line.substr(0, line.find('|', 1));
+    for (std::sregex_iterator word(column.begin(), column.end(), quoted), end; word != end; ++word)
+      documented.insert((*word)[1]);
+  }
+  for (const auto& name : transform_names()) EXPECT_TRUE(documented.contains(name)) << name;
 }
 
 TEST(Pipeline, ChecksWhatItReplays) {
@@ -178,30 +221,30 @@ TEST(Pipeline, ChecksWhatItReplays) {
       json::parse(R"([{"op": "RandomResizedCrop", "size": 8}, {"op": "ColorJitter", "hue": 0.1}])"));
   const cv::Mat image = noise(20, 20, 6);
   std::vector<float> out(pipeline.output_shape().size());
-  const auto good = pipeline.draw({20, 20}, {1, 0, 0, 0});
+  const auto good = pipeline.make_params({20, 20}, {1, 0, 0, 0});
   EXPECT_NO_THROW(pipeline.apply(image, good, out.data()));
-  const auto with = [&](std::size_t step, Drawn drawn) {
+  const auto with = [&](std::size_t step, TransformParams params) {
     auto changed = good;
-    changed[step] = std::move(drawn);
+    changed[step] = std::move(params);
     return refusal([&] { pipeline.apply(image, changed, out.data()); });
   };
-  EXPECT_EQ(with(0, DrawnBox{15, 0, 6, 6}), "a box of 6 x 6 at (15, 0) does not fit in an image of 20 x 20");
-  EXPECT_NE(with(0, DrawnBox{-1, 0, 6, 6}), "(accepted)");
-  EXPECT_NE(with(0, DrawnBox{2147483647, 0, 2147483647, 6}), "(accepted)");
-  EXPECT_NE(with(0, DrawnBox{0, 0, 0, 6}), "(accepted)");
-  EXPECT_NE(with(0, DrawnBlur{}), "(accepted)");
-  EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 2}}), "(accepted)");
-  EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 3}, 1, 1, 1, 7}), "(accepted)");
-  EXPECT_NE(with(1, DrawnJitter{true, {0, 1, 2, 3}, -0.5}), "(accepted)") << "a factor";
+  EXPECT_EQ(with(0, CropParams{15, 0, 6, 6}), "a box of 6 x 6 at (15, 0) does not fit in an image of 20 x 20");
+  EXPECT_NE(with(0, CropParams{-1, 0, 6, 6}), "(accepted)");
+  EXPECT_NE(with(0, CropParams{2147483647, 0, 2147483647, 6}), "(accepted)");
+  EXPECT_NE(with(0, CropParams{0, 0, 0, 6}), "(accepted)");
+  EXPECT_NE(with(0, BlurParams{}), "(accepted)");
+  EXPECT_NE(with(1, JitterParams{true, {0, 1, 2, 2}}), "(accepted)");
+  EXPECT_NE(with(1, JitterParams{true, {0, 1, 2, 3}, 1, 1, 1, 7}), "(accepted)");
+  EXPECT_NE(with(1, JitterParams{true, {0, 1, 2, 3}, -0.5}), "(accepted)") << "a factor";
   EXPECT_NE(refusal([&] { pipeline.apply(image, {}, out.data()); }), "(accepted)");
   EXPECT_NE(refusal([&] { pipeline.apply(cv::Mat(), good, out.data()); }), "(accepted)");
   EXPECT_NE(
       refusal([&] {
-        pipeline.drawn_from_json(json::parse(R"([{"op": "RandomResizedCrop"}, {"op": "ColorJitter", "hues": 1}])"));
+        pipeline.params_from_json(json::parse(R"([{"op": "RandomResizedCrop"}, {"op": "ColorJitter", "hues": 1}])"));
       }),
       "(accepted)");
   EXPECT_NE(
-      refusal([&] { pipeline.drawn_from_json(json::parse(R"([{"op": "ColorJitter"}, {"op": "ColorJitter"}])")); }),
+      refusal([&] { pipeline.params_from_json(json::parse(R"([{"op": "ColorJitter"}, {"op": "ColorJitter"}])")); }),
       "(accepted)");
 }
 
@@ -266,7 +309,7 @@ TEST(Presets, AreAsPublished) {
     {"op": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}])"));
   auto as_the_text = byol.pipeline(1).to_json();
   as_the_text[0]["family"] = "torchvision";
-  EXPECT_EQ(preset("byol", {.crop_family = "torchvision"}).pipeline(1).to_json(), as_the_text);
+  EXPECT_EQ(preset("byol", {.crop_family = Family::kTorchvision}).pipeline(1).to_json(), as_the_text);
   EXPECT_EQ(preset("deepcluster").shape(0), (OutputShape{3, 224, 224}));
   EXPECT_EQ(preset("eval").groups()[0].pipeline.to_json()[0]["size"], 256);
   EXPECT_EQ(preset("eval", {.global_size = 32}).groups()[0].pipeline.to_json()[0]["size"], json({32, 32}));
@@ -299,12 +342,18 @@ TEST(Presets, TakeOptions) {
   EXPECT_EQ(first[4]["op"], "Normalize");
   EXPECT_EQ(preset("swav", {.local_count = 0}).views(), 2);
   EXPECT_NE(refusal([] { preset("simclr", {.local_count = 2}); }), "(accepted)");
-  EXPECT_NE(refusal([] { preset("swav", {.interpolation = "nearest"}); }), "(accepted)");
-  EXPECT_NE(refusal([] { preset("swav", {.global_scale = std::vector<double>{1}}); }), "(accepted)");
+  const auto of = [](const char* text) {
+    return refusal([&] {
+      PresetOptions given;
+      table(given).from_json(json::parse(text), "test");
+    });
+  };
+  EXPECT_EQ(of(R"({"interpolation": "nearest"})"),
+            "test: 'interpolation' takes 'bilinear' or 'bicubic', not \"nearest\"");
+  EXPECT_EQ(of(R"({"global_scale": [1]})"), "test: 'global_scale' takes [low, high], not [1]");
   EXPECT_NE(refusal([] { preset("swav", {.jitter = -1}); }), "(accepted)");
-  EXPECT_EQ(refusal([] { preset("byol", {.crop_family = "simclr"}); }),
-            "crop_family takes torchvision or byol, not 'simclr'");
-  EXPECT_EQ(refusal([] { preset("eval", {.crop_family = "byol"}); }),
+  EXPECT_EQ(of(R"({"crop_family": "simclr"})"), "test: 'crop_family' takes 'torchvision' or 'byol', not \"simclr\"");
+  EXPECT_EQ(refusal([] { preset("eval", {.crop_family = Family::kByol}); }),
             "preset eval has no random crops: leave out crop_family");
 }
 

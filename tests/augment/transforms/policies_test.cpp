@@ -130,11 +130,11 @@ TEST(Policies, ReplayExactlyFromJson) {
   const cv::Mat image = noise(50, 60), before = image.clone();
   std::set<std::vector<float>> views;
   for (std::uint64_t sample = 0; sample < 200; ++sample) {
-    const auto drawn = pipeline.draw(image.size(), {1, 2, sample, 0});
-    const auto again = pipeline.drawn_from_json(json::parse(pipeline.drawn_to_json(drawn).dump()));
-    ASSERT_EQ(again, drawn);
+    const auto params = pipeline.make_params(image.size(), {1, 2, sample, 0});
+    const auto again = pipeline.params_from_json(json::parse(pipeline.params_to_json(params).dump()));
+    ASSERT_EQ(again, params);
     std::vector<float> view(pipeline.output_shape().size(), NAN), replayed = view;
-    pipeline.apply(image, drawn, view.data());
+    pipeline.apply(image, params, view.data());
     pipeline.apply(image, again, replayed.data());
     ASSERT_EQ(view, replayed);
     for (const float value : view) ASSERT_TRUE(std::isfinite(value));
@@ -150,23 +150,23 @@ TEST(Policies, DrawWithinTheirRanges) {
   int erased = 0, negative = 0, strengths = 0;
   constexpr int kDraws = 4000;
   for (std::uint64_t sample = 0; sample < kDraws; ++sample) {
-    const auto drawn = pipeline.draw({60, 50}, {3, 0, sample, 0});
-    const auto& turn = std::get<DrawnAffine>(drawn[1]);
+    const auto params = pipeline.make_params({60, 50}, {3, 0, sample, 0});
+    const auto& turn = std::get<AffineParams>(params[1]);
     EXPECT_TRUE(turn.angle >= -30 && turn.angle <= 45);
-    const auto& moved = std::get<DrawnAffine>(drawn[2]);
+    const auto& moved = std::get<AffineParams>(params[2]);
     EXPECT_TRUE(std::abs(moved.translate[0]) <= 4 && std::abs(moved.translate[1]) <= 2 && moved.angle == 0);
     EXPECT_TRUE(moved.scale >= 0.5 && moved.scale <= 1.5 && std::abs(moved.shear) <= 20);
-    const auto& rand = std::get<DrawnOperations>(drawn[3]);
+    const auto& rand = std::get<PolicyParams>(params[3]);
     ASSERT_EQ(rand.operations.size(), 3u);
     for (std::size_t i = 0; i < 3; ++i) {
       ++chosen[rand.operations[i]];
       EXPECT_EQ(std::abs(rand.magnitudes[i]), auto_magnitude(AutoSpace::kRand, rand.operations[i], 9, 31, {20, 20}));
       negative += rand.magnitudes[i] < 0 ? 1 : 0;
     }
-    const auto& wide = std::get<DrawnOperations>(drawn[4]);
+    const auto& wide = std::get<PolicyParams>(params[4]);
     ASSERT_EQ(wide.operations.size(), 1u);
     strengths += wide.operations[0] == "Rotate" && std::abs(wide.magnitudes[0]) > 67.5 ? 1 : 0;
-    const auto& box = std::get<DrawnErasing>(drawn[5]);
+    const auto& box = std::get<EraseParams>(params[5]);
     erased += box.width > 0 ? 1 : 0;
     if (box.width > 0) {
       EXPECT_TRUE(box.width < 20 && box.height < 20 && box.x + box.width <= 20 && box.y + box.height <= 20);
@@ -186,12 +186,12 @@ TEST(Policies, ErasesWhatWasDrawn) {
                                            {"op": "RandomErasing", "value": -7})");
   const cv::Mat white(10, 10, CV_8UC3, cv::Scalar::all(255));
   std::vector<float> view(300);
-  pipeline.apply(white, std::vector<Drawn>{NothingDrawn{}, NothingDrawn{}, DrawnErasing{2, 3, 4, 5}}, view.data());
+  pipeline.apply(white, std::vector<TransformParams>{NoParams{}, NoParams{}, EraseParams{2, 3, 4, 5}}, view.data());
   EXPECT_NEAR(std::accumulate(view.begin(), view.end(), 0.0), 3 * (80 - 7 * 20), 1e-4);
   EXPECT_EQ(view[3 * 10 + 2], -7);
   EXPECT_EQ(view[2 * 10 + 2], 1);
   EXPECT_THROW(
-      pipeline.apply(white, std::vector<Drawn>{NothingDrawn{}, NothingDrawn{}, DrawnErasing{7, 3, 4, 5}}, view.data()),
+      pipeline.apply(white, std::vector<TransformParams>{NoParams{}, NoParams{}, EraseParams{7, 3, 4, 5}}, view.data()),
       UsageError);
 }
 
@@ -220,8 +220,10 @@ TEST(Policies, SayWhatIsWrong) {
       pipeline_of(R"({"op": "CenterCrop", "size": 9}, {"op": "RandAugment"}, {"op": "RandomAffine"})");
   const cv::Mat image = noise(9, 9);
   std::vector<float> view(pipeline.output_shape().size());
-  const auto replayed = [&](const DrawnOperations& operations, const DrawnAffine& affine) {
-    return refusal([&] { pipeline.apply(image, std::vector<Drawn>{NothingDrawn{}, operations, affine}, view.data()); });
+  const auto replayed = [&](const PolicyParams& operations, const AffineParams& affine) {
+    return refusal([&] {
+      pipeline.apply(image, std::vector<TransformParams>{NoParams{}, operations, affine}, view.data());
+    });
   };
   EXPECT_EQ(replayed({{"Rotate"}, {30}}, {}), "(accepted)");
   EXPECT_EQ(replayed({{"Rotate"}, {}}, {}),

@@ -2,7 +2,7 @@
 #include <unlabel/augment/ops/color.h>
 #include <unlabel/augment/ops/color_byol.h>
 #include <unlabel/augment/ops/geometry.h>
-#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/transforms/transform.h>
 
 #include "augment/golden.h"
@@ -232,7 +232,7 @@ TEST(RandomResizedCropBox, FallsBackToTheCentre) {
   }
 }
 
-TEST(PadShift, ReachesEveryOffsetAndIsTheIdentityInTheMiddle) {
+TEST(RandomShift, ReachesEveryOffsetAndIsTheIdentityInTheMiddle) {
   const cv::Mat frames = noise(9, 7, CV_8UC(9), 3);  // DrQ stacks frames
   cv::Mat out;
   pad_shift(frames, 4, 4, 4, out);
@@ -284,8 +284,8 @@ TEST(Draw, HappensAsOftenAsAsked) {
   std::vector<int> firsts(4), shifts(9);
   constexpr int kDraws = 20000;
   for (int i = 0; i < kDraws; ++i) {
-    flips += draw(RandomHorizontalFlip{0.3}, image, random).apply;
-    const auto jitter = draw(ColorJitter{0.8, 0.4, 2, 0, 0.2}, image, random);
+    flips += make_params(RandomHorizontalFlip{0.3}, image, random).apply;
+    const auto jitter = make_params(ColorJitter{0.8, 0.4, 2, 0, 0.2}, image, random);
     jitters += jitter.apply;
     ++firsts[jitter.order[0]];
     brightness_least = std::min(brightness_least, jitter.brightness);
@@ -293,10 +293,10 @@ TEST(Draw, HappensAsOftenAsAsked) {
     hue_most = std::max(hue_most, std::abs(jitter.hue));
     ASSERT_GE(jitter.contrast, 0);  // 1 - 2 is cut at 0
     ASSERT_EQ(jitter.saturation, 1);
-    const auto blur = draw(GaussianBlur{0.5, {0.1, 2}}, image, random);
+    const auto blur = make_params(GaussianBlur{0.5, {0.1, 2}}, image, random);
     blurs += blur.apply;
     sigma_sum += blur.sigma;
-    ++shifts[draw(PadShift{4}, image, random).x];
+    ++shifts[make_params(RandomShift{4}, image, random).x];
   }
   EXPECT_NEAR(flips / double(kDraws), 0.3, 0.015);
   EXPECT_NEAR(jitters / double(kDraws), 0.8, 0.015);
@@ -307,8 +307,8 @@ TEST(Draw, HappensAsOftenAsAsked) {
   EXPECT_NEAR(hue_most, 0.2, 0.001);
   for (const int count : firsts) EXPECT_NEAR(count / double(kDraws), 0.25, 0.015);
   for (const int count : shifts) EXPECT_NEAR(count / double(kDraws), 1.0 / 9, 0.012);
-  EXPECT_FALSE(draw(RandomGrayscale{0}, image, random).apply);
-  EXPECT_TRUE(draw(RandomGrayscale{1}, image, random).apply);
+  EXPECT_FALSE(make_params(RandomGrayscale{0}, image, random).apply);
+  EXPECT_TRUE(make_params(RandomGrayscale{1}, image, random).apply);
 }
 
 }  // namespace

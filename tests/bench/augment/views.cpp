@@ -39,13 +39,13 @@ double cpu_seconds() {
 }
 
 /// The same steps as one writes them with OpenCV's functions; a crop is resized with INTER_AREA.
-void opencv_view(const cv::Mat& bgr, const Pipeline& pipeline, std::span<const Drawn> drawn, float* out) {
-  const auto& box = std::get<DrawnBox>(drawn[0]);
+void opencv_view(const cv::Mat& bgr, const Pipeline& pipeline, std::span<const TransformParams> params, float* out) {
+  const auto& box = std::get<CropParams>(params[0]);
   const cv::Size size(pipeline.output_shape().width, pipeline.output_shape().height);
   cv::Mat view, gray, wide;
   cv::resize(bgr(cv::Rect(box.x, box.y, box.width, box.height)), view, size, 0, 0, cv::INTER_AREA);
-  if (std::get<DrawnChoice>(drawn[1]).apply) cv::flip(view, view, 1);
-  if (const auto& jitter = std::get<DrawnJitter>(drawn[2]); jitter.apply)
+  if (std::get<ApplyParams>(params[1]).apply) cv::flip(view, view, 1);
+  if (const auto& jitter = std::get<JitterParams>(params[2]); jitter.apply)
     for (const int operation : jitter.order) {
       if (operation == 0) view.convertTo(view, -1, jitter.brightness);
       if (operation == 1) {
@@ -68,11 +68,11 @@ void opencv_view(const cv::Mat& bgr, const Pipeline& pipeline, std::span<const D
         cv::cvtColor(hsv, view, cv::COLOR_HSV2BGR_FULL);
       }
     }
-  if (std::get<DrawnChoice>(drawn[3]).apply) {
+  if (std::get<ApplyParams>(params[3]).apply) {
     cv::cvtColor(view, gray, cv::COLOR_BGR2GRAY);
     cv::cvtColor(gray, view, cv::COLOR_GRAY2BGR);
   }
-  if (const auto& blur = std::get<DrawnBlur>(drawn[4]); blur.apply) {
+  if (const auto& blur = std::get<BlurParams>(params[4]); blur.apply) {
     const int taps = 2 * static_cast<int>(std::ceil(3.5 * blur.sigma)) + 1;
     cv::GaussianBlur(view, view, {taps, taps}, blur.sigma);
   }
@@ -161,7 +161,7 @@ int main(int count, char** words) {
     for (int v = 0; v < fast.views(); ++v) {
       auto of_view = key;
       of_view.view = static_cast<std::uint32_t>(v);
-      opencv_view(bgr, fast.pipeline(v), fast.pipeline(v).draw(bgr.size(), of_view), places[v]);
+      opencv_view(bgr, fast.pipeline(v), fast.pipeline(v).make_params(bgr.size(), of_view), places[v]);
     }
   };
 

@@ -2,6 +2,7 @@
 import inspect
 import io
 import itertools
+import json
 import os
 import pathlib
 import pickle
@@ -103,6 +104,9 @@ assert np.array_equal(ua.resize(pixels, 33), ua.resize(pixels, (33, 41))) and np
 assert np.array_equal(ua.center_crop(pixels, (40, 50)), pixels[28:68, 35:85])
 assert np.array_equal(ua.center_crop(pixels, 40), pixels[28:68, 40:80])
 assert np.array_equal(ua.center_crop(pixels, (98, 120))[1:97], pixels) and not ua.center_crop(pixels, (98, 120))[0].any()
+assert len(ua.transform_names()) > 10 and "RandomShift" in ua.transform_names()
+shifted = ua.MultiCrop.from_json({"views": [{"pipeline": [{"op": "CenterCrop", "size": 8}, {"op": "PadShift", "pad": 2}]}]})  # its former name
+assert [step["op"] for step in json.loads(shifted.to_json())["views"][0]["pipeline"]] == ["CenterCrop", "RandomShift"]
 assert np.array_equal(ua.pad_shift(pixels, 4, 4, 4), pixels) and np.array_equal(ua.pad_shift(pixels, 4, 8, 4)[:, :-4], pixels[:, 4:])
 assert np.array_equal(ua.resized_crop(pixels, 10, 20, 50, 60, (33, 44)), ua.resize(pixels[10:60, 20:80], (33, 44)))
 plain = ua.MultiCrop.from_json({"views": [{"count": 2, "pipeline": [{"op": "RandomResizedCrop", "size": 32, "scale": [0.3, 1]}]}], "exact": True})

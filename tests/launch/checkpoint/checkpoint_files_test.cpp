@@ -196,6 +196,11 @@ TEST(CheckpointFiles, OptionsOfOlderProgramsGetWhatTheyMeantThen) {
   EXPECT_EQ(of(R"({"preset": "byol", "crop_family": "byol"})")["crop_family"], "byol");
   EXPECT_FALSE(of(R"({"preset": "swav"})").contains("crop_family"));
   EXPECT_EQ(of("[]"), nlohmann::json::array());
+  const auto views = parse_training(
+      R"({"iteration": 1, "views": {"views": [{"count": 1, "pipeline": [{"op": "PadShift", "pad": 4}, {"op": "Normalize"}]}]}})",
+      "training.json")["views"];
+  EXPECT_EQ(views["views"][0]["pipeline"][0]["op"], "RandomShift");
+  EXPECT_EQ(views["views"][0]["pipeline"][1]["op"], "Normalize");
 }
 
 TEST(CheckpointFiles, WhatAKilledWriteLeftIsRemoved) {

@@ -45,7 +45,7 @@ TEST(CiAugment, PreviewsAndReplays) {
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto crops = augment::preset("swav");
   std::vector<float> view(crops.shape(2).size());
-  crops.replay(source_of(photo), 2, crops.pipeline(2).draw({40, 40}, {0, 0, 3, 2}), view.data());
+  crops.replay(source_of(photo), 2, crops.pipeline(2).make_params({40, 40}, {0, 0, 3, 2}), view.data());
   const cv::Mat expected = augment::picture_of(crops.pipeline(2), view.data());
   for (const auto* name : {"key.png", "drawn.png"})
     EXPECT_EQ(cv::norm(picture(folder / name), expected, cv::NORM_INF), 0) << name;
@@ -84,7 +84,7 @@ TEST(CiAugment, PreviewsAndReplays) {
   const auto trained = augment::preset(preset, options);
   ASSERT_EQ(trained.shape(1).width, 24);
   std::vector<float> seen(trained.shape(1).size());
-  trained.replay(source_of(photo), 1, trained.pipeline(1).draw({40, 40}, {5, 2, 7, 1}), seen.data());
+  trained.replay(source_of(photo), 1, trained.pipeline(1).make_params({40, 40}, {5, 2, 7, 1}), seen.data());
   EXPECT_EQ(cv::norm(picture(folder / "run.png"), augment::picture_of(trained.pipeline(1), seen.data()), cv::NORM_INF),
             0);
 

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/ops/planar.h>
+#include <unlabel/augment/ops/normalize.h>
 
 #include <array>
 #include <cstdint>
