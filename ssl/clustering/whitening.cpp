@@ -9,7 +9,8 @@
 namespace unlabel::ssl {
 
 namespace {
-constexpr std::int64_t kBlockRows = 4096;
+constexpr std::int64_t kBlockRows =
+    4096;  ///< rows converted to float64 or projected at a time, to bound temporary memory
 }  // namespace
 
 at::Tensor Whitening::operator()(const at::Tensor& x) const {
@@ -31,6 +32,7 @@ Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const
     for (std::int64_t begin = 0; begin < points.size(0); begin += kBlockRows)
       visit(points.narrow(0, begin, std::min(kBlockRows, points.size(0) - begin)).to(torch::kFloat64));
   };
+  // First pass: sum and number of points, in one vector for one all-reduce.
   auto sum = torch::zeros({d + 1}, wide);
   blocks([&](const at::Tensor& x) {
     sum.narrow(0, 0, d).add_(x.sum(0));
@@ -40,13 +42,15 @@ Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const
   const double count = sum[d].item<double>();
   if (count < 1) throw UsageError("a projection needs points");
   const auto mean = sum.narrow(0, 0, d) / count;
+  // Second pass: covariance of the centered points, which is more exact than E[x x^T] - mean mean^T.
   auto covariance = torch::zeros({d, d}, wide);
   blocks([&](const at::Tensor& x) {
     const auto centered = x - mean;
     covariance.addmm_(centered.t(), centered);
   });
   group.all_reduce_sum(covariance);
-  // Smallest first. Rank 0's, for everyone: signs, and bases of equal eigenvalues, may differ between machines.
+  // Eigenvalues come in ascending order. All ranks use rank 0's eigenvectors, because signs, and bases of equal eigenvalues, may differ
+  // between machines.
   const auto [values, vectors] = at::linalg_eigh(covariance / count);
   const auto largest = values.narrow(0, d - directions, directions).flip(0);
   const auto scale =

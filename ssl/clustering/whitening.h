@@ -8,12 +8,12 @@
 
 namespace unlabel::ssl {
 
-/// A projection onto the directions of largest variance that gives each the variance 1:
+/// PCA whitening: a projection onto the k directions of largest variance, each scaled to variance 1:
 ///
-///     y = (x - mean) W,   W_k = v_k / sqrt(lambda_k)
+///     y = (x - mean) W,   W_j = v_j / sqrt(lambda_j),   j = 1 ... k
 ///
-/// with the eigenvectors v_k and eigenvalues lambda_k of the covariance, largest first (faiss's PCAMatrix with an eigen_power of -1/2, as
-/// DeepCluster uses it). A direction without variance (lambda_k below 1e-12 of the largest) gives 0.
+/// with the eigenvectors v_j and eigenvalues lambda_j of the covariance, largest first. It equals faiss's PCAMatrix with
+/// eigen_power = -1/2, which DeepCluster uses. A direction without variance (lambda_j below 1e-12 of the largest) gives 0.
 struct Whitening {
   at::Tensor mean;        ///< d, float32
   at::Tensor projection;  ///< d x k, float32
@@ -21,8 +21,9 @@ struct Whitening {
   at::Tensor operator()(const at::Tensor& x) const;  ///< n x d to n x k
 };
 
-/// Of the points of all ranks (this rank's: n x d, float32, on any device), in float64. Throws UsageError for more directions than
-/// dimensions, or no points. Every rank must call it.
+/// Computes the whitening of the points of all ranks, in float64, onto k = `directions` dimensions. `points`: this rank's, n x d, float32,
+/// on any device; n may differ between ranks. Throws UsageError unless 1 <= directions <= d and there is at least one point. Collective:
+/// every rank must call it.
 Whitening fit_whitening(const at::Tensor& points, std::int64_t directions, const Group& group);
 
 }  // namespace unlabel::ssl

@@ -16,13 +16,14 @@ at::Tensor sinkhorn(const at::Tensor& scores, const SinkhornOptions& options, co
   at::Tensor logits = scores.detach().to(type).div(options.epsilon);
   if (options.iterations == 0) return at::softmax(logits, -1);
   for (int i = 0; i < options.iterations; ++i) {
-    // Equal weight to each prototype. The factor 1 / K of the paper cancels in the next line.
+    // Columns: equal weight for each prototype, over the samples of all ranks. The paper's factor 1 / K cancels in the row normalization.
     at::Tensor largest = logits.amax(-2, /*keepdim=*/true);
     group.all_reduce_max(largest);
     at::Tensor sum = (logits - largest).exp_().sum(-2, /*keepdim=*/true);
     group.all_reduce_sum(sum);
-    // A sum of zero cannot be: the rank that holds the maximum adds 1.
+    // The sum is at least 1, because the rank that holds the maximum adds exp(0); so its logarithm is finite.
     logits.sub_(largest).sub_(sum.log_());
+    // Rows: each sample has weight 1.
     logits.sub_(logits.logsumexp(-1, /*keepdim=*/true));
   }
   return logits.exp_();
