@@ -18,7 +18,7 @@ at::ScalarType statistics_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-// A value for every channel, shaped to broadcast over n x C x ...
+// `values` (C) as 1 x C x 1 ..., which broadcasts over n x C x ...
 at::Tensor per_channel(const at::Tensor& values, const at::Tensor& x) {
   std::vector<std::int64_t> shape(x.dim(), 1);
   shape[1] = values.size(0);
@@ -28,15 +28,15 @@ at::Tensor per_channel(const at::Tensor& values, const at::Tensor& x) {
 void check_count(double count, std::int64_t features) {
   if (count > 1) return;
   throw UsageError("BatchNorm over ", features,
-                   " channels got one value a channel, whose variance says nothing; use a larger batch");
+                   " channels got one value per channel, which has no variance; use a larger batch");
 }
 
-// Mean and 1 / sqrt(variance + eps) of the batch of all ranks; moves the running statistics.
 struct Statistics {
-  at::Tensor mean, inverse_deviation;
-  double count;  // values a channel, over all ranks
+  at::Tensor mean, inverse_deviation;  // C each; inverse_deviation = 1 / sqrt(variance + eps)
+  double count;                        // values of each channel, over all ranks
 };
 
+// Statistics of the batch of all ranks of the layer's group; also updates the running statistics.
 Statistics gather_statistics(const at::Tensor& x, const BatchNormImpl& layer) {
   const auto type = statistics_type(x);
   const double local_count = static_cast<double>(x.numel() / x.size(1));
@@ -44,6 +44,7 @@ Statistics gather_statistics(const at::Tensor& x, const BatchNormImpl& layer) {
   check_count(count, layer.features);
   const double momentum = layer.options.momentum, eps = layer.options.eps;
 
+  // GPU: the kernels of PyTorch's SyncBatchNorm, the second of which updates the running statistics too.
   if (x.is_cuda()) {
     const auto [mean, inverse_deviation] = at::batch_norm_stats(x, eps);
     const auto all = layer.group->all_gather(at::stack({mean, inverse_deviation}).unsqueeze(0));
@@ -54,21 +55,22 @@ Statistics gather_statistics(const at::Tensor& x, const BatchNormImpl& layer) {
     return {global_mean, global_inverse_deviation, count};
   }
 
-  // Chan et al., eq. 2.1, for parts of one size, in float64, which costs nothing at this size:
-  // mean = mean_r(mean_r), var = mean_r(var_r) + mean_r((mean_r - mean)^2).
+  // CPU: Chan et al., eq. 2.1, for parts of equal size, in float64, which costs nothing for a few numbers per channel:
+  // mean = mean_r(mean_r), var = mean_r(var_r) + mean_r((mean_r - mean)^2), with the mean over ranks r.
   const auto [mean, variance] = at::batch_norm_update_stats(x.to(type), {}, {}, momentum);
   const auto all = layer.group->all_gather(at::stack({mean, variance}).to(at::kDouble).unsqueeze(0));
   const auto means = all.select(1, 0);
   const auto global_mean = means.mean(0);
   const auto global_variance = all.select(1, 1).mean(0) + (means - global_mean).square().mean(0);
 
+  // As in PyTorch, the running variance is the unbiased one.
   auto running_mean = layer.running_mean, running_var = layer.running_var;
   running_mean.lerp_(global_mean.to(running_mean.scalar_type()), momentum);
   running_var.lerp_((global_variance * (count / (count - 1))).to(running_var.scalar_type()), momentum);
   return {global_mean.to(type), (global_variance + eps).rsqrt().to(type), count};
 }
 
-// With xhat = (x - mean) * s, s = 1 / sqrt(var + eps), N values a channel over all ranks:
+// With xhat = (x - mean) * s, s = 1 / sqrt(var + eps) and N values of each channel over all ranks:
 //     y  = weight * xhat + bias
 //     dx = weight * s * (dy - sum(dy) / N - xhat * sum(dy * xhat) / N),   sums over all ranks
 struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> {
@@ -105,10 +107,11 @@ struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> 
 
     const auto wide_dy = dy.to(mean.scalar_type());
     const auto xhat = (x.to(mean.scalar_type()) - per_channel(mean, x)).mul_(per_channel(s, x));
-    std::vector<std::int64_t> others(1, 0);
+    std::vector<std::int64_t> others(1, 0);  // all dimensions but the channel's
     for (std::int64_t d = 2; d < x.dim(); ++d) others.push_back(d);
     const auto dbias = wide_dy.sum(others);
     const auto dweight = (wide_dy * xhat).sum(others);
+    // dx needs the sums over all ranks; the gradients of weight and bias stay those of this rank.
     auto sums = at::stack({dbias, dweight});
     group->all_reduce_sum(sums);
     sums.div_(count);
@@ -143,6 +146,7 @@ at::Tensor BatchNormImpl::forward(const at::Tensor& x) {
     throw Error("BatchNorm over ", features, " channels got input of shape ", x.sizes());
   }
   if (is_training()) {
+    // Several ranks: SynchronizedBatchNorm above; one rank: torch::batch_norm below.
     num_batches_tracked.add_(1);
     if (group->world_size() > 1) return SynchronizedBatchNorm::apply(x, weight, bias, this);
     check_count(static_cast<double>(x.numel()) / static_cast<double>(features), features);
@@ -166,6 +170,7 @@ void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> 
 
 void average_running_statistics(torch::nn::Module& root, const Group& world) {
   const torch::NoGradGuard no_grad;
+  // All statistics go into one flat tensor for one all-reduce.
   std::vector<at::Tensor> statistics, flat;
   std::vector<std::int64_t> sizes;
   root.apply([&](torch::nn::Module& module) {

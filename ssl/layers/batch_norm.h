@@ -13,8 +13,9 @@
 namespace unlabel::ssl {
 
 struct BatchNormOptions {
-  double eps = 1e-5;      ///< added to the variance
-  double momentum = 0.1;  ///< weight of the newest batch in the running statistics (1 - Haiku's decay rate)
+  double eps = 1e-5;  ///< added to the variance
+  double momentum =
+      0.1;  ///< weight of the newest batch in the running statistics, as in PyTorch (Haiku's decay rate is 1 - momentum)
 };
 
 /// Batch normalization of n x C or n x C x H x W (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1), over one rank
@@ -22,26 +23,25 @@ struct BatchNormOptions {
 ///
 ///     y = weight * (x - mean_c) / sqrt(var_c + eps) + bias
 ///
-/// In training, mean and (biased) variance of channel c are over the rows and pixels of **all ranks of the group**, and
-/// the running statistics move towards the mean and the unbiased variance; in evaluation the running statistics are
-/// used. In a group of one, and in evaluation, this is torch::batch_norm itself; so a network needs one kind of
-/// normalization wherever it runs. Parameters and buffers are named as in PyTorch: weight, bias, running_mean,
-/// running_var, num_batches_tracked (int64).
+/// In training, the mean and the (biased) variance of channel c are taken over the rows and pixels of **all ranks of the group**, and the
+/// running statistics move towards the mean and the unbiased variance. In evaluation the running statistics are used. In a group of one,
+/// and in evaluation, this is torch::batch_norm; so the same network runs on one rank and on several. Parameters and buffers have PyTorch's
+/// names: weight, bias, running_mean, running_var (C each) and num_batches_tracked (int64 scalar).
 ///
-/// In a larger group, forward makes one all_gather of every rank's [mean, variance] per channel (on the CPU in float64;
-/// on a GPU [mean, 1 / deviation] in float32), combined by Chan, Golub & LeVeque 1979, eq. 2.1, so that a large mean
-/// costs no digits; the ranks' inputs must be of one size. backward makes one all_reduce_sum of [sum dy,
-/// sum dy (x - mean)] in float32 (float64 for float64 input), whatever autocast makes of x. The gradients of weight and
-/// bias are this rank's part, as those of every other parameter are: the trainer averages them. Second derivatives are
-/// not supported in a larger group, and throw.
+/// In a group of several ranks, forward makes one all_gather of each rank's [mean, variance] per channel (CPU: in float64; GPU: [mean, 1 /
+/// sqrt(variance + eps)] in float32). They are combined by Chan, Golub & LeVeque 1979, eq. 2.1, which loses no digits when the mean is
+/// large. The ranks' inputs must have the same shape. backward makes one all_reduce_sum of per-channel sums (CPU: [sum dy, sum dy * xhat];
+/// GPU: [sum dy, sum dy (x - mean)]) in float32 (float64 for float64 input), also under autocast. The gradients of weight and bias are
+/// those of this rank's samples, as for every other parameter; the training loop averages them. Second derivatives are not supported and
+/// throw Error.
 ///
-/// Order of collectives. All ranks must call their layers in the same order with the same shapes; a layer may be called
-/// several times before one backward pass (once a resolution), since each call keeps its own statistics. Autograd then
-/// runs backward in an order that depends on the graph alone: of the nodes that are ready, the one made last goes
-/// first, one thread a device. Equal graphs on all ranks thus give equal orders of collectives, among themselves and
-/// with those of gradient hooks, as long as the layers that share a group are on one device and no rank skips a branch.
+/// Order of collectives: all ranks must call their layers in the same order with the same shapes. A layer may be called several times
+/// before one backward pass (once for each resolution), since each call keeps its own statistics. Autograd runs backward in an order that
+/// depends on the graph only: one thread for each device, and among the nodes that are ready the most recently created first. Equal graphs
+/// on all ranks thus give the same order of collectives, also relative to those of gradient hooks, provided that the layers that share a
+/// group are on one device and no rank skips a branch.
 ///
-/// Throws UsageError when the group's batch holds a single value a channel: its variance says nothing.
+/// Throws UsageError if the group's batch has a single value for each channel, which has no variance; Error for another number of channels.
 struct BatchNormImpl : torch::nn::Cloneable<BatchNormImpl> {
   explicit BatchNormImpl(std::int64_t features, const BatchNormOptions& options = {});
 
@@ -53,25 +53,27 @@ struct BatchNormImpl : torch::nn::Cloneable<BatchNormImpl> {
 
   std::int64_t features;
   BatchNormOptions options;
-  std::shared_ptr<const Group> group = single_process();  ///< whose batch counts; a clone shares it
-  bool fixed_group = false;                               ///< set_batch_norm_group passes it over
+  std::shared_ptr<const Group> group =
+      single_process();      ///< the ranks whose samples are normalized together; a clone shares it
+  bool fixed_group = false;  ///< set_batch_norm_group does not change the group of this layer
   at::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
 };
 TORCH_MODULE(BatchNorm);
 
-/// Makes every BatchNorm in `root` (itself included) take its statistics over `group`, but for those whose group is fixed. All ranks must
-/// do so.
+/// Sets the group of every BatchNorm in `root` (itself included), except those whose group is fixed. All ranks must call it alike.
 void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
 
-/// The same, once and for all: for a part of a method that normalizes by a rule of its own, whatever the run has for the rest.
+/// The same, and fixes it: later calls of set_batch_norm_group do not change these layers. For parts of a method with a normalization group
+/// of their own, such as MoCo's key network, which --batch-norm-images must not change.
 void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
 
-/// Makes running statistics equal on all ranks of `world` after a training step: each becomes the mean of the ranks'. Of the BatchNorms in
-/// `root` whose group is smaller; all ranks must call it. Running statistics are linear in those of the batches, so that this is the update
-/// by the mean of all groups' batch statistics. One all_reduce_sum; nothing where every group is the world.
+/// Makes running statistics equal on all ranks of `world` after a training step: for each BatchNorm in `root` whose group is smaller than
+/// `world`, they become the mean over ranks. Because running statistics are linear in batch statistics, this equals an update with the mean
+/// of all groups' batch statistics. One all_reduce_sum, none if every group is the world. Collective: all ranks must call it.
 void average_running_statistics(torch::nn::Module& root, const Group& world);
 
-/// A forward pass in training that leaves no trace: at its end, the running statistics of all BatchNorms in `root` are what they were.
+/// Restores, at the end of its lifetime, the running statistics of all BatchNorms in `root`: for a forward pass in training mode that must
+/// not change them.
 class RunningStatisticsGuard {
  public:
   explicit RunningStatisticsGuard(torch::nn::Module& root);

@@ -7,17 +7,19 @@
 
 namespace unlabel::ssl {
 
-/// Which masks a Dropout draws. A mask follows from these numbers, how many forward passes there were since they were set, and its row's
-/// place in the world's batch, so that a resumed run draws what an undisturbed one does. N ranks draw what one does where a forward pass
-/// has a row for each sample, as DeepCluster's; where it has several crops of each, rows lie otherwise on other numbers of ranks.
+/// Determines the masks of a Dropout. A mask is a function of these numbers, the number of forward passes since they were set, and the
+/// row's index in the batch of all ranks; so a resumed run draws the same masks as an uninterrupted one. The masks do not depend on the
+/// number of ranks if a forward pass has one row for each sample (DeepCluster). They do if it has several crops of each, because the order
+/// of the rows in the batch of all ranks then depends on the number of ranks.
 struct DropoutKey {
   std::uint64_t seed = 0;
-  std::uint64_t round = 0;  ///< another one for every micro-step of the run
-  std::uint64_t layer = 0;
-  int rank = 0, world_size = 1;  ///< this rank's samples stand at rank * n in the world's batch
+  std::uint64_t round = 0;       ///< different for each micro-step of the run
+  std::uint64_t layer = 0;       ///< different for each Dropout of the network
+  int rank = 0, world_size = 1;  ///< the n rows of this rank begin at row rank * n of the batch of all ranks
 };
 
-/// Dropout (Srivastava et al. 2014) of n x d: in training each value is 0 with probability p, and times 1 / (1 - p) else. Has no state.
+/// Dropout (Srivastava et al. 2014) of n x d: in training each value becomes 0 with probability p and is multiplied by 1 / (1 - p)
+/// otherwise; in evaluation the input is returned. Has no parameters or buffers.
 struct DropoutImpl : torch::nn::Module {
   explicit DropoutImpl(double p);
   at::Tensor forward(const at::Tensor& x);
@@ -28,11 +30,12 @@ struct DropoutImpl : torch::nn::Module {
 };
 TORCH_MODULE(Dropout);
 
-/// The round of the n-th forward pass (from 0) outside of training's steps in an epoch: no other pass of a run has it, and no micro-step,
-/// whose rounds count from 0. `n` is below 2^32.
+/// A DropoutKey::round for the n-th forward pass (from 0, below 2^32) of an epoch that is made outside of training steps. It is unique: the
+/// rounds of micro-steps count up from 0, these count down from 2^64 - 1.
 std::uint64_t round_outside_of_steps(std::int64_t epoch, std::int64_t n);
 
-/// Sets the key of every Dropout in `root`; each is a layer of its own, in the order of its modules.
+/// Sets the key of every Dropout in `root` and resets their pass counters. The first one gets `key.layer`, each following one (in the order
+/// of modules()) a layer number one higher.
 void set_dropout_key(torch::nn::Module& root, DropoutKey key);
 
 }  // namespace unlabel::ssl

@@ -16,6 +16,7 @@ double cosine_momentum(double base, std::int64_t k, std::int64_t total) {
 }
 
 void move_towards(torch::nn::Module& target, const torch::nn::Module& online, double momentum) {
+  // lerp(target, online, w) = target + w (online - target).
   const torch::NoGradGuard no_grad;
   const auto to = target.parameters(), from = online.parameters();
   UNLABEL_INVARIANT(to.size() == from.size());

@@ -8,7 +8,7 @@ EvalModeGuard::EvalModeGuard(torch::nn::Module& module) : module_(module), modul
 }
 
 EvalModeGuard::~EvalModeGuard() {
-  module_.train(module_was_training_);  // sets the children too; so the module goes first
+  module_.train(module_was_training_);  // first, because it sets the children too
   for (auto& [child, was_training] : was_training_)
     if (child->is_training() != was_training) child->train(was_training);
 }

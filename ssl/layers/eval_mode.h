@@ -8,7 +8,7 @@
 
 namespace unlabel::ssl {
 
-/// Holds a module in eval mode while it lives; then puts every submodule back into the mode that it was in.
+/// Puts a module into eval mode for the lifetime of this object. The destructor restores the previous mode of each submodule.
 class EvalModeGuard {
  public:
   explicit EvalModeGuard(torch::nn::Module& module);

@@ -15,6 +15,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+/// Lets an IValue own a group.
 struct GroupCapsule : torch::CustomClassHolder {
   explicit GroupCapsule(std::shared_ptr<const Group> the_group) : group(std::move(the_group)) {}
   std::shared_ptr<const Group> group;
@@ -32,6 +33,7 @@ struct Gather : torch::autograd::Function<Gather> {
     if (at::GradMode::is_enabled()) throw Error("a gather over several ranks has no second derivatives");
     const auto group = unwrap(context->saved_data["group"]);
     const auto rows = context->saved_data["rows"].toInt();
+    // Sum the gradients of all gathered rows over ranks, then keep those of this rank's rows.
     auto sum = gradients[0].clone(at::MemoryFormat::Contiguous);
     group->all_reduce_sum(sum);
     return {sum.narrow(0, group->rank() * rows, rows), {}};
@@ -58,7 +60,7 @@ at::Tensor gather_steps(const at::Tensor& local, std::int64_t steps, const Group
   const std::int64_t rows = local.size(0) / steps, world = group.world_size();
   const auto step_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(local.nbytes()) / steps * world);
   const auto at_once = std::clamp<std::int64_t>(bytes / step_bytes, 1, steps);
-  at::Tensor all, by_step;
+  at::Tensor all, by_step;  // rank 0: the result, and its view of steps x world_size x rows x values
   if (group.rank() == 0) {
     auto sizes = local.sizes().vec();
     sizes[0] *= world;
@@ -68,6 +70,7 @@ at::Tensor gather_steps(const at::Tensor& local, std::int64_t steps, const Group
   for (std::int64_t step = 0; step < steps; step += at_once) {
     const auto count = std::min(at_once, steps - step);
     const auto part = group.all_gather(local.narrow(0, step * rows, count * rows).to(group.device()).contiguous());
+    // From rank-major (as gathered) to step-major order.
     if (all.defined()) by_step.narrow(0, step, count).copy_(part.view({world, count, rows, -1}).transpose(0, 1));
   }
   return all;

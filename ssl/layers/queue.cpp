@@ -36,13 +36,14 @@ at::Tensor Queue::local() const {
 
 void Queue::push(const at::Tensor& embeddings) {
   const torch::NoGradGuard no_grad;
-  // Ranks are joined along dimension 0, so the rows go there: n x crops x dim.
+  // all_gather concatenates along dimension 0, so the samples go there first: n x crops x dim.
   push_gathered(group_->all_gather(embeddings.detach().transpose(0, 1).contiguous()).transpose(0, 1));
 }
 
 void Queue::push_gathered(const at::Tensor& embeddings) {
   const torch::NoGradGuard no_grad;
   const at::Tensor all = embeddings.detach().nan_to_num(0.0, 0.0, 0.0);
+  // Shift the rows that stay, through a copy because source and target overlap, then write the new ones in front.
   const std::int64_t pushed = std::min(all.size(1), length_), kept = length_ - pushed;
   embeddings_.narrow(1, pushed, kept).copy_(embeddings_.narrow(1, 0, kept).clone());
   embeddings_.narrow(1, 0, pushed).copy_(all.narrow(1, 0, pushed));

@@ -23,23 +23,23 @@ CollapseMonitor::CollapseMonitor(std::vector<CollapseCheck> checks, std::int64_t
 }
 
 std::vector<std::string> CollapseMonitor::update(std::int64_t iteration, const std::map<std::string, double>& values) {
-  std::vector<std::string> said;
-  if (iteration < first_) return said;
-  for (auto& [check, in_a_row, said_before] : watched_) {
+  std::vector<std::string> warnings;
+  if (iteration < first_) return warnings;
+  for (auto& [check, in_a_row, warned] : watched_) {
     const auto found = values.find(check.name);
     if (found == values.end()) continue;
     const double value = found->second;
-    // A value that is no number is not a good one.
+    // Written so that NaN, for which every comparison is false, is bad.
     const bool good = check.above ? value <= check.limit : value >= check.limit;
     if (good) {
       in_a_row = 0;
       continue;
     }
-    if (++in_a_row >= kPatience && !std::exchange(said_before, true))
-      said.push_back(concat(check.name, " is ", shown(value), " (", check.above ? "above " : "below ",
-                            shown(check.limit), ") at step ", iteration, ": ", check.meaning, ". ", check.advice));
+    if (++in_a_row >= kPatience && !std::exchange(warned, true))
+      warnings.push_back(concat(check.name, " is ", shown(value), " (", check.above ? "above " : "below ",
+                                shown(check.limit), ") at step ", iteration, ": ", check.meaning, ". ", check.advice));
   }
-  return said;
+  return warnings;
 }
 
 std::vector<std::string> CollapseMonitor::triggered() const {

@@ -13,10 +13,10 @@ EmbeddingStats embedding_stats(const at::Tensor& embeddings) {
   const torch::NoGradGuard no_grad;
   const at::Tensor finite = embeddings.detach().to(at::kDouble).nan_to_num(0.0, 0.0, 0.0);
   const at::Tensor z = l2_normalize(finite);
-  EmbeddingStats spread;
-  spread.deviation = z.std(0, /*unbiased=*/false).mean() * std::sqrt(static_cast<double>(z.size(1)));
-  spread.gram = z.size(0) < z.size(1) ? z.matmul(z.t()) : z.t().matmul(z);
-  return spread;
+  EmbeddingStats stats;
+  stats.deviation = z.std(0, /*unbiased=*/false).mean() * std::sqrt(static_cast<double>(z.size(1)));
+  stats.gram = z.size(0) < z.size(1) ? z.matmul(z.t()) : z.t().matmul(z);
+  return stats;
 }
 
 double effective_rank(const at::Tensor& gram) {
