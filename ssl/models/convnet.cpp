@@ -18,12 +18,12 @@ namespace {
 
 namespace nn = torch::nn;
 
-/// Channels 0: max pooling of that kernel and stride.
+/// A convolution; with channels = 0 a max pooling with this kernel and stride.
 struct Layer {
   std::int64_t channels, kernel, stride, padding;
 };
 
-/// Layers one after another, numbered as in torch::nn::Sequential.
+/// A sequence of layers and functions. Layers are named by their position, as in torch::nn::Sequential, where functions count too.
 struct Numbered : nn::Module {
   using Step = std::function<at::Tensor(const at::Tensor&)>;
 
@@ -44,6 +44,8 @@ struct Numbered : nn::Module {
 
 at::Tensor rectify(const at::Tensor& x) { return at::relu(x); }
 
+/// Convolutions (`features`), then two linear layers (`classifier`). `pixels`: height and width of the feature map before the linear
+/// layers.
 class ConvNet : public ImageEncoder {
  public:
   ConvNet(const char* name, const std::vector<Layer>& layers, std::int64_t pixels, bool dropout_first,
@@ -64,6 +66,7 @@ class ConvNet : public ImageEncoder {
       features_->add_step(rectify);
       in = out;
     }
+    // The last layer of the classifier has no ReLU and no dropout behind it: its output is the feature.
     feature_dim_ = wide(4096);
     classifier_ = register_module("classifier", std::make_shared<Numbered>());
     if (dropout_first) classifier_->add(Dropout(0.5));
@@ -92,7 +95,7 @@ class ConvNet : public ImageEncoder {
   std::int64_t feature_dim() const override { return feature_dim_; }
 
  private:
-  /// Of the side that the features have.
+  /// Height or width of the feature map for images of that height or width; 0 if they are too small.
   std::int64_t pixels_of(std::int64_t side) const {
     for (const auto& layer : layers_) {
       side += 2 * layer.padding - layer.kernel;
@@ -128,14 +131,15 @@ void check(const EncoderOptions& options) {
     throw UsageError("--encoder.in-channels is ", options.in_channels, "; it must be 1 to 1024, and 3 for Sobel");
 }
 
-/// From the layer that gives the features, and the first one, of `channels` at width 64.
+/// The width follows from the shape of the last linear layer, called `features`; the first convolution, which has `channels` channels at
+/// width 64, must agree with it.
 std::optional<EncoderOptions> infer(const char* arch, const char* features, std::int64_t kernel, std::int64_t channels,
                                     const TensorShapes& shapes) {
   const auto first = shapes.find("features.0.weight"), last = shapes.find(features);
   if (first == shapes.end() || first->second.size() != 4 || first->second[2] != kernel) return std::nullopt;
   if (last == shapes.end() || last->second.size() != 2) return std::nullopt;
   EncoderOptions options{.arch = arch, .width = last->second[0] / 64};
-  // The first layer has to bear that width out, before anything is allocated.
+  // Check the width against the first layer before anything is allocated: a damaged file may claim any shape.
   if (options.width < 1 || first->second[0] != std::max<std::int64_t>(1, channels * options.width / 64))
     return std::nullopt;
   options.sobel = shapes.contains("sobel.1.weight");

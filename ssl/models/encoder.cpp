@@ -78,13 +78,13 @@ ImageEncoder& image_encoder(Encoder& encoder) {
 OptionTable table(EncoderOptions& o) {
   OptionTable t;
   t.add("arch", o.arch, "architecture: " + joined(names(), ", "));
-  t.add("width", o.width, "channels of the first stage (of the published networks 64)");
+  t.add("width", o.width, "channels of the first stage (64 in the published networks)");
   t.add("stem", o.stem,
         "first layers of a ResNet: imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to "
         "about 64 pixels)");
   t.add("in_channels", o.in_channels, "channels of the images: 3, or 1 for gray");
   t.add("sobel", o.sobel,
-        "a fixed Sobel filter before the first layer, which shows edges instead of colors (DeepCluster)");
+        "a fixed Sobel filter before the first layer: the network sees edges instead of colors (DeepCluster)");
   t.add("zero_init_residual", o.zero_init_residual,
         "initialize every residual block as the identity (weight 0 of its last batch norm)");
   return t;

@@ -16,27 +16,27 @@
 
 namespace unlabel::ssl {
 
-/// What an encoder makes of n samples.
+/// The output of an encoder for n samples.
 struct EncoderOutput {
-  at::Tensor pooled;               ///< n x feature_dim(): one vector a sample, before any projection head
-  at::Tensor tokens;               ///< n x tokens x d, where asked for; undefined of a network that has none
-  std::vector<at::Tensor> stages;  ///< where asked for: feature maps of the stages, n x C x H x W, shallow to deep
+  at::Tensor pooled;               ///< n x feature_dim(): one vector per sample, before any projection head
+  at::Tensor tokens;               ///< n x tokens x d if requested; undefined if the network has no tokens
+  std::vector<at::Tensor> stages;  ///< if requested: feature maps of the stages, n x C x H x W each, shallow to deep
 };
 
-/// What is wanted beside `pooled`. Anything else is dropped as soon as the forward pass no longer needs it.
+/// Which outputs to return in addition to `pooled`. The others are freed as soon as the forward pass no longer needs them.
 struct OutputRequest {
   bool tokens = false;
   bool stages = false;
 };
 
-/// A backbone, of images (ImageEncoder) or other input. Which tensors it takes, EncoderFacts::inputs names.
+/// A backbone for images (ImageEncoder) or other input. EncoderFacts::inputs names the tensors that it reads from a batch.
 struct Encoder : torch::nn::Module {
   using torch::nn::Module::Module;
   virtual EncoderOutput encode(const data::Batch& input, const OutputRequest& request = {}) = 0;
   virtual std::int64_t feature_dim() const = 0;
 };
 
-/// A backbone of images: its input is the tensor "images".
+/// A backbone for images: it reads the tensor "images".
 struct ImageEncoder : Encoder {
   using Encoder::Encoder;
   EncoderOutput encode(const data::Batch& input, const OutputRequest& request = {}) final;
@@ -45,11 +45,11 @@ struct ImageEncoder : Encoder {
   virtual EncoderOutput encode_images(const at::Tensor& images, const OutputRequest& request) = 0;
   /// Only `pooled`: n x C x H x W to n x feature_dim().
   at::Tensor forward(const at::Tensor& images) { return encode_images(images, {}).pooled; }
-  /// Throws UsageError for images of a size that it cannot take.
+  /// Throws UsageError if it cannot take images of this size (in pixels).
   virtual void check_size(std::int64_t height, std::int64_t width) const { (void)height, (void)width; }
 };
 
-/// `encoder` as one of images. Throws UsageError when it takes another input.
+/// `encoder` as an ImageEncoder. Throws UsageError if it takes another input.
 ImageEncoder& image_encoder(Encoder& encoder);
 
 /// What to build; saved beside the weights, so that evaluation needs no flags.
@@ -66,7 +66,7 @@ struct EncoderOptions {
 
 OptionTable table(EncoderOptions& options);
 
-/// Shapes of tensors by their names, without what stands before the encoder's own names.
+/// Shapes of tensors by name, where prefixes such as "backbone." are removed.
 using TensorShapes = std::unordered_map<std::string, std::vector<std::int64_t>>;
 
 /// An architecture: one of the library, or a program's own.
@@ -74,27 +74,29 @@ struct EncoderSpec {
   std::string name;  ///< as users write it: "resnet50"
   std::function<std::shared_ptr<Encoder>(const EncoderOptions&)> make;
   EncoderFacts facts{};
-  /// The options of the encoder that has weights of these names and shapes; nullopt: another architecture's. Null: never told by weights.
+  /// Infers the options from the names and shapes of an encoder's weights; returns nullopt if they belong to another architecture. A null
+  /// function: this architecture is never inferred.
   std::function<std::optional<EncoderOptions>(const TensorShapes&)> infer{};
 };
 
 /// All architectures.
 const std::vector<EncoderSpec>& encoders();
 
-/// Adds one of a program's own, to be called before anything else, as launch::program does. Throws UsageError for a name that is taken, or
-/// is not of small letters, digits and underscores, and without `make`.
+/// Adds an architecture of your own program. Call it before anything else, as launch::program does. Throws UsageError if the name is taken
+/// or has characters other than lower-case letters, digits and underscores, or if `make` is null.
 void add_encoder(EncoderSpec encoder);
 
-/// Throws UsageError for a name that is not among them, naming the nearest and all there are.
+/// The architecture with this name. Throws UsageError if there is none; the message has the most similar name and all names.
 const EncoderSpec& find_encoder(const std::string& arch);
 
-/// EncoderFactsOf over all architectures.
+/// The facts of the architecture with this name (an EncoderFactsOf over encoders()).
 EncoderFacts encoder_facts(const std::string& arch);
 
-/// Builds an encoder with the official initialization. Throws UsageError as find_encoder does, and for options out of range.
+/// Builds an encoder with the initialization of its published code. Throws UsageError for an unknown architecture and for options out of
+/// range.
 std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options);
 
-/// The same for a method of images. Throws UsageError for an architecture that takes another input.
+/// The same for a method that learns from images. Also throws UsageError for an architecture that takes another input.
 std::shared_ptr<ImageEncoder> make_image_encoder(const EncoderOptions& options);
 
 }  // namespace unlabel::ssl

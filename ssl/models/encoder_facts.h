@@ -7,15 +7,15 @@
 
 namespace unlabel::ssl {
 
-/// What can be known of an architecture without building it.
+/// Properties of an architecture that are known without building it.
 struct EncoderFacts {
-  std::int64_t features_per_width = 32;  ///< feature_dim() is so many times the width
-  bool residual = true;        ///< has a stem to choose, and residual blocks (encoder.stem, encoder.zero_init_residual)
-  std::int64_t only_size = 0;  ///< the side of the images that it takes; 0: any
-  std::vector<std::string> inputs{"images"};  ///< tensors that it takes: {"images"}, {"token_ids", "mask"}
+  std::int64_t features_per_width = 32;       ///< feature_dim() / EncoderOptions::width
+  bool residual = true;                       ///< options encoder.stem and encoder.zero_init_residual apply
+  std::int64_t only_size = 0;                 ///< required height and width of images, in pixels; 0: any
+  std::vector<std::string> inputs{"images"};  ///< names of the input tensors: {"images"}, {"token_ids", "mask"}
 };
 
-/// The facts of an architecture by its name; of an unknown one the defaults.
+/// Looks up the facts of an architecture by its name; returns the defaults if it is unknown.
 using EncoderFactsOf = std::function<EncoderFacts(const std::string& arch)>;
 
 }  // namespace unlabel::ssl

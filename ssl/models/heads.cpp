@@ -12,8 +12,8 @@ ProjectorImpl::ProjectorImpl(const ProjectorOptions& the_options) : options(the_
     throw UsageError("a projector from ", options.in, " over ", options.hidden, " to ", options.out,
                      " dimensions cannot be built; sizes must be positive (hidden 0: no hidden layer)");
   }
-  int place = 0;  // in the Sequential
-  const auto next = [&] { return std::to_string(place++); };
+  int position = 0;  // in the Sequential of the released code, where a ReLU has a position too
+  const auto next = [&] { return std::to_string(position++); };
   auto inputs = options.in;
   if (options.hidden > 0) {
     first_ = register_module(next(), torch::nn::Linear(options.in, options.hidden));

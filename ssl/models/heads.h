@@ -10,8 +10,8 @@
 
 namespace unlabel::ssl {
 
-/// An MLP head. The defaults are SwAV's; BYOL has last_bias off (both MLPs), SimCLR too and a last_norm
-/// without bias, MoCo v2 no hidden_norm.
+/// Options of an MLP head. The defaults are SwAV's. BYOL (projector and predictor): last_bias false. SimCLR: last_bias false, last_norm
+/// true, last_norm_bias false. MoCo v2: hidden_norm false.
 struct ProjectorOptions {
   std::int64_t in = 2048;      ///< the encoder's feature_dim()
   std::int64_t hidden = 2048;  ///< width of the hidden layer; 0: a single linear layer
@@ -19,14 +19,15 @@ struct ProjectorOptions {
   bool last_bias = true;       ///< the last linear layer has a bias
   bool hidden_norm = true;     ///< a BatchNorm after the hidden layer
   bool last_norm = false;      ///< a BatchNorm after the last linear layer
-  bool last_norm_bias = true;  ///< which has a bias (SimCLR: none; then it stays 0)
+  bool last_norm_bias = true;  ///< that BatchNorm has a trained bias; false: its bias stays 0 (SimCLR)
 };
 
-/// Linear (with bias), BatchNorm, ReLU, Linear: n x in to n x out, not normalized.
+/// An MLP: Linear (with bias), BatchNorm, ReLU, Linear, and optionally BatchNorm; n x in to n x out. The output is not L2-normalized.
 ///
-/// Named as the Sequential it is in the official code (SwAV's `projection_head`): 0.weight, 0.bias, 1.weight,
-/// ..., 3.weight, 3.bias; a last norm is 4. Without a norm in between the last layer is 2; with hidden 0 the single
-/// linear layer is 0; a last norm comes after it. Linear layers start as torch::nn::Linear does.
+/// Parameters are named by their position, as in SwAV's released code, where the head is a Sequential (`projection_head`): 0.weight,
+/// 0.bias, 1.weight, ..., 3.weight, 3.bias; a last BatchNorm is 4. Without a hidden BatchNorm, the last Linear is 2; with hidden = 0, the
+/// only Linear is 0; a last BatchNorm has the next number. Linear layers have torch::nn::Linear's initialization. Throws UsageError for
+/// sizes out of range.
 struct ProjectorImpl : torch::nn::Module {
   explicit ProjectorImpl(const ProjectorOptions& options);
   at::Tensor forward(const at::Tensor& features);

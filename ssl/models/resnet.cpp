@@ -23,8 +23,7 @@ nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, s
   return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
 
-// A residual block: relu(body(x) + shortcut(x)), where the shortcut is a 1x1 convolution when the shape changes, else
-// nothing.
+// A residual block: relu(body(x) + shortcut(x)). The shortcut is a 1x1 convolution with BatchNorm if the shape changes, else the identity.
 struct Block : nn::Module {
   virtual at::Tensor forward(const at::Tensor& x) = 0;
   virtual BatchNorm last_norm() const = 0;
@@ -101,6 +100,7 @@ class ResNet : public ImageEncoder {
     std::int64_t in = options.width;
     for (int s = 0; s < 4; ++s) {
       const std::int64_t channels = options.width << s;
+      // The first block of each stage but the first halves height and width.
       nn::ModuleList stage;
       for (int b = 0; b < blocks[s]; ++b) {
         const std::int64_t stride = s > 0 && b == 0 ? 2 : 1;
@@ -155,7 +155,7 @@ class ResNet : public ImageEncoder {
   std::int64_t feature_dim_ = 0;
 };
 
-/// Blocks of each stage (table 1).
+/// The kind of block, and the number of blocks of each stage (He et al., table 1).
 struct Layout {
   int depth;
   bool bottleneck;
@@ -196,13 +196,14 @@ std::optional<EncoderOptions> infer_resnet(int depth, const TensorShapes& shapes
   };
   const auto stem = shape_of("conv1.weight");
   if (stem.size() != 4) return std::nullopt;
+  // Count the blocks of each stage by their names; the number and kind of blocks must be those of `depth`.
   const auto& layout = layout_of(depth);
   std::array<int, 4> blocks{};
   for (int s = 0; s < 4; ++s)
     while (shapes.contains(concat("layer", s + 1, ".", blocks[s], ".conv1.weight"))) ++blocks[s];
   if (blocks != layout.blocks || shapes.contains("layer1.0.conv3.weight") != layout.bottleneck) return std::nullopt;
   EncoderOptions options{.arch = concat("resnet", depth), .width = stem[0]};
-  // Widths that the last stage does not bear out would make us allocate far more than the file holds.
+  // Check the width against the last stage too: a file with inconsistent shapes could otherwise make us allocate far more than it holds.
   const auto last = shape_of("layer4.0.conv2.weight");
   if (last.size() != 4 || last[0] != 8 * options.width || last[1] != 8 * options.width) return std::nullopt;
   options.sobel = shapes.contains("sobel.1.weight");

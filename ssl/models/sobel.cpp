@@ -5,6 +5,7 @@
 namespace unlabel::ssl {
 
 SobelImpl::SobelImpl() {
+  // Modules "0" and "1", whose buffers have the names of the convolutions in the released code.
   const auto gray = register_module("0", std::make_shared<torch::nn::Module>());
   gray->register_buffer("weight", torch::full({1, 3, 1, 1}, 1.0 / 3));
   gray->register_buffer("bias", torch::zeros({1}));
