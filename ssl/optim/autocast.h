@@ -8,12 +8,12 @@
 
 namespace unlabel::ssl {
 
-/// The type of a precision's forward passes under autocast: bf16, fp16, or none for float32. Throws UsageError for any
-/// other name.
+/// The type to which autocast converts forward passes: kBFloat16 for "bf16", kHalf for "fp16", nullopt (no autocast) for "float32". Throws
+/// UsageError for any other name.
 std::optional<c10::ScalarType> autocast_type(const std::string& precision);
 
-/// Autocast of a device while it lives: to `type`, or off where there is none. What was set before comes back at the
-/// end, and the cache of 16-bit copies of weights is emptied, because an update makes them stale.
+/// Sets autocast of `device` to `type` (nullopt: off) for the lifetime of this object. The destructor restores the previous setting and
+/// clears the cache of 16-bit copies of weights, which are out of date after an update.
 class Autocast {
  public:
   Autocast(c10::DeviceType device, std::optional<c10::ScalarType> type);

@@ -21,12 +21,12 @@ void move_to(torch::nn::Module& module, c10::Device device) {
     module.to(device);
     return;
   }
-  // Tensor::set_data, by which Module::to moves a tensor, takes no other backend's memory: pytorch/pytorch#196975.
+  // Module::to calls Tensor::set_data, which does not accept a tensor of another backend: pytorch/pytorch#196975.
   const torch::NoGradGuard no_grad;
   const auto move = [&](const at::Tensor& tensor) {
-    const bool learns = tensor.requires_grad();
+    const bool requires_grad = tensor.requires_grad();
     tensor.unsafeGetTensorImpl()->shallow_copy_from(tensor.detach().to(device).getIntrusivePtr());
-    tensor.set_requires_grad(learns);
+    tensor.set_requires_grad(requires_grad);
   };
   for (const auto& parameter : module.parameters()) move(parameter);
   for (const auto& buffer : module.buffers()) move(buffer);

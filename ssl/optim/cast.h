@@ -9,19 +9,18 @@ class Module;
 
 namespace unlabel::ssl {
 
-/// Moves all parameters and buffers to `device`, in place: torch::nn::Module::to, which in LibTorch 2.11 cannot take devices that come from
-/// outside of LibTorch (PrivateUse1). Call it before anything was differentiated and before the optimizer takes the parameters.
+/// Moves all parameters and buffers to `device`, in place. Like torch::nn::Module::to, and works also for out-of-tree devices
+/// (PrivateUse1), for which that function fails in LibTorch 2.11. Call it before the first backward pass and before the optimizer is
+/// constructed.
 void move_to(torch::nn::Module& module, c10::Device device);
 
-/// Converts the parameters and buffers that hold floating point numbers, and only those, in place:
-/// torch::nn::Module::to(dtype) would turn `num_batches_tracked` into a float as well. Strides are kept. Call it before
-/// the optimizer takes the parameters. For float32 and float64; throws UsageError for others, since 16-bit training is
-/// had by autocast over float32 weights.
+/// Converts floating-point parameters and buffers to `dtype`, in place, and keeps their strides. (torch::nn::Module::to(dtype) would
+/// convert the integer `num_batches_tracked` too.) Call it before the optimizer is constructed. Throws UsageError unless `dtype` is float32
+/// or float64: 16-bit training uses autocast with float32 weights.
 void to_float_dtype(torch::nn::Module& module, c10::ScalarType dtype);
 
-/// Lays the weights of all convolutions out as channels_last, in place. Convolutions then produce channels_last
-/// activations whatever the layout of the images, and are about 1.5 times as fast on CPUs, and faster on GPUs with
-/// 16-bit types.
+/// Converts the weights of all convolutions to the memory format channels_last, in place. Convolutions then produce channels_last
+/// activations for images of any memory format. They are about 1.5 times as fast on CPUs, and faster on GPUs with 16-bit types.
 void to_channels_last(torch::nn::Module& module);
 
 }  // namespace unlabel::ssl

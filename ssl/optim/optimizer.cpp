@@ -17,12 +17,13 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
-/// Norms of a list as one vector: one kernel and no wait for the device.
+/// The L2 norm of each tensor, as one vector, which stays on the device so that the host does not wait.
 at::Tensor norms(const Tensors& tensors) { return at::stack(at::_foreach_norm(tensors)); }
 
+/// Multiplies each tensor by its element of `factors`.
 void scale(Tensors& tensors, const at::Tensor& factors) { at::_foreach_mul_(tensors, factors.unbind()); }
 
-/// (g + wd w) a, see the header.
+/// d of larc: (g + wd w) a, or g where a norm is 0; see the header.
 Tensors larc_direction(const Tensors& parameters, const Tensors& gradients, double lr, double weight_decay,
                        const OptimizerOptions& options) {
   const at::Tensor w = norms(parameters), g = norms(gradients);
@@ -37,6 +38,7 @@ Tensors larc_direction(const Tensors& parameters, const Tensors& gradients, doub
   return direction;
 }
 
+/// d of lars: (g + wd w) a; see the header.
 Tensors lars_direction(const Tensors& parameters, const Tensors& gradients, double weight_decay,
                        const OptimizerOptions& options) {
   Tensors direction = at::_foreach_add(gradients, parameters, weight_decay);
@@ -49,13 +51,13 @@ Tensors lars_direction(const Tensors& parameters, const Tensors& gradients, doub
 
 OptionTable table(OptimizerOptions& options) {
   OptionTable t;
-  t.add("kind", options.kind, "sgd, lars (of BYOL and SimCLR), larc (of SwAV) or adamw");
-  t.add("lr", options.lr, "peak learning rate, used as it is: it is not scaled by the batch size");
+  t.add("kind", options.kind, "sgd, lars (BYOL, SimCLR), larc (SwAV) or adamw");
+  t.add("lr", options.lr, "peak learning rate; it is not scaled by the batch size");
   t.add("momentum", options.momentum, "momentum of sgd, lars and larc");
   t.add("nesterov", options.nesterov, "Nesterov momentum, for sgd, lars and larc");
   t.add("lr_in_momentum", options.lr_in_momentum,
-        "sgd, lars, larc: the momentum buffer sums up learning rate times gradient (SimCLR's LARS), not gradients");
-  t.add("weight_decay", options.weight_decay, "weight decay; of adamw decoupled from the gradient");
+        "sgd, lars, larc: the momentum buffer sums learning rate times gradient (SimCLR's LARS) instead of gradients");
+  t.add("weight_decay", options.weight_decay, "weight decay; with adamw decoupled from the gradient");
   t.add("trust_coefficient", options.trust_coefficient,
         "lars, larc: factor of the ratio of weight norm to gradient norm");
   t.add("clip", options.clip, "larc: limit the adapted rate of a layer to the plain learning rate");
@@ -83,6 +85,7 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions option
   need(o.beta2 >= 0 && o.beta2 < 1, "beta2", o.beta2, "in [0, 1)");
   if (o.nesterov && o.momentum == 0) throw UsageError("optimizer.nesterov needs a momentum above 0");
 
+  // Each group becomes up to two bundles: its parameters with the usual settings, and those that exclude_bias_and_norm excludes.
   const torch::NoGradGuard no_grad;
   const bool adamw = o.kind == "adamw";
   std::set<std::string> seen;
@@ -117,6 +120,7 @@ void Optimizer::step(double lr) {
   const torch::NoGradGuard no_grad;
   for (auto& bundle : bundles_) {
     const double rate = bundle.lr.value_or(lr * bundle.lr_scale);
+    // Lists for the multi-tensor kernels, of the parameters that have a gradient.
     Tensors parameters, gradients, first, second, steps;
     for (auto& slot : bundle.slots) {
       if (!slot.parameter.grad().defined()) continue;
@@ -134,7 +138,7 @@ void Optimizer::step(double lr) {
       at::_foreach_lerp_(first, gradients, 1 - options_.beta1);
       at::_foreach_mul_(second, options_.beta2);
       at::_foreach_addcmul_(second, gradients, gradients, 1 - options_.beta2);
-      // The counts stay on the device, so that a step can be taken back there.
+      // The counts of steps are tensors on the device, so that a non-finite update can be undone without the host.
       at::_foreach_add_(steps, 1);
       const at::Tensor t = at::stack(steps).to(at::kDouble);
       const auto correction = [&](double beta) { return 1 - at::pow(at::Scalar(beta), t); };
@@ -147,6 +151,7 @@ void Optimizer::step(double lr) {
       continue;
     }
 
+    // sgd, lars, larc: d of the formulas in the header, then momentum. `remaining` is the part of the rate that d does not contain yet.
     Tensors direction;
     if (bundle.adapt && options_.kind == "larc") {
       direction = larc_direction(parameters, gradients, rate, bundle.weight_decay, options_);
@@ -189,6 +194,7 @@ std::vector<std::pair<std::string, at::Tensor>> Optimizer::state() const {
 }
 
 void Optimizer::load_state(const std::vector<std::pair<std::string, at::Tensor>>& saved) {
+  // Compare all names and shapes before anything is written.
   const torch::NoGradGuard no_grad;
   const auto own = state();
   std::map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
@@ -196,15 +202,15 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, at::Tensor>>
     const auto found = by_name.find(name);
     if (found == by_name.end())
       throw MismatchError("the checkpoint has no optimizer state '", name,
-                          "': it is of another model or optimizer than this run's ", options_.kind);
+                          "': it is from another model or optimizer than this run's ", options_.kind);
     if (found->second.sizes() != tensor.sizes())
       throw MismatchError("optimizer state '", name, "' has shape ", found->second.sizes(), " in the checkpoint and ",
-                          tensor.sizes(), " in this run: give the options that the checkpoint was made with");
+                          tensor.sizes(), " in this run: give the options with which the checkpoint was made");
   }
   if (by_name.size() != own.size()) {
     for (const auto& [name, tensor] : own) by_name.erase(name);
     throw MismatchError("the checkpoint has optimizer state '", by_name.begin()->first, "', which this run's ",
-                        options_.kind, " does not know: give the options that the checkpoint was made with");
+                        options_.kind, " does not have: give the options with which the checkpoint was made");
   }
   for (const auto& [name, tensor] : own) at::Tensor(tensor).copy_(by_name.at(name));
 }
@@ -217,12 +223,12 @@ void check_parameter_groups(const torch::nn::Module& module, const std::vector<P
     for (std::size_t i = 0; i < group.parameters.size(); ++i)
       if (missing.erase(group.parameters[i].unsafeGetTensorImpl()) == 0)
         throw Error("parameter_groups() gives ", i < group.names.size() ? group.names[i] : "a tensor without a name",
-                    ", which is in another group too, or no parameter that requires gradients; give each once");
+                    ", which is in another group too, or is no parameter that requires gradients; give each once");
   for (const auto& item : module.named_parameters())
     if (missing.contains(item.value().unsafeGetTensorImpl()))
       throw Error("parameter_groups() leaves out ", item.key(),
                   missing.size() > 1 ? concat(" and ", missing.size() - 1, " more") : "",
-                  ", which would never learn; put each into a group, or freeze it (requires_grad)");
+                  ", which would never be trained; put each into a group, or freeze it (requires_grad)");
 }
 
 }  // namespace unlabel::ssl

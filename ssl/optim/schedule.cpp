@@ -13,11 +13,12 @@ OptionTable table(ScheduleOptions& options) {
   t.add("warmup_epochs", options.warmup_epochs, "epochs of linear warm-up; 0: none");
   t.add("warmup_start_lr", options.warmup_start_lr, "learning rate at the start of the warm-up");
   t.add("warmup_reaches_peak", options.warmup_reaches_peak,
-        "yes: the last step of the warm-up has the peak rate (SwAV); no: the first step after it (BYOL, SimCLR)");
-  t.add("final_lr", options.final_lr, "learning rate at the end of the cosine");
+        "yes: the last step of the warm-up has the peak rate (SwAV); no: the first step after the warm-up has it "
+        "(BYOL, SimCLR)");
+  t.add("final_lr", options.final_lr, "cosine: learning rate at the end of the run");
   t.add("milestones", options.milestones, "step: epochs at which the rate is multiplied by gamma");
   t.add("gamma", options.gamma, "step: factor of the rate at each milestone");
-  t.add("by_epoch", options.by_epoch, "change the rate once an epoch and not at every step");
+  t.add("by_epoch", options.by_epoch, "change the rate once per epoch instead of at each step");
   return t;
 }
 
@@ -45,6 +46,7 @@ Schedule::Schedule(ScheduleOptions options, double lr, std::int64_t steps_per_ep
 }
 
 double Schedule::operator()(std::int64_t iteration) const {
+  // Warm-up. Both ends are returned without arithmetic, so that they are exact.
   if (iteration < warmup_) {
     const auto last = options_.warmup_reaches_peak ? warmup_ - 1 : warmup_;
     if (iteration == 0) return options_.warmup_start_lr;
@@ -52,6 +54,7 @@ double Schedule::operator()(std::int64_t iteration) const {
     const double step = (lr_ - options_.warmup_start_lr) / static_cast<double>(last);
     return options_.warmup_start_lr + static_cast<double>(iteration) * step;
   }
+  // By epoch: the rate of the epoch's first iteration, or of the first after the warm-up if that is later.
   if (options_.by_epoch) iteration = std::max(warmup_, iteration - iteration % steps_per_epoch_);
   if (options_.kind == "constant") return lr_;
   if (options_.kind == "step") {
@@ -60,6 +63,7 @@ double Schedule::operator()(std::int64_t iteration) const {
                                       [&](std::int64_t milestone) { return epoch >= milestone; });
     return lr_ * std::pow(options_.gamma, static_cast<double>(passed));
   }
+  // Cosine, from the end of the warm-up to the end of the run.
   const double length = static_cast<double>(total_ - warmup_);
   const double t = std::min(static_cast<double>(iteration - warmup_), length);
   const double angle = length > 0 ? std::numbers::pi * t / length : std::numbers::pi;

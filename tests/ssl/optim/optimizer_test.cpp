@@ -120,7 +120,7 @@ TEST(ParameterGroups, MustHoldEachLearningParameterOnce) {
     return refusal<Error>([&] { check_parameter_groups(net, groups); });
   };
   EXPECT_EQ(refused({one, two}), "(accepted)");
-  EXPECT_NE(refused({one}).find("leaves out two.weight and 1 more, which would never learn"), std::string::npos);
+  EXPECT_NE(refused({one}).find("leaves out two.weight and 1 more, which would never be trained"), std::string::npos);
   EXPECT_NE(refused({one, two, one}).find("gives one.weight, which is in another group too"), std::string::npos);
   EXPECT_NE(refused({one, two, group_of({net.frozen}, {"frozen"})}).find("gives frozen"), std::string::npos);
 }
