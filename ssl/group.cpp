@@ -17,7 +17,7 @@ at::Tensor Group::all_gather(const at::Tensor& tensor) const { return tensor; }
 void Group::barrier() const {}
 
 std::shared_ptr<const Group> Group::subgroup(int size) const {
-  if (size != 0 && size != 1) throw UsageError("a group of ", size, " ranks needs as many processes; there is 1");
+  if (size != 0 && size != 1) throw UsageError("a group of ", size, " ranks needs ", size, " processes; there is 1");
   return single_process();
 }
 
@@ -27,6 +27,7 @@ std::shared_ptr<const Group> single_process() {
 }
 
 void run_on_all_ranks(const Group& ranks, const std::function<void()>& action) {
+  // The outcome on this rank: one letter for the kind of error, then its message.
   const Group& group = ranks.cpu_group();
   enum Outcome : char { kFine = 'f', kError = 'e', kUsage = 'u', kMismatch = 'm', kIo = 'i' };
   std::string outcome(1, kFine);
@@ -50,6 +51,7 @@ void run_on_all_ranks(const Group& ranks, const std::function<void()>& action) {
     if (mine) std::rethrow_exception(mine);
     return;
   }
+  // One small all-reduce if all went well; texts are gathered only after a failure.
   if (!any_rank(group, mine != nullptr)) return;
   const auto outcomes = gather_texts(group, outcome);
   const auto first = std::ranges::find_if(outcomes, [](const std::string& text) { return text[0] != kFine; });
@@ -67,7 +69,7 @@ void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, 
     return;
   }
   auto done = std::async(std::launch::async, action);
-  // Ends when no rank is still at it. A rank that has done its part waits in the collective for those that pause.
+  // Ends when the action has ended on all ranks. A rank whose action has ended waits in the collective for the others.
   while (any_rank(group, done.wait_for(pause) != std::future_status::ready)) {
   }
   run_on_all_ranks(group, [&] { done.get(); });
@@ -81,6 +83,7 @@ bool any_rank(const Group& ranks, bool here) {
 }
 
 std::vector<std::string> gather_texts(const Group& ranks, const std::string& text) {
+  // Pad the texts to the longest, since all_gather needs tensors of equal shape; their lengths are gathered first.
   const Group& group = ranks.cpu_group();
   const auto options = torch::TensorOptions(torch::kUInt8);
   const auto sizes = group.all_gather(torch::tensor({static_cast<std::int64_t>(text.size())}).to(group.device())).cpu();

@@ -20,17 +20,17 @@
 
 namespace unlabel::ssl {
 
-/// One micro-batch as a method sees it, on the device of training: n samples of this rank, floating-point tensors in the run's type.
+/// One micro-batch: n samples of this rank, on the device of training, with floating-point tensors in the run's type.
 using data::Batch;
 
-/// What a method is made for.
+/// Settings of the run from which a method is constructed.
 struct MethodContext {
-  EncoderOptions encoder{};       ///< what networks to build: make_encoder(context.encoder)
-  std::int64_t images = 0;        ///< in the data set
-  std::int64_t global_batch = 0;  ///< samples an iteration, over all ranks and micro-batches
-  std::int64_t micro_batch = 0;   ///< samples in one forward pass of a rank; 0: its whole share of the batch
-  std::uint64_t seed = 0;         ///< of what the method draws itself
-  std::shared_ptr<const Group> group = single_process();
+  EncoderOptions encoder{};       ///< options of the encoder to build: make_encoder(context.encoder)
+  std::int64_t images = 0;        ///< number of samples in the data set
+  std::int64_t global_batch = 0;  ///< samples in one iteration, over all ranks and micro-batches
+  std::int64_t micro_batch = 0;   ///< samples in one forward pass of a rank; 0: all of its samples of the batch
+  std::uint64_t seed = 0;         ///< for random numbers that the method draws itself
+  std::shared_ptr<const Group> group = single_process();  ///< all ranks of the run
 
   /// Samples in one forward pass of this rank.
   std::int64_t local_micro_batch() const {
@@ -38,75 +38,80 @@ struct MethodContext {
   }
 };
 
-/// The start of a pass over the data, with access to the data set, for methods that use all of it then.
+/// The start of an epoch, with access to the data set, for methods that then process all samples (clustering).
 struct Epoch {
-  std::int64_t epoch = 0;
+  std::int64_t epoch = 0;  ///< from 0
   const data::Dataset* dataset = nullptr;
-  const data::SampleTransform* transform = nullptr;  ///< that of training; image_views() of images
-  /// Reads this rank's `samples` in their order, transformed under keys that no training step of this epoch uses, in batches of at most
-  /// `batch`, on the device of training and in the run's precision. Collective: every rank calls it with the same number of samples;
-  /// `visit` may make collectives.
+  const data::SampleTransform* transform = nullptr;  ///< that of training; for images see image_views()
+  /// Reads these samples (indices into the data set, this rank's) in this order and transforms them with random keys that no training step
+  /// of this epoch uses. Calls `visit` with batches of at most `batch` samples, on the device of training and in the run's precision.
+  /// Collective: every rank calls it with the same number of samples; `visit` may make collectives.
   std::function<void(const data::SampleTransform& transform, const std::vector<std::int64_t>& samples,
                      std::int64_t batch, const std::function<void(const Batch&)>& visit)>
       read;
 
-  /// The transform of training as views of images. Throws Error when the data are no images.
+  /// The transform of training as views of images. Throws Error if the samples are not images.
   const data::ImageViews& image_views() const;
 };
 
-/// A loss to differentiate, and what else is worth a line in the log.
+/// The loss of one micro-batch, and values for the log.
 struct Loss {
-  at::Tensor value;         ///< scalar: the mean over this rank's samples
+  at::Tensor value;         ///< scalar to differentiate: the mean over this rank's samples
   Diagnostics diagnostics;  ///< averaged over ranks before they are logged
   at::Tensor
-      embeddings;  ///< n x d, detached: those of the first views, which are watched for collapse; may be undefined
+      embeddings;  ///< n x d, detached: embeddings of the first views, to detect collapse (embedding_stats.h); may be undefined
 };
 
-/// A way of learning without labels from batches of a data set: networks, a loss and its rules. One .h and .cpp pair a method, named after
-/// its paper.
+/// A self-supervised learning method: its networks, its loss, and the updates around the optimizer step.
 ///
-/// The training loop calls, for each epoch and each iteration in it:
+/// The training loop calls, in each epoch:
 ///
-///     before_epoch, order;  for each iteration: before_step; before_micro_steps, when there are several;
-///                                        for each micro-batch: loss, backward;  before_update; optimizer; after_step
+///     before_epoch, order
+///     for each iteration:
+///       before_step
+///       before_micro_steps                   (only if there are several micro-batches)
+///       for each micro-batch: loss, backward
+///       before_update, optimizer, after_step
 ///
-/// The encoder is registered as `backbone`, where evaluation looks for it. Every rank must give the same diagnostics, by name, in each
-/// step.
+/// The encoder must be registered as `backbone`, the name under which evaluation finds it. In each step every rank must return diagnostics
+/// with the same names.
 struct Method : Trainable {
   using Trainable::Trainable;
 
   /// Forward pass and loss of one micro-batch.
   virtual Loss loss(const Batch& batch, const Step& step) = 0;
 
-  /// Throws UsageError when the method cannot learn from such views of images. Called at set-up, before anything is written
+  /// Throws UsageError if the method cannot learn from such views of images. Called at set-up, before anything is written
   /// (require_views).
   virtual void check_views(const augment::MultiCrop&) const {}
 
-  /// DeepCluster: new assignments. What it returns goes into the log with the epoch's first step.
+  /// Called at the start of an epoch. DeepCluster: clusters all samples. The result is logged with the first step of the epoch.
   virtual Diagnostics before_epoch(const Epoch&) { return {}; }
-  virtual void before_step(const Step&) {}  ///< SwAV: normalizes the prototypes
-  /// SwAV: assignments of a whole batch. `micro_batch(i)` makes this rank's i-th, as `loss` gets it later.
+  virtual void before_step(const Step&) {}  ///< Called before the forward passes. SwAV: normalizes the prototypes.
+  /// SwAV: computes the assignments of the whole batch. `micro_batch(i)` returns this rank's i-th micro-batch, the one that `loss` gets
+  /// later.
   virtual void before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step&) { (void)micro_batch; }
 
-  /// An order of samples of the method's own for this epoch; nullopt: the keyed permutation. Called again when a run resumes.
+  /// The indices of the samples of this epoch in the order of training, the same on every rank; nullopt: the sampler's random permutation.
+  /// Called again when a run resumes.
   virtual std::optional<std::vector<std::int64_t>> order(const Epoch&) { return std::nullopt; }
 
-  /// A clause for the log: what changes, beside batch statistics, when micro-batches of `samples` images (over all ranks) make up an
-  /// update. Empty: nothing.
+  /// A clause for the log that says how gradient accumulation changes the method, besides batch statistics, if a micro-batch has `samples`
+  /// images (over all ranks). Empty: it does not.
   virtual std::string accumulation_note(std::int64_t samples) const {
     (void)samples;
     return "";
   }
 
-  /// Signs that the method has stopped learning, by the names of diagnostics, "loss", "feature_spread" and "effective_rank"
-  /// (embedding_stats.h). By default none.
+  /// Limits that show that the method has collapsed, of the method's diagnostics, "loss", "feature_spread" (EmbeddingStats::deviation) and
+  /// "effective_rank" (embedding_stats.h). By default none.
   virtual std::vector<CollapseCheck> collapse_checks() const { return {}; }
 
-  /// What evaluation and export take.
+  /// The network that evaluation and export use.
   virtual Encoder& encoder() = 0;
 };
 
-/// Throws UsageError when the method cannot learn from such views, or its encoder cannot take them.
+/// Throws UsageError if the method cannot learn from such views or its encoder cannot take their sizes.
 void require_views(Method& method, const augment::MultiCrop& views);
 
 }  // namespace unlabel::ssl

@@ -17,6 +17,7 @@ namespace unlabel::ssl {
 
 namespace {
 
+/// All methods, sorted by name; add_method inserts into it.
 std::vector<MethodSpec>& list() {
   static std::vector<MethodSpec> all{
       method_spec<Byol, ByolOptions>("byol", byol_plan()),
@@ -73,11 +74,12 @@ std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions
   const auto& method = find_method(name);
   try {
     return method.make(options.of_method.at(name), context);
+    // Lost ranks and missing memory are no usage errors. Other errors of LibTorch are about sizes that it cannot allocate or use.
   } catch (const c10::DistError&) {
     throw;
   } catch (const c10::OutOfMemoryError&) {
     throw;
-  } catch (const c10::Error& error) {  // of LibTorch, on sizes that are no sizes
+  } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
     throw UsageError("the networks of ", name,
                      " cannot be made with these settings: ", text.substr(0, text.find('\n')));

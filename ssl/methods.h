@@ -15,7 +15,7 @@
 
 namespace unlabel::ssl {
 
-/// The options of one method: of any struct that has an `OptionTable table(Options&)`, by value.
+/// The options of one method: holds a copy of any struct for which there is a function `OptionTable table(Options&)`.
 class AnyOptions {
  public:
   AnyOptions() = default;
@@ -23,7 +23,7 @@ class AnyOptions {
   explicit AnyOptions(Options value)
       : value_(std::move(value)), table_([](std::any& held) { return table(std::any_cast<Options&>(held)); }) {}
 
-  /// Empty without options.
+  /// The table of the struct's fields; empty if there is no struct.
   OptionTable fields() { return table_ ? table_(value_) : OptionTable(); }
   template <class Options>
   const Options& get() const {
@@ -35,20 +35,21 @@ class AnyOptions {
   OptionTable (*table_)(std::any&) = nullptr;
 };
 
-/// A method of learning: one of the library, or a program's own (method_spec; docs/new_method.md).
+/// A learning method by name: one of the library, or one of your own program (method_spec; docs/new_method.md).
 struct MethodSpec {
   std::string name;  ///< as users write it: "swav"
   std::function<std::shared_ptr<Method>(const AnyOptions&, const MethodContext&)> make;
-  /// What a sample becomes, by the method's options, for data that are no images; null: views of images, by the run's sections `augment`
-  /// and `decode`.
+  /// For data other than images: makes the transform from samples to tensors. Null: views of images, set by the run's option sections
+  /// `augment` and `decode`.
   std::function<std::shared_ptr<const data::SampleTransform>(const AnyOptions&)> transform{};
-  MethodPlan plan{};  ///< settings from the data (planning/plan_builder.h); without `plan.plan` a run needs a --recipe
+  MethodPlan
+      plan{};  ///< derives settings from the data (planning/plan_builder.h); without `plan.plan` a run needs a --recipe
   AnyOptions
-      options{};  ///< the defaults; their fields are the section `name` of a run's options: `--swav.prototypes 300`
+      options{};  ///< the defaults; their fields form the section `name` of a run's options: `--swav.prototypes 300`
 };
 
-/// M is made from (const Options&, const MethodContext&). One that learns from other data than images has a static function
-/// sample_transform(const Options&).
+/// The MethodSpec of class M, which has a constructor M(const Options&, const MethodContext&). If it learns from data other than images, it
+/// also has a static function sample_transform(const Options&).
 template <class M, class Options>
 MethodSpec method_spec(std::string name, MethodPlan plan = {}) {
   MethodSpec spec;
@@ -68,18 +69,18 @@ MethodSpec method_spec(std::string name, MethodPlan plan = {}) {
 /// All methods, in alphabetical order.
 const std::vector<MethodSpec>& methods();
 
-/// Adds a method of a program's own, to be called before anything else, as launch::program does. Throws UsageError for a name that is
-/// taken, or that is not of small letters, digits and underscores.
+/// Adds a method of your own program. Call it before anything else, as launch::program does. Throws UsageError if the name is taken or has
+/// characters other than lower-case letters, digits and underscores, or if `make` is null.
 void add_method(MethodSpec method);
 
-/// Throws UsageError for a name that is not among them, naming the nearest and all there are.
+/// The method with this name. Throws UsageError if there is none; the message has the most similar name and all names.
 const MethodSpec& find_method(const std::string& name);
 
-/// Their names, as a list and on one line: "byol, swav".
+/// The names of all methods, as a list and as one line: "byol, swav".
 std::vector<std::string> method_names();
 std::string method_list();
 
-/// The options of every method, by name, a section each.
+/// The options of all methods, by the method's name. In the table each method is a section.
 struct MethodOptions {
   MethodOptions();
 
@@ -92,7 +93,7 @@ struct MethodOptions {
 };
 OptionTable table(MethodOptions& options);
 
-/// Builds a method by its name. Throws UsageError as find_method does, and for options out of range.
+/// Builds the method with this name. Throws UsageError if there is none, and for options out of range.
 std::shared_ptr<Method> make_method(const std::string& name, const MethodOptions& options,
                                     const MethodContext& context);
 
