@@ -12,9 +12,10 @@ OptionTable table(ByolOptions& options) {
   OptionTable t;
   t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of projector and predictor (paper: 4096)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 256)");
-  t.add("base_momentum", options.base_momentum,
-        "momentum of the target network at the start; it rises to 1 over the run (paper: 0.99 for 300 epochs, 0.996 "
-        "for 1000)");
+  t.add(
+      "base_momentum", options.base_momentum,
+      "momentum of the target network at the start; it rises to 1 over the run (published: 0.99 for 300 epochs, 0.996 "
+      "for 1000)");
   t.add("predictor", options.predictor, "use a predictor; without one the embeddings collapse");
   t.add("head_norm", options.head_norm, "BatchNorm in projector and predictor; without it little is learned");
   return t;
@@ -30,10 +31,10 @@ Projector head(std::int64_t in, const ByolOptions& options) {
                                     .hidden_norm = options.head_norm});
 }
 
-/// x / |x|, row by row; as released, |x|^2 is at least 1e-12.
+/// x / |x| of each row, with |x|^2 at least 1e-12, as in the released code (l2_normalize limits |x| instead).
 at::Tensor normalized(const at::Tensor& x) { return x * x.square().sum(1, /*keepdim=*/true).clamp_min(1e-12).rsqrt(); }
 
-/// Eq. 2, for each sample.
+/// Eq. 2 for each sample: n x d and n x d to n.
 at::Tensor distance(const at::Tensor& p, const at::Tensor& z) {
   return (normalized(p) - normalized(z)).square().sum(1);
 }
@@ -44,7 +45,7 @@ Byol::Byol(const ByolOptions& options, const MethodContext& context)
     : Byol(make_image_encoder(context.encoder), make_image_encoder(context.encoder), options) {
   if (options.head_norm && context.local_micro_batch() * context.group->world_size() < 2)
     throw UsageError(
-        "BYOL's heads normalize over the images that are taken at once, and there is only 1: give a larger ",
+        "BYOL's heads normalize over the images of a forward pass, and there is only 1: give a larger ",
         context.micro_batch > 0 && context.micro_batch < context.global_batch ? "--micro-batch" : "--batch-size");
 }
 
@@ -88,7 +89,7 @@ Loss Byol::loss(const Batch& batch, const Step&) {
   return loss;
 }
 
-// The encoder may have been given weights after the networks were made.
+// Copies the online network to the target at the first step, and not in the constructor, because --init may have loaded weights in between.
 void Byol::before_step(const Step& step) {
   if (step.iteration == 0) move_target(0);
 }
@@ -104,7 +105,7 @@ void Byol::move_target(double momentum) {
 
 std::vector<CollapseCheck> Byol::collapse_checks() const {
   return {
-      {"feature_spread", 0.5, /*above=*/false, "embeddings of different images are much alike",
+      {"feature_spread", 0.5, /*above=*/false, "embeddings of different images are very similar",
        "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a higher --byol.base-momentum"},
       {"effective_rank", rank_limit(5, options_.projection_dim), /*above=*/false, "embeddings lie along few directions",
        "Use the predictor and --byol.head-norm; try a lower --optimizer.lr or a larger --batch-size"}};

@@ -30,7 +30,7 @@ Simclr::Simclr(std::shared_ptr<ImageEncoder> encoder, const SimclrOptions& optio
   require_positive("simclr.temperature", options_.temperature);
   if (embeddings_ < 4)
     throw UsageError(
-        "SimCLR tells an image from the others that the network takes at once, and there is only 1: give a larger ",
+        "SimCLR contrasts an image with the others of a forward pass, and there is only 1: give a larger ",
         context.micro_batch > 0 && context.micro_batch < context.global_batch ? "--micro-batch" : "--batch-size");
   backbone_ = register_module("backbone", std::move(encoder));
   projector_ = register_module("projector", Projector(ProjectorOptions{.in = backbone_->feature_dim(),
@@ -50,9 +50,10 @@ Loss Simclr::loss(const Batch& batch, const Step&) {
   const auto projected = projector_->forward(backbone_->forward(at::cat(views)));
 
   const auto z = l2_normalize(projected);
-  // No autocast from here on: 16 bits are too few for similarities over a temperature of 0.1.
+  // No autocast from here on: 16 bits are too few for similarities divided by a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  // Ranks are joined sample by sample, so that a sample's two embeddings lie at 2i and 2i + 1 on any number of ranks.
+  // Order rows by sample, then view: after the gather the embeddings of sample i are rows 2i and 2i + 1 with any number of ranks. The
+  // other view's row is then the own one with the lowest bit flipped; an embedding's similarity to itself is excluded by -inf.
   const auto mine = z.view({2, samples, -1}).transpose(0, 1).reshape({2 * samples, -1});
   const auto all = gather_with_gradient(mine, group_);
   const auto self = torch::arange(2 * samples, views[0].options().dtype(at::kLong)) + group_->rank() * 2 * samples;
@@ -68,18 +69,17 @@ Loss Simclr::loss(const Batch& batch, const Step&) {
 }
 
 std::string Simclr::accumulation_note(std::int64_t samples) const {
-  return concat("an image's negatives are those of its micro-batch, ", 2 * samples - 2);
+  return concat("an image has ", 2 * samples - 2, " negatives, those of its micro-batch");
 }
 
 std::vector<CollapseCheck> Simclr::collapse_checks() const {
   const double chance = 2 * std::log(static_cast<double>(embeddings_ - 1));
-  return {
-      {"loss", 0.995 * chance, /*above=*/true, "it stays at 2 ln(2B - 1), as if every image were as near as any other",
-       "Try a lower --optimizer.lr, or a --simclr.temperature of 0.1 to 0.5"},
-      {"feature_spread", 0.8, /*above=*/false, "embeddings are not spread over the sphere",
-       "Try a lower --optimizer.lr, or a larger --batch-size"},
-      {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
-       "Try a lower --optimizer.lr, or a larger --batch-size"}};
+  return {{"loss", 0.995 * chance, /*above=*/true, "it stays at 2 ln(2B - 1), the loss when all similarities are equal",
+           "Try a lower --optimizer.lr, or a --simclr.temperature of 0.1 to 0.5"},
+          {"feature_spread", 0.8, /*above=*/false, "embeddings are not spread over the sphere",
+           "Try a lower --optimizer.lr, or a larger --batch-size"},
+          {"effective_rank", 2, /*above=*/false, "embeddings lie along one or two directions",
+           "Try a lower --optimizer.lr, or a larger --batch-size"}};
 }
 
 }  // namespace unlabel::ssl

@@ -14,10 +14,10 @@ namespace unlabel::ssl {
 OptionTable table(SwavOptions& options) {
   OptionTable t;
   t.add("crops_for_assign", options.crops_for_assign,
-        "number of first crops, the global ones, whose assignments are the targets");
+        "number of crops, the first and global ones, whose assignments are the targets");
   t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("epsilon", options.epsilon,
-        "weight of the entropy in Sinkhorn; a smaller one makes assignments closer to one-hot (paper: 0.05)");
+        "weight of the entropy in Sinkhorn; a smaller one gives assignments closer to one-hot (paper: 0.05)");
   t.add("sinkhorn_iterations", options.sinkhorn_iterations,
         "Sinkhorn iterations (paper: 3); 0: a plain softmax, which collapses");
   t.add("prototypes", options.prototypes, "number of prototypes K (paper: 3000)");
@@ -25,12 +25,12 @@ OptionTable table(SwavOptions& options) {
   t.add("hidden_dim", options.hidden_dim,
         "width of the hidden layer of the projection head (paper: 2048); 0: a single linear layer");
   t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
-        "steps before which the prototypes are not trained (paper: the first epoch)");
+        "steps at the start of the run in which the prototypes are not trained (paper: the first epoch)");
   t.add("whole_batch_sinkhorn", options.whole_batch_sinkhorn,
-        "with --micro-batch: assign the whole batch to prototypes at once, for a second forward pass, and not each "
-        "micro-batch by itself");
+        "with --micro-batch: run Sinkhorn on the whole batch, which takes a second forward pass, instead of on each "
+        "micro-batch separately");
   t.add("queue_length", options.queue_length,
-        "embeddings of earlier batches that take part in Sinkhorn, over all ranks; 0: none");
+        "embeddings of earlier batches that are included in Sinkhorn, over all ranks; 0: none");
   t.add("queue_start_epoch", options.queue_start_epoch, "epoch, from 0, at which the queue begins to fill");
   return t;
 }
@@ -54,7 +54,7 @@ void check(const SwavOptions& o) {
   if (!(o.epsilon > 0)) throw UsageError("swav.epsilon is ", o.epsilon, ": it must be above 0, such as 0.05");
 }
 
-/// - sum p log p along the last dimension, over its largest value.
+/// The entropy - sum p log p along the last dimension of size K, divided by its largest value ln K.
 at::Tensor relative_entropy(const at::Tensor& p) {
   return at::xlogy(p, p).sum(-1).div(-std::log(static_cast<double>(p.size(-1))));
 }
@@ -79,28 +79,30 @@ Swav::Swav(std::shared_ptr<ImageEncoder> encoder, SwavOptions options, std::int6
         "queue", std::make_shared<Queue>(options_.crops_for_assign, length, options_.projection_dim, group_));
   else if (global_batch < 2)
     throw UsageError(
-        "SwAV spreads the images of a batch over its prototypes, which says nothing of 1 image: give a larger "
+        "SwAV distributes the images of a batch over its prototypes, which is meaningless for 1 image: give a larger "
         "--batch-size, or a --swav.queue-length");
 }
 
-/// crops x n x d, each of length 1, in float32 or more.
+/// Embeddings of crops, L2-normalized: crops x n x d, float32 or float64.
 at::Tensor Swav::embed(const std::vector<at::Tensor>& crops) {
   return l2_normalize(projection_head_->forward(forward_multi_crop(*backbone_, crops)))
       .view({static_cast<std::int64_t>(crops.size()), -1, options_.projection_dim});
 }
 
-/// crops x n x K.
+/// Dot products of embeddings (crops x n x d) with the prototypes: crops x n x K.
 at::Tensor Swav::score(const at::Tensor& embeddings) {
   return prototypes_->forward(embeddings.flatten(0, 1))
       .view({embeddings.size(0), embeddings.size(1), options_.prototypes});
 }
 
-/// Whether enough steps have pushed to it, without a look at the device: some may have been left out.
+/// False while too few steps have run to fill the queue, which the host knows without waiting for the device. True is no guarantee, because
+/// some of those steps may have been skipped.
 bool Swav::queue_may_be_full(const Step& step) const {
   const auto pushing = step.iteration - options_.queue_start_epoch * step.steps_per_epoch;  // the first step counts 0
   return (pushing + (step.micro_step > 0 ? 1 : 0)) * global_batch_ >= queue_->length();
 }
 
+/// Assignments of the first A crops (A x n x K) from their scores and, if the queue is full, those of the queue; then fills the queue.
 at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step) {
   const torch::NoGradGuard no_grad;
   const std::int64_t samples = scores.size(1);
@@ -124,22 +126,24 @@ Loss Swav::loss(const Batch& batch, const Step& step) {
   require_crops("SwAV", crops, targets);
   const std::int64_t samples = views[0].size(0);
   const at::Tensor z = embed(views);
-  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
+  // No autocast from here on: 16 bits are too few for scores divided by a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto type = z.scalar_type();
   const at::Tensor scores = score(z);
+  // Targets: this micro-batch's part of the assignments of the whole batch, if before_micro_steps made them, else its own.
   UNLABEL_INVARIANT(!assignments_.defined() || assignments_.size(1) == samples * step.micro_steps);
   const at::Tensor q = assignments_.defined()
                            ? assignments_.narrow(1, step.micro_step * samples, samples)
                            : assign(z.detach().narrow(0, 0, targets), scores.detach().narrow(0, 0, targets), step);
   if (step.micro_step + 1 == step.micro_steps) assignments_.reset();
 
-  // Eq. 6. The crops other than i are all crops but i, so one sum over crops serves every target.
+  // Eq. 6. The sum over v != i is the sum over all crops minus the term of i, so one sum is computed for all targets.
   const at::Tensor log_p = at::log_softmax(scores / options_.temperature, -1);
   const at::Tensor others = log_p.sum(0, /*keepdim=*/true) - log_p.narrow(0, 0, targets);
   Loss loss;
   loss.value = (q * others).sum(-1).mean().div(-static_cast<double>(crops - 1));
 
+  // Row 0: mean assignment of each prototype; row 1: positive if it is the most probable one of some sample of any rank.
   const torch::NoGradGuard no_grad;
   at::Tensor usage = at::zeros({2, options_.prototypes}, q.options());
   usage[0].copy_(q.flatten(0, 1).mean(0));
@@ -157,21 +161,21 @@ Loss Swav::loss(const Batch& batch, const Step& step) {
 std::vector<CollapseCheck> Swav::collapse_checks() const {
   const double chance = std::log(static_cast<double>(options_.prototypes));
   return {{"loss", 0.995 * chance, /*above=*/true,
-           "it stays at ln K, as if every prototype were as likely as any other, so nothing is learned",
+           "it stays at ln K, the loss of a uniform prediction, so nothing is learned",
            "Try a lower --optimizer.lr, a smaller --swav.epsilon (0.03), or a longer "
            "--swav.freeze-prototypes-iterations"},
           {"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
            "Try a lower --optimizer.lr, fewer --swav.prototypes, or a larger --batch-size"},
           {"effective_rank", rank_limit(3, options_.projection_dim), /*above=*/false,
            "embeddings lie along few directions", "Try a lower --optimizer.lr, or a larger --batch-size"},
-          {"assignment_entropy", 0.98, /*above=*/true, "every image belongs to all prototypes alike",
+          {"assignment_entropy", 0.98, /*above=*/true, "every image is assigned to all prototypes almost equally",
            "Try a smaller --swav.epsilon (0.03)"},
-          {"mean_assignment_entropy", 0.9, /*above=*/false, "few prototypes take all images",
+          {"mean_assignment_entropy", 0.9, /*above=*/false, "all images are assigned to few prototypes",
            "Try more --swav.sinkhorn-iterations (3), or a larger --swav.epsilon (0.05)"}};
 }
 
 void Swav::before_step(const Step&) {
-  assignments_.reset();  // those of a step that was not finished
+  assignments_.reset();  // left over if the previous step ended with an exception
   const torch::NoGradGuard no_grad;
   auto& weight = prototypes_->weight;
   weight.copy_(l2_normalize(weight));
@@ -180,7 +184,7 @@ void Swav::before_step(const Step&) {
 void Swav::before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step& step) {
   if (!options_.whole_batch_sinkhorn) return;
   const torch::NoGradGuard no_grad;
-  const RunningStatisticsGuard once(*this);  // they move when the micro-batches come again
+  const RunningStatisticsGuard unchanged(*this);  // loss() updates running statistics with the same micro-batches
   std::vector<at::Tensor> parts;
   for (int i = 0; i < step.micro_steps; ++i)
     parts.push_back(embed(micro_batch(i).views()).narrow(0, 0, options_.crops_for_assign));
@@ -192,8 +196,8 @@ void Swav::before_micro_steps(const std::function<Batch(int)>& micro_batch, cons
 std::string Swav::accumulation_note(std::int64_t samples) const {
   if (options_.whole_batch_sinkhorn) return "";
   return concat(
-      "Sinkhorn spreads each micro-batch, ", samples, " images, over the ", options_.prototypes,
-      " prototypes by itself (--swav.whole-batch-sinkhorn spreads the whole batch, for one more forward pass)");
+      "Sinkhorn assigns each micro-batch of ", samples, " images to the ", options_.prototypes,
+      " prototypes separately (--swav.whole-batch-sinkhorn assigns the whole batch, with one more forward pass)");
 }
 
 void Swav::before_update(const Step& step) {

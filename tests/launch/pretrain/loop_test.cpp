@@ -87,7 +87,7 @@ TEST_F(CiPretrainLoop, SaysWhatMicroBatchesChange) {
                                 "--micro-batch", "4", "--max-steps", "1", "--swav.prototypes", "9"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_NE(outcome.err.find("4 micro-batches of 4 images"), std::string::npos) << outcome.err;
-  EXPECT_NE(outcome.err.find("spreads each micro-batch, 4 images, over the 9 prototypes"), std::string::npos)
+  EXPECT_NE(outcome.err.find("assigns each micro-batch of 4 images to the 9 prototypes"), std::string::npos)
       << outcome.err;
 }
 

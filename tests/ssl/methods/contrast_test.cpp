@@ -349,9 +349,8 @@ TEST(Contrast, RefusesWhatCannotBe) {
   EXPECT_EQ(refused([](auto& o) { o.temperature = 0; }), "moco.temperature is 0: it must be above 0");
   EXPECT_NE(refused([](auto& o) { o.momentum = 2; }), "(accepted)");
   EXPECT_NE(refused([](auto& o) { o.queue_length = 0; }), "(accepted)");
-  EXPECT_EQ(
-      refused([](auto& o) { o.norm_group = 3; }),
-      "--moco.norm-group 3 does not divide the 8 images that the network takes of a batch of 8: give a divisor of 8");
+  EXPECT_EQ(refused([](auto& o) { o.norm_group = 3; }),
+            "--moco.norm-group 3 does not divide the 8 images of a forward pass (--batch-size 8): give a divisor of 8");
   for (const auto& [name, make, rules, rate] : kBoth) {
     const auto method = make(single_process());
     EXPECT_THROW(method->loss(testing::chirps({12}, kBatch, 0), {}), UsageError) << name;
