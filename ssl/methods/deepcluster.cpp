@@ -23,15 +23,15 @@ OptionTable table(DeepClusterOptions& options) {
   OptionTable t;
   t.add("clusters", options.clusters, "number of clusters K (paper: 10000 for ImageNet)");
   t.add("pca_dim", options.pca_dim,
-        "dimensions that features are reduced to by PCA-whitening before k-means (paper: 256)");
+        "dimensions to which features are reduced by PCA whitening before k-means (paper: 256)");
   t.add("kmeans_iterations", options.kmeans_iterations, "k-means iterations of each clustering (released code: 20)");
   t.add("empty", options.empty,
-        "what k-means does with an empty cluster: split a large one (as faiss) or keep it, which collapses");
+        "empty clusters in k-means: split (they get half of a large one, as in faiss) or keep (training collapses)");
   t.add("sampling", options.sampling,
-        "images of an epoch: paper (as many from each cluster) or as_released (in the data's own proportions, as the "
-        "released code does by mistake)");
+        "images of an epoch: paper (equally many from each cluster) or as_released (large clusters more often, as in "
+        "the released code by mistake)");
   t.add("top_layer_lr", options.top_layer_lr,
-        "learning rate of the top layer, the classifier of clusters, which no schedule changes (paper: 0.05)");
+        "constant learning rate of the top layer, which classifies images by cluster (paper: 0.05)");
   return t;
 }
 
@@ -53,7 +53,7 @@ DeepCluster::DeepCluster(std::shared_ptr<ImageEncoder> encoder, const DeepCluste
   require_positive("the batch", context_.global_batch);
   backbone_ = register_module("backbone", std::move(encoder));
   top_layer_ = register_module("top_layer", torch::nn::Linear(backbone_->feature_dim(), options_.clusters));
-  take_clusters(torch::full({context_.images}, -1, torch::kInt64));
+  set_clusters(torch::full({context_.images}, -1, torch::kInt64));
 }
 
 namespace {
@@ -87,7 +87,7 @@ Loss DeepCluster::loss(const Batch& batch, const Step&) {
   return loss;
 }
 
-/// The images whose features this rank takes: `count` of them from `begin`. No share is longer than `most`, the first one's.
+/// The images whose features this rank computes: `count` of them from index `begin`. `most` is the largest `count` of all ranks.
 struct DeepCluster::Share {
   std::int64_t most, begin, count;
 };
@@ -98,14 +98,15 @@ DeepCluster::Share DeepCluster::share() const {
   return {most, begin, std::min(most, context_.images - begin)};
 }
 
-/// Of this rank's share of the images, in their order; float32.
+/// The features of this rank's share of the images, in the order of the data set: count x feature_dim, float32.
 at::Tensor DeepCluster::features(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
   const auto [most, begin, count] = share();
   std::vector<std::int64_t> samples;
   for (std::int64_t i = 0; i < most; ++i)
-    samples.push_back(std::min(begin + i, context_.images - 1));  // as many on all ranks
-  // Once, and never twice: of ImageNet they take 21 GB.
+    samples.push_back(
+        std::min(begin + i, context_.images - 1));  // padded, since Epoch::read needs equally many on all ranks
+  // One allocation into which batches are copied, and no concatenation of batches: on ImageNet the features take 21 GB.
   auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
   const EvalModeGuard eval_mode(*backbone_);
@@ -123,6 +124,7 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
 Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
   const auto before = clusters_;
+  // Features, whitened and normalized, then k-means over all ranks.
   auto points = features(epoch);
   const auto whiten = fit_whitening(points, std::min(options_.pca_dim, points.size(1)), *group_);
   points = l2_normalize(whiten(points));
@@ -134,19 +136,19 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   const auto found = kmeans(points, options, *group_);
 
   const auto [most, begin, count] = share();
-  auto own = torch::zeros({most}, found.assignments.options());  // what is gathered is of one length
+  auto own = torch::zeros({most}, found.assignments.options());  // padded, since all_gather needs equal lengths
   own.narrow(0, 0, count).copy_(found.assignments);
-  take_clusters(group_->all_gather(own).narrow(0, 0, context_.images).cpu().clone());
+  set_clusters(group_->all_gather(own).narrow(0, 0, context_.images).cpu().clone());
   reset_top_layer(epoch.epoch);
 
   const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
-  Diagnostics news{{"kmeans_objective", value(found.objective.back())},
-                   {"clusters_split", value(static_cast<double>(found.split))}};
-  add_mutual_information(news, before[0].item<std::int64_t>() >= 0 ? before : at::Tensor(), clusters_, epoch);
-  return news;
+  Diagnostics diagnostics{{"kmeans_objective", value(found.objective.back())},
+                          {"clusters_split", value(static_cast<double>(found.split))}};
+  add_mutual_information(diagnostics, before[0].item<std::int64_t>() >= 0 ? before : at::Tensor(), clusters_, epoch);
+  return diagnostics;
 }
 
-void DeepCluster::take_clusters(const at::Tensor& clusters) {
+void DeepCluster::set_clusters(const at::Tensor& clusters) {
   clusters_ = clusters;
   device_clusters_ = clusters;
   const auto sizes = clusters.clamp_min(0).bincount({}, options_.clusters);
@@ -163,6 +165,7 @@ void DeepCluster::reset_top_layer(std::int64_t epoch) {
 }
 
 std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) {
+  // The samples of each non-empty cluster.
   std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(options_.clusters));
   const auto* cluster = clusters_.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < context_.images; ++i) {
@@ -171,6 +174,7 @@ std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) 
   }
   std::erase_if(members, [](const auto& list) { return list.empty(); });
 
+  // Draw the same number from each: with replacement from a small cluster, else the first of a random permutation of it.
   const auto each = context_.images / static_cast<std::int64_t>(members.size()) + 1;
   std::vector<std::int64_t> drawn;
   for (std::size_t c = 0; c < members.size(); ++c) {
@@ -184,6 +188,7 @@ std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) 
       drawn.push_back(
           list[size <= each ? random.below(static_cast<std::uint32_t>(size)) : without(static_cast<std::uint64_t>(i))]);
   }
+  // The released code's mistake: a drawn sample index is used as a position in the list sorted by cluster.
   if (options_.sampling == "as_released") {
     std::vector<std::int64_t> by_cluster;
     for (const auto& list : members) by_cluster.insert(by_cluster.end(), list.begin(), list.end());
@@ -196,6 +201,7 @@ std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) 
 }
 
 std::vector<ParameterGroup> DeepCluster::parameter_groups() {
+  // Two groups: the backbone with the run's settings, and the top layer with plain SGD.
   ParameterGroup network, top;
   for (const auto& item : named_parameters()) {
     auto& group = item.key().starts_with("top_layer.") ? top : network;
@@ -218,7 +224,7 @@ void DeepCluster::load_per_sample_state(const std::vector<std::pair<std::string,
     throw MismatchError(
         "the checkpoint's clusters do not fit this run of DeepCluster: use the same data and settings, ",
         "or another --out");
-  take_clusters(state[0].second.clone());
+  set_clusters(state[0].second.clone());
 }
 
 std::vector<CollapseCheck> DeepCluster::collapse_checks() const {
@@ -226,7 +232,7 @@ std::vector<CollapseCheck> DeepCluster::collapse_checks() const {
            "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},
           {"effective_rank", 2, /*above=*/false, "features lie along one or two directions",
            "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},
-          {"clusters_used", 0.5, /*above=*/false, "half of the clusters or more are empty",
+          {"clusters_used", 0.5, /*above=*/false, "more than half of the clusters are empty",
            "Use --deepcluster.empty split, or fewer --deepcluster.clusters"}};
 }
 

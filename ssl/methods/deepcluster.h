@@ -13,36 +13,39 @@ namespace unlabel::ssl {
 
 /// The defaults are the paper's for ImageNet.
 struct DeepClusterOptions {
-  std::int64_t clusters = 10000;   ///< K
-  std::int64_t pca_dim = 256;      ///< dimensions that features are whitened to
-  int kmeans_iterations = 20;      ///< updates of the centroids in each clustering
-  std::string empty = "split";     ///< an empty cluster: split (as faiss) or keep, which collapses
-  std::string sampling = "paper";  ///< paper: as often from each cluster; as_released: see below
-  double top_layer_lr = 0.05;      ///< of the top layer, whatever the schedule says
+  std::int64_t clusters = 10000;  ///< K
+  std::int64_t pca_dim = 256;     ///< dimensions of the features after PCA whitening
+  int kmeans_iterations = 20;     ///< updates of the centroids in each clustering
+  std::string empty = "split";    ///< KmeansOptions::empty: split (as in faiss), or keep, with which training collapses
+  std::string sampling = "paper";  ///< paper: the same number of samples from each cluster; as_released: see below
+  double top_layer_lr = 0.05;      ///< constant learning rate of the top layer
 };
 OptionTable table(DeepClusterOptions& options);
 
-/// DeepCluster (Caron et al. 2018, arXiv:1807.05520), as its released code has it.
+/// DeepCluster (Caron et al. 2018, arXiv:1807.05520), following its released code.
 ///
-/// Before each epoch the network, in evaluation mode, gives a feature of every image (central crop). Features are whitened to
-/// `pca_dim` dimensions (whitening.h), scaled to length 1 and clustered by k-means (kmeans.h, in full). During the epoch the network, with
-/// a new linear top layer, learns to tell the clusters apart (eq. 1 and 2):
+/// Before each epoch the backbone, in evaluation mode, computes the feature of every image (resized, central crop). Features are whitened
+/// to `pca_dim` dimensions (whitening.h), L2-normalized, and clustered by k-means (kmeans.h, over all N images; eq. 2). During the epoch
+/// the backbone with a new linear top layer is trained to classify samples by their cluster (eq. 1):
 ///
 ///     loss = mean over samples of  - log softmax(W relu(backbone(x)) + b)[cluster(sample)]
 ///
-/// - The top layer begins each epoch from N(0, 0.01^2) and bias 0, and has a plain rate of its own, `top_layer_lr`, without momentum:
-///   with --optimizer.kind sgd, lars or larc that is SGD. (adamw keeps its moments from epoch to epoch.)
-/// - Samples are drawn as often from each cluster that is not empty, N / K + 1 of each (with replacement from one that has no more),
-///   shuffled: the paper's uniform distribution over clusters. `as_released` takes these numbers for places in the list of images
-///   sorted by cluster, which the released code does by mistake, so that large clusters stay large.
-/// - The order, the clusters and the top layers are functions of the seed and the epoch: every rank and every resume has the same.
+/// - Each epoch the top layer is initialized anew: weights N(0, 0.01^2), bias 0. It is trained with the constant learning rate
+/// `top_layer_lr` without momentum and without LARS or LARC adaptation: plain SGD with --optimizer.kind sgd, lars or larc. (With adamw its
+///   moments are kept from epoch to epoch.)
+/// - An epoch has N samples, uniform over clusters as in the paper: N / (non-empty clusters) + 1 samples of each non-empty cluster (with
+///   replacement if the cluster has no more than that), shuffled and cut to N. `as_released` reproduces a mistake of the released code: it
+///   uses the drawn sample indices as positions in the list of images sorted by cluster, so that large clusters are still drawn more often.
+/// - The order, the clusters and the initial top layers are functions of the seed, the epoch and the weights: equal on every rank and after
+///   every resume.
 ///
-/// Views: one, such as preset `deepcluster`; networks see edges with --encoder.sobel, as published. Names: `backbone.*`,
-/// `top_layer.{weight,bias}`. The data's state: `clusters` (N).
+/// Views: one, such as preset `deepcluster`. As published, the input is edges (--encoder.sobel). Names: `backbone.*`,
+/// `top_layer.{weight,bias}`. per_sample_state: `clusters` (N, int64; -1 before the first clustering).
 ///
 /// Diagnostics: `cluster_accuracy`, the share of samples whose cluster is predicted; `clusters_used`, the share of the K clusters that
-/// have a sample; `largest_cluster`, the share of the samples in it. With an epoch's first step: `kmeans_objective`, `clusters_split`,
-/// `nmi_before` (with the clusters of the epoch before) and `nmi_labels` (with the labels, where there are any).
+/// have a sample; `largest_cluster`, the share of all samples that the largest cluster has. With the first step of an epoch:
+/// `kmeans_objective` (kmeans.h), `clusters_split`, and the normalized mutual information `nmi_before` (with the clusters of the previous
+/// epoch) and `nmi_labels` (with the labels, if there are any).
 struct DeepCluster : Method {
   /// Throws UsageError for an option out of range, and for more clusters than images.
   DeepCluster(const DeepClusterOptions& options, const MethodContext& context)
@@ -65,7 +68,7 @@ struct DeepCluster : Method {
   Share share() const;
   at::Tensor features(const Epoch& epoch);
   void reset_top_layer(std::int64_t epoch);
-  void take_clusters(const at::Tensor& clusters);
+  void set_clusters(const at::Tensor& clusters);
 
   DeepClusterOptions options_;
   MethodContext context_;
@@ -73,9 +76,9 @@ struct DeepCluster : Method {
   std::shared_ptr<ImageEncoder> backbone_;
   torch::nn::Linear top_layer_{nullptr};
   at::Tensor clusters_;         ///< N, int64, on the CPU; -1 before the first clustering
-  at::Tensor device_clusters_;  ///< the same where training is
-  double used_ = 0;             ///< share of the clusters that have a sample
-  double largest_ = 0;          ///< share of the samples in the largest cluster
+  at::Tensor device_clusters_;  ///< a copy on the device of training
+  double used_ = 0;             ///< share of the clusters that have a sample, in [0, 1]
+  double largest_ = 0;          ///< share of the samples in the largest cluster, in [0, 1]
 };
 
 }  // namespace unlabel::ssl

@@ -21,25 +21,25 @@ OptionTable table(DeepClusterV2Options& options) {
   OptionTable t;
   t.add("prototypes", options.prototypes, "number of clusters K of each head (paper: [3000,3000,3000])");
   t.add("crops_for_assign", options.crops_for_assign,
-        "number of first crops, the global ones, whose embeddings are clustered; each has a memory bank");
+        "number of crops, the first and global ones, whose embeddings are clustered; each has a memory bank");
   t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
   t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of the projection head; 0: a single linear layer");
   t.add("kmeans_iterations", options.kmeans_iterations, "k-means iterations of each clustering (released code: 10)");
   t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
-        "steps before which the prototypes are not trained by gradient (released code: 300000, so never)");
-  t.add(
-      "as_released", options.as_released,
-      "take the first centroids from the embeddings of rank 0 alone, as the released code does, and not of all ranks");
+        "steps at the start of the run in which the prototypes are not trained by gradient (released code: 300000, "
+        "longer than the run)");
+  t.add("as_released", options.as_released,
+        "choose the first centroids among the embeddings of rank 0, as the released code does, instead of all ranks");
   return t;
 }
 
 namespace {
 
-constexpr std::int64_t kNoCluster = -100;
-constexpr std::int64_t kNobody = -1;
+constexpr std::int64_t kNoCluster = -100;  ///< the value that cross_entropy_loss ignores by default
+constexpr std::int64_t kNoSample = -1;
 
-/// This rank's part of what gather_steps gives.
+/// This rank's part of a result of gather_steps: the reverse.
 at::Tensor own_part(const at::Tensor& all, std::int64_t steps, const Group& group) {
   const auto rows = all.size(0) / steps / group.world_size();
   auto sizes = all.sizes().vec();
@@ -60,8 +60,8 @@ DeepClusterV2::DeepClusterV2(std::shared_ptr<ImageEncoder> encoder, const DeepCl
         "deepcluster_v2: hidden_dim, kmeans_iterations and freeze_prototypes_iterations must be at least 0");
   if (options_.prototypes.empty()) throw UsageError("deepcluster_v2.prototypes is empty: give a number for each head");
   if (context_.global_batch < 1 || context_.images < context_.global_batch)
-    throw UsageError("DeepCluster-v2 needs a batch within the data: ", context_.global_batch, " of ", context_.images,
-                     " images");
+    throw UsageError("DeepCluster-v2 needs a batch of 1 to ", context_.images, " images, the number in the data, not ",
+                     context_.global_batch);
   steps_ = context_.images / context_.global_batch;
   local_batch_ = context_.global_batch / group_->world_size();
   const auto rows = options_.as_released ? steps_ * local_batch_ : steps_ * context_.global_batch;
@@ -89,7 +89,7 @@ void DeepClusterV2::check_views(const augment::MultiCrop& views) const {
   require_global_crops("DeepCluster-v2", "deepcluster-v2", views, options_.crops_for_assign);
 }
 
-/// Unit embeddings of crops: crops x n x dim.
+/// Embeddings of crops, L2-normalized: crops x n x dim.
 at::Tensor DeepClusterV2::embed(const std::vector<at::Tensor>& crops) {
   return l2_normalize(projection_head_->forward(forward_multi_crop(*backbone_, crops)))
       .view({static_cast<std::int64_t>(crops.size()), crops[0].size(0), -1});
@@ -101,12 +101,13 @@ Loss DeepClusterV2::loss(const Batch& batch, const Step&) {
   require_crops("DeepCluster-v2", crops, options_.crops_for_assign);
   const auto z = embed(views);
 
-  // No autocast from here on: 16 bits are too few for scores over a temperature of 0.1.
+  // No autocast from here on: 16 bits are too few for scores divided by a temperature of 0.1.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto samples = batch.indices.to(clusters_.device());
-  seen_.push_back({z.detach().narrow(0, 0, options_.crops_for_assign), samples});
+  pending_rows_.push_back({z.detach().narrow(0, 0, options_.crops_for_assign), samples});
   const auto targets = clusters_.index_select(1, samples).to(z.device());
-  // Samples with a cluster, of the world; each rank's mean is so weighted that the ranks' mean is that over all of them.
+  // The number of samples of all ranks that have a cluster, for each head. Each rank's sum is weighted such that the average over ranks,
+  // which the training loop takes, is the mean over these samples.
   auto assigned = targets.ge(0).sum(1).to(z.scalar_type());
   group_->all_reduce_sum(assigned);
   const auto weight = group_->world_size() / (static_cast<double>(crops) * assigned.clamp_min(1));
@@ -127,23 +128,26 @@ Loss DeepClusterV2::loss(const Batch& batch, const Step&) {
   return loss;
 }
 
-void DeepClusterV2::remember(std::int64_t first_row, const at::Tensor& embeddings, const at::Tensor& samples,
-                             const at::Tensor& stands) {
+/// Writes the embeddings of these samples into consecutive rows of the banks. If `update_applied` is defined and false, no row changes its
+/// embedding and all are marked as without a sample.
+void DeepClusterV2::write_bank_rows(std::int64_t first_row, const at::Tensor& embeddings, const at::Tensor& samples,
+                                    const at::Tensor& update_applied) {
   const torch::NoGradGuard no_grad;
   const auto rows = bank_.narrow(1, first_row, samples.size(0));
   const auto owners = bank_samples_.narrow(0, first_row, samples.size(0));
-  if (!stands.defined()) {
+  if (!update_applied.defined()) {
     rows.copy_(embeddings);
     owners.copy_(samples);
     return;
   }
-  // Rows of a step that was left out keep their embeddings, and are nobody's: no sample may stand in two rows.
-  const auto made = stands.to(rows.device());
-  rows.copy_(at::where(made, embeddings.to(rows.device(), rows.scalar_type()), rows));
-  owners.copy_(at::where(made, samples.to(rows.device()), kNobody));
+  // Decided on the device, so that the host does not wait. The rows of a skipped step have no sample, because their old sample may be in
+  // another row by now, and no sample may be in two rows.
+  const auto applied = update_applied.to(rows.device());
+  rows.copy_(at::where(applied, embeddings.to(rows.device(), rows.scalar_type()), rows));
+  owners.copy_(at::where(applied, samples.to(rows.device()), kNoSample));
 }
 
-/// One pass in training mode, in the order of the first epoch.
+/// Fills the banks by one pass over the data in training mode, in the order of the first epoch.
 void DeepClusterV2::fill_banks(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
   const data::Sampler sampler(context_.images, context_.global_batch, context_.seed, group_->rank(),
@@ -154,10 +158,11 @@ void DeepClusterV2::fill_banks(const Epoch& epoch) {
   std::int64_t row = 0;
   epoch.read(*epoch.transform, samples, context_.local_micro_batch(), [&](const Batch& batch) {
     const auto views = batch.views();
-    std::vector<at::Tensor> embeddings;  // crop by crop, as released: each by its own statistics
+    std::vector<at::Tensor>
+        embeddings;  // a forward pass for each crop, with its own batch statistics, as in the released code
     for (std::int64_t crop = 0; crop < options_.crops_for_assign; ++crop)
       embeddings.push_back(embed({views[static_cast<std::size_t>(crop)]}));
-    remember(row, at::cat(embeddings), batch.indices, {});
+    write_bank_rows(row, at::cat(embeddings), batch.indices, {});
     row += batch.indices.size(0);
   });
   UNLABEL_INVARIANT(row == bank_samples_.size(0));
@@ -169,11 +174,12 @@ Diagnostics DeepClusterV2::before_epoch(const Epoch& epoch) {
   return cluster(epoch);
 }
 
+/// Clusters the banks of all ranks: sets the prototypes of each head, and the cluster of each sample that is in a bank.
 Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
   const torch::NoGradGuard no_grad;
   const auto before = epoch.epoch > 0 ? clusters_[0].clone() : at::Tensor();
   const auto samples = group_->all_gather(bank_samples_);
-  const auto taken = samples.ge(0).nonzero().flatten();
+  const auto taken = samples.ge(0).nonzero().flatten();  // rows that hold a sample's embedding
   clusters_.fill_(kNoCluster);
   double objective = 0, empty = 0;
   for (std::size_t h = 0; h < heads_.size(); ++h) {
@@ -188,7 +194,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     at::Tensor first;
     if (options_.as_released) {
       options.broadcast_from_rank0 = true;
-    } else {  // of the epoch's order, which does not know of ranks
+    } else {  // positions in the epoch's order, which does not depend on the number of ranks
       first = first_centroids(points, options);
     }
     const auto found = kmeans(points, options, *group_, first);
@@ -199,32 +205,33 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     empty += static_cast<double>(found.empty);
   }
   const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
-  Diagnostics news{{"kmeans_objective", value(objective)}, {"empty_clusters", value(empty)}};
-  add_mutual_information(news, before, clusters_[0], epoch);
-  return news;
+  Diagnostics diagnostics{{"kmeans_objective", value(objective)}, {"empty_clusters", value(empty)}};
+  add_mutual_information(diagnostics, before, clusters_[0], epoch);
+  return diagnostics;
 }
 
-/// K embeddings of the bank, drawn by their places in the epoch's global order.
+/// K embeddings of the bank of all ranks, at random positions in the epoch's global order: K x dim, on every rank. Each rank fills in the
+/// rows that it holds, and the sum over ranks completes them.
 at::Tensor DeepClusterV2::first_centroids(const at::Tensor& points, const KmeansOptions& options) const {
   const data::Permutation order(static_cast<std::uint64_t>(steps_ * context_.global_batch), options.seed, 0);
-  std::vector<std::int64_t> from, to;  // of this rank's rows
+  std::vector<std::int64_t> from, to;  // this rank's rows: index into `points`, index into the result
   for (std::int64_t k = 0; k < options.clusters; ++k) {
-    const auto place = static_cast<std::int64_t>(order(static_cast<std::uint64_t>(k)));
-    const auto step = place / context_.global_batch, within = place % context_.global_batch;
+    const auto position = static_cast<std::int64_t>(order(static_cast<std::uint64_t>(k)));
+    const auto step = position / context_.global_batch, within = position % context_.global_batch;
     if (within / local_batch_ != group_->rank()) continue;
     from.push_back(step * local_batch_ + within % local_batch_);
     to.push_back(k);
   }
   auto rows = torch::zeros({options.clusters, points.size(1)}, points.options());
-  const auto places = [&](const std::vector<std::int64_t>& list) {
+  const auto on_device = [&](const std::vector<std::int64_t>& list) {
     return data::to_device(torch::tensor(list, torch::kInt64), points.device());
   };
-  rows.index_copy_(0, places(to), points.index_select(0, places(from)));
+  rows.index_copy_(0, on_device(to), points.index_select(0, on_device(from)));
   group_->all_reduce_sum(rows);
   return rows;
 }
 
-/// To where the networks have been moved.
+/// Moves the banks and clusters to the device of the networks; they are no buffers, so Module::to does not.
 void DeepClusterV2::move_data_state() {
   const auto device = heads_[0]->weight.device();
   for (auto* tensor : {&bank_, &bank_samples_, &clusters_}) *tensor = tensor->to(device);
@@ -232,9 +239,9 @@ void DeepClusterV2::move_data_state() {
 
 void DeepClusterV2::before_step(const Step& step) {
   move_data_state();
-  seen_.clear();
-  // Until the step stands these rows are nobody's: a sample may stand in one row only.
-  bank_samples_.narrow(0, step.iteration % steps_ * local_batch_, local_batch_).fill_(kNobody);
+  pending_rows_.clear();
+  // These rows have no sample until after_step writes them, so that no sample is in two rows meanwhile.
+  bank_samples_.narrow(0, step.iteration % steps_ * local_batch_, local_batch_).fill_(kNoSample);
 }
 
 void DeepClusterV2::before_update(const Step& step) {
@@ -244,11 +251,11 @@ void DeepClusterV2::before_update(const Step& step) {
 
 void DeepClusterV2::after_step(const Step& step) {
   auto row = step.iteration % steps_ * local_batch_;
-  for (const auto& [embeddings, samples] : seen_) {
-    remember(row, embeddings, samples, step.update_applied);
+  for (const auto& [embeddings, samples] : pending_rows_) {
+    write_bank_rows(row, embeddings, samples, step.update_applied);
     row += samples.size(0);
   }
-  seen_.clear();
+  pending_rows_.clear();
 }
 
 std::vector<std::pair<std::string, at::Tensor>> DeepClusterV2::per_sample_state() {
@@ -278,12 +285,12 @@ void DeepClusterV2::load_per_sample_state(const std::vector<std::pair<std::strin
   const auto banks = find("bank", {bank_.size(0), rows, bank_.size(2)});
   const auto samples = find("bank_samples", {rows});
   const auto clusters = find("clusters", clusters_.sizes());
-  bool sound = banks.is_floating_point() && are_whole_numbers(samples, kNobody, context_.images);
+  bool sound = banks.is_floating_point() && are_whole_numbers(samples, kNoSample, context_.images);
   for (std::size_t h = 0; h < heads_.size(); ++h)
     sound = sound && are_whole_numbers(clusters[static_cast<std::int64_t>(h)], kNoCluster, options_.prototypes[h]);
   if (!sound)
     throw MismatchError(
-        "the checkpoint's state of DeepCluster-v2 holds samples or clusters that cannot be: it is damaged");
+        "the checkpoint's state of DeepCluster-v2 has sample or cluster numbers out of range: it is damaged");
   for (std::int64_t crop = 0; crop < bank_.size(0); ++crop) bank_[crop].copy_(own_part(banks[crop], steps_, *group_));
   bank_samples_.copy_(own_part(samples, steps_, *group_));
   clusters_.copy_(clusters);
