@@ -4,7 +4,7 @@
 
 namespace unlabel::ssl {
 
-// The plans of the methods in this library, for the list of methods: methods/plan_METHOD.cpp.
+// The plans of the library's methods (methods/plan_METHOD.cpp), for methods.cpp.
 
 MethodPlan byol_plan();
 MethodPlan deepcluster_plan();

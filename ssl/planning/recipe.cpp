@@ -19,6 +19,7 @@ const std::vector<std::string>& recipe_names() {
 }
 
 nlohmann::json find_recipe(const std::string& name) {
+  // A file of the user.
   if (name.ends_with(".json") || name.find('/') != std::string::npos) {
     auto recipe = read_json_file(name);
     if (!recipe.is_object()) throw UsageError(name, ": a recipe is a JSON object of sections, {\"method\": ...}");

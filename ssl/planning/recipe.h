@@ -7,15 +7,15 @@
 
 namespace unlabel::ssl {
 
-/// The recipes that come with the library, in order of their names: those of the published scripts and small ones of ours.
-/// They are the files of ssl/planning/recipes/, kept inside the library, so that a program needs no files beside it.
+/// The names of the recipes that are part of the library, sorted: those of published papers and code, and small ones of this project. They
+/// are the files of ssl/planning/recipes/, compiled into the library, so that programs need no other files.
 const std::vector<std::string>& recipe_names();
 
-/// A recipe by its name, or from a JSON file of one's own when `name` ends in .json or holds a slash.
+/// The recipe with this name, or from a JSON file if `name` ends in .json or contains a slash.
 ///
 ///     {
-///       "method": "swav",                 what to train; the section of that name has its options
-///       "description": "...",             one line: what it is, and what it reached where that was published
+///       "method": "swav",                 the method to train; the section with its name has its options
+///       "description": "...",             one line: what it trains, and the published accuracy, if any
 ///       "source": "...",                  where the settings come from
 ///       "epochs": 400, "batch_size": 256, the batch is global: samples an update, over all ranks
 ///       "precision": "fp16",
@@ -24,8 +24,8 @@ const std::vector<std::string>& recipe_names();
 ///       "augment": {"preset": "swav", ...}  with the options of augment/transforms/presets.h
 ///     }
 ///
-/// A recipe overlays the defaults: keys that it lacks stay as they are. Throws UsageError for an unknown name, naming
-/// the nearest and all there are, and for a file that cannot be read or is not an object.
+/// Settings that a recipe does not have keep their defaults. Throws UsageError for an unknown name (the message has the most similar name
+/// and all names), and for a file that cannot be read or whose JSON is not an object.
 nlohmann::json find_recipe(const std::string& name);
 
 }  // namespace unlabel::ssl

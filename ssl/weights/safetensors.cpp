@@ -19,7 +19,7 @@
 namespace unlabel::ssl {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the data section is written as it lies in memory");
+static_assert(std::endian::native == std::endian::little, "the data section is a copy of memory, and is little-endian");
 
 constexpr std::pair<SafetensorsType, at::ScalarType> kScalarTypes[] = {
     {SafetensorsType::kF64, at::kDouble}, {SafetensorsType::kI64, at::kLong}, {SafetensorsType::kF32, at::kFloat},
@@ -72,6 +72,7 @@ class File {
   int descriptor_;
 };
 
+// A bool with another value than 0 or 1 is undefined behavior in C++.
 void check_booleans(const at::Tensor& tensor, const std::string& name, const std::string& path) {
   const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
   if (std::any_of(bytes, bytes + tensor.numel(), [](unsigned char b) { return b > 1; })) {
@@ -83,6 +84,7 @@ TensorFile read(const std::string& path, bool with_data) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
   File file(path, O_RDONLY | O_NONBLOCK);
   if (!file.is_open()) throw_system_error(concat("cannot open ", path), errno);
+  // Length of the header, the header, then the tensors one after another, in the order of the data section.
   const auto size = file.regular_size();
   char prefix[kSafetensorsPrefix];
   file.read(prefix, std::min(size, kSafetensorsPrefix));
@@ -121,7 +123,7 @@ struct Item {
   at::Tensor tensor;
 };
 
-/// The tensors in the order of a file, each with its place. `place` is what messages call the file.
+/// The tensors in the order of the file, with their offsets. `place`: the name of the file in messages.
 std::vector<Item> lay_out(const TensorFile& file, const std::string& place) {
   std::vector<Item> items;
   std::vector<std::string> names;
@@ -166,7 +168,7 @@ void format_safetensors(const TensorFile& file, std::vector<char>& out) {
   out.resize(header.size() + (items.empty() ? 0 : items.back().entry.end));
   std::copy(header.begin(), header.end(), out.begin());
   for (const auto& [entry, tensor] : items) {
-    // Straight from the device and its strides to the place in the file.
+    // One copy, from the tensor's device and strides into the buffer.
     auto place = at::from_blob(out.data() + header.size() + entry.begin, tensor.sizes(),
                                at::TensorOptions().dtype(tensor.scalar_type()));
     place.copy_(tensor.detach());

@@ -37,16 +37,17 @@ const TypeInfo& info(SafetensorsType type) {
 constexpr std::size_t kMaxDimensions = 64;
 constexpr const char* kMetadataKey = "__metadata__";
 
-// A name as it may be shown: foreign files must not fill a terminal.
+// A name for a message: shortened, and without control characters, because the file is not trusted.
 std::string shown(const std::string& name) {
   std::string text;
   for (const char c : name.substr(0, 100)) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
   return "'" + text + (name.size() > 100 ? "...'" : "'");
 }
 
-// Reads the header event by event, so that neither nesting nor repetition costs memory. What may come where:
-//   kStart -> { -> kTop: name -> { -> kTensor: dtype | shape [ ... ] | data_offsets [ ... ] } ... or __metadata__ {
-//   key: text ... }
+// A SAX parser of the header, so that neither nesting nor repetition costs memory. It accepts this structure; the names of the states are
+// in brackets:
+//   [kStart] { [kTop] "name": { [kTensor] "dtype": "F32", "shape": [ [kShape] ... ], "data_offsets": [ [kOffsets] begin, end ] }, ...,
+//              "__metadata__": { [kMetadata] "key": "text", ... } } [kEnd]
 class Reader : public nlohmann::json_sax<nlohmann::json> {
  public:
   Reader(const std::string& file, SafetensorsHeader& header) : file_(file), header_(header) {}
@@ -163,6 +164,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
+  // Throws for an element that the current state does not allow.
   [[noreturn]] bool refuse(const char* what) {
     if (place_ == Place::kStart) throw Error(file_, ": the header begins with ", what, ", not an object");
     if (place_ == Place::kMetadata) throw Error(file_, ": metadata ", shown(field_), " holds ", what, ", not a text");
@@ -177,11 +179,12 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     seen = true;
   }
 
+  // Checks the tensor that was parsed, and appends it.
   void finish_tensor() {
     if (!has_type_) fault("has no dtype");
     if (!has_shape_) fault("has no shape");
     if (!has_offsets_) fault("has no data_offsets");
-    // The product leaves zeros out, so that strides, which do too, cannot overflow either.
+    // The product skips zeros, as the computation of strides does, so that strides cannot overflow either.
     const auto limit = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     std::uint64_t bytes = size_of(entry_.type);
     bool empty = false;
@@ -225,6 +228,7 @@ std::uint64_t safetensors_header_length(std::string_view prefix, std::uint64_t f
   if (file_size < kSafetensorsPrefix || prefix.size() < kSafetensorsPrefix) {
     throw Error(file, ": ", file_size, " bytes are too few for a safetensors file");
   }
+  // Little-endian.
   std::uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(prefix[i]);
   if (length > kSafetensorsMaxHeader || length > file_size - kSafetensorsPrefix) {
@@ -243,6 +247,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t 
   std::sort(header.entries.begin(), header.entries.end(), [](const SafetensorsEntry& a, const SafetensorsEntry& b) {
     return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
+  // In the order of offsets, each tensor must begin where the previous one ends, and the last one end with the file.
   std::uint64_t end = 0;
   for (const auto& entry : header.entries) {
     if (entry.begin != end) {
@@ -278,6 +283,7 @@ std::string format_safetensors_header(const SafetensorsHeader& header) {
   } catch (const nlohmann::json::exception&) {
     throw Error("names and metadata in a safetensors file must be UTF-8, and one of these is not");
   }
+  // Padding aligns the data section, which begins after 8 bytes of length and the header.
   text.append((8 - text.size() % 8) % 8, ' ');
   std::string prefix;
   for (int i = 0; i < 8; ++i) prefix += static_cast<char>(text.size() >> (8 * i) & 0xff);

@@ -27,19 +27,20 @@ std::string shape_text(const at::Tensor& tensor) {
   return text;
 }
 
+// Whether `given` can be copied to `wanted`: equal shape, and both floating-point or both not.
 bool fits(const at::Tensor& given, const at::Tensor& wanted) {
   return given.sizes() == wanted.sizes() && given.is_floating_point() == wanted.is_floating_point();
 }
 
 bool is_counter(const std::string& name) { return name.ends_with("num_batches_tracked"); }
 
-// What DistributedDataParallel, checkpoints of our own, lightly, solo-learn, mmselfsup, VISSL, MoCo (v1 to v3), BYOL and DINO put before
-// the backbone's names. Of two networks of a method the one that is meant to be used stands first, or alone.
+// Prefixes before the backbone's names in checkpoints of DistributedDataParallel, this project, lightly, solo-learn, mmselfsup, VISSL, MoCo
+// (v1 to v3), BYOL and DINO. Of a method's two networks the one that is meant for use comes first, or is the only one listed.
 constexpr std::array<const char*, 14> kWrappers{
     "module.",  "backbone.", "encoder.",    "method.",         "encoder_q.",      "base_encoder.", "teacher.",
     "student.", "model.",    "base_model.", "online_encoder.", "online_network.", "trunk.",        "_feature_blocks."};
 
-// Every combination of known wrappers that begins one of the names, "" first and shorter ones before longer ones.
+// Every combination of known prefixes with which one of the names begins, "" first, and those of fewer parts before those of more.
 std::vector<std::string> possible_prefixes(const NamedTensors& tensors) {
   std::vector<std::string> prefixes{""};
   for (std::size_t i = 0; i < prefixes.size() && prefixes.size() < 32; ++i) {
@@ -66,7 +67,8 @@ void append_names(std::string& text, const char* title, const std::vector<std::s
   if (names.size() > kShown) text += concat("  ... and ", names.size() - kShown, " more\n");
 }
 
-// The children of torchvision's ResNet, by their position in a torch.nn.Sequential of them; the others have no weights.
+// Renames the tensors of a ResNet that was saved as a torch.nn.Sequential of the children of torchvision's ResNet: position 0 is conv1, and
+// so on; children without weights are "".
 NamedTensors with_torchvision_names(NamedTensors tensors) {
   constexpr std::array<const char*, 8> kChildren{"conv1", "bn1", "", "", "layer1", "layer2", "layer3", "layer4"};
   const auto has = [&](const std::string& name) {
@@ -83,7 +85,7 @@ NamedTensors with_torchvision_names(NamedTensors tensors) {
   return tensors;
 }
 
-// Metadata says what the shapes say, or the file was put together wrongly.
+// Throws if the metadata contradicts the options that were inferred from the shapes.
 void check_metadata(const std::map<std::string, std::string>& metadata, const EncoderOptions& options,
                     const std::string& path) {
   const std::pair<const char*, std::string> expected[] = {{"arch", options.arch},
@@ -130,6 +132,7 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
   const auto state = state_of(module);
   std::unordered_map<std::string, at::Tensor> wanted(state.begin(), state.end());
 
+  // The prefix with most matches; possible_prefixes gives the preferred ones first.
   LoadReport report;
   report.prefix = options.prefix;
   if (options.prefix.empty()) {
@@ -148,8 +151,9 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
     }
   }
 
-  // What stands inside the network's own parts (layer1.0.se.fc.weight, a convolution's bias) makes another network of it, unlike what
-  // stands beside them (heads, projectors). AlexNet and VGG-16 end in a classifier whose last layer is a head.
+  // An unexpected tensor inside one of the module's own children (layer1.0.se.fc.weight, the bias of a convolution) shows that the weights
+  // are of another network; one outside of them (heads, projectors) does not. `classifier` of AlexNet and VGG-16 is an exception, because
+  // its last layer is a head.
   std::set<std::string> parts;
   for (const auto& [name, tensor] : state) parts.insert(name.substr(0, name.find('.')));
   parts.erase("classifier");
@@ -192,7 +196,7 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
     const auto& first = !report.mismatched.empty() ? report.mismatched
                         : !report.missing.empty()  ? report.missing
                                                    : report.unexpected;
-    // Of what is missing, counters say least.
+    // Name a tensor that is no counter, if there is one.
     const auto named = std::find_if_not(first.begin(), first.end(), is_counter);
     throw MismatchError(source, "the weights do not fill ", options.model, ": ", report.summary(),
                         "; first: ", named == first.end() ? first.front() : *named);
@@ -243,7 +247,8 @@ std::optional<EncoderOptions> infer_encoder(const NamedTensors& tensors) {
 
 namespace {
 
-// Tried on checkpoints of the frameworks whose names are known above: takes the weights out of what they are wrapped in, and only tensors.
+// Converts a pickle: follows the nested dictionaries in which frameworks store weights, and keeps tensors only. Tested with checkpoints of
+// the frameworks listed above.
 constexpr const char* kConvert =
     "python3 -c \"import sys,argparse,torch;from safetensors.torch import save_file;"
     "torch.serialization.add_safe_globals([argparse.Namespace]);d=torch.load(sys.argv[1],map_location='cpu');"
@@ -251,7 +256,7 @@ constexpr const char* kConvert =
     "[d:=d[k] for _ in K for k in K if isinstance(d.get(k),dict)];"
     "save_file({k:v.clone().contiguous() for k,v in d.items() if torch.is_tensor(v)},'weights.safetensors')\" ";
 
-/// `text` as one word of a POSIX shell.
+/// `text` quoted as one word of a POSIX shell.
 std::string shell_word(const std::string& text) {
   const auto plain = [](unsigned char c) {
     return std::isalnum(c) || std::string_view("/._-+=:@%,").find(static_cast<char>(c)) != std::string_view::npos;
@@ -263,12 +268,13 @@ std::string shell_word(const std::string& text) {
 }
 
 bool is_pickle(const std::string& path) {
-  // Regular files only: a pipe would wait for ever.
+  // open_file opens regular files only; reading a pipe could block forever.
   const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
   char magic[9] = {};
   const auto count = ::pread(file.fd.get(), magic, sizeof magic, 0);
   const std::string_view start(magic, static_cast<std::size_t>(std::max<ssize_t>(0, count)));
-  // Safetensors, whatever its name: the length of its header, of less than 4 GB, and a brace. Such a length may begin like a pickle's mark.
+  // A safetensors file with any name: a header length below 4 GB, then a brace. Check it first, because the length may look like the magic
+  // bytes of a pickle.
   if (start.size() == 9 && start.substr(4, 4) == std::string_view("\0\0\0\0", 4) && start[8] == '{') return false;
   if (start.starts_with("PK\3\4") || (start.size() > 1 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5))
     return true;
@@ -322,9 +328,9 @@ LoadedEncoder read_encoder(const std::string& path, const std::optional<EncoderO
     if (!inferred) {
       throw UsageError(
           path,
-          ": its tensors are not those of a ResNet under torchvision's names, nor of DeepCluster's AlexNet "
-          "or VGG-16 (before which ",
-          known_prefixes(), " may stand in any combination); rename them, or say what it is with --encoder.arch");
+          ": its tensors are not those of a ResNet with torchvision's names, nor of DeepCluster's AlexNet or VGG-16 "
+          "(with any combination of the prefixes ",
+          known_prefixes(), "); rename them, or give the architecture with --encoder.arch");
     }
     check_metadata(file.metadata, *inferred, path);
     loaded.options = *inferred;

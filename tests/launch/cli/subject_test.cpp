@@ -333,7 +333,7 @@ TEST_F(Initialisation, WeightsAreNotAdvisedToThoseWhoGiveThem) {
 TEST_F(Initialisation, WhatIsNoKnownNetworkNeedsAName) {
   ssl::write_safetensors(folder_ / "vit.safetensors", {{{"blocks.0.attn.qkv.weight", torch::ones({3, 3})}}, {}});
   const auto message = refusal([&] { resolve({"--init", folder_ / "vit.safetensors"}); });
-  EXPECT_NE(message.find("say what it is with --encoder.arch"), std::string::npos) << message;
+  EXPECT_NE(message.find("give the architecture with --encoder.arch"), std::string::npos) << message;
   EXPECT_NE(refusal([&] {
               resolve({"--init", folder_ / "none.safetensors"});
             }).find("no such file"),
