@@ -139,9 +139,9 @@ nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann
     if (asked.contains("arch")) return nlohmann::json::object();
     throw UsageError(
         "--init ", options.init,
-        ": its tensors are not those of a ResNet under torchvision's names, nor of AlexNet or VGG-16 (before "
-        "which ",
-        ssl::known_prefixes(), " may stand in any combination); rename them, or say what it is with --encoder.arch");
+        ": its tensors are not those of a ResNet with torchvision's names, nor of AlexNet or VGG-16 (with any "
+        "combination of the prefixes ",
+        ssl::known_prefixes(), "); rename them, or give the architecture with --encoder.arch");
   }
   const auto advice = [&](const std::string& mend) {
     return asked.value("width", weights->width) == weights->width

@@ -6,16 +6,21 @@ namespace unlabel::ssl {
 
 namespace {
 
-// - A run of few updates has SGD: LARS moves a weight by a thousandth of its norm times the rate, too little in so few (docs/results.md).
-// - Otherwise the learning rate is the published base for the length of the run (0.45, 0.3 and 0.2 for 100, 300 and 1000 epochs) times
-//   batch / 256, the paper's linear rule; a tenth of the run, at most 10 epochs, warms up from 0.
-// - The target's momentum goes through the published points, 0.97 for 12,500 updates and 0.996 for 313,000, as a power of
-//   their number, so that a short run's target can still follow; never below 0.9.
+// Settings of BYOL:
+//
+// - Optimizer: SGD for a run of few updates, because LARS changes a weight by about 0.001 lr of its norm in each update, which is too
+//   little
+//   in few updates (docs/results.md); else LARS.
+// - Learning rate of LARS: the published base for the length of the run (0.45, 0.3 and 0.2 for 100, 300 and 1000 epochs) times batch / 256,
+//   the paper's linear rule. Warm-up from 0 over a tenth of the run, at most 10 epochs.
+// - Momentum of the target: 1 - momentum is a power of the number of updates, through the published points 0.97 at 12,500 updates and 0.996
+//   at 313,000, so that the target network of a short run follows fast enough; between 0.9 and 0.999.
 Plan plan_byol(const PlanInput& input) {
   PlanBuilder plan(input);
   plan.global_size();
-  plan.choose<std::string>("augment.preset", "byol",
-                           "the paper's two kinds of views: one always blurred, one rarely, and solarized at times");
+  plan.choose<std::string>(
+      "augment.preset", "byol",
+      "the paper's two kinds of views: one always blurred, the other rarely blurred and sometimes solarized");
   if (plan.small()) {
     plan.large_crops();
     plan.no_blur();
@@ -42,13 +47,15 @@ Plan plan_byol(const PlanInput& input) {
     plan.choose<std::string>("schedule.kind", "cosine", "the paper's");
     plan.choose<double>("schedule.warmup_epochs", std::min(10.0, static_cast<double>(epochs) / 10),
                         "the paper's 10, at most a tenth of the run");
-    plan.choose<bool>("schedule.warmup_reaches_peak", false, "as released: the first step after it has the peak");
+    plan.choose<bool>("schedule.warmup_reaches_peak", false,
+                      "as released: the first step after the warm-up has the peak rate");
   }
 
   plan.choose<std::int64_t>("byol.hidden_dim", std::max<std::int64_t>(256, 2 * features),
                             features >= 128 ? "twice the features of the encoder, as in the paper"
                                             : "as wide as the embedding: the encoder has few features");
   plan.choose<std::int64_t>("byol.projection_dim", 256, "the paper's");
+  // 1 - momentum, a line through the published points on a log-log scale.
   const double gap = 0.03 * std::pow(static_cast<double>(updates) / 12500, -0.626);
   plan.choose<double>("byol.base_momentum", 1 - round_to_2_digits(std::clamp(gap, 0.001, 0.1)),
                       concat("for ", updates, " updates; published: 0.97 for 12500 and 0.996 for 313000"));

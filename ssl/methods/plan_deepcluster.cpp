@@ -6,11 +6,15 @@ namespace unlabel::ssl {
 
 namespace {
 
-// - One cluster for every 128 images, as the paper's 10,000 for ImageNet, at least 16.
-// - SGD at 0.05 for a batch of 256, in proportion to the batch, without a schedule. In a run of few updates smaller batches have no less
+// Settings of DeepCluster:
+//
+// - Clusters: one for every 128 images, as the paper's 10,000 for ImageNet; at least 16.
+// - SGD with the constant learning rate 0.05 batch / 256; in a run of few updates at least 0.05 (docs/results.md).
+// - Top layer: it is initialized anew each epoch. In the paper it has 5000 steps per epoch and the learning rate of the backbone. With
+//   fewer
+// steps it gets a rate up to ten times as high; otherwise its loss stays at ln(clusters) for most of an epoch, and the backbone learns
+// little
 //   (docs/results.md).
-// - The top layer begins anew each epoch. The paper's has 5000 steps at the rate of the network; one with fewer steps has up to
-//   ten times that rate, or it stays at ln(clusters) for most of an epoch and the network learns little (docs/results.md).
 Plan plan_deepcluster(const PlanInput& input) {
   PlanBuilder plan(input);
   plan.global_size();
@@ -35,18 +39,19 @@ Plan plan_deepcluster(const PlanInput& input) {
       "deepcluster.clusters",
       std::clamp<std::int64_t>(plan.images() / 128, std::min<std::int64_t>(16, plan.images()), 10000),
       plan.images() >= 1280000    ? "the paper's"
-      : plan.images() >= 16 * 128 ? "one for 128 images, as in the paper"
+      : plan.images() >= 16 * 128 ? "one per 128 images, as in the paper"
                                   : "few images: at least 16");
   plan.choose<std::int64_t>("deepcluster.pca_dim", std::min<std::int64_t>(256, features),
-                            features >= 256 ? "the paper's" : "as many as the features of the encoder");
+                            features >= 256 ? "the paper's" : "equal to the features of the encoder");
   const auto steps = std::max<std::int64_t>(1, plan.images() / batch);
   auto times = std::clamp(5000.0 / static_cast<double>(steps), 1.0, 10.0);
-  // In short runs of short epochs ten times is too much (docs/results.md: less is gained than with five times, and seeds differ by more).
+  // In short runs of short epochs a factor of ten is too high (docs/results.md: a factor of five gains more, and seeds differ less).
   if (few) times = std::min(times, std::max(1.0, static_cast<double>(steps) / 7));
   plan.choose<double>("deepcluster.top_layer_lr", round_to_2_digits(lr * times),
-                      times <= 1.01 ? "that of the rest of the network"
-                                    : concat("for ", steps, " steps to learn it in, ", round_to_2_digits(times),
-                                             " times that of the rest"));
+                      times <= 1.01
+                          ? "that of the backbone"
+                          : concat(round_to_2_digits(times), " times that of the backbone, because an epoch has only ",
+                                   steps, " steps"));
   return plan.take();
 }
 

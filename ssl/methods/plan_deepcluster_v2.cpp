@@ -4,8 +4,8 @@ namespace unlabel::ssl {
 
 namespace {
 
-// Views, network, optimizer and rates as for SwAV, with which it was published; three heads of as many clusters as SwAV would have
-// prototypes, which do not learn.
+// Settings of DeepCluster-v2: views, network, optimizer and learning rates are those of SwAV, with which it was published. Each of the
+// three heads has as many clusters as SwAV would have prototypes; the prototypes are not trained by gradient.
 Plan plan_deepcluster_v2(const PlanInput& input) {
   PlanBuilder plan(input);
   const auto batch = plan.batch_size();
@@ -16,7 +16,7 @@ Plan plan_deepcluster_v2(const PlanInput& input) {
   const auto [clusters, why] = plan.clusters();
   plan.choose<std::vector<std::int64_t>>("deepcluster_v2.prototypes", {clusters, clusters, clusters},
                                          concat("three heads, as published; ", why));
-  plan.choose<std::int64_t>("deepcluster_v2.hidden_dim", features, "as many as the features of the encoder");
+  plan.choose<std::int64_t>("deepcluster_v2.hidden_dim", features, "equal to the features of the encoder");
   return plan.take();
 }
 

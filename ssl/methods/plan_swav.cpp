@@ -6,23 +6,27 @@ namespace unlabel::ssl {
 
 namespace {
 
-/// Below so many prototypes epsilon is smaller than the paper's.
+/// With fewer prototypes than this, epsilon is smaller than the paper's.
 constexpr std::int64_t kFewPrototypes = 500;
 
-// What is planned for few updates, and for few prototypes, was measured (docs/results.md):
+// Settings of SwAV. Those for few updates and for few prototypes were measured (docs/results.md).
 //
-// - Sinkhorn's epsilon is .03 for few prototypes. The scores of a sample are of two unit vectors in 128 dimensions, some .09 around 0, and
-//   the largest of 64 of them is far smaller than that of the paper's 3000: at the paper's .05 assignments are nearly uniform, and the loss
-//   stays at ln K, for hundreds of updates or for good. (The authors advise .03 where it stays there.)
-// - LARC moves a weight by a thousandth of its norm times the rate, which is made for tens of thousands of updates. A run of fewer than
-//   5000 has SGD, at half the rate of our recipes for small data, and at a quarter of it above 32 pixels: at higher ones the embeddings
-//   sink to a handful of directions within the first epoch.
-// - Small images have no local crops, as in published recipes for CIFAR, and global ones from .4 of the area, as in ours, with half the
-//   jitter and no blur. A run of few updates of larger images has the same: by the paper's views its encoder would sink to a handful of
-//   directions.
-// - The prototypes are frozen for the first epoch, as in the published scripts (313 iterations of 4096, 5005 of 256, on ImageNet).
-// - A queue when there are more than twice as many prototypes as samples in a batch: 1.28 embeddings a prototype (3840 for
-//   3000), from epoch 15, or an eighth of the run.
+// - Sinkhorn's epsilon: 0.03 for few prototypes. A score is the dot product of two unit vectors in 128 dimensions, with a standard
+//   deviation of
+//   about 0.09. The largest of 64 scores of a sample is much smaller than the largest of the paper's 3000, so with the paper's 0.05
+// assignments are nearly uniform, and the loss stays at ln K for hundreds of updates or the whole run. (The authors also advise 0.03 then.)
+// - Optimizer: LARC changes a weight by about 0.001 lr of its norm in each update, which suits runs of tens of thousands of updates. A run
+//   of
+//   fewer than 5000 has SGD with half the learning rate of this project's recipes for small data, or a quarter of it above 32 pixels: with
+//   higher rates the embeddings are reduced to a few directions within the first epoch.
+// - Views: small images have no local crops, as in published recipes for CIFAR; their global crops have at least 0.4 of the area, as in
+//   this
+// project's recipes, with half the color jitter and no blur. A run of few updates with larger images has the same, because with the paper's
+//   views its embeddings would be reduced to a few directions.
+// - The prototypes are frozen in the first epoch, as in the published scripts (313 iterations of 4096 images, 5005 of 256, on ImageNet).
+// - A queue is used if there are more than twice as many prototypes as samples in a batch. Its length is 1.28 embeddings per prototype
+//   (3840
+//   for 3000), and it starts at epoch 15 or after an eighth of the run.
 Plan plan_swav(const PlanInput& input) {
   PlanBuilder plan(input);
   const std::int64_t images = plan.images();
@@ -41,9 +45,10 @@ Plan plan_swav(const PlanInput& input) {
       prototypes < kFewPrototypes
           ? concat("for ", prototypes, " prototypes; at the paper's 0.05 for 3000 assignments are nearly uniform")
           : "the paper's");
-  plan.choose<std::int64_t>("swav.hidden_dim", features, "as many as the features of the encoder");
+  plan.choose<std::int64_t>("swav.hidden_dim", features, "equal to the features of the encoder");
   plan.choose<std::int64_t>("swav.freeze_prototypes_iterations", std::min(steps, steps * epochs / 2),
                             "the first epoch, as published");
+  // The queue in batches, rounded up.
   const std::int64_t queued =
       static_cast<std::int64_t>(std::ceil(1.28 * static_cast<double>(prototypes) / static_cast<double>(batch)));
   const bool queue = prototypes > 2 * batch && queued * batch <= images;
@@ -54,7 +59,7 @@ Plan plan_swav(const PlanInput& input) {
                                : concat(prototypes, " prototypes are few enough for a batch of ", batch));
   if (length > 0)
     plan.choose<std::int64_t>("swav.queue_start_epoch", std::min<std::int64_t>(15, epochs / 8),
-                              "early embeddings are of no use; published: 15 of 200 epochs");
+                              "embeddings of the first epochs are of no use; published: epoch 15 of 200");
   return plan.take();
 }
 
@@ -65,23 +70,25 @@ std::vector<std::string> warn_swav(const nlohmann::json& settings, std::int64_t 
   const auto batch = number("batch_size"), epochs = number("epochs"), prototypes = number("swav.prototypes");
   const auto queue = number("swav.queue_length"), start = number("swav.queue_start_epoch");
   const auto freeze = number("swav.freeze_prototypes_iterations");
+  // As Swav does, round the queue down to whole batches.
   const bool usable = batch && *batch > 0;
   const std::int64_t length = usable && queue ? *queue - *queue % *batch : 0;
 
   if (prototypes && *prototypes > images)
-    warn(*prototypes, " prototypes for ", images, " images: give fewer than images, --swav.prototypes ",
+    warn(*prototypes, " prototypes for ", images, " images: give fewer prototypes than images, --swav.prototypes ",
          std::max<std::int64_t>(2, images / 4));
   if (prototypes && usable && *prototypes > 4 * (*batch + length)) {
     const auto enough = (*prototypes * 128 / 100 + *batch - 1) / *batch * *batch;
     warn(*prototypes, " prototypes for ", *batch + length,
-         " assigned samples (batch and queue): most get none; give fewer",
+         " assigned samples (batch and queue): most prototypes get none; give fewer",
          enough <= images ? concat(", a larger batch or --swav.queue-length ", enough) : " or a larger batch");
   }
   if (queue && *queue > 0 && usable && length == 0)
     warn("a queue of ", *queue, " is shorter than a batch of ", *batch,
          " and is not used: give 0, or a multiple of the batch");
   if (length > images)
-    warn("a queue of ", length, " is longer than the data of ", images, " images: its embeddings are stale");
+    warn("a queue of ", length, " is longer than the data of ", images,
+         " images: its oldest embeddings are more than an epoch old; give a smaller --swav.queue-length");
   if (length > 0 && epochs && start && *start >= *epochs)
     warn("the queue starts at epoch ", *start, " of ", *epochs,
          " and is never used: give a smaller --swav.queue-start-epoch");
