@@ -37,6 +37,7 @@ void add_method(MethodSpec method) {
   const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
   if (method.name.empty() || !std::ranges::all_of(method.name, fits))
     throw UsageError("a method cannot be called '", method.name, "': use small letters, digits and underscores");
+  // Keep the list sorted by name.
   const auto place = std::ranges::lower_bound(list(), method.name, {}, &MethodSpec::name);
   if (place != list().end() && place->name == method.name)
     throw UsageError("there is a method '", method.name, "' already");

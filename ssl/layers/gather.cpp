@@ -58,6 +58,7 @@ at::Tensor gather_steps(const at::Tensor& local, std::int64_t steps, const Group
   const torch::NoGradGuard no_grad;
   UNLABEL_INVARIANT(steps > 0 && local.size(0) % steps == 0);
   const std::int64_t rows = local.size(0) / steps, world = group.world_size();
+  // The number of steps in one all_gather, such that its result fits into `bytes`.
   const auto step_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(local.nbytes()) / steps * world);
   const auto at_once = std::clamp<std::int64_t>(bytes / step_bytes, 1, steps);
   at::Tensor all, by_step;  // rank 0: the result, and its view of steps x world_size x rows x values

@@ -16,6 +16,7 @@ Queue::Queue(std::int64_t crops, std::int64_t length, std::int64_t dim, std::sha
 }
 
 bool Queue::full(bool step_start) const {
+  // item() makes the host wait for the device; a true answer at the start of a step stays true, and is kept.
   if (was_full_) return true;
   const bool full = filled_.item<std::int64_t>() >= length_;
   was_full_ = full && step_start;

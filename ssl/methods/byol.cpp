@@ -23,6 +23,7 @@ OptionTable table(ByolOptions& options) {
 
 namespace {
 
+/// Projector or predictor, which are alike but for the input's dimensions.
 Projector head(std::int64_t in, const ByolOptions& options) {
   return Projector(ProjectorOptions{.in = in,
                                     .hidden = options.hidden_dim,
@@ -70,6 +71,7 @@ void Byol::check_views(const augment::MultiCrop& views) const { require_two_view
 Loss Byol::loss(const Batch& batch, const Step&) {
   const auto views = batch.views();
   require_two_views("BYOL", views.size());
+  // A forward pass of each network for each view, as in the released code: batch statistics are those of one view.
   at::Tensor projections[2], predictions[2], targets[2];
   for (int v = 0; v < 2; ++v) {
     projections[v] = projector_->forward(backbone_->forward(views[v]));
@@ -83,6 +85,7 @@ Loss Byol::loss(const Batch& batch, const Step&) {
   const auto type = at::promote_types(projections[0].scalar_type(), at::kFloat);
   for (auto* list : {predictions, targets})
     for (int v = 0; v < 2; ++v) list[v] = list[v].to(type);
+  // Each view's prediction is compared with the target of the other view.
   Loss loss;
   loss.value = (distance(predictions[0], targets[1]) + distance(predictions[1], targets[0])).mean();
   loss.embeddings = projections[0].detach().to(type);
@@ -103,6 +106,7 @@ void Byol::move_target(double momentum) {
   move_towards(*target_projector_, *projector_, momentum);
 }
 
+// The limits were measured: docs/results.md.
 std::vector<CollapseCheck> Byol::collapse_checks() const {
   return {
       {"feature_spread", 0.5, /*above=*/false, "embeddings of different images are very similar",

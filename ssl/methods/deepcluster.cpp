@@ -70,9 +70,11 @@ void DeepCluster::check_views(const augment::MultiCrop& views) const {
 Loss DeepCluster::loss(const Batch& batch, const Step&) {
   const auto views = batch.views();
   require_one_view(views.size());
+  // The feature has no ReLU at its end, because it is clustered without; the top layer gets it with ReLU.
   const auto features = backbone_->forward(views[0]);
   const auto scores = top_layer_->forward(at::relu(features));
 
+  // No autocast: the loss is in float32 or float64. The clusters are copied to the device once per epoch.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (device_clusters_.device() != scores.device()) device_clusters_ = data::to_device(clusters_, scores.device());
   const auto wide = scores.to(at::promote_types(scores.scalar_type(), at::kFloat));
@@ -109,6 +111,7 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
   // One allocation into which batches are copied, and no concatenation of batches: on ImageNet the features take 21 GB.
   auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
+  // The views of evaluation (resize and central crop), decoded as in training.
   const EvalModeGuard eval_mode(*backbone_);
   const auto& training = epoch.image_views();
   const data::ImageViews view(augment::evaluation_view(training.views()), training.decode());
@@ -151,12 +154,14 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
 void DeepCluster::set_clusters(const at::Tensor& clusters) {
   clusters_ = clusters;
   device_clusters_ = clusters;
+  // For the diagnostics: how many clusters are used, and how large the largest is.
   const auto sizes = clusters.clamp_min(0).bincount({}, options_.clusters);
   used_ = (sizes > 0).sum().item<double>() / static_cast<double>(options_.clusters);
   largest_ = sizes.max().item<double>() / static_cast<double>(context_.images);
 }
 
 void DeepCluster::reset_top_layer(std::int64_t epoch) {
+  // From a generator of its own, on the CPU, so that every rank, device and resume gets the same weights.
   auto generator = at::make_generator<at::CPUGeneratorImpl>(clustering_seed(context_.seed, epoch));
   const auto weight = torch::empty(top_layer_->weight.sizes(), torch::kFloat).normal_(0, 0.01, generator);
   top_layer_->weight.copy_(data::to_device(weight, top_layer_->weight.device()));
@@ -194,6 +199,7 @@ std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) 
     for (const auto& list : members) by_cluster.insert(by_cluster.end(), list.begin(), list.end());
     for (auto& sample : drawn) sample = by_cluster[static_cast<std::size_t>(sample)];
   }
+  // Shuffle over clusters, and keep N samples.
   const data::Permutation shuffle(drawn.size(), context_.seed, static_cast<std::uint64_t>(epoch.epoch));
   std::vector<std::int64_t> order;
   for (std::int64_t i = 0; i < context_.images; ++i) order.push_back(drawn[shuffle(static_cast<std::uint64_t>(i))]);
@@ -227,6 +233,7 @@ void DeepCluster::load_per_sample_state(const std::vector<std::pair<std::string,
   set_clusters(state[0].second.clone());
 }
 
+// The limits were measured: docs/results.md.
 std::vector<CollapseCheck> DeepCluster::collapse_checks() const {
   return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same features",
            "Try a lower --optimizer.lr or --deepcluster.top-layer-lr"},

@@ -62,6 +62,7 @@ DeepClusterV2::DeepClusterV2(std::shared_ptr<ImageEncoder> encoder, const DeepCl
   if (context_.global_batch < 1 || context_.images < context_.global_batch)
     throw UsageError("DeepCluster-v2 needs a batch of 1 to ", context_.images, " images, the number in the data, not ",
                      context_.global_batch);
+  // A bank has a row for each sample of an epoch; each rank holds its own rows. With as_released, centroids come from rank 0's.
   steps_ = context_.images / context_.global_batch;
   local_batch_ = context_.global_batch / group_->world_size();
   const auto rows = options_.as_released ? steps_ * local_batch_ : steps_ * context_.global_batch;
@@ -118,6 +119,7 @@ Loss DeepClusterV2::loss(const Batch& batch, const Step&) {
     const auto target = targets[static_cast<std::int64_t>(h)].repeat({crops});
     loss.value = loss.value + at::cross_entropy_loss(scores, target, {}, at::Reduction::Sum, kNoCluster) *
                                   weight[static_cast<std::int64_t>(h)];
+    // The diagnostics are those of the first head.
     if (h > 0) continue;
     const torch::NoGradGuard no_grad;
     const auto right = (scores.argmax(1) == target).sum().to(z.scalar_type());
@@ -182,6 +184,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
   const auto taken = samples.ge(0).nonzero().flatten();  // rows that hold a sample's embedding
   clusters_.fill_(kNoCluster);
   double objective = 0, empty = 0;
+  // Each head has a clustering of its own, with another seed, of bank h mod A.
   for (std::size_t h = 0; h < heads_.size(); ++h) {
     const auto head = static_cast<std::int64_t>(h);
     KmeansOptions options;
@@ -281,6 +284,7 @@ void DeepClusterV2::load_per_sample_state(const std::vector<std::pair<std::strin
                           "settings, or another --out");
     return found->second;
   };
+  // The checkpoint has the rows of all ranks; check all of it before anything is written, then keep this rank's part.
   const auto rows = steps_ * local_batch_ * group_->world_size();
   const auto banks = find("bank", {bank_.size(0), rows, bank_.size(2)});
   const auto samples = find("bank_samples", {rows});
@@ -296,6 +300,7 @@ void DeepClusterV2::load_per_sample_state(const std::vector<std::pair<std::strin
   clusters_.copy_(clusters);
 }
 
+// The limits were measured: docs/results.md.
 std::vector<CollapseCheck> DeepClusterV2::collapse_checks() const {
   return {{"feature_spread", 0.1, /*above=*/false, "different images get nearly the same embedding",
            "Try a lower --optimizer.lr, or fewer --deepcluster-v2.prototypes"},

@@ -78,6 +78,7 @@ Moco::Moco(std::shared_ptr<ImageEncoder> encoder, std::shared_ptr<ImageEncoder> 
   projector_ = register_module("projector", head(*backbone_));
   key_backbone_ = register_module("key_backbone", std::move(key_encoder));
   key_projector_ = register_module("key_projector", head(*key_backbone_));
+  // The key network is moved, not trained, and has a normalization group of its own; the queue starts with random keys.
   freeze(*key_backbone_);
   freeze(*key_projector_);
   fix_batch_norm_group(*key_backbone_, sync_bn_ranks);
@@ -140,6 +141,7 @@ void Moco::after_step(const Step&) { move_key_network(options_.momentum); }
 void Moco::move_key_network(double momentum) {
   move_towards(*key_backbone_, *backbone_, momentum);
   move_towards(*key_projector_, *projector_, momentum);
+  // Running statistics are copied from the query network. The released code updates the key network's own; training uses neither.
   const torch::NoGradGuard no_grad;
   const auto to = key_backbone_->buffers(), from = backbone_->buffers();
   for (std::size_t i = 0; i < to.size(); ++i) at::Tensor(to[i]).copy_(from[i]);
@@ -151,6 +153,7 @@ std::string Moco::accumulation_note(std::int64_t) const {
                                             : concat(note, ", and they are normalized in groups of ", norm_group_);
 }
 
+// The limits were measured: docs/results.md.
 std::vector<CollapseCheck> Moco::collapse_checks() const {
   const double chance = std::log(static_cast<double>(options_.queue_length + 1));
   return {

@@ -31,7 +31,7 @@ OptionTable table(MocoOptions& options);
 ///
 /// Then the keys of all ranks replace the oldest ones in the queue, which at first holds random unit vectors. After each update,
 /// key <- momentum key + (1 - momentum) query for the parameters (eq. 2); the key network's running statistics are copies of the query
-/// network's.
+/// network's (the released code keeps its own; training does not use them).
 ///
 /// - Shuffled BatchNorm (MoCo, section 3.3): batch statistics must not reveal which key belongs to which query. So the second views of all
 ///   ranks are gathered, as in the released code, and shuffled by (seed, iteration, micro-step); then each `norm_group` consecutive images

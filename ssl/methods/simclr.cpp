@@ -14,8 +14,7 @@ namespace unlabel::ssl {
 
 OptionTable table(SimclrOptions& options) {
   OptionTable t;
-  t.add("hidden_dim", options.hidden_dim,
-        "width of the hidden layer of the projector (paper: as many as the features)");
+  t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of the projector (paper: the number of features)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding (paper: 128)");
   t.add("temperature", options.temperature, "softmax temperature of the similarities (paper: 0.1)");
   return t;
@@ -72,6 +71,7 @@ std::string Simclr::accumulation_note(std::int64_t samples) const {
   return concat("an image has ", 2 * samples - 2, " negatives, those of its micro-batch");
 }
 
+// The limits were measured: docs/results.md.
 std::vector<CollapseCheck> Simclr::collapse_checks() const {
   const double chance = 2 * std::log(static_cast<double>(embeddings_ - 1));
   return {{"loss", 0.995 * chance, /*above=*/true, "it stays at 2 ln(2B - 1), the loss when all similarities are equal",

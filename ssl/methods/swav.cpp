@@ -73,6 +73,7 @@ Swav::Swav(std::shared_ptr<ImageEncoder> encoder, SwavOptions options, std::int6
   prototypes_ = register_module(
       "prototypes",
       torch::nn::Linear(torch::nn::LinearOptions(options_.projection_dim, options_.prototypes).bias(false)));
+  // The queue holds whole batches; a length below one batch means no queue.
   const std::int64_t length = options_.queue_length - options_.queue_length % global_batch;
   if (length > 0)
     queue_ = register_module(
@@ -185,6 +186,7 @@ void Swav::before_micro_steps(const std::function<Batch(int)>& micro_batch, cons
   if (!options_.whole_batch_sinkhorn) return;
   const torch::NoGradGuard no_grad;
   const RunningStatisticsGuard unchanged(*this);  // loss() updates running statistics with the same micro-batches
+  // The embeddings of the first crops of all micro-batches, then one assignment of all. loss() uses each micro-batch's part.
   std::vector<at::Tensor> parts;
   for (int i = 0; i < step.micro_steps; ++i)
     parts.push_back(embed(micro_batch(i).views()).narrow(0, 0, options_.crops_for_assign));
@@ -200,6 +202,7 @@ std::string Swav::accumulation_note(std::int64_t samples) const {
       " prototypes separately (--swav.whole-batch-sinkhorn assigns the whole batch, with one more forward pass)");
 }
 
+// Without a gradient the optimizer leaves the prototypes as they are: no weight decay, no momentum.
 void Swav::before_update(const Step& step) {
   if (step.iteration < options_.freeze_prototypes_iterations) prototypes_->weight.mutable_grad().reset();
 }

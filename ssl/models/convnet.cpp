@@ -158,6 +158,7 @@ std::shared_ptr<Encoder> make_alexnet(const EncoderOptions& options) {
 
 std::shared_ptr<Encoder> make_vgg16(const EncoderOptions& options) {
   check(options);
+  // Five stages of 3x3 convolutions, each followed by 2x2 max pooling.
   std::vector<Layer> layers;
   for (const auto& [channels, depth] : {std::pair{64, 2}, {128, 2}, {256, 3}, {512, 3}, {512, 3}}) {
     for (int i = 0; i < depth; ++i) layers.push_back({channels, 3, 1, 1});

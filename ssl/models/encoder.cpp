@@ -12,6 +12,7 @@ namespace unlabel::ssl {
 
 namespace {
 
+/// The specification of "resnetDEPTH".
 EncoderSpec resnet(int depth, std::int64_t features_per_width) {
   return {concat("resnet", depth),
           [depth](const EncoderOptions& options) { return make_resnet(depth, options); },
@@ -19,6 +20,7 @@ EncoderSpec resnet(int depth, std::int64_t features_per_width) {
           [depth](const TensorShapes& shapes) { return infer_resnet(depth, shapes); }};
 }
 
+/// All architectures; add_encoder appends to it.
 std::vector<EncoderSpec>& mutable_encoders() {
   const EncoderFacts convnet{.features_per_width = 64, .residual = false, .only_size = 224};
   static std::vector<EncoderSpec> all{resnet(18, 8),
@@ -31,6 +33,7 @@ std::vector<EncoderSpec>& mutable_encoders() {
   return all;
 }
 
+/// Null if there is none.
 const EncoderSpec* find(const std::string& arch) {
   const auto found = std::ranges::find(mutable_encoders(), arch, &EncoderSpec::name);
   return found == mutable_encoders().end() ? nullptr : &*found;
@@ -95,6 +98,7 @@ std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options) {
 }
 
 std::shared_ptr<ImageEncoder> make_image_encoder(const EncoderOptions& options) {
+  // Check the inputs first, so that a large network of another kind is not built in vain.
   const auto& spec = find_encoder(options.arch);
   if (spec.facts.inputs == EncoderFacts().inputs)
     if (auto encoder = std::dynamic_pointer_cast<ImageEncoder>(spec.make(options))) return encoder;

@@ -29,6 +29,7 @@ ProjectorImpl::ProjectorImpl(const ProjectorOptions& the_options) : options(the_
 }
 
 at::Tensor ProjectorImpl::forward(const at::Tensor& features) {
+  // The layers in the order of their numbers; absent ones are null.
   auto x = features;
   if (first_) {
     x = first_(x);

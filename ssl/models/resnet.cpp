@@ -19,6 +19,7 @@ namespace {
 
 namespace nn = torch::nn;
 
+// Without bias, and padded such that stride 1 keeps height and width.
 nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
@@ -39,6 +40,7 @@ struct Block : nn::Module {
   nn::Sequential shortcut_{nullptr};
 };
 
+// Two 3x3 convolutions; depth 18 and 34.
 struct BasicBlock : Block {
   static constexpr std::int64_t kExpansion = 1;
 
@@ -62,6 +64,7 @@ struct BasicBlock : Block {
   BatchNorm bn1_{nullptr}, bn2_{nullptr};
 };
 
+// 1x1, 3x3 (with the stride) and 1x1 convolutions; depth 50, 101 and 152.
 struct Bottleneck : Block {
   static constexpr std::int64_t kExpansion = 4;
 
@@ -142,6 +145,7 @@ class ResNet : public ImageEncoder {
         nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
       }
     }
+    // Each block is then the identity at first.
     if (!zero_init_residual) return;
     for (const auto& blocks : stages_)
       for (const auto& block : blocks) nn::init::zeros_(block->last_norm()->weight);

@@ -8,6 +8,7 @@
 namespace unlabel::ssl {
 
 namespace {
+/// Three significant digits, for messages.
 std::string shown(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3g", value);
@@ -35,6 +36,7 @@ std::vector<std::string> CollapseMonitor::update(std::int64_t iteration, const s
       in_a_row = 0;
       continue;
     }
+    // Warn when the count reaches kPatience, and only once in a run.
     if (++in_a_row >= kPatience && !std::exchange(warned, true))
       warnings.push_back(concat(check.name, " is ", shown(value), " (", check.above ? "above " : "below ",
                                 shown(check.limit), ") at step ", iteration, ": ", check.meaning, ". ", check.advice));

@@ -24,6 +24,7 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> type)
 }
 
 Autocast::~Autocast() {
+  // As torch.autocast does at the end of its outermost scope.
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
   at::autocast::set_autocast_enabled(device_, enabled_before_);
   at::autocast::set_autocast_dtype(device_, type_before_);

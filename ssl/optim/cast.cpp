@@ -8,6 +8,7 @@
 namespace unlabel::ssl {
 namespace {
 
+// Replaces the data of a tensor, which stays the same object, so that modules and optimizers keep their reference to it.
 template <class Convert>
 void replace_data(const at::Tensor& tensor, Convert convert) {
   auto target = tensor;

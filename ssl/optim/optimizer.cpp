@@ -26,11 +26,13 @@ void scale(Tensors& tensors, const at::Tensor& factors) { at::_foreach_mul_(tens
 /// d of larc: (g + wd w) a, or g where a norm is 0; see the header.
 Tensors larc_direction(const Tensors& parameters, const Tensors& gradients, double lr, double weight_decay,
                        const OptimizerOptions& options) {
+  // |w| and |g| of each parameter, and a of the header's formula; clip is a = min(a / lr, 1), as in apex.
   const at::Tensor w = norms(parameters), g = norms(gradients);
   const at::Tensor adapted = (w != 0).logical_and_(g != 0);
   at::Tensor a = w * options.trust_coefficient / (g + w * weight_decay + options.eps);
   if (options.clip) a = (a / lr).clamp_max(1);
   a = at::where(adapted, a, 1.0);
+  // Weight decay is 0 where a norm is 0: apex then skips both decay and adaptation.
   Tensors decay = parameters;
   Tensors direction = at::_foreach_mul(decay, (adapted.to(w.scalar_type()) * weight_decay).unbind());
   at::_foreach_add_(direction, gradients);
@@ -133,6 +135,7 @@ void Optimizer::step(double lr) {
     }
     if (parameters.empty()) continue;
 
+    // AdamW: decoupled decay, moments, then bias corrections by each parameter's own count of steps.
     if (options_.kind == "adamw") {
       at::_foreach_mul_(parameters, 1 - rate * bundle.weight_decay);
       at::_foreach_lerp_(first, gradients, 1 - options_.beta1);
@@ -216,6 +219,7 @@ void Optimizer::load_state(const std::vector<std::pair<std::string, at::Tensor>>
 }
 
 void check_parameter_groups(const torch::nn::Module& module, const std::vector<ParameterGroup>& groups) {
+  // Start with all parameters that require gradients, and remove each that is in a group.
   std::set<const c10::TensorImpl*> missing;
   for (const auto& parameter : module.parameters())
     if (parameter.requires_grad()) missing.insert(parameter.unsafeGetTensorImpl());

@@ -37,6 +37,7 @@ Schedule::Schedule(ScheduleOptions options, double lr, std::int64_t steps_per_ep
     throw UsageError("learning rates and warm-up must not be negative: lr ", lr_, ", schedule.final_lr ",
                      options_.final_lr, ", schedule.warmup_start_lr ", options_.warmup_start_lr,
                      ", schedule.warmup_epochs ", options_.warmup_epochs);
+  // The warm-up in iterations; compared as a double, since a very large number of epochs does not fit an integer.
   const double warmup = std::round(options_.warmup_epochs * static_cast<double>(steps_per_epoch_));
   if (warmup > static_cast<double>(total_))
     throw UsageError("schedule.warmup_epochs is ", options_.warmup_epochs, ", longer than the run of ",

@@ -17,7 +17,7 @@ const std::vector<std::string>& recipe_names();
 ///       "method": "swav",                 the method to train; the section with its name has its options
 ///       "description": "...",             one line: what it trains, and the published accuracy, if any
 ///       "source": "...",                  where the settings come from
-///       "epochs": 400, "batch_size": 256, the batch is global: samples an update, over all ranks
+///       "epochs": 400, "batch_size": 256, the batch is global: samples per update, over all ranks
 ///       "precision": "fp16",
 ///       "batch_norm_images": 512,         images that share batch statistics; 0: the whole batch
 ///       "encoder": {...}, "swav": {...}, "optimizer": {...}, "schedule": {...},

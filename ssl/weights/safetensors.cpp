@@ -93,6 +93,7 @@ TensorFile read(const std::string& path, bool with_data) {
   file.read(json.data(), length);
   auto header = parse_safetensors_header(json, size - kSafetensorsPrefix - length, path);
 
+  // Without data, tensors are on device `meta`, which allocates no memory.
   TensorFile result;
   result.metadata = std::move(header.metadata);
   for (const auto& entry : header.entries) {
@@ -138,10 +139,12 @@ std::vector<Item> lay_out(const TensorFile& file, const std::string& place) {
     items.push_back({{name, type->first, tensor.sizes().vec(), 0, 0}, tensor});
     names.push_back(name);
   }
+  // Names must be unique: a reader would refuse the file.
   std::sort(names.begin(), names.end());
   if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
     throw Error("cannot write ", place, ": two tensors are called '", *twice, "'");
   }
+  // By type, in the order of the enum (decreasing element size), then by name; offsets follow from the order.
   std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
     return std::tie(a.entry.type, a.entry.name) < std::tie(b.entry.type, b.entry.name);
   });
@@ -163,6 +166,7 @@ std::string header_text(const std::vector<Item>& items, const TensorFile& file) 
 }  // namespace
 
 void format_safetensors(const TensorFile& file, std::vector<char>& out) {
+  // The header, then room for the data section, into which tensors are copied.
   const auto items = lay_out(file, "memory");
   const auto header = header_text(items, file);
   out.resize(header.size() + (items.empty() ? 0 : items.back().entry.end));

@@ -54,6 +54,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
 
   bool finished() const { return place_ == Place::kEnd; }
 
+  // The header itself, its metadata, or a tensor.
   bool start_object(std::size_t) override {
     if (place_ == Place::kStart) return enter(Place::kTop);
     if (place_ == Place::kTop) {
@@ -95,6 +96,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     }
   }
 
+  // A value of the metadata, or the dtype of a tensor.
   bool string(std::string& text) override {
     if (place_ == Place::kMetadata) {
       if (!header_.metadata.emplace(field_, text).second) {
@@ -112,6 +114,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
+  // The shape or the offsets of a tensor; repeated fields are refused.
   bool start_array(std::size_t) override {
     if (place_ != Place::kTensor) return refuse("a list");
     if (field_ == "shape") {
@@ -130,6 +133,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     return enter(Place::kTensor);
   }
 
+  // A dimension of the shape, or an offset. Both are limited in number, so that memory is.
   bool number_unsigned(std::uint64_t value) override {
     if (place_ == Place::kShape) {
       if (entry_.shape.size() == kMaxDimensions) fault(concat("has more than ", kMaxDimensions, " dimensions"));
@@ -146,6 +150,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     return refuse("a number");
   }
 
+  // Values that a header never contains.
   bool null() override { return refuse("null"); }
   bool boolean(bool) override { return refuse("true or false"); }
   bool number_integer(std::int64_t) override { return refuse("a negative number"); }
@@ -199,6 +204,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
       }
     }
     if (empty) bytes = 0;
+    // The data must have exactly the bytes of shape and type.
     entry_.begin = offsets_[0];
     entry_.end = offsets_[1];
     if (entry_.begin > entry_.end) fault(concat("ends at ", entry_.end, ", before it begins at ", entry_.begin));

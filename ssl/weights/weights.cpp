@@ -71,6 +71,7 @@ void append_names(std::string& text, const char* title, const std::vector<std::s
 // so on; children without weights are "".
 NamedTensors with_torchvision_names(NamedTensors tensors) {
   constexpr std::array<const char*, 8> kChildren{"conv1", "bn1", "", "", "layer1", "layer2", "layer3", "layer4"};
+  // It is such a ResNet if the first convolution, the first BatchNorm and the first block are at these positions.
   const auto has = [&](const std::string& name) {
     return std::any_of(tensors.begin(), tensors.end(), [&](const auto& item) { return item.first == name; });
   };
@@ -159,6 +160,7 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
   parts.erase("classifier");
   std::string inside;  // the first such name
 
+  // Sort the given tensors: those that the module has, classifier weights (ignored), and others (unexpected).
   std::unordered_map<std::string, at::Tensor> given;
   for (const auto& [name, tensor] : tensors) {
     const auto stripped = name.starts_with(report.prefix) ? name.substr(report.prefix.size()) : std::string();
@@ -169,6 +171,7 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
       if (inside.empty() && parts.contains(stripped.substr(0, stripped.find('.')))) inside = name;
     }
   }
+  // Sort the module's tensors: missing, matched, or of another shape.
   for (const auto& [name, target] : state) {
     const auto found = given.find(name);
     if (found == given.end()) {
@@ -181,6 +184,7 @@ LoadReport load_state(torch::nn::Module& module, const NamedTensors& tensors, co
     }
   }
 
+  // All errors come before the first write: nothing matches, the module is not filled, another network, values that are not finite.
   const std::string source = options.source.empty() ? "" : options.source + ": ";
   const bool nothing = std::all_of(report.matched.begin(), report.matched.end(), is_counter);
   if (!options.strict && nothing && !state.empty()) {
@@ -239,6 +243,7 @@ std::optional<EncoderOptions> infer_encoder(const NamedTensors& tensors) {
     for (const auto& [name, tensor] : tensors)
       if (name.starts_with(prefix)) shapes.emplace(name.substr(prefix.size()), tensor.sizes().vec());
     for (const auto& encoder : encoders())
+      // The first architecture that accepts these shapes, under the shortest prefix.
       if (encoder.infer)
         if (auto options = encoder.infer(shapes)) return options;
   }
@@ -278,6 +283,7 @@ bool is_pickle(const std::string& path) {
   if (start.size() == 9 && start.substr(4, 4) == std::string_view("\0\0\0\0", 4) && start[8] == '{') return false;
   if (start.starts_with("PK\3\4") || (start.size() > 1 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5))
     return true;
+  // Other kinds of pickles are recognized by the file's extension.
   auto extension = std::filesystem::path(path).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return std::tolower(c); });

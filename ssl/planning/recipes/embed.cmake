@@ -1,4 +1,4 @@
-# Writes the recipes as a C++ source. cmake -DOUT=recipes.cpp -DDIR=ssl/recipes -P embed.cmake
+# Writes a C++ source with all recipes as raw string literals: cmake -DOUT=recipes.cpp -DDIR=ssl/planning/recipes -P embed.cmake
 file(GLOB files "${DIR}/*.json")
 list(SORT files)
 set(source "#include <utility>\n\nnamespace unlabel::ssl {\n\nextern const std::pair<const char*, const char*> kRecipes[];\n")
