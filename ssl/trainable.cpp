@@ -19,7 +19,7 @@ std::vector<ParameterGroup> Trainable::parameter_groups() {
 std::uint64_t frozen_checksum(const std::vector<std::shared_ptr<torch::nn::Module>>& modules) {
   if (modules.empty()) return 0;
   data::Fingerprint sum;
-  // Of each tensor: a line of text with its name, type and shape, then a checksum of its bytes.
+  // For each tensor: a line of text with its name, type and shape, then a checksum of its bytes.
   const auto add = [&](const auto& items) {
     for (const auto& item : items) {
       const auto tensor = item.value().detach().cpu().contiguous();

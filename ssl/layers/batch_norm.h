@@ -60,7 +60,7 @@ struct BatchNormImpl : torch::nn::Cloneable<BatchNormImpl> {
 };
 TORCH_MODULE(BatchNorm);
 
-/// Sets the group of every BatchNorm in `root` (itself included), except those whose group is fixed. All ranks must call it alike.
+/// Sets the group of every BatchNorm in `root` (itself included), except those whose group is fixed. All ranks must call it.
 void set_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> group);
 
 /// The same, and fixes it: later calls of set_batch_norm_group do not change these layers. For parts of a method with a normalization group
@@ -69,7 +69,7 @@ void fix_batch_norm_group(torch::nn::Module& root, std::shared_ptr<const Group> 
 
 /// Makes running statistics equal on all ranks of `world` after a training step: for each BatchNorm in `root` whose group is smaller than
 /// `world`, they become the mean over ranks. Because running statistics are linear in batch statistics, this equals an update with the mean
-/// of all groups' batch statistics. One all_reduce_sum, none if every group is the world. Collective: all ranks must call it.
+/// of all groups' batch statistics. One all_reduce_sum, none if every group has all ranks. Collective: all ranks must call it.
 void average_running_statistics(torch::nn::Module& root, const Group& world);
 
 /// Restores, at the end of its lifetime, the running statistics of all BatchNorms in `root`: for a forward pass in training mode that must

@@ -33,7 +33,8 @@ struct Queue : torch::nn::Module {
   /// Fills all rows with random unit vectors from torch's default generator. filled() stays as it is.
   void fill_with_random_directions();
 
-  /// This rank's part of the rows: crops x (length / world_size) x dim, the rank-th slice. `length` must be a multiple of the world size.
+  /// This rank's part of the rows: crops x (length / world_size) x dim, rows rank * length / world_size and following. `length` must be a
+  /// multiple of the world size.
   at::Tensor local() const;
 
   /// Inserts the embeddings of all ranks at the front and drops as many of the oldest. `embeddings`: this rank's, crops x n x dim. One

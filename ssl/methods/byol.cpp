@@ -23,7 +23,7 @@ OptionTable table(ByolOptions& options) {
 
 namespace {
 
-/// Projector or predictor, which are alike but for the input's dimensions.
+/// A projector or predictor; they differ only in the dimensions of the input.
 Projector head(std::int64_t in, const ByolOptions& options) {
   return Projector(ProjectorOptions{.in = in,
                                     .hidden = options.hidden_dim,

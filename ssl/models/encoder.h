@@ -52,7 +52,7 @@ struct ImageEncoder : Encoder {
 /// `encoder` as an ImageEncoder. Throws UsageError if it takes another input.
 ImageEncoder& image_encoder(Encoder& encoder);
 
-/// What to build; saved beside the weights, so that evaluation needs no flags.
+/// The architecture and its settings. They are saved with the weights, so that evaluation needs no options.
 struct EncoderOptions {
   std::string arch = "resnet50";  ///< the name of one of encoders()
   std::int64_t width =
