@@ -56,7 +56,7 @@ ImageEncoder& image_encoder(Encoder& encoder);
 struct EncoderOptions {
   std::string arch = "resnet50";  ///< the name of one of encoders()
   std::int64_t width =
-      64;  ///< channels of the first stage (64: the paper's; 128: RN50w2); alexnet, vgg16: all of theirs / 64
+      64;  ///< channels of a ResNet's first stage (published: 64; RN50w2: 128); alexnet, vgg16: scales all channels by width / 64
   std::string stem =
       "imagenet";  ///< imagenet: 7x7 stride 2 and max pooling; small: 3x3 stride 1, no pooling (SimCLR, appendix B.9)
   std::int64_t in_channels = 3;     ///< 3, or 1 for gray input
