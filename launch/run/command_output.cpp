@@ -29,7 +29,7 @@ std::string printable(std::string text) {
 
 namespace {
 
-/// Whether two paths lead to one file: one that is there, or one to come.
+/// Whether two paths name the same file, which need not exist yet.
 bool are_same_file(const std::string& a, const std::string& b) {
   std::error_code error;
   if (std::filesystem::equivalent(a, b, error)) return true;
@@ -37,7 +37,7 @@ bool are_same_file(const std::string& a, const std::string& b) {
   return !error && place == std::filesystem::weakly_canonical(b, error) && !error;
 }
 
-/// Whether a file is there, in or below a folder. Results of before, which may lie there too, are replaced.
+/// Whether `path` is an existing file in or below `folder` that must not be replaced. Results of earlier commands may be replaced.
 bool is_read_from(const std::string& path, const std::string& folder) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error) || !data::exists(path)) return false;
@@ -57,29 +57,33 @@ NamedFile data_folder(const std::string& option, const std::string& spec) {
 void require_output(const std::string& option, const std::string& path, const std::vector<NamedFile>& others,
                     const std::string& run) {
   if (path.empty() || path == "-") return;
+  // The output must not replace a file that this command reads or writes, nor a file of a pretraining run.
   for (const auto& other : others) {
     if (other.path.empty() || other.path == "-") continue;
     if (are_same_file(path, other.path))
       throw UsageError(option, " ", path, " is the file of ", other.option,
-                       " too, which would be lost; choose another place");
+                       " too, which would be overwritten; choose another path");
     if (is_read_from(path, other.path))
       throw UsageError(option, " ", path, " is a file of ", other.option, " ", other.path,
-                       ", which would be lost; choose another place");
+                       ", which would be overwritten; choose another path");
   }
   if (is_file_of_run(path, run))
-    throw UsageError(option, " ", path, " is a file of the run there, which would be lost; choose another place");
+    throw UsageError(option, " ", path,
+                     " is a file of the run in that folder, which would be overwritten; choose another path");
+  // The parent folder must exist and be writable; system errors there are the user's choice of path, so they become UsageError.
   const auto folder = std::filesystem::absolute(path).parent_path();
-  const bool there = as_usage_error(concat(option, " ", path, ": "), "; choose another place", [&] {
+  const bool there = as_usage_error(concat(option, " ", path, ": "), "; choose another path", [&] {
     if (!data::exists(folder.string())) return false;
     data::require_writable(path);
     return true;
   });
-  if (!there) throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; make it first");
+  if (!there) throw UsageError(option, " ", path, ": there is no folder ", folder.string(), "; create it first");
 }
 
 void Warnings::add(const std::string& sentence) {
   constexpr std::size_t kMostKept = 100;
-  if (!told_.insert(std::hash<std::string>()(sentence)).second) return;
+  // A loop can produce the same warning at every step: the hash recognizes it without keeping all the text.
+  if (!hashes_.insert(std::hash<std::string>()(sentence)).second) return;
   if (printed_) std::fprintf(stderr, "warning: %s\n", printable(sentence).c_str());
   if (sentences_.size() < kMostKept)
     sentences_.push_back(sentence);
@@ -95,7 +99,7 @@ std::vector<std::string> Warnings::sentences() const {
 
 namespace {
 
-/// Why stdout could not be written when that was first noticed: later calls may succeed, or fail otherwise.
+/// errno of the first failed write to stdout, 0 before: later writes may succeed, or fail for another reason.
 int stdout_error = 0;
 
 bool put(const std::string& text) {
@@ -123,6 +127,7 @@ void print_line(const std::string& json_place, const std::string& line) {
 }
 
 void print_message(const std::string& json_place, const std::string& line) {
+  // After a failure the stream is reset to its state before this line: a lost message must not be reported as a lost result.
   std::FILE* stream = json_place == "-" ? stderr : stdout;
   const bool failed_before = std::ferror(stream) != 0;
   if (std::fprintf(stream, "%s\n", line.c_str()) >= 0 && std::fflush(stream) == 0) return;
@@ -133,7 +138,8 @@ void print_message(const std::string& json_place, const std::string& line) {
 
 std::string unwritten_output() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && stdout_error == 0) {
-    // A network's file system may tell only when the file is closed. Without a descriptor nothing was written.
+    // A network file system may report a failed write only at close(), so close a duplicate. If dup() fails, stdout is closed and
+    // nothing was written to it.
     const int copy = ::dup(STDOUT_FILENO);
     if (copy < 0 || ::close(copy) == 0) return {};
   }

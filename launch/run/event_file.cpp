@@ -27,7 +27,7 @@ constexpr std::array<std::uint32_t, 256> make_crc_table() {
 }
 constexpr auto kCrcTable = make_crc_table();
 
-/// TFRecord masks its checksums, since a CRC over data that holds CRCs says little.
+/// TFRecord masks its checksums, because the CRC of data that contains its own CRC is a constant.
 std::uint32_t masked_crc(const std::string& bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8u; }
 
 template <class T>
@@ -39,6 +39,7 @@ std::string little_endian(T value) {
 }
 
 // Protocol buffers' wire format: a field is a varint of (number << 3 | type) and its value.
+// Strings and messages (kBytes) have their length, a varint, before their bytes.
 enum WireType { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
 std::string varint(std::uint64_t value) {
@@ -57,17 +58,19 @@ std::string integer(int field, std::int64_t value) {
   return out.append(varint(static_cast<std::uint64_t>(value)));
 }
 
-// tensorflow/core/util/event.proto and summary.proto
+// Field numbers of tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto.
 enum EventField { kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5, kSessionLog = 7 };
 enum SummaryField { kValue = 1, kTag = 1, kSimpleValue = 2 };
 constexpr int kSessionStatus = 1, kSessionStart = 1;
 
+/// An Event message: the wall time in seconds, the step, and the encoded field `what`.
 std::string event(std::int64_t step, const std::string& what) {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
   std::string out = tag(kWallTime, kFixed64);
   return out.append(little_endian(now.count())).append(integer(kStep, step)).append(what);
 }
 
+/// A TFRecord record around an encoded message.
 std::string record(const std::string& bytes) {
   std::string length = little_endian(std::uint64_t{bytes.size()}), out = length;
   return out.append(little_endian(masked_crc(length))).append(bytes).append(little_endian(masked_crc(bytes)));
@@ -85,11 +88,12 @@ EventFile::EventFile(const std::string& folder, std::int64_t first_step) {
   char host[64] = "?";
   ::gethostname(host, sizeof host - 1);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  // TensorBoard reads the files of a folder in the order of their names: the time comes first.
+  // TensorBoard reads the files of a folder in the order of their names, so the name begins with the time.
   const std::string path =
       concat(folder, "/events.out.tfevents.", std::chrono::duration_cast<std::chrono::seconds>(now).count(), ".", host,
              ".", ::getpid(), ".", first_step);
   descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+  // A file begins with the version of the format; the session start makes TensorBoard discard older events from this step on.
   const bool good =
       descriptor_ >= 0 && data::append_atomically(descriptor_, record(event(0, text(kFileVersion, "brain.Event:2")))) &&
       data::append_atomically(descriptor_,

@@ -7,21 +7,21 @@
 
 namespace unlabel::launch {
 
-/// A TensorBoard event file: records of the TFRecord format (length, masked CRC-32C of it, bytes, masked CRC-32C of those), each a
-/// tensorflow.Event message. `tensorboard --logdir RUNS` shows all runs below a folder.
+/// A TensorBoard event file: TFRecord records (length, masked CRC-32C of the length, bytes, masked CRC-32C of the bytes), each one
+/// tensorflow.Event message. `tensorboard --logdir RUNS` shows all runs below the folder RUNS.
 class EventFile {
  public:
-  /// Makes a new `events.out.tfevents.*` in `folder`, which says that what older ones there hold from `first_step` on is void (a run that
-  /// goes on from a checkpoint). Throws Error when it cannot.
+  /// Creates a new `events.out.tfevents.*` in `folder`. It begins with a session start at `first_step`, by which TensorBoard discards the
+  /// events of older files from that step on (of a run that resumes from a checkpoint). Throws Error when the file cannot be created.
   EventFile(const std::string& folder, std::int64_t first_step);
   ~EventFile();
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
-  /// Appends scalars of one step, under their names. False when they cannot be written (a full disk); then no part of them is.
+  /// Appends named scalars of one step. Returns false when they cannot be written (disk full); then none of them is in the file.
   bool append(std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars);
 
-  /// Brings what was appended to the disk.
+  /// Waits until everything appended is on the disk (fsync).
   void flush();
 
  private:

@@ -11,7 +11,7 @@
 namespace unlabel::launch {
 
 namespace {
-constexpr double kTerminalSeconds = 0.2, kPlainSeconds = 10;
+constexpr double kTerminalSeconds = 0.2, kPlainSeconds = 10;  ///< between two updates on a terminal, and elsewhere
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -46,11 +46,13 @@ Progress::~Progress() {
 
 void Progress::update(std::int64_t iterations_done, double loss, double images_per_second, double data_wait) {
   if (!enabled_) return;
+  // Print at intervals, and always for the last step; in a log file also at the end of each epoch, unless epochs are very short.
   const bool last = iterations_done == total_, epoch_ends = iterations_done % steps_per_epoch_ == 0;
   if (!last && seconds_since(shown_) < (terminal_ ? kTerminalSeconds : kPlainSeconds) &&
       !(epoch_ends && !terminal_ && steps_per_epoch_ > 20))
     return;
   shown_ = std::chrono::steady_clock::now();
+  // The remaining time assumes that further iterations take as long as those of this process did on average.
   const double each = seconds_since(begin_) / static_cast<double>(std::max<std::int64_t>(1, iterations_done - first_));
   const double epochs = static_cast<double>(iterations_done) / static_cast<double>(steps_per_epoch_);
   const std::string left = clock_text(each * static_cast<double>(total_ - iterations_done));
@@ -63,6 +65,7 @@ void Progress::update(std::int64_t iterations_done, double loss, double images_p
     bar.replace(0, filled, filled, '=');
     bar = concat('[', bar, "] ");
   }
+  // "\r\033[K" returns to the start of the line and clears it.
   std::fprintf(stderr, "%s%sstep %lld/%lld  epoch %.2f  loss %.4f  %.0f images/s  data wait %.0f%%  %s left%s",
                terminal_ ? "\r\033[K" : "", bar.c_str(), static_cast<long long>(iterations_done),
                static_cast<long long>(total_), epochs, loss, images_per_second, 100 * data_wait, left.c_str(),

@@ -9,20 +9,21 @@
 
 namespace unlabel::launch {
 
-/// Tells a person how a long run goes, on stderr: a line that is rewritten on a terminal; elsewhere a plain line now
-/// and then. Silent unless `enabled` (rank 0).
+/// Shows the progress of a run on stderr: on a terminal one line that is rewritten, elsewhere a new line every ten seconds. Prints nothing
+/// unless `enabled` (rank 0).
 class Progress {
  public:
+  /// The time that is left is estimated from the iterations since `first_iteration`, where a resumed run starts.
   Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration, std::int64_t steps_per_epoch);
   ~Progress();
 
-  /// After an iteration.
+  /// To be called after each iteration. `data_wait`: the share of the wall time that training waited for data, from 0 to 1.
   void update(std::int64_t iterations_done, double loss, double images_per_second, double data_wait);
 
-  /// Lines of their own, above the bar.
+  /// Prints lines above the progress line.
   void say(const std::string& lines);
 
-  /// A sentence that stands in the run's summary as well, said once: "warning: ...".
+  /// Prints "warning: ..." once for each sentence; the run's summary lists them, too.
   void warn(const std::string& sentence);
   std::vector<std::string> warnings() const { return warnings_.sentences(); }
 
@@ -35,7 +36,7 @@ class Progress {
   std::chrono::steady_clock::time_point begin_, shown_;
 };
 
-/// "1:02:03", "4:05".
+/// A duration as hours, minutes and seconds: "1:02:03", "4:05".
 std::string clock_text(double seconds);
 
 }  // namespace unlabel::launch

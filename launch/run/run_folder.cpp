@@ -26,12 +26,13 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kEncoder = "encoder.safetensors";
-/// The files of a run, which it writes, cuts or replaces by their names.
+/// The files of a run, which it writes, truncates or replaces.
 constexpr std::array kFiles{"config.json",     "metrics.jsonl", "replaced.jsonl",
                             "nonfinite.jsonl", "data_files.gz", kEncoder};
-constexpr std::string_view kLockBegins = "process ";
+constexpr std::string_view kLockBegins =
+    "process ";  ///< how a lock file begins that a run wrote: "process PID on HOST"
 
-/// A file system that has no locks, rather than a lock that another holds.
+/// Whether flock() failed with an error that means that the file system has no locks (NFS without lockd, Lustre mounted without flock).
 bool lacks_locks(int error) {
   return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == ENOTSUP || error == EINVAL;
 }
@@ -40,16 +41,16 @@ bool lacks_locks(int error) {
 
 RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint) : path_(std::move(path)) {
   std::error_code error;
-  // PreviewArguments for room before making anything: at the nearest folder that exists.
+  // Check the free space before anything is created, on the disk of the nearest existing parent folder.
   fs::path existing = fs::absolute(path_, error);
   while (!existing.empty() && !fs::exists(existing, error) && existing != existing.root_path())
     existing = existing.parent_path();
   if (!error && !fs::is_directory(existing, error))
-    throw UsageError("--out ", path_, ": ", existing.string(), " is not a folder; choose another place");
+    throw UsageError("--out ", path_, ": ", existing.string(), " is not a folder; choose another path");
   const auto space = fs::space(existing, error);
   if (!error && space.available < static_cast<std::uintmax_t>(bytes_needed))
     throw UsageError("--out ", path_, ": the disk has ", space.available >> 20, " MB free and the run needs about ",
-                     bytes_needed >> 20, " MB; make room or choose another place");
+                     bytes_needed >> 20, " MB; free some space or choose another path");
   fs::create_directories(path_, error);
   if (error) refuse_place(error.value());
   take_lock();
@@ -59,7 +60,7 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_check
     char host[64] = "?";
     ::gethostname(host, sizeof host - 1);
     const std::string me = concat(kLockBegins, ::getpid(), " on ", host);
-    // In this order a kill in between leaves no empty lock, which would be nobody's.
+    // Write first, truncate second: killed in between, the process leaves a lock file that a run recognizes as a run's, not an empty one.
     if (::pwrite(lock_.get(), me.data(), me.size(), 0) < 0 ||
         ::ftruncate(lock_.get(), static_cast<off_t>(me.size())) != 0)
       refuse_place(errno);
@@ -70,7 +71,7 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_check
   if (warning_.empty()) remove_temporaries();
 }
 
-RunFolder::~RunFolder() = default;  // the lock's file stays: removing it would race with a run that is just taking it
+RunFolder::~RunFolder() = default;  // .lock is not deleted: that would race with another run that is locking it
 
 void RunFolder::refuse_place(int error) const {
   const auto text = concat("--out ", path_, ": cannot write there");
@@ -82,25 +83,28 @@ void RunFolder::take_lock() {
   const std::string place = file(".lock");
   struct stat status {};
   while (true) {
-    // Never through a link, nor waiting for a pipe: the file is written, and must be a run's.
+    // Create .lock, or open the existing one. O_NOFOLLOW: what a link points to must not be overwritten. O_NONBLOCK: opening a named pipe
+    // must not block.
     constexpr int kHow = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     lock_ = data::FileDescriptor(::open(place.c_str(), kHow | O_CREAT | O_EXCL, 0666));
     made_lock_ = lock_.get() >= 0;
     const bool there = !made_lock_ && errno == EEXIST;
     if (there) lock_ = data::FileDescriptor(::open(place.c_str(), kHow));
-    if (lock_.get() < 0 && (errno == EINTR || (there && errno == ENOENT))) continue;  // it may have gone in between
+    if (lock_.get() < 0 && (errno == EINTR || (there && errno == ENOENT))) continue;  // removed between the two calls
     if (lock_.get() < 0 && errno == ELOOP)
-      throw UsageError("--out ", path_, ": .lock there is a link; remove it or choose another folder");
+      throw UsageError("--out ", path_,
+                       ": the file .lock there is a symbolic link; remove it or choose another folder");
     if (lock_.get() < 0) refuse_place(errno);
     if (::fstat(lock_.get(), &status) != 0) throw_system_error(concat("cannot read ", place), errno);
+    // An existing lock file must be empty or begin as one that a run wrote; anything else is a user's file and must not be overwritten.
     char holder[128] = {};
     const bool plain = S_ISREG(status.st_mode), shared = plain && status.st_nlink > 1;
     const ssize_t size = plain ? ::pread(lock_.get(), holder, sizeof holder - 1, 0) : 0;
     if (size < 0) throw_system_error(concat("cannot read ", place), errno);
     const bool ours = std::string_view(holder).starts_with(kLockBegins);
     if (!plain || ((size > 0 || shared) && !ours))
-      throw UsageError("--out ", path_, ": .lock there is ",
-                       shared ? "a file elsewhere too (a hard link)" : "not a run's",
+      throw UsageError("--out ", path_, ": the file .lock there ",
+                       shared ? "is a hard link to another file" : "was not written by a run",
                        "; remove it or choose another folder");
     new_lock_ = size == 0;
     int locked;
@@ -113,10 +117,11 @@ void RunFolder::take_lock() {
     if (locked != 0 && !lacks_locks(errno)) throw_system_error(concat("cannot lock ", place), errno);
     if (locked != 0) {
       warning_ = concat("the file system of ", path_, " has no locks (", reason_of(errno),
-                        "): that another run writes there too would not be noticed");
+                        "): make sure yourself that no other run writes to this folder");
       return;
     }
-    // It may have gone while it was opened. One that a copy of the run by hard links has too is replaced by one of this folder.
+    // .lock may have been deleted or replaced before it was locked: then try again. If it has more than one hard link (a copy of the run's
+    // folder made with `cp -l`), a lock would apply to both folders: delete it here and create a new one.
     struct stat now {};
     if (::lstat(place.c_str(), &now) != 0 || now.st_dev != status.st_dev || now.st_ino != status.st_ino) continue;
     if (now.st_nlink == 1) return;
@@ -132,16 +137,16 @@ void RunFolder::require_no_foreign_files(bool has_checkpoint) const {
     if (type == fs::file_type::not_found) continue;
     if (type == fs::file_type::none) throw_system_error(concat("cannot look at ", path), error.value());
     if (type != fs::file_type::regular)
-      throw UsageError(path, " is no regular file; a run would write there: move it, or choose another --out");
+      throw UsageError(path, " is not a regular file, and the run would write to it; move it, or choose another --out");
     if (has_checkpoint) continue;
-    // A run that was stopped before its first checkpoint leaves the others, and begins anew.
+    // Without a checkpoint an encoder cannot be this run's. The other files may be those of a run that was stopped before its first
+    // checkpoint and now starts over; a new lock says that no run has used this folder.
     if (name == kEncoder)
-      throw UsageError(path,
-                       " is there without a checkpoint that says it is of this run, and would be replaced: choose ",
-                       "another --out, or move it away");
+      throw UsageError(path, " exists, but no checkpoint shows that this run wrote it, and the run would replace it; ",
+                       "choose another --out, or move the file");
     if (new_lock_)
-      throw UsageError(path, " is there, and no run has been in ", path_,
-                       ": it would be replaced; choose another --out");
+      throw UsageError(path, " exists, but no run has used ", path_,
+                       ", and this run would replace the file; choose another --out");
   }
 }
 
@@ -149,12 +154,13 @@ void RunFolder::require_place_for_checkpoints() const {
   const auto place = file("checkpoints");
   std::error_code error;
   if (fs::symlink_status(place, error).type() == fs::file_type::not_found) return;
-  if (!data::exists(place)) throw UsageError(place, " is a link to nothing; remove it, or choose another --out");
+  if (!data::exists(place)) throw UsageError(place, " is a broken symbolic link; remove it, or choose another --out");
   if (::access(place.c_str(), W_OK | X_OK) == 0) return;
   if (fault_kind(errno) == FaultKind::kOutside) throw_system_error(concat("cannot look at ", place), errno);
   throw UsageError(place, ": checkpoints cannot be written there: ", reason_of(errno), "; choose another --out");
 }
 
+/// Removes FILE.tmp-PID, the temporary files of atomic writes, for the files of a run only.
 void RunFolder::remove_temporaries() const {
   std::error_code error;
   for (fs::directory_iterator entry(path_, error), end; !error && entry != end; entry.increment(error)) {
@@ -172,11 +178,11 @@ void RunFolder::require_ours() const {
   }, there{};
   if (::fstat(lock_.get(), &mine) != 0) return;
   const bool seen = ::lstat(file(".lock").c_str(), &there) == 0;
-  // Only that another file is there, or none, says so: a disk that does not answer does not.
+  // Only a different file, or a missing one, proves that the folder changed; other errors (a disk that does not answer) do not.
   if (seen ? mine.st_dev == there.st_dev && mine.st_ino == there.st_ino : errno != ENOENT && errno != ENOTDIR) return;
   throw Error(
-      "the folder ", path_, seen ? " was replaced, or is another run's now" : " or its file .lock was removed",
-      ", while this run went on: nothing more is written there. What was learned since its last checkpoint is lost");
+      "the folder ", path_, seen ? " was replaced, or taken over by another run," : " or its file .lock was removed",
+      " while this run was using it: nothing more is written there, and training since the last checkpoint is lost");
 }
 
 bool is_file_of_run(const std::string& path, const std::string& run) {
@@ -185,11 +191,12 @@ bool is_file_of_run(const std::string& path, const std::string& run) {
   if (error) return false;
   const auto name = place.filename().string();
   const auto folder = place.parent_path();
-  // In a checkpoint nothing else has a place: it goes with it.
+  // Every file inside a checkpoint's folder counts: it is deleted together with the checkpoint.
   if (fs::exists(folder / "manifest.json", error) && fs::exists(folder / "training.json", error)) return true;
   if (name != ".lock" && name != "checkpoints" && !name.starts_with("events.out.tfevents.") &&
       std::ranges::find(kFiles, name) == kFiles.end())
     return false;
+  // The name is one that runs use. The folder is a run's when the caller says so, or when it contains a run's lock file.
   if (!run.empty() && fs::weakly_canonical(run, error) == folder) return true;
   std::string holder(kLockBegins.size(), '\0');
   const data::FileDescriptor lock(::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -207,7 +214,8 @@ nlohmann::json read_run_json(const std::string& path) {
 
 namespace {
 
-/// Makes a file of several names (a hard-linked copy of a run) one of its own: it is written in place, and the others are not ours.
+/// If a file has more than one hard link (a copy of a run made with `cp -l`), replaces it by a copy: it will be written in place, which
+/// must not change the other run's file.
 void unshare(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink == 1) return;
@@ -239,7 +247,7 @@ void JsonLines::flush() { ::fsync(descriptor_); }
 
 namespace {
 
-/// A file's bytes from `begin` on, `size` of them.
+/// Reads `size` bytes of a file from offset `begin`.
 std::string read_part(const data::OpenFile& file, const std::string& path, std::int64_t begin, std::int64_t size) {
   std::string part(static_cast<std::size_t>(size), '\0');
   for (std::size_t done = 0; done < part.size();) {
@@ -253,7 +261,7 @@ std::string read_part(const data::OpenFile& file, const std::string& path, std::
   return part;
 }
 
-/// Nullopt when there is no such file.
+/// Opens a file to read; nullopt when it does not exist.
 std::optional<data::OpenFile> open_lines(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0 && errno == ENOENT) return std::nullopt;
@@ -269,7 +277,7 @@ nlohmann::json JsonLines::last(const std::string& path) {
   const auto size = static_cast<std::int64_t>(file->size), begin = std::max<std::int64_t>(0, size - kMost);
   std::istringstream text(read_part(*file, path, begin, size - begin));
   nlohmann::json found;
-  for (std::string line; std::getline(text, line) && !text.eof();)  // what no newline ends is not whole
+  for (std::string line; std::getline(text, line) && !text.eof();)  // a line without its newline is incomplete
     if (auto object = try_parse_json(line)) found = std::move(*object);
   return found;
 }
@@ -278,13 +286,13 @@ void JsonLines::cut(const std::string& path, const std::string& key, std::int64_
   unshare(path);
   const auto file = open_lines(path);
   if (!file) return;
-  // From the end, so that a log of millions of steps costs no more than what is dropped of it.
+  // Read backwards in pieces, so that the cost depends on what is removed and not on the length of the log.
   constexpr std::int64_t kPiece = 1 << 16;
   const auto size = static_cast<std::int64_t>(file->size);
   auto end = size;
-  std::string tail;  // of the file, from `begin` to `end`
+  std::string tail;  // the file's bytes from `begin` to `end`
   for (std::int64_t begin = end; end > 0;) {
-    // The last line that is whole: from after the newline before it.
+    // Find where the last line in `tail` starts: after the newline before it. If that is not in `tail`, read another piece.
     const auto before = tail.size() < 2 ? std::string::npos : tail.rfind('\n', tail.size() - 2);
     if (before == std::string::npos && begin > 0) {
       const auto piece = std::min(kPiece, begin);
@@ -297,12 +305,13 @@ void JsonLines::cut(const std::string& path, const std::string& key, std::int64_
     if (tail.back() == '\n' && object.is_object() && object.value(key, nlohmann::json()).is_number_integer() &&
         object.at(key).get<std::int64_t>() < limit)
       break;
+    // This line is removed: continue with the one before it.
     tail.resize(start);
     end = begin + static_cast<std::int64_t>(start);
   }
   std::error_code error;
   if (end < size) fs::resize_file(path, static_cast<std::uintmax_t>(end), error);
-  if (error) throw Error("cannot shorten ", path, ": ", error.message());
+  if (error) throw Error("cannot truncate ", path, ": ", error.message());
 }
 
 }  // namespace unlabel::launch

@@ -9,22 +9,23 @@
 
 namespace unlabel::launch {
 
-/// The folder of one pretraining run, held by one process (rank 0) at a time.
+/// The folder of one pretraining run, locked by one process (rank 0) at a time.
 ///
 ///     config.json           the resolved options, from which the run can be repeated
-///     metrics.jsonl         one object an iteration
+///     metrics.jsonl         one JSON object per iteration
 ///     events.out.tfevents.* the same for TensorBoard
-///     replaced.jsonl        broken samples and what took their place
-///     nonfinite.jsonl       iterations that were left out because loss or gradients were not finite, with their samples
-///     data_files.gz         names and sizes of the data's files (data/file_list.h)
+///     replaced.jsonl        broken samples and the samples that replaced them
+///     nonfinite.jsonl       iterations skipped because the loss or a gradient was not finite, with their sample indices
+///     data_files.gz         names and sizes of the data set's files (data/file_list.h)
 ///     checkpoints/          step-00001200/ ..., latest -> step-00001200
-///     encoder.safetensors   the learned encoder, at the end
+///     encoder.safetensors   the trained encoder, written at the end
 class RunFolder {
  public:
-  /// Makes the folder, takes its lock, and removes the temporary files that a run which was killed has left. Throws UsageError when it or
-  /// its checkpoints/ cannot be made or written, when its disk has fewer than `bytes_needed` free bytes, when another process holds it
-  /// (naming it), and when it holds files of these names that are not a run's: what stands there is then as it was. `has_checkpoint`: one
-  /// of this run is there.
+  /// Creates the folder, locks it, and removes temporary files that a killed run left behind. `has_checkpoint`: a checkpoint of this run
+  /// exists. Throws UsageError, leaving existing files unchanged, when
+  /// - the folder or its checkpoints/ cannot be created or written, or its disk has fewer than `bytes_needed` free bytes;
+  /// - another process has locked the folder (the message names it);
+  /// - the folder contains files of the names above that no run wrote.
   RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint = false);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -33,10 +34,10 @@ class RunFolder {
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
-  /// What a person should know of it; empty: nothing. (Its file system may have no locks.)
+  /// A warning for the user, for example that the file system has no locks; empty when there is none.
   const std::string& warning() const { return warning_; }
 
-  /// Throws Error when the folder has been removed or replaced since it was locked: it may be another run's now.
+  /// Throws Error when the folder was removed or replaced after it was locked: another run may be using the path now.
   void require_ours() const;
 
  private:
@@ -48,37 +49,37 @@ class RunFolder {
 
   std::string path_, warning_;
   data::FileDescriptor lock_;
-  bool made_lock_ = false;  ///< by this run: there was none
-  bool new_lock_ = false;   ///< no run has been here before
+  bool made_lock_ = false;  ///< this process created the file .lock
+  bool new_lock_ = false;   ///< .lock was empty or missing: no run used this folder before
 };
 
-/// Whether `path` leads to a file of a run (RunFolder, its lock) or into a checkpoint, there or to come, of the run in `run` or of one
-/// whose folder says by its lock that it is.
+/// Whether `path`, with links resolved, is a file of a run (those of RunFolder, and its lock) or inside a checkpoint. A folder belongs to
+/// a run when it is `run` or contains a lock file that a run wrote. The files need not exist yet.
 bool is_file_of_run(const std::string& path, const std::string& run = "");
 
-/// A JSON file of a run, as read_json_file reads it; UsageError for a pipe or a device of its name, which would be waited for.
+/// Reads a JSON file of a run by read_json_file. Throws UsageError for a pipe or a device, which could block for ever.
 nlohmann::json read_run_json(const std::string& path);
 
-/// JSON lines that are appended one at a time, each whole and flushed to the system.
+/// A JSON Lines file to which objects are appended, each by one write.
 class JsonLines {
  public:
-  /// Opens for appending. Throws Error when it cannot, or when it is no regular file.
+  /// Opens the file for appending. Throws Error when that fails or the path is not a regular file.
   explicit JsonLines(std::string path);
   ~JsonLines();
   JsonLines(const JsonLines&) = delete;
   JsonLines& operator=(const JsonLines&) = delete;
 
-  /// Appends a line. A write that fails (a full disk) returns false and leaves no part of the line.
+  /// Appends one line. Returns false when the write fails (disk full); then no part of the line is in the file.
   bool append(const nlohmann::json& object);
 
-  /// Waits until what was appended is on the disk, as far as that can be had.
+  /// Asks the system to write everything appended to the disk (fsync) and waits for it. Errors are ignored.
   void flush();
 
-  /// Drops the lines from the first whose integer field `key` is at least `limit`, and an unfinished last line: what a run that stopped
-  /// wrote after its checkpoint.
+  /// Truncates the file to the lines that a resumed run keeps: removes all lines at the end whose integer field `key` is at least `limit`
+  /// or missing, and an incomplete last line. These are of steps after the checkpoint.
   static void cut(const std::string& path, const std::string& key, std::int64_t limit);
 
-  /// The last whole line that is JSON; null when there is none (in the last 64 KiB).
+  /// The last complete line that is valid JSON, among the last 64 KiB of the file; null when there is none.
   static nlohmann::json last(const std::string& path);
 
  private:

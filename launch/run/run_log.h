@@ -9,19 +9,21 @@
 
 namespace unlabel::launch {
 
-/// What a run tells of itself while it goes on, in its folder: metrics.jsonl and TensorBoard's events (a step each), replaced.jsonl and
-/// nonfinite.jsonl. When one cannot be written, the run goes on.
+/// The log files in a run's folder: metrics.jsonl and the TensorBoard events (one entry per step), replaced.jsonl and nonfinite.jsonl.
+/// A failed write does not stop the run.
 class RunLog {
  public:
-  /// Goes on from `iteration`: what the files say of later steps is dropped. Throws Error when they cannot be opened.
+  /// Opens the files to log from step `iteration` on; entries of that and of later steps, from before a resume, are removed. Throws Error
+  /// when the files cannot be opened.
   RunLog(const RunFolder& folder, std::int64_t iteration);
 
-  /// A step's line: numbers by name, with `step`. False when it could not be written.
+  /// Logs one step: an object of named values, which must contain `step`; TensorBoard gets those that are numbers. Returns false when it
+  /// could not be written.
   bool step(const nlohmann::json& line);
   bool replaced(const nlohmann::json& object) { return replaced_.append(object); }
   bool nonfinite(const nlohmann::json& object) { return nonfinite_.append(object); }
 
-  /// Brings all that was written to the disk: before a checkpoint says that these steps are done.
+  /// Waits until everything logged is on the disk. To be called before a checkpoint is written, so that no checkpoint is ahead of the log.
   void flush();
 
  private:

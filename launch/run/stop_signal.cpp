@@ -12,13 +12,14 @@ namespace unlabel::launch {
 namespace {
 
 std::atomic<bool> stop_requested{false};
-std::atomic<std::int64_t> interrupted_at{0};  ///< milliseconds of the monotonic clock, of the first SIGINT; 0: none yet
+std::atomic<std::int64_t> interrupted_at{0};  ///< time of the first SIGINT, milliseconds of CLOCK_MONOTONIC; 0: none
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free,
-              "a signal handler may touch them");
+              "a signal handler may only use lock-free atomics");
 
 void on_signal(int number) {
   stop_requested = true;
   if (number != SIGINT) return;
+  // Only the first SIGINT stores its time; one at least 1,000 ms later gets the default action, which ends the process.
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   const std::int64_t milliseconds = std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000 + 1;
@@ -29,7 +30,7 @@ void on_signal(int number) {
 }
 
 constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
-std::array<struct sigaction, kSignals.size()> before;  ///< what is put back at the end
+std::array<struct sigaction, kSignals.size()> before;  ///< the previous handlers, restored at the end
 
 }  // namespace
 
@@ -38,7 +39,7 @@ StopSignal::StopSignal() {
   interrupted_at = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART;  // interrupted system calls continue instead of failing with EINTR
   for (std::size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], nullptr, &before[i]);
     if (before[i].sa_handler != SIG_IGN) ::sigaction(kSignals[i], &action, nullptr);

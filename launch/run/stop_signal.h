@@ -2,11 +2,12 @@
 
 namespace unlabel::launch {
 
-/// While one lives, SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 only set a flag, which the training loop agrees on between steps: it then
-/// saves and ends with exit code 75. Those that the process ignores stay ignored (nohup does so with SIGHUP, a shell with SIGINT for what
-/// runs in the background); at the end all are as they were. A scheduler and a launcher may both send one, so repeats change
-/// nothing; but a second SIGINT that comes a second after the first or later (a person who insists) ends the process at once. Not to be
-/// nested.
+/// While an object of this class exists, SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 only set a flag. The training loop combines the flags
+/// of all ranks between steps, then saves and ends with exit code 75. Signals that the process ignores stay ignored (nohup ignores SIGHUP;
+/// a shell ignores SIGINT for background jobs). The destructor restores the previous handlers.
+///
+/// Repeated signals have no further effect, because a scheduler and a launcher may both send one; but a second SIGINT at least one second
+/// after the first (the user pressed Ctrl-C again) ends the process at once. At most one object may exist at a time.
 class StopSignal {
  public:
   StopSignal();

@@ -6,25 +6,26 @@
 
 namespace unlabel::launch {
 
-/// Images a second by the wall clock, and the share of that time in which training waited for data. The first steps (allocations,
-/// libraries that load, page cache) and pauses (checkpoints, kNN) are left out; what a method does between epochs counts.
+/// Samples per second of wall time, and the share of that time that training waited for data. Excluded are the first kWarmup steps
+/// (allocations, libraries being loaded, cold page cache) and pauses (checkpoints, kNN); included is a method's work between epochs.
 class Throughput {
  public:
+  /// `batch_size`: samples per step, of all ranks together.
   explicit Throughput(std::int64_t batch_size) : batch_size_(batch_size), last_(Clock::now()) {}
 
-  /// After each step; `waited` is the loader's running total of seconds waited.
+  /// To be called after each step; `waited` is the total time in seconds that the loader has made training wait since it was created.
   void step(double waited);
 
-  /// After a pause: the time since the last step does not count.
+  /// To be called after a pause: excludes the time since the last step.
   void resume(double waited);
 
-  /// Over the last 20 steps; 0 before the first.
+  /// Samples per second, and the share of time waited, over the last 20 steps; 0 before the first step.
   double recent() const { return rate(recent_); }
   double recent_data_wait() const { return wait(recent_); }
-  /// Over the run after the first kWarmup steps (over all of them when there are no more).
+  /// The same over all steps after the first kWarmup; over all steps when there are no others.
   double overall() const { return rate(total_.steps > 0 ? total_ : warmup_); }
   double overall_data_wait() const { return wait(total_.steps > 0 ? total_ : warmup_); }
-  /// Seconds of all steps.
+  /// Wall time of all steps in seconds, without pauses.
   double seconds() const { return total_.seconds + warmup_.seconds; }
 
   static constexpr std::int64_t kWarmup = 10;

@@ -318,7 +318,7 @@ TEST_F(CiPretrainOptions, MeetsWrongUseKindlyAndWritesNothing) {
       {"GPU that is not there", base + Arguments{"--device", "cuda:77"}, 2, "cuda:77"},
       {"backend that does not fit", base + Arguments{"--backend", "mpi"}, 2, "mpi"},
       {"a run among the images", {"pretrain", "swav", "--data", data(), "--out", data()}, 2, "a folder of its own"},
-      {"a place for JSON that is not there", base + Arguments{"--json", out("nowhere/x.json")}, 2, "make it first"},
+      {"a place for JSON that is not there", base + Arguments{"--json", out("nowhere/x.json")}, 2, "create it first"},
       {"channels that the views lack", base + Arguments{"--encoder.in-channels", "1"}, 2, "--encoder.in-channels 1"},
       {"threads below -1", base + Arguments{"--threads", "-3"}, 2, "--threads"},
       {"knn of nothing", {"knn", "--data", data()}, 2, "--checkpoint"},

@@ -152,7 +152,7 @@ TEST_F(CiRunSetup, DoesNotStartAFinishedRunOver) {
   fs::remove_all(run + "/checkpoints");
   const auto outcome = unlabel(arguments);
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
-  EXPECT_NE(outcome.err.find("without a checkpoint"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("no checkpoint shows that this run wrote it"), std::string::npos) << outcome.err;
   EXPECT_EQ(read_bytes(run + "/encoder.safetensors"), encoder);
   EXPECT_EQ(read_bytes(run + "/metrics.jsonl"), log);
 }

@@ -81,11 +81,11 @@ TEST(RunFolderLock, NeverWritesThroughALinkOrIntoAnothersFile) {
   }
   EXPECT_EQ(data::read_text_file(folder / "mine"), "precious");
   folder.write("other/.lock", "of another program");
-  EXPECT_THROWS_WITH(RunFolder(folder / "other", 0), UsageError, "not a run's");
+  EXPECT_THROWS_WITH(RunFolder(folder / "other", 0), UsageError, "was not written by a run");
   EXPECT_EQ(data::read_text_file(folder / "other/.lock"), "of another program");
   fs::create_directory(folder / "pipe");
   ASSERT_EQ(mkfifo((folder / "pipe/.lock").c_str(), 0600), 0);
-  EXPECT_THROWS_WITH(RunFolder(folder / "pipe", 0), UsageError, "not a run's");
+  EXPECT_THROWS_WITH(RunFolder(folder / "pipe", 0), UsageError, "was not written by a run");
 }
 
 TEST(RunFolderFiles, ThoseOfTheUserAreKept) {
@@ -102,7 +102,7 @@ TEST(RunFolderFiles, ThoseOfTheUserAreKept) {
     folder.write("elsewhere", "precious");
     fs::create_symlink("elsewhere", folder / name);
     for (const bool has_checkpoint : {false, true})
-      EXPECT_THROWS_WITH(RunFolder(folder.path(), 0, has_checkpoint), UsageError, "no regular file");
+      EXPECT_THROWS_WITH(RunFolder(folder.path(), 0, has_checkpoint), UsageError, "not a regular file");
     EXPECT_EQ(data::read_text_file(folder / "elsewhere"), "precious");
   }
 }
@@ -114,7 +114,7 @@ TEST(RunFolderFiles, ARunThatWasStoppedBeforeItsFirstCheckpointBeginsAnew) {
   folder.write("metrics.jsonl", "{}\n");
   { const RunFolder run(folder.path(), 0); }
   folder.write("encoder.safetensors", "x");
-  EXPECT_THROWS_WITH(RunFolder(folder.path(), 0), UsageError, "without a checkpoint");
+  EXPECT_THROWS_WITH(RunFolder(folder.path(), 0), UsageError, "no checkpoint shows that this run wrote it");
   const RunFolder goes_on(folder.path(), 0, /*has_checkpoint=*/true);
 }
 
@@ -145,7 +145,7 @@ TEST(RunFolderLock, NoticesThatTheFolderHasGoneOrIsAnothers) {
   fs::remove_all(folder / "run");
   EXPECT_THROWS_WITH(run.require_ours(), Error, "removed");
   const RunFolder other(folder / "run", 0);
-  EXPECT_THROWS_WITH(run.require_ours(), Error, "another run's");
+  EXPECT_THROWS_WITH(run.require_ours(), Error, "taken over by another run");
   other.require_ours();
 }
 
@@ -196,7 +196,7 @@ TEST(RunFolderFiles, CheckpointsThatCannotBeWrittenAreToldAtOnce) {
   const TempFolder folder;
   fs::create_directory(folder / "run");
   fs::create_symlink("nowhere", folder / "run/checkpoints");
-  EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError, "checkpoints is a link to nothing");
+  EXPECT_THROWS_WITH(RunFolder(folder / "run", 0), UsageError, "checkpoints is a broken symbolic link");
   fs::remove(folder / "run/checkpoints");
   fs::create_directory(folder / "run/checkpoints");
   for (const int error : {EACCES, EROFS}) {
