@@ -16,34 +16,37 @@ class Tensor;
 
 namespace unlabel::launch {
 
-/// All that a run needs to go on, the same on every rank (methods keep their state in global order), so that any world size can load it.
+/// Everything a run needs to resume. It is equal on every rank, because methods keep their state in global order, so that a run with any
+/// world size can load it.
 struct Checkpoint {
-  std::int64_t iteration = 0;  ///< updates done
+  std::int64_t iteration = 0;  ///< number of iterations done
   std::vector<std::pair<std::string, at::Tensor>>
-      tensors;              ///< "method.*": parameters and buffers; "optimizer.*": its state
-  nlohmann::json training;  ///< the options, what identifies the data, and what else is no tensor
+      tensors;  ///< "method.*": parameters and buffers; "optimizer.*": its state
+  nlohmann::json
+      training;  ///< everything that is not a tensor: options, what identifies the data, state of the monitor
 };
 
-/// Copies a checkpoint into bytes, using the memory of `files` again. The tensors may change afterwards. Throws Error for two tensors of
-/// one name.
+/// Serializes a checkpoint into `files`, whose memory is reused. The tensors may change afterwards. Throws Error for duplicate names.
 void pack(const Checkpoint& checkpoint, CheckpointFiles& files);
 
-/// Where an encoder's weights are: in a file, or in a checkpoint; both empty when there are none yet.
+/// Where an encoder's weights are: in a file or in a checkpoint. Both are empty when there are no weights yet.
 struct EncoderLocation {
-  std::string file;         ///< of weights
-  std::string checkpoints;  ///< one step-* folder, or a folder of them
+  std::string file;         ///< a file of weights
+  std::string checkpoints;  ///< one step-* folder, or a folder that contains them
 };
 
-/// `path` is a file of weights, a run folder, its folder of checkpoints or one of those; a finished run's file comes first.
+/// Finds the weights at `path`: a file of weights, a run folder, its folder checkpoints/, or one checkpoint. In a run folder
+/// encoder.safetensors is preferred to the checkpoints.
 EncoderLocation find_encoder(const std::string& path);
 
-/// Throws Error when a run could not go on from a checkpoint's training.json: something is missing, or of another type.
+/// Throws Error when a run cannot resume from the contents of a training.json: a field is missing or has the wrong type. `where` is the
+/// file's path, for messages.
 using CheckTraining = std::function<void(const nlohmann::json& training, const std::string& where)>;
 
-/// Reads a checkpoint and checks it against its manifest, and its training.json by `check` (empty: only `iteration` must be there). `path`
-/// is one step-* folder, or a folder of them: then the newest one that is whole; those that are not go to `skipped`, with reasons. Throws
-/// MismatchError when none of a folder can be read, Error when the one named cannot, and UnreadableCheckpoint when one could not be read
-/// this time.
+/// Reads a checkpoint, compares its files with the manifest, and validates training.json by `check` (empty: only `iteration` is required).
+/// `path` is one step-* folder, or a folder of them, of which the newest intact one is read; why newer ones are damaged is appended to
+/// `skipped`. Throws MismatchError when no checkpoint of a folder is intact, Error when the one named by `path` is damaged, and
+/// UnreadableCheckpoint or IoError when a file could not be read for another reason.
 Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped = nullptr,
                            const CheckTraining& check = check_training);
 

@@ -31,8 +31,9 @@ constexpr const char* kState = "state.safetensors";
 constexpr const char* kTraining = "training.json";
 constexpr const char* kManifest = "manifest.json";
 constexpr int kFormat = 1;
-constexpr std::size_t kMaxTraining = std::size_t{256} << 20;  ///< it names every broken image
+constexpr std::size_t kMaxTraining = std::size_t{256} << 20;  ///< bytes; the file has the index of every broken sample
 
+/// The folder name of a checkpoint, with at least 8 digits: "step-00001200".
 std::string step_name(std::int64_t iteration) {
   std::string digits = std::to_string(iteration);
   return "step-" + std::string(digits.size() < 8 ? 8 - digits.size() : 0, '0') + digits;
@@ -46,7 +47,7 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return name == step_name(step) ? std::optional(step) : std::nullopt;
 }
 
-/// What a manifest says of a file.
+/// Size and CRC-32 of a file, which is added in pieces, as in a manifest.
 class SizeAndCrc {
  public:
   void add(std::string_view bytes) {
@@ -60,21 +61,21 @@ class SizeAndCrc {
   std::uint64_t size_ = 0;
 };
 
-/// Only that it is not there says that a file is missing.
+/// Throws what a failed system call means for a checkpoint's file: missing (damage), a disk that does not answer, or unreadable.
 [[noreturn]] void fail_to_read(const std::string& path, int error) {
   if (error == ENOENT) throw Error(path, " is missing");
   if (fault_kind(error) != FaultKind::kFile) throw_system_error(concat("cannot read ", path), error);
   throw UnreadableCheckpoint(path, " cannot be read: ", reason_of(error));
 }
 
-/// Gives a file to `take` in pieces: it may be larger than what memory is left. One of more than `most` bytes is not read.
+/// Passes a file to `take` in pieces, because it may be larger than the free memory. Throws Error for a file of more than `most` bytes.
 template <class Take>
 void read_pieces(const std::string& path, std::uint64_t most, const Take& take) {
-  // O_NONBLOCK: a pipe of that name must not be waited for.
+  // O_NONBLOCK: opening a named pipe must not block.
   const data::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
   if (file.get() < 0 || ::fstat(file.get(), &status) != 0) fail_to_read(path, errno);
-  if (!S_ISREG(status.st_mode)) throw Error(path, " is damaged: it is no regular file");
+  if (!S_ISREG(status.st_mode)) throw Error(path, " is damaged: it is not a regular file");
   if (static_cast<std::uint64_t>(status.st_size) > most)
     throw Error(path, " is damaged: it has ", status.st_size, " bytes, more than ", most);
   std::vector<char> piece(1 << 20);
@@ -87,6 +88,7 @@ void read_pieces(const std::string& path, std::uint64_t most, const Take& take) 
   }
 }
 
+/// The manifest's entry for a file on the disk. A read that fails for an I/O error is repeated from the start (data::retry).
 nlohmann::json size_and_crc(const fs::path& path) {
   return data::retry([&] {
     SizeAndCrc sum;
@@ -104,27 +106,28 @@ std::string text_of(const std::string& path) {
   });
 }
 
+/// Throws Error when size or CRC-32 of a file differs from the manifest's `files`.
 void verify_files(const fs::path& folder, const nlohmann::json& files) {
   for (const char* name : {kState, kTraining}) {
     const auto path = folder / name;
     const auto said = files.value(name, nlohmann::json());
-    // Another size says it unread.
+    // A different size shows the damage without reading the file.
     std::error_code unknown;
     const auto size = fs::file_size(path, unknown);
     const bool other_size = !unknown && said.is_object() && said.value("bytes", nlohmann::json()) != size;
     if (other_size || said != size_and_crc(path))
-      throw Error(path.string(), " is damaged: it is not what the manifest says");
+      throw Error(path.string(), " is damaged: its size or CRC-32 differs from the manifest's");
   }
 }
 
-/// Whether `folder`/latest is a link, or not there: anything else is somebody's own.
+/// Whether `folder`/latest is a symbolic link or missing. Anything else was not made by a run and must not be replaced.
 bool is_our_latest(const std::string& folder) {
   std::error_code ignored;
   const auto type = fs::symlink_status(fs::path(folder) / "latest", ignored).type();
   return type == fs::file_type::symlink || type == fs::file_type::not_found;
 }
 
-/// Points `folder`/latest to `name`, by a rename.
+/// Makes the link `folder`/latest point to `name`, atomically by a rename.
 void swap_latest(const std::string& folder, const std::string& name) {
   if (!is_our_latest(folder)) return;
   const fs::path link = fs::path(folder) / (".latest.tmp-" + std::to_string(::getpid()));
@@ -134,11 +137,12 @@ void swap_latest(const std::string& folder, const std::string& name) {
   fs::rename(link, fs::path(folder) / "latest");
 }
 
+/// Temporary names begin with a dot and end with the process's number: readers ignore them, and the next run deletes them.
 fs::path temporary_place(const std::string& folder, const std::string& name) {
   return fs::path(folder) / ("." + name + ".tmp-" + std::to_string(::getpid()));
 }
 
-/// Away with it at once: a half-removed checkpoint never stands under its own name.
+/// Deletes a checkpoint. It is renamed first, so that no partially deleted checkpoint ever has a checkpoint's name.
 void remove_checkpoint(const std::string& folder, const std::string& name) {
   const fs::path going = temporary_place(folder, name + "-old");
   std::error_code error;
@@ -146,14 +150,14 @@ void remove_checkpoint(const std::string& folder, const std::string& name) {
   fs::remove_all(error ? fs::path(folder) / name : going, error);
 }
 
-/// Whether a checkpoint of this step is there, and what its manifest says. Throws what is no fault of its files.
+/// Whether an intact checkpoint of this step exists. Throws for errors that do not mean damage (see damage()).
 bool is_whole(const fs::path& folder, std::int64_t step) {
   bool whole = false;
   damage([&] { whole = verify_checkpoint(folder.string()).at("iteration") == step; });
   return whole;
 }
 
-/// Writes it beside its place, reads it back, and puts it there.
+/// Writes a checkpoint to the folder `temporary`, verifies it, and renames the folder to `name`.
 void put_checkpoint(const std::string& folder, const std::string& name, const fs::path& temporary,
                     const CheckpointFiles& files) {
   fs::create_directory(temporary);
@@ -161,6 +165,7 @@ void put_checkpoint(const std::string& folder, const std::string& name, const fs
   training["iteration"] = files.iteration;
   const std::string training_text = json_text(training);
   nlohmann::json manifest = {{"format", kFormat}, {"files", nlohmann::json::object()}};
+  // The manifest's checksums are those of the bytes in memory; reading the files back then detects what was written wrongly.
   const auto put = [&](const char* file, std::string_view bytes) {
     data::write_file((temporary / file).string(), bytes);
     SizeAndCrc sum;
@@ -171,15 +176,16 @@ void put_checkpoint(const std::string& folder, const std::string& name, const fs
   put(kTraining, training_text);
   data::write_file((temporary / kManifest).string(), json_text(manifest));
   verify_files(temporary, manifest["files"]);
-  remove_checkpoint(folder, name);  // a damaged one of the same step
+  remove_checkpoint(folder, name);  // one of the same step that is damaged
   fs::rename(temporary, fs::path(folder) / name);
   data::flush_folder(folder);
 }
 
+/// Deletes the checkpoints up to step `written` that `keep` does not cover.
 void remove_old(const std::string& folder, std::int64_t written, const Retention& keep) {
   int place = 0;
   for (const auto& [step, path] : list_checkpoints(folder)) {
-    // One of a later step is none of this run's: leave it to be looked at.
+    // A checkpoint of a later step was not written by this run: keep it for inspection.
     if (step > written || place++ < keep.last) continue;
     if (keep.every > 0 && step % keep.every == 0) continue;
     remove_checkpoint(folder, fs::path(path).filename().string());
@@ -195,22 +201,23 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
   std::error_code ignored;
   try {
     if (fs::create_directories(folder)) data::flush_folder((fs::path(folder) / "..").string());
-    // A whole one of this very step stays: a run would be without it for a moment.
+    // An intact checkpoint of the same step is kept: replacing it would leave a moment without it.
     if (!is_whole(final_place, files.iteration)) put_checkpoint(folder, name, temporary, files);
   } catch (const std::exception& error) {
     fs::remove_all(temporary, ignored);
     throw Error("cannot write checkpoint ", final_place.string(), ": ", exception_text(error));
   }
-  // The checkpoint is there, and found without the link.
+  // From here on failures are ignored: the checkpoint is complete, and is found without the link.
   try {
     swap_latest(folder, name);
     data::flush_folder(folder);
   } catch (const std::exception&) {
-    if (is_our_latest(folder)) fs::remove(fs::path(folder) / "latest", ignored);  // rather none than an old one
+    if (is_our_latest(folder))
+      fs::remove(fs::path(folder) / "latest", ignored);  // better no link than one to an older checkpoint
   }
   try {
     remove_old(folder, files.iteration, keep);
-  } catch (const std::exception&) {  // they stay until the next one is written
+  } catch (const std::exception&) {  // tried again after the next checkpoint
   }
 }
 
@@ -229,7 +236,7 @@ std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::st
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error))
     if (const auto step = step_of(entry->path().filename().string())) found.emplace_back(*step, entry->path().string());
-  // A folder that cannot be read must not pass for one without checkpoints: the run would start over.
+  // An unreadable folder must not count as one without checkpoints: the run would start over.
   if (error == std::errc::not_a_directory)
     throw UsageError("cannot read ", folder, ": ", error.message(), "; name a folder, not a file");
   if (error && error != std::errc::no_such_file_or_directory)
@@ -245,12 +252,13 @@ std::optional<std::int64_t> newest_checkpoint(const std::string& folder) {
 }
 
 std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
+  // Take the first checkpoint whose training.json is valid; `folder` may be a checkpoint itself.
   const auto one = is_checkpoint(folder);
   for (const auto& [step, path] : one ? std::vector{std::pair(std::int64_t{0}, folder)} : list_checkpoints(folder)) {
     if (!one && !is_checkpoint(path)) continue;
     const auto place = (fs::path(path) / kTraining).string();
     std::optional<nlohmann::json> options;
-    // Damage is told when the run wants to go on from it.
+    // Damage is not reported here but by read_checkpoint, when the run resumes.
     damage([&] {
       const auto training = parse_training(text_of(place), place);
       check_training(training, place);
@@ -269,7 +277,7 @@ std::string damage(const std::function<void()>& read) {
     throw;
   } catch (const IoError&) {
     throw;
-  } catch (const UsageError&) {  // of the process: too many open files
+  } catch (const UsageError&) {  // a limit of the process: too many open files
     throw;
   } catch (const Error& error) {
     return error.what();
@@ -324,6 +332,7 @@ void add_later_options(nlohmann::json& options) {
 void check_training(const nlohmann::json& training, const std::string& where) {
   using Object = nlohmann::json::object_t;
   using Integers = std::vector<std::int64_t>;
+  // Each json_member call throws unless the field has the given type; fields that older versions did not write are optional.
   json_member<Object>(training, "options", where);
   const nlohmann::json data = json_member<Object>(training, "data", where);
   json_member<std::string>(data, "description", where);

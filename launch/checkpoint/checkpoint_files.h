@@ -14,78 +14,79 @@
 
 namespace unlabel::launch {
 
-/// A checkpoint as bytes, so that it can be written while training goes on.
+/// A serialized checkpoint, which can be written while training continues.
 struct CheckpointFiles {
-  std::int64_t iteration = 0;  ///< updates done
-  std::vector<char> state;     ///< state.safetensors
-  nlohmann::json training;     ///< training.json; `iteration` is added in the file
+  std::int64_t iteration = 0;  ///< number of iterations done
+  std::vector<char> state;     ///< contents of state.safetensors
+  nlohmann::json training;     ///< contents of training.json, to which the file adds `iteration`
 };
 
-/// A checkpoint's file that is there and could not be read this time (permissions; IoError is of a disk that does not answer): no reason to
-/// pass the checkpoint over.
+/// A checkpoint's file exists but could not be read, for example for lack of permission. (For a disk that does not answer it is IoError.)
+/// The checkpoint may be intact, so it must not be skipped as damaged.
 class UnreadableCheckpoint : public Error {
  public:
   using Error::Error;
 };
 
-/// Which checkpoints stay.
+/// Which checkpoints are kept.
 struct Retention {
-  int last = 2;            ///< the newest so many
-  std::int64_t every = 0;  ///< and those of every so many iterations, for good; 0: none
+  int last = 2;            ///< keep the N newest
+  std::int64_t every = 0;  ///< also keep those whose iteration is a multiple of N, permanently; 0: none
 };
 
-/// Writes `folder`/step-00001200 (state.safetensors, training.json, manifest.json with sizes and CRC-32s): into a
-/// temporary folder, each file flushed and read back, then renamed; then swaps `folder`/latest and removes those that
-/// `keep` does not name, of those up to this one. A reader finds the old one or the new one whole, whenever the process
-/// or the machine stops. Throws Error when it cannot be written (disk full); what was there stays.
+/// Writes `folder`/step-00001200 with state.safetensors, training.json, and manifest.json (sizes and CRC-32 of the other two). The files
+/// are written to a temporary folder, flushed and read back; then the folder is renamed. Afterwards the link `folder`/latest is replaced,
+/// and of the checkpoints up to this one those are deleted that `keep` does not cover. Whenever the process or the machine stops, a
+/// reader finds a complete checkpoint, the previous one or this one. Throws Error when it cannot be written (disk full); existing
+/// checkpoints are unchanged then.
 void write_checkpoint_files(const std::string& folder, const CheckpointFiles& files, const Retention& keep);
 
-/// Removes what a killed write has left in `folder`. Nobody may be writing there.
+/// Removes temporary files that a killed process left in `folder`. No process may be writing there.
 void remove_unfinished_checkpoints(const std::string& folder);
 
 /// The iteration of the newest complete checkpoint in `folder`, or nullopt. Reads no tensors.
 std::optional<std::int64_t> newest_checkpoint(const std::string& folder);
 
-/// The options of the newest complete checkpoint in `folder`, or of the checkpoint that it is, as training.json has them; nullopt when
-/// there is none. Reads no tensors. Throws UnreadableCheckpoint and IoError, and UsageError for what is the process's own (open files,
-/// memory).
+/// The options recorded in training.json of the newest complete checkpoint in `folder`, or of `folder` itself if it is a checkpoint;
+/// nullopt when there is none. Reads no tensors. Throws UnreadableCheckpoint, IoError, and UsageError for limits of the process (open
+/// files, memory).
 std::optional<nlohmann::json> checkpoint_options(const std::string& folder);
 
-/// Renames the checkpoints of later steps than `resumed` to damaged-step-*: a run has passed them over, and will come to those steps again.
-/// They stay to be looked at.
+/// Renames the checkpoints of steps after `resumed` to damaged-step-*. A resumed run skipped them and will write checkpoints of these
+/// steps again; the damaged ones are kept for inspection.
 void quarantine_damaged(const std::string& folder, std::int64_t resumed);
 
-/// The checkpoints in `folder`, newest first: iteration and path. Nothing in them is read. None when there is no such folder; throws Error
-/// when it cannot be read, and UsageError when it is below a file.
+/// Iteration and path of the checkpoints in `folder`, newest first, by their names only; empty when the folder does not exist. Throws Error
+/// when the folder cannot be read, and UsageError when it, or a folder above it, is a file.
 std::vector<std::pair<std::int64_t, std::string>> list_checkpoints(const std::string& folder);
 
-/// Whether `path` is the folder of one checkpoint, rather than one of several. Throws UnreadableCheckpoint and IoError when that
-/// cannot be seen.
+/// Whether `path` is the folder of one checkpoint (it contains a manifest.json). Throws UnreadableCheckpoint and IoError when that cannot
+/// be determined.
 bool is_checkpoint(const std::string& path);
 
-/// A manifest.json's files: what it says of each, {"bytes": ..., "crc32": ...}. `where` begins messages. Throws Error for a text that is no
-/// manifest, and for another format than this program's.
+/// Parses a manifest.json: returns an object of {"bytes": ..., "crc32": ...} by file name. `where` begins messages. Throws Error for text
+/// that is not a manifest, and for a format version that this program does not read.
 nlohmann::json parse_manifest(std::string_view text, const std::string& where);
 
-/// What a training.json holds: an object with `iteration`, at least 0. Throws Error for a text that is none.
+/// Parses a training.json: an object with `iteration`, at least 0. Throws Error for any other text.
 nlohmann::json parse_training(std::string_view text, const std::string& where);
 
-/// Adds to the options that an older program recorded those that came later and whose default is no longer what was done then: views of
-/// `byol` had torchvision's crop. parse_training does it.
+/// Adds options that older versions of the program did not have, where the default is not what those versions did: views of `byol` used
+/// torchvision's crop. Called by parse_training.
 void add_later_options(nlohmann::json& options);
 
-/// Throws Error when a pretraining run could not go on from `training`: something is missing, or of another type.
+/// Throws Error when a pretraining run cannot resume from `training`: a field is missing or has the wrong type.
 void check_training(const nlohmann::json& training, const std::string& where);
 
-/// Checks one checkpoint's files against its manifest and gives what training.json holds. Throws Error that names what is damaged, and
-/// UnreadableCheckpoint and IoError.
+/// Compares one checkpoint's files with its manifest and returns its parsed training.json. Throws Error that names the damaged file,
+/// UnreadableCheckpoint, and IoError.
 nlohmann::json verify_checkpoint(const std::string& path);
 
-/// Why what `read` reads of a checkpoint is damaged: the message of its Error, empty without one. UnreadableCheckpoint, IoError and
-/// UsageError (of the process: too many open files) are no damage, and go on.
+/// Calls `read`, which reads parts of a checkpoint, and returns the message of the Error that it throws; empty when it throws none.
+/// UnreadableCheckpoint, IoError and UsageError (limits of the process: too many open files) do not mean damage and are rethrown.
 std::string damage(const std::function<void()>& read);
 
-/// Where a checkpoint's tensors are.
+/// The path of the file with the tensors of the checkpoint at `path`.
 std::string state_file(const std::string& path);
 
 }  // namespace unlabel::launch

@@ -11,7 +11,7 @@ namespace unlabel::launch {
 
 CheckpointWriter::CheckpointWriter(std::string folder, const Retention& keep, std::function<void()> before_each)
     : folder_(std::move(folder)), keep_(keep), before_each_(std::move(before_each)) {
-  // Signals are the main thread's.
+  // A new thread inherits the signal mask: with all signals blocked here, only the main thread handles them.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
@@ -29,6 +29,7 @@ CheckpointWriter::~CheckpointWriter() {
 }
 
 void CheckpointWriter::start(const std::function<void(CheckpointFiles&)>& fill) {
+  // After wait() the background thread is idle, so files_ may be changed without the lock.
   wait();
   fill(files_);
   {
@@ -57,7 +58,8 @@ void CheckpointWriter::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [&] { return busy_ || stop_; });
-    if (!busy_) return;
+    if (!busy_) return;  // a checkpoint that was started is written even if the destructor has been called
+    // Write without the lock, so that wait_for() and failure() can be called meanwhile.
     lock.unlock();
     std::string failure;
     try {

@@ -11,28 +11,28 @@
 
 namespace unlabel::launch {
 
-/// Writes checkpoints on a thread of its own, one at a time, so that training waits only while tensors are copied.
-/// One thread at a time may call it.
+/// Writes checkpoints on a background thread, one at a time, so that training waits only while tensors are copied. Its functions may be
+/// called by one thread at a time.
 class CheckpointWriter {
  public:
-  /// `before_each` runs on the thread before each checkpoint is written: it brings to the disk what the checkpoint relies on.
-  /// What it throws counts as a failed write.
+  /// `before_each` runs on the background thread before each checkpoint is written, for example to flush the log up to that step. An
+  /// exception that it throws counts as a failed write.
   CheckpointWriter(std::string folder, const Retention& keep, std::function<void()> before_each = {});
-  /// Waits for the write under way.
+  /// Waits for a write in progress.
   ~CheckpointWriter();
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  /// Waits until the write before has ended, lets `fill` put the next checkpoint in place (into memory that is used
-  /// again and again), and begins to write it. What `fill` throws is thrown, and nothing is then written.
+  /// Waits for the previous write, calls `fill` to serialize the next checkpoint (into memory that is reused), and starts writing it in
+  /// the background. An exception of `fill` is passed on, and nothing is written then.
   void start(const std::function<void(CheckpointFiles&)>& fill);
 
-  /// Waits until nothing is being written.
+  /// Waits until no write is in progress.
   void wait();
-  /// The same for so long at most; false when it is still being written then.
+  /// The same, for at most `time`; returns false when a write is still in progress then.
   bool wait_for(std::chrono::milliseconds time);
 
-  /// Why the last write that has ended failed; empty when it did not. Told once.
+  /// Why the last completed write failed; empty when it succeeded. Each failure is returned once.
   std::string failure();
 
  private:
@@ -41,7 +41,7 @@ class CheckpointWriter {
   const std::string folder_;
   const Retention keep_;
   const std::function<void()> before_each_;
-  std::mutex mutex_;  ///< guards what follows; but files_ are the thread's while busy_
+  std::mutex mutex_;  ///< guards the members below; while busy_ is set, files_ belongs to the background thread alone
   std::condition_variable changed_;
   CheckpointFiles files_;
   bool busy_ = false, stop_ = false;

@@ -13,6 +13,7 @@ std::optional<SaveInterval> read_save_interval(const nlohmann::json& json) {
     return steps < 0 ? std::nullopt : std::optional(SaveInterval{steps, 0});
   }
   if (!json.is_string()) return std::nullopt;
+  // "20min" and "20m"; minutes may have decimals.
   auto text = json.get<std::string>();
   if (text.ends_with("min"))
     text.resize(text.size() - 3);

@@ -10,15 +10,15 @@
 
 namespace unlabel::launch {
 
-/// How often state is saved: every so many iterations, or minutes of the clock. In JSON a number, or a text such as "20min".
+/// How often checkpoints are written: every N iterations, or every N minutes. In JSON a number of iterations, or a string such as "20min".
 struct SaveInterval {
-  std::int64_t steps = 1000;  ///< 0: only at the end and when asked to stop
-  double minutes = 0;         ///< above 0: these, and not the steps
+  std::int64_t steps = 1000;  ///< 0: only at the end and when the run is asked to stop
+  double minutes = 0;         ///< if above 0, `steps` is ignored
 
   friend bool operator==(const SaveInterval&, const SaveInterval&) = default;
 };
 
-/// What JSON (or a word of the command line) says; nullopt when it is no interval.
+/// Parses an interval from JSON (or a value of the command line); nullopt when it is not one.
 std::optional<SaveInterval> read_save_interval(const nlohmann::json& json);
 
 void to_json(nlohmann::json& json, const SaveInterval& interval);

@@ -85,7 +85,7 @@ TEST(Checkpoint, WhoseTrainingIsWholeButWrongIsPassedOver) {
         Wrong{R"({"health": {"collapse": {"loss": {}}}})", "'loss' is no integer"},
         Wrong{R"({"world_size": "two"})", "'world_size' is no integer"},
         Wrong{R"({"iteration": -1})", "'iteration' is -1"}, Wrong{R"({"iteration": 1e3})", "'iteration' is no integer"},
-        Wrong{R"({"iteration": 7})", "is of step 7"}}) {
+        Wrong{R"({"iteration": 7})", "belongs to step 7"}}) {
     TemporaryFolder folder;
     const std::string place = folder.path().string();
     write_checkpoint(place, checkpoint_at(1));
