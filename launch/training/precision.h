@@ -15,49 +15,50 @@ class Group;
 
 namespace unlabel::launch {
 
-/// What decides whether a device multiplies bf16 by itself.
+/// What decides whether a device has native bf16 arithmetic.
 struct DeviceFacts {
   bool gpu = false;
-  bool gpu_bf16 = false;      ///< of a GPU: its compute capability is 8 or more
-  std::string cpuinfo{};      ///< of processors: /proc/cpuinfo
-  bool library_bf16 = false;  ///< of processors: LibTorch's own check, which asks oneDNN
-  std::string isa_limit{};  ///< of processors: ONEDNN_MAX_CPU_ISA, the instruction sets that oneDNN may use; empty: all
+  bool gpu_bf16 = false;      ///< GPU: its compute capability is 8 or more
+  std::string cpuinfo{};      ///< CPU: the contents of /proc/cpuinfo
+  bool library_bf16 = false;  ///< CPU: the result of LibTorch's own check, which asks oneDNN
+  std::string isa_limit{};    ///< CPU: ONEDNN_MAX_CPU_ISA, the instruction sets that oneDNN may use; empty: all
 };
 DeviceFacts facts_of(c10::Device device);
 
-/// What `--precision auto` comes to.
+/// The precision that `--precision auto` selects.
 struct PrecisionChoice {
   std::string precision;  ///< bf16 or float32
   std::string reason;
 };
 
-/// bf16 on a device that multiplies it by itself (a GPU of compute capability 8; a processor with AVX512_BF16, AMX or Arm's bf16 that
-/// LibTorch uses), else float32: without such instructions bf16 takes up to ten times as long as float32 on a processor.
+/// bf16 on a device with native bf16 arithmetic (a GPU of compute capability 8; a CPU with AVX512_BF16, AMX or Arm's bf16 that LibTorch
+/// uses), else float32: without such instructions bf16 takes up to ten times as long as float32 on a CPU.
 PrecisionChoice native_precision(const DeviceFacts& facts);
 
-/// Throws UsageError for a name that is neither "auto" nor a Precision's.
+/// Throws UsageError unless `name` is "auto" or a name that Precision accepts.
 void require_precision(const std::string& name);
 
-/// A rank's precision: what it was given (`open` false), or what its own device would take.
+/// One rank's precision: the one given by the user (`open` is false), or native_precision of its device (`open` is true).
 struct PrecisionVote {
-  bool open = false;  ///< it was given "auto"
+  bool open = false;  ///< the rank was given "auto"
   PrecisionChoice choice;
 };
 
-/// What ranks with "auto" take: the precision that is given on another rank; else bf16 when all ranks would take it; else float32.
+/// The precision for ranks with "auto": the one given explicitly on another rank; else bf16 when it is native on all ranks; else float32.
 PrecisionChoice agreed_precision(const std::vector<PrecisionVote>& by_rank);
 
-/// Where `precision` is "auto", sets it to agreed_precision, the same on all ranks. Returns a line that says so with the reason; empty
-/// when it was not "auto". Every rank must call it.
+/// If `precision` is "auto", sets it to agreed_precision, which is the same on all ranks, and returns a line for the log with the reason;
+/// else returns an empty string. Collective: every rank must call it.
 std::string resolve_precision(const ssl::Group& group, c10::Device device, std::string& precision);
 
-/// How many times as long as in float32 a convolution takes in bf16 or fp16, forward and backward: timed here, some tenths of a second.
+/// Time of a convolution in bf16 or fp16, forward and backward, divided by its time in float32. Measured when called, in some tenths of a
+/// second.
 double slowdown_of(const std::string& precision, c10::Device device);
 
-/// A warning with the factor where bf16 or fp16 is not native to the device and takes longer than float32; else empty.
+/// A warning with slowdown_of when bf16 or fp16 is not native to the device and takes longer than float32; else empty.
 std::string slow_precision_warning(const std::string& precision, c10::Device device);
 
-/// How numbers are held in training: float32; bf16 and fp16 (autocast: weights stay float32); float64 (everything, for exact tests).
+/// Floating-point types of training: float32; bf16 and fp16 (by autocast: weights stay float32); float64 (everything, for exact tests).
 class Precision {
  public:
   /// Throws UsageError for an unknown name.
@@ -66,7 +67,7 @@ class Precision {
   at::ScalarType weights() const { return weights_; }
   bool scales_loss() const { return autocast_ == at::kHalf; }
 
-  /// The type that forward passes take under autocast (ssl::Autocast); none: the weights' own.
+  /// The type that autocast uses in forward passes (ssl::Autocast); nullopt: no autocast.
   std::optional<at::ScalarType> autocast() const { return autocast_; }
 
  private:
@@ -74,22 +75,22 @@ class Precision {
   std::optional<at::ScalarType> autocast_;
 };
 
-/// Loss scaling for fp16, so that small gradients do not vanish (Micikevicius et al. 2018, arXiv:1710.03740, section
-/// 3.2): the scale doubles after 2000 good steps and halves after one whose gradients overflow, which is left out. The
-/// same on every rank, since gradients are.
+/// Dynamic loss scaling for fp16, so that small gradients do not underflow (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2): the
+/// scale doubles after 2,000 consecutive finite steps and halves after a step whose gradients overflow, which is skipped. The scale is
+/// the same on every rank, because the gradients are.
 class LossScaler {
  public:
   explicit LossScaler(bool enabled, c10::Device device);
   bool enabled() const { return enabled_; }
 
-  /// The scale in use: one number on the device.
+  /// The current scale: a float32 tensor of shape {1} on the device.
   const at::Tensor& factor() const { return scale_; }
 
   /// loss * scale; the loss itself when not enabled.
   at::Tensor scale(const at::Tensor& loss) const;
 
-  /// Divides the gradients by the scale, in place, and moves the scale. Returns whether all of them are finite (with or without
-  /// scaling), a bool scalar on their device; if not, the step must be left out.
+  /// Divides the gradients by the scale in place, then updates the scale. Returns whether all gradients are finite, as a bool scalar on
+  /// their device; if not, the step must be skipped. Without scaling it only checks them.
   at::Tensor unscale(const std::vector<at::Tensor>& parameters);
 
   std::vector<std::pair<std::string, at::Tensor>> state() const;

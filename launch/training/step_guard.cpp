@@ -17,6 +17,7 @@ void copy(const std::vector<at::Tensor>& to, const std::vector<at::Tensor>& from
   if (!to.empty()) at::_foreach_copy_(to, from, /*non_blocking=*/true);
 }
 
+/// Where `finite` is false, copies `saved` back; computed on the device, without branching on the host.
 void restore_unless(const at::Tensor& finite, const std::vector<at::Tensor>& tensors,
                     const std::vector<at::Tensor>& saved) {
   for (std::size_t i = 0; i < tensors.size(); ++i)
@@ -53,6 +54,7 @@ void StepGuard::update(const at::Tensor& finite, const std::function<void()>& up
     }
     return;
   }
+  // Deferred: save everything, update, then undo on the device if needed.
   copy(saved_state_, state_);
   update();
   restore_unless(finite, state_, saved_state_);

@@ -8,32 +8,33 @@
 
 namespace unlabel::launch {
 
-/// Leaves a step out whose loss or gradients are not finite: afterwards all is as it was before the step (weights, optimizer,
-/// batch-norm statistics, queues, targets). Every rank must come to the same verdict; see exchange() in step_stats.h.
+/// Skips a step whose loss or gradients are not finite: afterwards weights, optimizer state and buffers (batch-norm statistics, queues,
+/// target networks) are as before the step. `finite` must be the same on every rank; StepStatsReduction::loss() is.
 ///
 ///     guard.before_forward();
 ///     ... forward, backward ...
 ///     guard.update(finite, [&] { optimizer.step(lr); method.after_step(step); });
 class StepGuard {
  public:
-  /// `deferred`: the verdict stays on the device, which takes or drops the update without the host waiting for it. This costs a copy
-  /// of weights and optimizer state a step, and their memory. Otherwise the host reads the verdict, as is best on a CPU, and makes no
-  /// update at all; the copy is then of the buffers only. Refers to module and optimizer, whose tensors must stay in place.
+  /// `deferred`, for GPUs: the update is always made, and undone on the device if `finite` is false, so that the host never waits for
+  /// `finite`. This copies weights and optimizer state in each step and needs memory for the copies. Otherwise, for CPUs, the host reads
+  /// `finite` and makes no update if it is false; only buffers are copied.
+  /// Keeps references to the tensors of module and optimizer, which must not be replaced afterwards.
   StepGuard(torch::nn::Module& module, const ssl::Optimizer& optimizer, bool deferred);
 
-  /// Before anything changes a buffer.
+  /// Saves the buffers. To be called in each step before anything changes a buffer.
   void before_forward();
 
-  /// The buffers as they were at before_forward.
+  /// Restores the buffers to their state at before_forward().
   void restore_buffers();
 
-  /// `finite`: a bool scalar on the device. Updates by `update`, unless it is false.
+  /// Calls `update` and keeps its changes if `finite`, a bool scalar on the device, is true; else restores the state before the step.
   void update(const at::Tensor& finite, const std::function<void()>& update);
 
  private:
   bool deferred_;
-  std::vector<at::Tensor> buffers_, saved_buffers_;  ///< what a forward pass changes
-  std::vector<at::Tensor> state_, saved_state_;      ///< what an update changes; saved only when deferred
+  std::vector<at::Tensor> buffers_, saved_buffers_;  ///< of the module; changed by forward passes
+  std::vector<at::Tensor> state_, saved_state_;      ///< parameters and optimizer state; saved only when deferred
 };
 
 }  // namespace unlabel::launch

@@ -9,7 +9,7 @@ namespace unlabel::launch {
 
 namespace {
 
-/// The tensors whose names begin with `prefix`, without it.
+/// The tensors whose names begin with `prefix`, which is removed from the names.
 ssl::NamedTensors below(const ssl::NamedTensors& tensors, const std::string& prefix) {
   ssl::NamedTensors found;
   for (const auto& [name, tensor] : tensors)
@@ -20,6 +20,7 @@ ssl::NamedTensors below(const ssl::NamedTensors& tensors, const std::string& pre
 }  // namespace
 
 std::int64_t TrainingState::bytes() const {
+  // 1 MiB for training.json and headers.
   std::int64_t sum = (1 << 20) + trainable.per_sample_state_bytes();
   for (const auto& item : snapshot(0, {}).tensors) sum += static_cast<std::int64_t>(item.second.nbytes());
   return sum;
@@ -53,6 +54,7 @@ bool TrainingState::finite() const {
   for (const auto& [name, tensor] : ssl::state_of(trainable))
     if (tensor.is_floating_point()) numbers.push_back(tensor);
   if (numbers.empty()) return true;
+  // The maximum norm of a tensor is finite if and only if all its elements are.
   return at::stack(at::_foreach_norm(numbers, INFINITY)).to(at::kDouble).isfinite().all().item<bool>();
 }
 

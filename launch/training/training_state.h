@@ -13,24 +13,25 @@
 
 namespace unlabel::launch {
 
-/// All tensors that change in training, to and from checkpoints. Refers to its parts, which must outlive it.
+/// Stores all tensors that training changes into checkpoints and loads them. Keeps references to its parts, which must outlive it.
 struct TrainingState {
   ssl::Trainable& trainable;
   ssl::Optimizer& optimizer;
   LossScaler& scaler;
 
-  /// Size of a checkpoint's tensors, with per_sample_state(), which is not called for it.
+  /// Estimated size of a checkpoint in bytes. Uses per_sample_state_bytes() and does not call per_sample_state().
   std::int64_t bytes() const;
 
-  /// The state after `iteration` updates, with the trainable's per_sample_state(), and `training`: what else the checkpoint is to hold
-  /// (settings, data, counters). Refers to the live tensors: pack it before the next step.
+  /// A checkpoint of the state after `iteration` iterations. `per_sample_state` is the trainable's; `training` is what else to store
+  /// (settings, data, counters). The checkpoint refers to the live tensors: pack() it before the next step.
   Checkpoint snapshot(std::int64_t iteration, const ssl::NamedTensors& per_sample_state,
                       nlohmann::json training = nlohmann::json::object()) const;
 
-  /// Copies a checkpoint's tensors into the live ones. `source` names it in messages. Throws Error when names or shapes do not fit.
+  /// Copies a checkpoint's tensors into the live ones. `source` names the checkpoint in messages. Throws Error when names or shapes do not
+  /// match.
   void load(const Checkpoint& checkpoint, const std::string& source);
 
-  /// Whether all weights, statistics and queues are finite.
+  /// Whether all floating-point parameters and buffers of the trainable are finite.
   bool finite() const;
 };
 

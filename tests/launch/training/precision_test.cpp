@@ -63,7 +63,7 @@ TEST(NativePrecision, IsOneForAllRanks) {
     if (!note.empty()) notes.push_back(note);
   });
   EXPECT_EQ(settled, std::vector<std::string>({"float64", "float64"}));
-  EXPECT_EQ(notes, std::vector<std::string>({"precision float64: on rank 0, it is given"}));
+  EXPECT_EQ(notes, std::vector<std::string>({"precision float64: on rank 0, it was set explicitly"}));
 }
 
 TEST(NativePrecision, UnknownNamesAreRefusedWithThoseThatThereAre) {
@@ -108,8 +108,8 @@ TEST_F(CiNativePrecision, ARunGoesOnWithTheOneThatItBeganWith) {
 TEST_F(CiNativePrecision, WhatIsSlowIsToldWhenItIsGiven) {
   const auto outcome = unlabel(run("run", "bf16", 1), kOldProcessor);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_NE(outcome.err.find("warning: in bf16 a convolution takes "), std::string::npos) << outcome.err;
-  EXPECT_NE(outcome.err.find("--precision auto takes float32"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("warning: a convolution in bf16 takes "), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("--precision auto selects float32"), std::string::npos) << outcome.err;
 }
 
 // The arithmetic of processors without AVX-512, which no other test runs on a newer one.
