@@ -8,8 +8,9 @@ namespace unlabel::launch {
 
 std::string differences(const nlohmann::json& expected, const nlohmann::json& given) {
   if (!expected.is_object() || !given.is_object()) return concat(given.dump(), " and not ", expected.dump());
+  // Flattened, nested fields have names such as "/swav/epsilon".
   const auto before = expected.flatten(), now = given.flatten();
-  auto fields = before;  // of either; the values do not matter
+  auto fields = before;  // the union of the names; the values are not used
   fields.update(now);
   std::string text;
   for (const auto& [path, ignored] : fields.items()) {
@@ -33,7 +34,7 @@ void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements)
   for (const auto& text : ssl::gather_texts(group, mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)))
     by_rank.push_back(nlohmann::json::parse(text));
   const auto& first = by_rank.front();
-  // One place beyond rank 0's last: another command may have more to agree on, as it may have less, or other things.
+  // A rank that runs another command may compare more, fewer or other values: hence one more index than rank 0 has values.
   for (std::size_t i = 0; i <= first.size(); ++i)
     for (std::size_t rank = 1; rank < by_rank.size(); ++rank) {
       const auto& other = by_rank[rank];

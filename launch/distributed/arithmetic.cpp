@@ -19,7 +19,7 @@ std::string describe(const nlohmann::json& one) {
                 kernels.empty() ? "" : " (" + kernels + ")");
 }
 
-/// What oneDNN and MKL choose their kernels by, beyond LibTorch's capability: instructions of the processor, and variables of theirs.
+/// What oneDNN and MKL use to select kernels in addition to LibTorch's CPU capability: instruction sets, and their environment variables.
 std::string kernels() {
   std::string text;
   const auto add = [&](const std::string& name) { text += (text.empty() ? "" : ", ") + name; };
@@ -36,7 +36,7 @@ std::string kernels() {
   return text;
 }
 
-/// Runs of before kept less of it: what both have must be the same.
+/// Whether the fields that both objects have are equal. Older versions of the program recorded fewer fields.
 bool alike(const nlohmann::json& one, const nlohmann::json& other) {
   return std::ranges::all_of(one.items(), [&](const auto& item) {
     return !other.contains(item.key()) || other.at(item.key()) == item.value();
@@ -56,15 +56,15 @@ std::string arithmetic_changes(const nlohmann::json& before, const nlohmann::jso
   std::string text;
   for (std::size_t rank = 0; rank < std::min(before.size(), now.size()); ++rank)
     if (!alike(before[rank], now[rank]))
-      text += concat(text.empty() ? "" : "; ", "rank ", rank, " computed on ", describe(before[rank]), " and does on ",
-                     describe(now[rank]));
+      text += concat(text.empty() ? "" : "; ", "rank ", rank, " used ", describe(before[rank]), " before and uses ",
+                     describe(now[rank]), " now");
   return text;
 }
 
 std::string arithmetic_differences(const nlohmann::json& now) {
   for (std::size_t rank = 1; rank < now.size(); ++rank)
     if (now[rank] != now[0])
-      return concat("rank ", rank, " on ", describe(now[rank]), " and rank 0 on ", describe(now[0]));
+      return concat("rank ", rank, " uses ", describe(now[rank]), " and rank 0 uses ", describe(now[0]));
   return "";
 }
 

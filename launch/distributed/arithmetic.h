@@ -8,15 +8,15 @@
 
 namespace unlabel::launch {
 
-/// What decides the last digits of sums on a processor, of every rank: [{"threads": 2, "capability": "AVX512", "kernels": "vnni, bf16"},
-/// ...]. All ranks must call it.
+/// What determines rounding errors of sums on a CPU, one object per rank: [{"threads": 2, "capability": "AVX512", "kernels": "vnni,
+/// bf16"}, ...]. Collective: all ranks must call it.
 nlohmann::json gather_arithmetic(const ssl::Group& group);
 
-/// Where ranks compute otherwise than they did `before`: "rank 1 computed on 2 thread(s) with AVX2 and does on 1 thread(s) with AVX512";
-/// of ranks that both have. Empty when nothing has changed.
+/// The differences between two results of gather_arithmetic, for the ranks that both contain: "rank 1 used 2 thread(s) with AVX2 before and
+/// uses 1 thread(s) with AVX512 now". Empty when there are none.
 std::string arithmetic_changes(const nlohmann::json& before, const nlohmann::json& now);
 
-/// Where ranks compute otherwise than rank 0: "rank 1 on 2 thread(s) with AVX2 and rank 0 on ...". Empty when all are alike.
+/// The first rank that differs from rank 0: "rank 1 uses 2 thread(s) with AVX2 and rank 0 uses ..."; empty when all are equal.
 std::string arithmetic_differences(const nlohmann::json& now);
 
 }  // namespace unlabel::launch

@@ -1,7 +1,7 @@
 #pragma once
 
-// The two c10d backends, each in its own source file (gloo.cpp, nccl.cpp), so that one file includes Gloo's headers and one NCCL's. In a
-// build without a backend its available() is false; callers need no #ifdef.
+// The two c10d backends, each in its own source file (gloo.cpp, nccl.cpp), the only ones that include Gloo's or NCCL's headers. In a build
+// without a backend its available() returns false and make_backend() throws UsageError; callers need no #ifdef.
 
 #include <unlabel/launch/distributed/environment.h>
 

@@ -14,8 +14,8 @@ namespace unlabel::launch {
 
 namespace {
 
-/// After its first pass c10d::Reducer sorts its buckets anew, by the order in which gradients came. That changes the order of sums, so
-/// that a run and one that was resumed would no longer agree to the last digit. This one keeps the layout that it was given.
+/// After its first backward pass c10d::Reducer rebuilds its buckets in the order in which gradients became ready. That changes the order of
+/// summation, so that a resumed run would no longer be bit-equal to an uninterrupted one. This subclass keeps the initial buckets.
 class FixedReducer : public c10d::Reducer {
  public:
   template <class... Arguments>
@@ -35,23 +35,25 @@ struct DataParallel::Impl {
     std::string name;
     at::Tensor parameter;
     unsigned hook = 0;
-    bool reached = false;  ///< by the last backward pass
+    bool reached = false;  ///< got a gradient since the last check
   };
-  std::vector<std::unique_ptr<Watched>> watched;  ///< hooks point to them
+  std::vector<std::unique_ptr<Watched>> watched;  ///< by pointer, because the hooks refer to them
 
+  /// Registers a hook that records when the parameter gets a gradient.
   void watch(const std::string& name, const at::Tensor& parameter) {
     watched.push_back(std::make_unique<Watched>(Watched{name, parameter}));
     auto* item = watched.back().get();
     item->hook = parameter.register_hook([item](const at::Tensor&) { item->reached = true; });
   }
 
+  /// Throws Error when a watched parameter got no gradient since the last call.
   void require_all_reached() {
     std::string missing;
     int count = 0;
     for (auto& item : watched)
       if (!std::exchange(item->reached, false) && count++ == 0) missing = item->name;
     if (count > 0)
-      throw Error("the loss does not reach the parameter ", missing,
+      throw Error("the loss does not depend on the parameter ", missing,
                   count > 1 ? concat(" and ", count - 1, " more") : "",
                   ", which got no gradient in this step; use it in each step, or freeze it (requires_grad)");
   }
@@ -71,6 +73,7 @@ DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl:
   const auto process_group = process_group_of(*impl_->group);
   if (!process_group) return;
 
+  // The Reducer gets the trainable parameters; the broadcast from rank 0 includes frozen ones and buffers.
   std::vector<at::Tensor> parameters, all;
   std::unordered_map<std::size_t, std::string> names;
   for (const auto& item : module.named_parameters()) {
@@ -90,7 +93,7 @@ DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl:
     auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(
         parameters, {static_cast<std::size_t>(first_cap), static_cast<std::size_t>(cap)},
         std::vector<bool>(parameters.size(), false));
-    // Gradients are ready last layer first.
+    // The gradients of the last layers are ready first.
     std::reverse(buckets.begin(), buckets.end());
     impl_->reducer = std::make_unique<FixedReducer>(
         parameters, std::move(buckets), process_group, std::vector<bool>(parameters.size(), false), cap,
@@ -120,14 +123,14 @@ void DataParallel::backward(const at::Tensor& loss) {
     return;
   }
   try {
-    // Not preparing for backward leaves the Reducer's hooks idle, so that gradients only add up.
+    // Without prepare_for_backward() the Reducer's hooks do nothing, so that gradients accumulate on this rank.
     if (impl_->synchronize) impl_->reducer->prepare_for_backward({loss});
     loss.backward();
     impl_->require_all_reached();
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    // What LibTorch says of tensors is no lost rank; what c10d says is.
+    // A c10::Error that is not a DistError comes from tensor operations; everything else comes from communication.
     if (dynamic_cast<const c10::Error*>(&error) && !dynamic_cast<const c10::DistError*>(&error)) throw;
     const std::string text = error.what();
     throw ssl::LostRankError(

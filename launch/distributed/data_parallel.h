@@ -10,7 +10,7 @@ namespace unlabel::launch {
 
 struct DataParallelOptions {
   double bucket_megabytes = 25;  ///< gradients are averaged in buckets of about this size (DistributedDataParallel: 25)
-  bool find_unused_parameters = false;  ///< the loss need not reach every parameter
+  bool find_unused_parameters = false;  ///< allow parameters that the loss does not depend on
 };
 
 /// Data-parallel training of one module: what Python's DistributedDataParallel does, for LibTorch's C++ API, on the same engine
@@ -25,12 +25,12 @@ struct DataParallelOptions {
 ///       optimizer.step();
 ///     }
 ///
-/// The module may be called several times in one forward pass. Construction copies rank 0's parameters and buffers to all ranks.
-/// Parameters must not be replaced afterwards (write them in place), and each rank must reach the same parameters in each step.
-/// With a group of one, backward() is plain `loss.backward()`.
+/// The module may be called several times in one forward pass. The constructor copies rank 0's parameters and buffers to all ranks.
+/// Parameters must not be replaced afterwards (write to them in place), and in each step the loss must depend on the same parameters on
+/// every rank. With a group of one process, backward() is plain `loss.backward()`.
 ///
-/// Buckets are fixed from the start, last parameter first, so that every step sums in the same order, in a resumed run too
-/// (DistributedDataParallel sorts them anew after its first step).
+/// Buckets are fixed from the start, last parameter first, so that every step adds in the same order, also after a resume
+/// (DistributedDataParallel rebuilds its buckets after the first step).
 class DataParallel {
  public:
   DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl::Group> group,
@@ -39,13 +39,13 @@ class DataParallel {
   DataParallel(const DataParallel&) = delete;
   DataParallel& operator=(const DataParallel&) = delete;
 
-  /// Announces a forward pass. With `synchronize` false, gradients stay on this rank and add up: the micro-steps of accumulation
-  /// but the last.
+  /// To be called before each forward pass. If `synchronize` is false, gradients are not averaged and accumulate on this rank: for all
+  /// micro-steps of gradient accumulation but the last.
   void before_forward(bool synchronize = true);
 
-  /// Differentiates `loss`, a scalar. After a synchronized pass, `grad` is the average over ranks of everything accumulated since the
-  /// gradients were last cleared. Throws Error, naming it, when a parameter got no gradient (unless find_unused_parameters), and
-  /// ssl::LostRankError when a peer is gone.
+  /// Runs the backward pass of `loss`, a scalar. After a synchronized pass, `grad` is the average over the ranks of everything accumulated
+  /// since the gradients were last cleared. Throws Error with the name of a parameter that got no gradient (unless
+  /// find_unused_parameters), and ssl::LostRankError when another rank has stopped.
   void backward(const at::Tensor& loss);
 
  private:

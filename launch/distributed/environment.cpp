@@ -17,16 +17,17 @@ int parse_integer(const std::string& name, const std::string& text, int low, int
   return value;
 }
 
-constexpr int kMost = 1 << 24;
+constexpr int kMost = 1 << 24;  ///< the largest rank or world size that is accepted
 
-/// Slurm's "2(x3),1": tasks of each node of a step. The number when all nodes have as many; else nullopt.
+/// Parses Slurm's SLURM_STEP_TASKS_PER_NODE, such as "2(x3),1" for three nodes with 2 tasks and one with 1. Returns the number if it is
+/// the same on all nodes; else nullopt.
 std::optional<std::string> tasks_of_each_node(const std::optional<std::string>& text) {
   if (!text || text->find(',') != std::string::npos) return std::nullopt;
   return text->substr(0, text->find('('));
 }
 
-/// LOCAL_RANK and LOCAL_WORLD_SIZE, or what the launcher calls them. Those of a launcher count where it started this very rank: in a job's
-/// script its variables stand too, and ranks that are started there by hand inherit the same ones.
+/// Reads LOCAL_RANK and LOCAL_WORLD_SIZE, or the launcher's equivalents. A launcher's variables are used only if its global rank equals
+/// RANK: processes that a job script starts by hand all inherit the same variables, which then describe the script.
 void read_place_on_machine(const GetVariable& variable, Environment& environment) {
   struct Launcher {
     const char *rank, *local_rank, *local_world_size;
@@ -46,6 +47,7 @@ void read_place_on_machine(const GetVariable& variable, Environment& environment
       if (!local_world) local_world = tasks_of_each_node(variable(world_name = launcher.local_world_size));
       break;
     }
+  // A single process is the only rank of its machine.
   if (environment.world_size == 1) {
     if (!local_rank) local_rank = "0";
     if (!local_world) local_world = "1";
@@ -55,7 +57,7 @@ void read_place_on_machine(const GetVariable& variable, Environment& environment
   if (environment.local_rank && environment.local_world_size &&
       *environment.local_rank >= *environment.local_world_size)
     throw UsageError(rank_name, " is ", *environment.local_rank, " but ", world_name, " is ",
-                     *environment.local_world_size, "; ranks of a machine count from 0");
+                     *environment.local_world_size, "; local ranks start at 0");
 }
 
 }  // namespace
@@ -69,6 +71,7 @@ Environment read_environment(const GetVariable& variable) {
     return environment;
   }
 
+  // Collect all missing variables, so that one message names them. A world of one needs no address.
   std::string missing;
   const auto require = [&](const char* name) {
     const auto value = variable(name);
@@ -79,14 +82,14 @@ Environment read_environment(const GetVariable& variable) {
   const bool alone = world_text == "1";
   const std::string address = alone ? "" : require("MASTER_ADDR"), port = alone ? "" : require("MASTER_PORT");
   if (!missing.empty())
-    throw UsageError("the environment names a group of processes only in part: ", missing,
-                     " missing; set it (torchrun does), or unset RANK and WORLD_SIZE to run alone");
+    throw UsageError(
+        "the environment variables for distributed training are incomplete: ", missing,
+        " missing; set what is missing (torchrun does), or unset RANK and WORLD_SIZE for a single process");
 
   environment.world_size = parse_integer("WORLD_SIZE", world_text, 1, kMost);
   environment.rank = parse_integer("RANK", rank_text, 0, kMost);
   if (environment.rank >= environment.world_size)
-    throw UsageError("RANK is ", environment.rank, " but WORLD_SIZE is ", environment.world_size,
-                     "; ranks count from 0");
+    throw UsageError("RANK is ", environment.rank, " but WORLD_SIZE is ", environment.world_size, "; ranks start at 0");
   read_place_on_machine(variable, environment);
   environment.source = "environment";
   if (!alone) {
@@ -141,8 +144,8 @@ std::string idle_cores_note(const Environment& environment, const augment::Proce
   const int share = share_of(usable.cores, environment);
   if (environment.source != "torchrun" || threads > 1 || share < 2 || variable("OMP_NUM_THREADS") != "1") return "";
   return concat("each rank computes on 1 of its ", share,
-                " cores: torchrun sets OMP_NUM_THREADS to 1 where it is not set; OMP_NUM_THREADS=", share,
-                " before the command uses them");
+                " cores, because torchrun sets OMP_NUM_THREADS to 1 by default; put OMP_NUM_THREADS=", share,
+                " before the command to use all of them");
 }
 
 }  // namespace unlabel::launch

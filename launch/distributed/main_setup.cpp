@@ -32,7 +32,7 @@ std::shared_ptr<const ssl::Group> rendezvous(const Environment& environment, c10
 
 void use_share_of_cores(const Environment& environment) {
   if (!environment.local_world_size) return;
-  static const int library = at::get_num_threads();  // before it was set here
+  static const int library = at::get_num_threads();  // LibTorch's own choice, before the first call changes it
   const int threads = arithmetic_threads(environment, augment::usable_processors(), library, environment_variable);
   if (threads != at::get_num_threads()) at::set_num_threads(threads);
 }

@@ -10,7 +10,7 @@
 namespace unlabel::launch {
 
 void prepare_process() {
-  // open() takes the lowest number that is free: those below are open already.
+  // open() returns the lowest free number, which is `descriptor`, because those below it are open.
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(descriptor, F_GETFD) < 0 && errno == EBADF)
       ::open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY);

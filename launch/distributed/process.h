@@ -2,11 +2,12 @@
 
 namespace unlabel::launch {
 
-/// What a program does first, so that its standard files decide over nothing but what is written to them. For programs, not for libraries:
+/// Prepares standard streams and signals; to be called first in main(). For programs only: it changes global state.
 ///
-/// - Of 0, 1 and 2, those that are closed are opened on /dev/null; or the next file that is opened, which may be the user's, would be taken
-///   for one of them. Nothing can be written to 1 then, so that a result for it is not lost in silence.
-/// - SIGPIPE (a reader that went away) and SIGXFSZ (a file above `ulimit -f`) are ignored: the write fails, and what writes tells.
+/// - Of the file descriptors 0, 1 and 2, those that are closed are opened on /dev/null. Otherwise the next opened file, possibly one of the
+///   user's, would get that number, and messages would be written into it. Descriptor 1 is opened for reading only, so that writing a
+///   result to a closed stdout is an error.
+/// - SIGPIPE (the reader of a pipe has ended) and SIGXFSZ (a file above `ulimit -f`) are ignored: the write fails with an error instead.
 void prepare_process();
 
 }  // namespace unlabel::launch

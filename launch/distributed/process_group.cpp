@@ -26,15 +26,18 @@ namespace {
 
 using Pointer = c10::intrusive_ptr<c10d::ProcessGroup>;
 
+/// What is needed to create process groups over the same ranks.
 struct RendezvousContext {
   Environment environment;
   c10::Device device = c10::kCPU;
   std::string backend;
   std::chrono::milliseconds timeout;
   c10::intrusive_ptr<c10d::Store> store;
-  mutable std::atomic<int> groups = 0;  ///< made so far; ranks make them together, so that the number names one group
+  mutable std::atomic<int> groups =
+      0;  ///< subgroups created so far; equal on all ranks, so that it can be part of a subgroup's key
 };
 
+/// Creates a c10d group of `size` ranks; the keys of its rendezvous in the store begin with `name`, which must be unique.
 Pointer make_process_group(const RendezvousContext& joined, const std::string& name, int rank, int size) {
   auto store = c10::make_intrusive<c10d::PrefixStore>("unlabel/" + name, joined.store);
   const bool nccl = joined.backend == "nccl";
@@ -48,7 +51,7 @@ Pointer make_process_group(const RendezvousContext& joined, const std::string& n
   return group;
 }
 
-/// Runs a collective; what c10d throws becomes one line.
+/// Runs a collective, and converts what c10d throws to a LostRankError of one line. `what` names the collective.
 template <class Collective>
 void run(const char* what, const Collective& collective) {
   try {
@@ -128,11 +131,11 @@ class ProcessGroup : public ssl::Group {
   std::shared_ptr<const RendezvousContext> joined_;
   Pointer pointer_;
   int first_;
-  std::shared_ptr<const ssl::Group> cpu_group_;  ///< beside NCCL, the same ranks over Gloo; null where there is no need
+  std::shared_ptr<const ssl::Group> cpu_group_;  ///< with NCCL: the same ranks over Gloo; null otherwise
 };
 
-/// What c10d logs when a connection fails has stack frames in it, and the Error that is thrown says the same in a line. While it lives
-/// only fatal lines are logged, unless TORCH_CPP_LOG_LEVEL asks for others.
+/// When a connection fails, c10d logs stack frames, although the Error thrown here says the same in one line. While an object of this class
+/// exists only fatal messages are logged, unless TORCH_CPP_LOG_LEVEL is set.
 class QuietAttempt {
  public:
   QuietAttempt() {
@@ -160,15 +163,17 @@ c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, std::
     return c10::make_intrusive<c10d::TCPStore>(environment.master_address, options);
   } catch (const std::exception& error) {
     if (options.isServer)
-      throw Error("rank 0 cannot listen at ", place, ": the port is most likely taken; set MASTER_PORT to a free one");
+      throw Error("rank 0 cannot listen at ", place, ": the port is most likely in use; set MASTER_PORT to a free one");
     throw Error("rank ", environment.rank, " cannot reach rank 0 at ", place, " within ", timeout.count() / 1000,
-                " s: check MASTER_ADDR, MASTER_PORT and that rank 0 runs");
+                " s: check MASTER_ADDR, MASTER_PORT and that rank 0 is running");
   }
 }
 
-/// Says hello through the store and waits for the others, so that a missing rank is named instead of a collective that hangs.
+/// Registers this rank in the store and waits until all others have registered, so that a missing rank is named in an error instead of
+/// making a collective hang.
 void wait_for_all(c10d::Store& store, const Environment& environment, std::chrono::milliseconds timeout) {
   const auto key = [](int rank) { return concat("unlabel/hello/", rank); };
+  // A second process with the same rank finds the counter above 0. (torchrun's store outlives the program, so there it proves nothing.)
   if (store.add(key(environment.rank), 1) != 1 && !environment.agent_store)
     throw UsageError("two processes both have RANK ", environment.rank, "; give each its own");
   const auto deadline = std::chrono::steady_clock::now() + timeout;
@@ -178,8 +183,8 @@ void wait_for_all(c10d::Store& store, const Environment& environment, std::chron
     try {
       store.wait({key(rank)}, std::max(left, std::chrono::milliseconds(1)));
     } catch (const std::exception&) {
-      throw Error("rank ", rank, " of ", environment.world_size, " did not come within ", timeout.count() / 1000,
-                  " s; see whether it was started and can reach ", environment.master_address, ":",
+      throw Error("rank ", rank, " of ", environment.world_size, " did not connect within ", timeout.count() / 1000,
+                  " s; check that it was started and can reach ", environment.master_address, ":",
                   environment.master_port);
     }
   }
@@ -191,9 +196,9 @@ c10::Device choose_device(const std::string& wanted, const Environment& environm
   const int gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
   if (wanted == "cpu" || (wanted == "auto" && gpus == 0)) return c10::kCPU;
   if (wanted != "auto" && wanted != "cuda" && !wanted.starts_with("cuda:"))
-    throw UsageError("no device '", wanted, "'; there are auto, cpu, cuda and cuda:N");
-  if (gpus == 0) throw UsageError("--device ", wanted, ": this machine shows no usable GPU; use --device cpu");
-  // A launcher that shows each rank one GPU (CUDA_VISIBLE_DEVICES) makes it number 0 for all of them.
+    throw UsageError("no device '", wanted, "'; use auto, cpu, cuda or cuda:N");
+  if (gpus == 0) throw UsageError("--device ", wanted, ": this machine has no usable GPU; use --device cpu");
+  // If the launcher makes one GPU visible to each rank (CUDA_VISIBLE_DEVICES), that GPU has number 0 in every rank.
   int index = gpus == 1 ? 0 : environment.local_rank.value_or(-1);
   if (wanted.starts_with("cuda:")) {
     const std::string number = wanted.substr(5);
@@ -202,24 +207,22 @@ c10::Device choose_device(const std::string& wanted, const Environment& environm
     index = std::stoi(number);
   }
   if (index < 0)
-    throw UsageError("which of the ", gpus, " GPUs is rank ", environment.rank,
-                     "'s? The launcher does not say: set LOCAL_RANK, the rank's number on its machine from 0, or give "
-                     "--device cuda:N");
+    throw UsageError("it is unknown which of the ", gpus, " GPUs rank ", environment.rank,
+                     " should use: set LOCAL_RANK (the rank's number on its machine, from 0), or give --device cuda:N");
   if (index >= gpus)
-    throw UsageError("GPU ", index, " is wanted (",
+    throw UsageError("GPU ", index, " was requested (",
                      environment.local_rank ? concat("LOCAL_RANK ", *environment.local_rank) : "--device",
-                     ") but there are ", gpus, "; start at most ", gpus, " processes on this machine");
+                     ") but this machine has ", gpus, "; start at most ", gpus, " processes on it");
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
 std::string choose_backend(const std::string& wanted, c10::Device device) {
   const std::string fitting = device.is_cuda() ? "nccl" : "gloo";
   const std::string backend = wanted == "auto" ? fitting : wanted;
-  if (backend != "gloo" && backend != "nccl")
-    throw UsageError("no backend '", wanted, "'; there are auto, gloo and nccl");
+  if (backend != "gloo" && backend != "nccl") throw UsageError("no backend '", wanted, "'; use auto, gloo or nccl");
   if (backend == "nccl" && !device.is_cuda()) throw UsageError("--backend nccl needs a GPU; use gloo on the CPU");
   if (wanted != "auto" && (backend == "nccl" ? !nccl::available() : !gloo::available()))
-    throw UsageError("this build has no ", backend, "; it has: ", built_backends());
+    throw UsageError("this build does not include ", backend, "; it includes: ", built_backends());
   return backend;
 }
 
@@ -246,7 +249,7 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
   };
   const auto joined = make_joined(device, backend);
   joined->store = open_store(environment, joined->timeout);
-  // torchrun keeps its store when it starts the ranks again: each attempt has keys of its own.
+  // torchrun keeps its store when it restarts the ranks, so each attempt uses its own key prefix.
   if (environment.agent_store)
     joined->store = c10::make_intrusive<c10d::PrefixStore>(concat("attempt/", environment.attempt), joined->store);
   wait_for_all(*joined->store, environment, joined->timeout);
@@ -255,6 +258,7 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
     run("rendezvous", [&] { pointer = make_process_group(*of, name, environment.rank, environment.world_size); });
     return pointer;
   };
+  // Data of the host (texts, numbers) is exchanged over Gloo, which needs no copies to the GPU.
   std::shared_ptr<const ssl::Group> cpu_group;
   if (backend == "nccl" && gloo::available()) {
     const auto on_host = make_joined(c10::kCPU, "gloo");

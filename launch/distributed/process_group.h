@@ -15,33 +15,34 @@ class ProcessGroup;
 
 namespace unlabel::launch {
 
-/// The device that this rank computes on, from `--device`: "auto" (the GPU of Environment::local_rank when there is one, else the CPU),
-/// "cpu", "cuda" or "cuda:N". Throws UsageError when there is no such device, or several and no local rank that says which.
+/// The device of this rank for a value of `--device`: "auto" (a GPU if there is one, else the CPU), "cpu", "cuda" or "cuda:N". If there are
+/// several GPUs, "auto" and "cuda" select number Environment::local_rank. Throws UsageError when there is no such device, and when the
+/// local rank is needed but unknown.
 c10::Device choose_device(const std::string& wanted, const Environment& environment);
 
-/// "nccl" for a GPU, "gloo" for the CPU, by `--backend auto`. Throws UsageError for one that is asked for and that this build lacks, or
-/// that does not fit.
+/// The backend for a value of `--backend`; "auto" selects "nccl" for a GPU and "gloo" for the CPU. Throws UsageError for a backend that
+/// this build lacks or that cannot be used with the device.
 std::string choose_backend(const std::string& wanted, c10::Device device);
 
-/// Backends that this build holds: "gloo, nccl".
+/// The backends in this build: "gloo, nccl".
 std::string built_backends();
 
 struct ConnectOptions {
   std::string backend = "auto";  ///< auto, gloo or nccl
-  int timeout_seconds = 600;     ///< how long a rank waits for its peers, in the rendezvous and in each collective
+  int timeout_seconds = 600;     ///< how long a rank waits for others, in the rendezvous and in each collective
 };
 
-/// Joins the processes that `environment` describes; every rank calls it. A world of one is single_process() and opens no port.
-/// Throws UsageError for a time limit below a second and for what `--backend` cannot do, and Error when a peer does not come in time or
-/// the port is taken.
+/// Connects the processes that `environment` describes; every rank must call it. For a world size of one, returns single_process() and
+/// opens no port. Throws UsageError for a timeout below 1 s and as choose_backend does, and Error when another rank does not connect in
+/// time or the port is in use.
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
                                           const ConnectOptions& options = {});
 
-/// How many of the group's ranks may use the cores that this one may: on one machine, bound to the same cores, and, where a quota limits
-/// this one, in the same container. Every rank must call it.
+/// The number of ranks in the group, this one included, that may use the same cores: on the same machine, with the same CPU affinity, and,
+/// if a CPU quota limits this rank, in the same container. Collective: every rank must call it.
 int ranks_on_these_cores(const ssl::Group& group);
 
-/// The c10d group behind `group`, for DataParallel; null for a world of one.
+/// The c10d process group that `group` wraps, for DataParallel; null for a single process.
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group);
 
 }  // namespace unlabel::launch

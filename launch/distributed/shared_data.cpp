@@ -13,6 +13,7 @@ namespace unlabel::launch {
 
 namespace {
 
+/// Rank 0's number, on all ranks.
 std::int64_t of_first_rank(const ssl::Group& group, std::int64_t number) {
   const auto& host = group.cpu_group();
   auto tensor = torch::tensor({number}, torch::TensorOptions(torch::kInt64).device(host.device()));
@@ -20,6 +21,7 @@ std::int64_t of_first_rank(const ssl::Group& group, std::int64_t number) {
   return tensor.item<std::int64_t>();
 }
 
+/// Rank 0's text, on all ranks: first its size, then its bytes.
 std::string of_first_rank(const ssl::Group& group, const std::string& text) {
   const auto& host = group.cpu_group();
   const auto size = of_first_rank(group, static_cast<std::int64_t>(text.size()));
@@ -59,13 +61,14 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
     dataset = open();
     index = dataset->index();
   });
+  // An empty index means that the format has none (IDX, CIFAR-10): then every rank opens the data set itself.
   index = of_first_rank(group, index);
   ssl::run_long_on_all_ranks(group, heartbeat(timeout_seconds), [&] {
     if (group.rank() == 0) return;
     try {
       dataset = index.empty() ? open() : data::open_indexed(spec, index);
     } catch (const MismatchError& error) {
-      throw MismatchError("other data than on rank 0: ", error.what(), "; give all machines the same");
+      throw MismatchError("the data differ from rank 0's: ", error.what(), "; give all machines the same data");
     }
   });
   agree_on(group, {{"other images",

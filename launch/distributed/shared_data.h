@@ -10,27 +10,27 @@
 
 namespace unlabel::launch {
 
-/// How often ranks that wait for one of them, and give up after `timeout_seconds`, hear that it is at work.
+/// The interval at which a rank that works alone signals the waiting ranks, which give up after `timeout_seconds`: a quarter of that.
 std::chrono::milliseconds heartbeat(int timeout_seconds);
 
-/// Runs on rank 0 what the other ranks then need not do: all must call it together. However long it takes, none of them waits for more than
-/// a quarter of `timeout_seconds` without hearing of it. What it throws, all throw.
+/// Runs `action` on rank 0 while the other ranks wait. Collective: all ranks must call it. The action may take longer than
+/// `timeout_seconds`, because rank 0 signals every heartbeat() that it is still working. If it throws, all ranks throw.
 void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action);
 
-/// What `read` returns on rank 0, on all ranks, in the same way.
+/// Calls `read` on rank 0, in the same way, and returns its result on all ranks.
 std::string of_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<std::string()>& read);
 
-/// Opens a data set on all ranks, which must call it together: rank 0 lists it, the others get its list and look at a sample of the files
-/// (data::open_indexed), so that a disk that they share is listed once. IDX and CIFAR-10, which are read whole, every rank opens by itself.
-/// `open` opens what is at `spec`, by default open_dataset. Throws, on all ranks alike, as `open` does, and MismatchError (93) for a rank
-/// whose images are others.
+/// Opens a data set on all ranks; collective. Rank 0 lists the files; the others receive its list and check a sample of the files
+/// (data::open_indexed), so that a shared disk is listed only once. IDX and CIFAR-10 files are read completely, by every rank.
+/// `open` opens the data set at `spec`; the second overload uses open_dataset. Throws, on all ranks, what `open` throws, and MismatchError
+/// (exit code 93) when the data differ on a rank.
 std::shared_ptr<const data::Dataset> open_on_all_ranks(
     const std::string& spec, const std::function<std::shared_ptr<const data::Dataset>()>& open, const ssl::Group& group,
     int timeout_seconds);
 std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, data::Split split,
                                                        const ssl::Group& group, int timeout_seconds);
 
-/// The median short side of the images (data::sample_image_sizes), on all ranks; rank 0 alone reads headers.
+/// The median short side of the images in pixels (data::sample_image_sizes), on all ranks; only rank 0 reads image headers. Collective.
 int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds);
 
 }  // namespace unlabel::launch

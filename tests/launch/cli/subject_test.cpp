@@ -261,7 +261,7 @@ TEST_F(Subjects, RankZeroListsTheImagesAndSettlesTheirSize) {
   folder_.write_image("there/test/dog/more.png", 12, 10, 1);
   EXPECT_EQ(told(), "(accepted)") << "rank 1 does not list";
   fs::remove(folder_ / "there/test/dog/1.png");
-  EXPECT_NE(told().find("rank 1: other data than on rank 0"), std::string::npos);
+  EXPECT_NE(told().find("rank 1: the data differ from rank 0's"), std::string::npos);
 }
 
 class Initialisation : public Subjects {

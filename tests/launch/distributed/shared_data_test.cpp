@@ -51,7 +51,7 @@ TEST_F(OpenOnAllRanks, OtherFilesOfARankAreRefusedOnAll) {
     try {
       open_on_all_ranks(places[static_cast<std::size_t>(group->rank())].path(), Split::kTrain, *group, 60);
     } catch (const MismatchError& error) {
-      refused += std::string(error.what()).find("rank 2: other data than on rank 0: ") == 0;
+      refused += std::string(error.what()).find("rank 2: the data differ from rank 0's: ") == 0;
     }
   });
   EXPECT_EQ(refused, 3);

@@ -238,7 +238,7 @@ TEST_F(CiPretrainOptions, RanksMustHaveTheSameDataAndSettings) {
     EXPECT_FALSE(fs::exists(out(name) + "/config.json")) << "nothing is left behind";
   };
   refused("ranks-data", small_run(out("other-node"), out("ranks-data")),
-          "rank 1: other data than on rank 0: " + out("other-node") + "/class3/00063.png is missing");
+          "rank 1: the data differ from rank 0's: " + out("other-node") + "/class3/00063.png is missing");
   refused("ranks-settings", with(small_run(data(), out("ranks-settings")), {{"--swav.epsilon", "0.07"}}),
           "rank 1 has other settings than rank 0: swav.epsilon 0.07 and not 0.03");
 }

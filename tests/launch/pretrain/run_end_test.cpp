@@ -153,17 +153,18 @@ TEST_F(CiRunEnd, OtherArithmeticIsToldOfEveryRank) {
   const auto lead = programs[0]->wait();
   EXPECT_EQ(programs[1]->wait().exit_code, 0);
   ASSERT_EQ(lead.exit_code, 0) << lead.err;
-  EXPECT_NE(lead.err.find("warning: rank 1 computed on 1 thread(s) with "), std::string::npos) << lead.err;
-  EXPECT_NE(lead.err.find("and does on 2 thread(s)"), std::string::npos) << lead.err;
+  EXPECT_NE(lead.err.find("warning: rank 1 used 1 thread(s) with "), std::string::npos) << lead.err;
+  EXPECT_NE(lead.err.find("before and uses 2 thread(s)"), std::string::npos) << lead.err;
   // Another machine's instructions, on one rank of one.
   ASSERT_EQ(unlabel(with(run("1"), {{"--out", out("alone")}})).exit_code, 0);
   const auto other = unlabel(with(run("2"), {{"--out", out("alone")}}),
                              {{"ATEN_CPU_CAPABILITY", "default"}, {"MKL_CBWR", "COMPATIBLE"}});
   ASSERT_EQ(other.exit_code, 0) << other.err;
-  EXPECT_NE(other.err.find("warning: rank 0 computed on 1 thread(s) with "), std::string::npos) << other.err;
-  EXPECT_NE(other.err.find("and does on 1 thread(s) with DEFAULT"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("warning: rank 0 used 1 thread(s) with "), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("before and uses 1 thread(s) with DEFAULT"), std::string::npos) << other.err;
   EXPECT_NE(other.err.find("MKL_CBWR=COMPATIBLE"), std::string::npos) << other.err;
-  EXPECT_NE(lead.err.find("warning: ranks compute differently, rank 1 on 2 thread(s)"), std::string::npos) << lead.err;
+  EXPECT_NE(lead.err.find("warning: ranks compute differently, rank 1 uses 2 thread(s)"), std::string::npos)
+      << lead.err;
 }
 
 }  // namespace
