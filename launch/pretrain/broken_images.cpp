@@ -8,7 +8,7 @@
 namespace unlabel::launch {
 
 namespace {
-constexpr double kShare = 0.01, kFew = 10, kShareOfFew = 0.25;
+constexpr double kShare = 0.01, kFew = 10, kShareOfFew = 0.25;  ///< the default budget: see the constructor's formula
 }
 
 BrokenImages::BrokenImages(std::int64_t images, std::optional<double> budget) {

@@ -12,20 +12,21 @@
 
 namespace unlabel::launch {
 
-/// Which images of a data set have turned out to be broken: the same on every rank, and kept over resumes, so that all stop together.
+/// The samples of a data set that were found to be broken. Equal on every rank and stored in checkpoints, so that all ranks stop together.
 class BrokenImages {
  public:
-  /// The run is to end when this share of `images` is broken; at least one. Without a share it is a hundredth, but not fewer than ten, or
-  /// than a quarter of fewer than 40 images: a single bad file ends no run of sixty.
+  /// The run must end when the fraction `budget` of the data set's `images` is broken, rounded up and at least one. Without a budget it is
+  /// max(0.01 N, min(10, 0.25 N)) of N images, so that a single bad file does not end a run on a small data set.
   BrokenImages(std::int64_t images, std::optional<double> budget);
 
-  /// Takes down one of these. False when it is one too many.
+  /// Records a broken sample. Returns false when the run must end.
   bool record(std::int64_t index);
-  /// As many end the run.
+  /// The number of broken samples at which the run must end.
   std::int64_t most() const { return most_; }
+  /// The number of different samples recorded.
   std::int64_t count() const { return static_cast<std::int64_t>(indices_.size()); }
 
-  /// For the checkpoint.
+  /// The state that a checkpoint stores.
   nlohmann::json state() const { return indices_; }
   void load_state(const nlohmann::json& state) { indices_ = state.get<std::set<std::int64_t>>(); }
 
@@ -34,8 +35,8 @@ class BrokenImages {
   std::set<std::int64_t> indices_;
 };
 
-/// The broken samples of a step on all ranks, as replaced.jsonl has them: step, index, name, reason, replacement. All ranks must call it
-/// together.
+/// The broken samples of a step of all ranks, as objects for replaced.jsonl: step, index, name, reason, replacement. Collective: all ranks
+/// must call it.
 std::vector<nlohmann::json> gather_replacements(const ssl::Group& group, const std::vector<data::Replacement>& mine,
                                                 std::int64_t step);
 

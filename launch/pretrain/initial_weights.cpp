@@ -12,13 +12,13 @@ namespace unlabel::launch {
 
 namespace {
 
-/// Where the weights are. Throws UsageError when there are none.
+/// The location of the weights at `path`. Throws UsageError when there are none.
 EncoderLocation find_weights(const std::string& path, const std::string& option) {
   const bool there = as_usage_error(concat(option, " ", path, ": "), "", [&] { return data::exists(path); });
-  if (!there) throw UsageError(option, " ", path, ": there is no such file or run folder");
+  if (!there) throw UsageError(option, " ", path, ": no such file or run folder");
   auto place = find_encoder(path);
   if (place.file.empty() && place.checkpoints.empty())
-    throw UsageError(option, " ", path, ": neither encoder.safetensors nor a checkpoint is in it");
+    throw UsageError(option, " ", path, ": this folder contains neither encoder.safetensors nor a checkpoint");
   return place;
 }
 
@@ -28,7 +28,7 @@ std::optional<ssl::EncoderOptions> encoder_options_at(const std::string& path, c
   const auto place = find_weights(path, option);
   if (!place.file.empty()) return ssl::read_encoder_options(place.file);
   auto settings = checkpoint_options(place.checkpoints);
-  // Says why none can be read, unless the run has written another one meanwhile.
+  // No checkpoint is readable: read_checkpoint() throws with the reasons, unless a running training has written a new one meanwhile.
   if (!settings) settings = read_checkpoint(place.checkpoints).training.at("options");
   ssl::EncoderOptions options;
   table(options).from_json(json_member<nlohmann::json::object_t>(*settings, "encoder", place.checkpoints),
@@ -48,8 +48,8 @@ std::string contradiction(const nlohmann::json& asked, const ssl::EncoderOptions
   for (const char* name : {"arch", "width", "stem", "in_channels", "sobel"}) {
     if (!asked.is_object() || !asked.contains(name) || !settings.contains(name) || asked.at(name) == settings.at(name))
       continue;
-    return concat("--encoder.", with_dashes(name), " is ", asked.at(name).dump(), ", and the weights in ", path,
-                  " are of ", settings.at(name).dump());
+    return concat("--encoder.", with_dashes(name), " is ", asked.at(name).dump(), ", but the weights in ", path,
+                  " have ", settings.at(name).dump());
   }
   return "";
 }

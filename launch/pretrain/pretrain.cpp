@@ -19,15 +19,16 @@ namespace unlabel::launch {
 
 namespace {
 
-/// Thrown by a pass over the data that a signal ended, on all ranks alike.
+/// Thrown on all ranks when a signal ends a pass over the data.
 struct StopRequested {};
 
-/// Thrown on all ranks alike when training cannot go on although its weights are sound: what was learned is to be saved first.
+/// Thrown on all ranks when training cannot continue although the weights are valid: a checkpoint is to be written first.
 struct AgreedEnd {
-  std::exception_ptr cause;  ///< null: the monitor's failure()
+  std::exception_ptr cause;  ///< null: the cause is the monitor's failure()
 };
 
-/// Rows [first, first + size) of a batch: floating-point numbers in the type of training, images in its layout.
+/// Rows [first, first + size) of a batch. Floating-point tensors are converted to `type`, and images (4 dimensions) to channels_last on
+/// request.
 data::Batch micro_batch(const data::Batch& batch, std::int64_t first, std::int64_t size, at::ScalarType type,
                         bool channels_last) {
   data::Batch rows;
@@ -42,7 +43,7 @@ data::Batch micro_batch(const data::Batch& batch, std::int64_t first, std::int64
   return rows;
 }
 
-/// Adds a micro-step's part to the means over all of them.
+/// Adds one micro-step's diagnostics, divided by the number of micro-steps, to the means over all of them.
 void add(std::vector<std::pair<std::string, at::Tensor>>& means,
          const std::vector<std::pair<std::string, at::Tensor>>& more, int micro_steps) {
   UNLABEL_INVARIANT(means.empty() || means.size() == more.size());
@@ -55,7 +56,8 @@ void add(std::vector<std::pair<std::string, at::Tensor>>& means,
   }
 }
 
-/// The next batch, when there is one on every rank; else AgreedEnd, or StopRequested.
+/// The next batch; nullopt at the end of the loader's pass. If reading fails on any rank, all ranks throw AgreedEnd, or StopRequested when
+/// a signal came meanwhile.
 std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group& group) {
   std::optional<data::HostBatch> batch;
   try {
@@ -63,14 +65,15 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group
       try {
         batch = loader.next();
       } catch (const UsageError& error) {
-        // A mistake in use was told before the run began: what fails now (too many open files) may work when it is started again.
+        // Usage errors were reported at start-up. One that occurs now (too many open files) may not occur after a restart, so it must not
+        // end the program with the exit code of a usage error.
         throw Error(error.what());
       }
     });
   } catch (const ssl::LostRankError&) {
     throw;
   } catch (const Error&) {
-    // A stop that came while a disk was waited for.
+    // The loader also gives up retrying when a signal comes: then this is a stop and not a failure.
     if (ssl::any_rank(group, StopSignal::requested())) throw StopRequested();
     throw AgreedEnd{std::current_exception()};
   }
@@ -80,6 +83,7 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group
 }  // namespace
 
 PretrainResult Run::train() {
+  // kNN has no float64: exact tests measure in float32.
   if (online_knn_) online_knn_->use_precision(options_.precision == "float64" ? "float32" : options_.precision);
   if (iteration_ > 0) monitor_->load_state(resumed_.monitor);
   log_start();
@@ -93,23 +97,24 @@ PretrainResult Run::train() {
     throw MismatchError(monitor_->failure());
   }
   if (iteration_ >= last_ && iteration_ > 0 && monitor_->updates() == 0)
-    throw MismatchError("all ", iteration_, " updates were left out, because loss or gradients were not finite (",
-                        options_.out, "/nonfinite.jsonl): nothing was learned. Start anew with a lower --optimizer.lr",
-                        precision_->scales_loss() ? ", more steps, in which the loss scale is found," : "",
+    throw MismatchError("all ", iteration_, " updates were skipped, because the loss or gradients were not finite (",
+                        options_.out, "/nonfinite.jsonl): nothing was learned. Start over with a lower --optimizer.lr",
+                        precision_->scales_loss() ? ", more steps (the first ones adapt the loss scale)," : "",
                         " or --precision float32");
 
   PretrainResult result;
   if (iteration_ < last_) {
-    progress_->say(concat("stopped on request after step ", iteration_, "; the same command goes on from there"));
+    progress_->say(concat("stopped on request after step ", iteration_, "; the same command resumes from there"));
     result.exit_code = 75;
   }
   if (const auto times = monitor_->replacements(); times > 0)
-    progress_->warn(
-        concat("broken images were replaced ", times, " times; they are named in ", options_.out, "/replaced.jsonl"));
+    progress_->warn(concat("broken ", noun_, "s were replaced ", times, " times; they are listed in ", options_.out,
+                           "/replaced.jsonl"));
   const auto collapse = monitor_->collapse();
   if (!collapse.empty())
-    progress_->warn(concat("the run ends collapsed, or has learned nothing yet, by its ", joined(collapse, ", "),
-                           "; what to try is among the warnings in ", options_.out, "/metrics.jsonl"));
+    progress_->warn(concat("at its end the run has collapsed, or has not learned anything yet, according to ",
+                           joined(collapse, ", "), "; the warnings in ", options_.out,
+                           "/metrics.jsonl say what to try"));
   double loss = monitor_->loss();
   write_encoder(result, had_finished, loss);
   result.summary = {{"method", options_.method},
@@ -129,13 +134,16 @@ PretrainResult Run::train() {
   return result;
 }
 
+/// Forward and backward passes of one step over its micro-batches; gradients are averaged over the ranks in the last one.
 LocalStepStats Run::forward_and_backward(const data::Batch& batch, ssl::Step step) {
+  // Dropout masks depend on the micro-step, so that a method which runs a micro-batch twice gets the same masks.
   const auto micro_batch_of = [&](int micro_step) {
     ssl::set_dropout_key(*method_,
                          {options_.seed, static_cast<std::uint64_t>(step.iteration * step.micro_steps + micro_step), 0,
                           group_->rank(), group_->world_size()});
     return micro_batch(batch, micro_step * micro_batch_, micro_batch_, precision_->weights(), channels_last_);
   };
+  // A method may need the whole batch before gradients are computed (for example SwAV's assignments over all micro-batches).
   if (step.micro_steps > 1) {
     const ssl::Autocast autocast(device_.type(), precision_->autocast());
     method_->before_micro_steps(micro_batch_of, step);
@@ -157,6 +165,7 @@ LocalStepStats Run::forward_and_backward(const data::Batch& batch, ssl::Step ste
     add(stats.diagnostics, loss.diagnostics, step.micro_steps);
     if (loss.embeddings.defined()) embeddings.push_back(loss.embeddings);
   }
+  // For the collapse monitor, now and then: statistics of the embeddings of the whole batch, of all ranks.
   if (!embeddings.empty() && monitor_->wants_embeddings(step.iteration)) {
     const auto spread = ssl::embedding_stats(group_->all_gather(at::cat(embeddings).contiguous()));
     stats.diagnostics.emplace_back("feature_spread", spread.deviation);
@@ -165,7 +174,7 @@ LocalStepStats Run::forward_and_backward(const data::Batch& batch, ssl::Step ste
   return stats;
 }
 
-/// A run does not end because it could not be measured.
+/// Measures kNN accuracy and adds it to the log line. A failure is a warning and does not end the run.
 void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
   try {
     const auto knn = (*online_knn_)(method_->encoder(), *group_);
@@ -174,17 +183,19 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
   } catch (const ssl::LostRankError&) {
     throw;
   } catch (const std::exception& error) {
-    // An Error comes to all ranks alike. Of LibTorch's own, as for too little memory, the others know nothing: this rank ends.
+    // unlabel's Error is thrown on all ranks, so all continue together. An exception of LibTorch (out of memory) may concern this rank
+    // alone, while the others wait in a collective: then this rank must end.
     if (group_->world_size() > 1 && !dynamic_cast<const Error*>(&error)) throw;
     progress_->warn(concat("epoch ", epoch + 1, ": no kNN accuracy: ", exception_text(error)));
   }
 #ifdef __GLIBC__
-  ::malloc_trim(0);  // the bank's blocks, freed between others of all sizes, would stay: 1 to 5 MiB an epoch at first
+  ::malloc_trim(
+      0);  // fragmentation by the freed feature bank would otherwise grow memory by 1 to 5 MiB per epoch at first
 #endif
 }
 
 PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
-  // A GPU is at work on the step before, so that this copy takes none of its time.
+  // On a GPU this copy overlaps with the computation of the previous step.
   const auto on_device = (*copier_)(batch);
   guard_->before_forward();
   method_->before_step(step);
@@ -192,9 +203,11 @@ PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   LocalStepStats stats = forward_and_backward(on_device, step);
   if (scaler_->enabled()) stats.diagnostics.emplace_back("loss_scale", scaler_->factor().reshape({}).clone());
   stats.stop = StopSignal::requested();
-  stats.save = is_rank0_ && saving_minutes_are_over();
+  stats.save = is_rank0_ && save_interval_elapsed();
   stats.replaced = static_cast<std::int64_t>(batch.replacements.size());
 
+  // All ranks decide together whether this update is applied. Results are read one step later (TrainingMonitor), so that the host does not
+  // wait for a GPU here.
   StepStatsReduction exchange(*group_, stats);
   const auto finite = scaler_->unscale(method_->parameters()).logical_and(exchange.loss().isfinite());
   exchange.copy_to_host_async(finite);
@@ -210,16 +223,16 @@ PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   return {step, lr, std::move(exchange), std::move(batch.indices), std::move(batch.replacements)};
 }
 
-/// Samples outside of training steps, for methods that use all of the data (Epoch::read). Ranks read as many batches each. `passed` counts
-/// them in this epoch.
+/// Reads samples outside of training steps, for methods that need a pass over the data before an epoch (Epoch::read). All ranks must read
+/// the same number of batches. `passed` counts this epoch's batches, over several calls.
 void Run::read_samples(std::int64_t epoch, const data::SampleTransform& transform,
                        const std::vector<std::int64_t>& samples, std::int64_t batch_size, std::int64_t& passed,
                        const std::function<void(const data::Batch&)>& visit) const {
-  // The loader lives in this call only, and does not own the caller's transform.
+  // The loader only exists during this call, so it may refer to the caller's transform without owning it.
   const std::shared_ptr<const data::SampleTransform> borrowed(std::shared_ptr<void>(), &transform);
   data::Loader loader(dataset_, borrowed, loader_options(options_, environment_, device_));
   data::BatchCopier copier(device_);
-  // No epoch of training has this number, so that what is drawn differs from what it trains on.
+  // No training epoch has this number, so that the random views differ from those used for training.
   loader.start(samples, batch_size, ~epoch);
   for (;;) {
     const auto batch = next_batch(loader, *group_);
@@ -234,6 +247,7 @@ void Run::read_samples(std::int64_t epoch, const data::SampleTransform& transfor
   }
 }
 
+/// Trains from iteration_ to the end of the epoch, or until the run ends.
 void Run::train_epoch(std::int64_t epoch) {
   std::int64_t passed = 0;
   const ssl::Epoch about{epoch, dataset_.get(), transform_.get(),
@@ -243,11 +257,12 @@ void Run::train_epoch(std::int64_t epoch) {
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
   std::map<std::string, double> stats;
   throughput_->resume(loader_->seconds_waited());
+  // Work of the method before an epoch (a clustering, for example); not when the run resumed within the epoch.
   if (iteration_ == begin) {
     guard_->before_forward();
     try {
       for (const auto& [name, value] : method_->before_epoch(about)) stats[name] = value.item<double>();
-    } catch (const StopRequested&) {  // as if the epoch had not begun: the run that goes on begins it
+    } catch (const StopRequested&) {  // back to the end of the previous epoch: a resumed run repeats this
       guard_->restore_buffers();
       stopped_between_steps_ = true;
       save();
@@ -257,6 +272,7 @@ void Run::train_epoch(std::int64_t epoch) {
       throw;
     }
   }
+  // A method may replace the random order of samples. The loader starts at the first step that is still to do.
   data::Sampler order = *sampler_;
   if (auto own = method_->order(about)) order.set_order(std::move(*own));
   ssl::run_on_all_ranks(*group_, [&] { loader_->start(order, epoch, iteration_ - begin, end - begin); });
@@ -273,11 +289,12 @@ void Run::train_epoch(std::int64_t epoch) {
       return;
     }
     UNLABEL_INVARIANT(batch);
+    // One step, and what its log line needs.
     const int micro_steps = static_cast<int>(sampler_->local_batch() / micro_batch_);
     auto made = make_step(std::move(*batch), {iteration_, epoch, total_, steps_per_epoch_, 0, micro_steps});
     ++iteration_;
     throughput_->step(loader_->seconds_waited());
-    judge_range(/*at_end=*/iteration_ == last_);
+    warn_of_level_range(/*at_end=*/iteration_ == last_);
     made.line["images_per_second"] = throughput_->recent();
     made.line["data_wait"] = throughput_->recent_data_wait();
     made.epoch_diagnostics = std::exchange(stats, {});
@@ -286,6 +303,7 @@ void Run::train_epoch(std::int64_t epoch) {
       measure_knn(epoch, made.line);
       throughput_->resume(loader_->seconds_waited());
     }
+    // add() evaluates the previous step. Whether to stop or save is therefore known one step late, except at the end of an epoch.
     monitor_->add(std::move(made));
     if (iteration_ == end) monitor_->flush();
     if (!monitor_->failure().empty()) throw AgreedEnd();
@@ -297,17 +315,18 @@ void Run::train_epoch(std::int64_t epoch) {
     }
     if (is_rank0_)
       if (const auto failure = writer_->failure(); !failure.empty())
-        progress_->warn(concat(failure, "; training goes on without this checkpoint"));
+        progress_->warn(concat(failure, "; training continues without this checkpoint"));
   }
 }
 
-/// Says once that images of 16 bits lose most of their levels: early, while there is time to start anew, but not by a few dark ones.
-void Run::judge_range(bool at_end) {
+/// Warns once when 16-bit images use only few of their levels (augment::range_warning): early in the run, while little time is lost by
+/// starting over, but after enough images to judge by.
+void Run::warn_of_level_range(bool at_end) {
   constexpr std::int64_t kEnough = 100;
-  if (range_judged_) return;
+  if (level_range_checked_) return;
   const auto decoded = loader_->decoded();
   if (decoded.deep_images < kEnough && !at_end) return;
-  range_judged_ = true;
+  level_range_checked_ = true;
   if (const auto warning = augment::range_warning(decoded); !warning.empty()) progress_->warn(warning);
 }
 

@@ -10,15 +10,15 @@
 
 namespace unlabel::launch {
 
-/// How a run ended.
+/// The result of a run that ended without an error.
 struct PretrainResult {
-  int exit_code = 0;                  ///< 0 done; 75 stopped on request with a complete checkpoint
-  nlohmann::json summary;             ///< method, steps, final_loss, collapse (the signs of it), images_per_second ...
-  std::vector<std::string> warnings;  ///< what was said of it, for its JSON
+  int exit_code = 0;       ///< 0: finished; 75: stopped on request, with a complete checkpoint
+  nlohmann::json summary;  ///< method, steps, final_loss, collapse (names of failed checks), images_per_second ...
+  std::vector<std::string> warnings;  ///< all warnings of the run, for its JSON
 };
 
-/// Pretrains: the whole loop is in pretrain.cpp. Goes on from the newest checkpoint in `options.out` when there is one. Throws Error as the
-/// parts do; a loss that is not finite is a MismatchError (exit code 93).
+/// Pretrains an encoder; the training loop is in pretrain.cpp. Resumes from the newest checkpoint in `options.out` when there is one.
+/// Throws Error as the parts do, and MismatchError (exit code 93) when too many losses or gradients are not finite.
 PretrainResult pretrain(const ResolvedOptions& resolved, const Environment& environment);
 
 }  // namespace unlabel::launch

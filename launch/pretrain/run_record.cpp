@@ -10,7 +10,7 @@ namespace unlabel::launch {
 
 namespace {
 
-/// Settings that decide what is learned and differ, as a list for a message.
+/// The settings that differ, except those that may change when a run resumes, as a list for a message.
 std::string differences(const nlohmann::json& before, const PretrainOptions& now) {
   PretrainOptions then = now;
   auto then_table = table(then);
@@ -30,7 +30,7 @@ std::string differences(const nlohmann::json& before, const PretrainOptions& now
   return text;
 }
 
-/// As 16 digits: JSON's numbers have 53 bits for some readers.
+/// 16 hexadecimal digits: some JSON readers keep only 53 bits of a number.
 std::string hex(std::uint64_t value) {
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
@@ -54,33 +54,33 @@ nlohmann::json RunRecord::to_json(nlohmann::json monitor) const {
 void RunRecord::require_same(const nlohmann::json& training, const std::string& folder,
                              const std::string& file_list) const {
   const auto& data = training.at("data");
-  // Runs of before the checksum of contents was part of the fingerprint go on by names and sizes, as they always did.
+  // Older versions computed the fingerprint from names and sizes only, without a checksum of the contents; such runs can still resume.
   const auto& saved = data.at("fingerprint");
   if (data.at("images") != dataset.size() ||
       (saved != hex(fingerprint) && saved != hex(dataset.fingerprint_of_names()))) {
     std::string changes;
     try {
       changes = data::changes_since(file_list, dataset);
-    } catch (const Error&) {  // without a list that can be read
+    } catch (const Error&) {  // no readable list: describe the data set as a whole
       changes = concat("it was ", data.at("description").get<std::string>());
     }
     throw MismatchError("the data has changed since the checkpoint in ", folder, ": ", changes, ". It is now ",
-                        dataset.description(), "; use the same data, or another --out with --init ", folder,
-                        " to begin from what was learned");
+                        dataset.description(), "; use the same data, or start a new run with another --out and --init ",
+                        folder);
   }
   if (const auto text = differences(training.at("options"), options); !text.empty())
     throw MismatchError("the run in ", options.out, " has other settings: ", text,
-                        "; use those, or another --out with --init ", options.out, " to begin from what was learned");
-  // Equal options may mean other views to another program.
+                        "; use those, or start a new run with another --out and --init ", options.out);
+  // The same options may mean different views in another version of the program.
   if (const auto views = training.value("views", nlohmann::json()), now = transform.to_json();
       !views.is_null() && views != now)
     throw MismatchError("the run in ", options.out,
-                        " began with other views, of a program of another version: ", differences(now, views),
-                        "; go on with that program, or another --out with --init ", options.out,
-                        " to begin from what was learned");
+                        " was started with other views, by another version of the program: ", differences(now, views),
+                        "; resume it with that version, or start a new run with another --out and --init ",
+                        options.out);
   if (const auto frozen = training.value("frozen", hex(0)); frozen != hex(frozen_checksum))
     throw MismatchError("the run in ", options.out,
-                        " began with other frozen weights (a teacher's); use those, or another --out");
+                        " was started with other frozen weights (a teacher's); use those, or another --out");
 }
 
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {

@@ -12,26 +12,27 @@
 
 namespace unlabel::launch {
 
-/// What a run's checkpoints hold beside tensors: the settings, what identifies the data, and the arithmetic. Refers to its parts, which
-/// must outlive it.
+/// What a checkpoint of a run contains besides tensors: settings, what identifies the data, and the arithmetic. Keeps references to its
+/// parts, which must outlive it.
 struct RunRecord {
   const PretrainOptions& options;
   const data::Dataset& dataset;
   const data::SampleTransform& transform;
-  std::uint64_t fingerprint = 0;      ///< the data set's
+  std::uint64_t fingerprint = 0;      ///< of the data set
   std::uint64_t frozen_checksum = 0;  ///< of Trainable::frozen_modules (ssl::frozen_checksum); 0: there are none
   int world_size = 1;
-  nlohmann::json arithmetic{};  ///< of every rank (arithmetic.h)
+  nlohmann::json arithmetic{};  ///< gather_arithmetic(), of every rank
 
-  /// Checkpoint::training, with the state of the training monitor.
+  /// The value for Checkpoint::training; `monitor` is the state of the training monitor.
   nlohmann::json to_json(nlohmann::json monitor) const;
 
-  /// Throws MismatchError when `saved`, the record of a checkpoint in `folder`, is of other data, other settings, other views or other
-  /// frozen weights, with what differs; of the data by `file_list`, where that file is there (data::write_file_list).
+  /// Compares this run with `saved`, the record in a checkpoint in `folder`. Throws MismatchError that names the differences when data,
+  /// settings, views or frozen weights differ. Which files of the data differ is found by `file_list`, if that file exists
+  /// (data::write_file_list).
   void require_same(const nlohmann::json& saved, const std::string& folder, const std::string& file_list) const;
 };
 
-/// What evaluation needs to know of an encoder's input, for its file: of images size, mean, std, and how files were decoded.
+/// Metadata for encoder.safetensors that evaluation needs to prepare inputs: for images the size, mean, std, and decoding options.
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options);
 
 }  // namespace unlabel::launch

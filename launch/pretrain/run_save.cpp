@@ -19,12 +19,13 @@ namespace unlabel::launch {
 
 namespace {
 
-/// Where the file at `path` does not hold exactly the weights of `encoder` (but of a later step whose checkpoint is damaged, or a user's),
-/// renames it to encoder-N.safetensors beside it, with the first free N, and returns that path; else an empty string.
-std::string move_other_encoder_aside(const std::string& path, const ssl::Encoder& encoder) {
+/// If the file at `path` exists and its weights differ from `encoder` (they are of a later step whose checkpoint is damaged, or a user's),
+/// renames it to encoder-N.safetensors, with the first free N from 1, and returns the new path; else returns an empty string.
+std::string move_aside_if_stale(const std::string& path, const ssl::Encoder& encoder) {
   if (!data::exists(path)) return {};
   const auto same = [&] {
     std::map<std::string, at::Tensor> there;
+    // A file that cannot be parsed is not this encoder's.
     const auto broken = damage([&] {
       const auto file = ssl::read_safetensors(path);
       there.insert(file.tensors.begin(), file.tensors.end());
@@ -47,19 +48,20 @@ std::string move_other_encoder_aside(const std::string& path, const ssl::Encoder
 
 }  // namespace
 
-bool Run::saving_minutes_are_over() const {
+/// Whether --checkpoint.every is in minutes and they have passed since the last checkpoint.
+bool Run::save_interval_elapsed() const {
   const std::chrono::duration<double, std::ratio<60>> since = std::chrono::steady_clock::now() - saved_at_;
   const double minutes = options_.checkpoint.every.minutes;
   return minutes > 0 && since.count() > minutes;
 }
 
-/// Until nothing is being written.
+/// Waits on all ranks until rank 0 writes no checkpoint; the all-reduce at each heartbeat keeps the others from timing out.
 void Run::wait_for_writer() {
-  while (ssl::any_rank(*group_, is_rank0_ && !writer_->wait_for(pause_))) {
+  while (ssl::any_rank(*group_, is_rank0_ && !writer_->wait_for(heartbeat_))) {
   }
 }
 
-/// Throws Error when the run folder has gone, or is another run's now.
+/// Throws Error when the run folder was removed or is used by another run now.
 void Run::require_folder() {
   try {
     folder_->require_ours();
@@ -67,23 +69,24 @@ void Run::require_folder() {
     throw;
   } catch (const Error& error) {
     progress_->warn(error.what());
-    throw Error("stopped after step ", iteration_, ": the run folder ", options_.out, " is this run's no longer");
+    throw Error("stopped after step ", iteration_, ": the run folder ", options_.out, " no longer belongs to this run");
   }
 }
 
-// Written while training goes on. At an end it is waited for; without a checkpoint a run can go on, but not stop.
+/// Saves a checkpoint: in the background while training continues, but at the end of the run it waits until the checkpoint is written. A
+/// failed write is a warning during training, and an error at the end.
 void Run::save() {
   const auto per_sample_state = method_->per_sample_state();
   const bool needed = stop_requested() || ending_ || iteration_ == last_;
-  if (needed) wait_for_writer();  // of the checkpoint before
+  if (needed) wait_for_writer();  // for the previous checkpoint
   ssl::run_on_all_ranks(*group_, [&] {
     if (!state_->finite())
       throw MismatchError("weights are not finite after step ", iteration_, monitor_->checkpoint_hint(),
-                          ". Start anew with a lower --optimizer.lr");
+                          ". Start over with a lower --optimizer.lr");
     if (!is_rank0_) return;
     require_folder();
-    if (!needed && !writer_->wait_for(pause_)) {
-      progress_->warn("the last checkpoint is still being written (a slow disk?); this one is left out");
+    if (!needed && !writer_->wait_for(heartbeat_)) {
+      progress_->warn("the previous checkpoint is still being written (a slow disk?); this one is skipped");
       return;
     }
     writer_->start([&](CheckpointFiles& files) {
@@ -95,52 +98,54 @@ void Run::save() {
     ssl::run_on_all_ranks(*group_, [&] {
       if (!is_rank0_) return;
       auto failure = writer_->failure();
-      if (iteration_ == last_)  // the encoder comes first
+      if (iteration_ == last_)  // write_encoder() reports it, after the encoder is written
         unsaved_ = std::move(failure);
       else if (!failure.empty())
         throw Error(failure);
     });
   }
-  if (needed) saved_ = iteration_;  // others may have been left out
+  if (needed) saved_ = iteration_;  // other checkpoints may have been skipped or may fail later
   monitor_->saved();
   saved_at_ = std::chrono::steady_clock::now();
   throughput_->resume(loader_->seconds_waited());
 }
 
-/// Keeps what was learned when training cannot go on. That this fails is told, and does not hide why the run ends.
+/// Saves a checkpoint when training cannot continue. A failure is a warning, so that it does not hide why the run ends.
 void Run::save_before_the_end() {
   ending_ = true;
   try {
     monitor_->flush();
     if (iteration_ == saved_) return;
     save();
-    progress_->say(concat("saved at step ", iteration_, ", where training cannot go on"));
+    progress_->say(concat("saved step ", iteration_, ", at which training had to end"));
   } catch (const Error& error) {
     progress_->warn(concat("no checkpoint of step ", iteration_, ": ", error.what()));
   }
 }
 
-/// Renames an encoder.safetensors that is not of the step where the run stands, and says where it is now.
-std::string Run::keep_other_encoder() const {
-  const auto aside = move_other_encoder_aside(folder_->file("encoder.safetensors"), method_->encoder());
-  return aside.empty() ? ""
-                       : concat("encoder.safetensors is not of the step where the run stands: it is kept as ", aside);
+/// Renames an encoder.safetensors that does not have the current weights, and returns a warning with its new name; else an empty string.
+std::string Run::move_stale_encoder() const {
+  const auto aside = move_aside_if_stale(folder_->file("encoder.safetensors"), method_->encoder());
+  return aside.empty()
+             ? ""
+             : concat("encoder.safetensors has other weights than step ", iteration_, ": it is kept as ", aside);
 }
 
+/// The loss in the last line of metrics.jsonl; NaN when there is none.
 double Run::logged_loss() const {
   const auto line = JsonLines::last(folder_->file("metrics.jsonl"));
   const auto loss = line.is_object() ? line.value("loss", nlohmann::json()) : nlohmann::json();
   return loss.is_number() ? loss.get<double>() : std::nan("");
 }
 
-/// At the end of all: the encoder, beside what says why the last step has no checkpoint. `loss` becomes the logged one of a run that had
-/// finished before.
+/// The last action of a run: writes encoder.safetensors, then reports when the last step has no checkpoint. If the run had finished
+/// before this program started (`had_finished`), sets `loss` to the logged one.
 void Run::write_encoder(const PretrainResult& result, bool had_finished, double& loss) {
-  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
     if (!is_rank0_) return;
     if (had_finished) {
       loss = logged_loss();
-      if (const auto kept = keep_other_encoder(); !kept.empty()) progress_->warn(kept);
+      if (const auto kept = move_stale_encoder(); !kept.empty()) progress_->warn(kept);
     } else {
       require_folder();
     }
@@ -148,8 +153,9 @@ void Run::write_encoder(const PretrainResult& result, bool had_finished, double&
       ssl::write_encoder(folder_->file("encoder.safetensors"), method_->encoder(), options_.encoder,
                          encoder_metadata(options_));
     if (unsaved_.empty()) return;
-    const auto lost = concat(unsaved_, "; ", folder_->file("encoder.safetensors"), " holds what was learned");
-    if (iteration_ < total_) throw Error(lost, ", but the run cannot go on after step ", iteration_);
+    // Without the checkpoint a run that --max-steps ended early cannot resume from here, which is an error.
+    const auto lost = concat(unsaved_, "; ", folder_->file("encoder.safetensors"), " has the trained weights");
+    if (iteration_ < total_) throw Error(lost, ", but the run cannot resume from step ", iteration_);
     progress_->warn(lost);
   });
 }

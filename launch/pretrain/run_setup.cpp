@@ -27,13 +27,13 @@ namespace unlabel::launch {
 
 namespace {
 
-constexpr std::int64_t kWideForCpu = 64;
-/// For narrower ResNets in channels_last, LibTorch 2.11 writes beyond its memory in the gradient of strided 1 x 1 convolutions on a CPU
-/// (oneDNN's jit_1x1 in float32, jit_bf16_1x1 in bf16).
+constexpr std::int64_t kWideForCpu = 64;  ///< from this width on, a run on a CPU warns that it will be slow
+/// Below this width channels_last is not used on a CPU: there LibTorch 2.11 writes out of bounds in the gradient of strided 1 x 1
+/// convolutions of narrower ResNets (oneDNN's jit_1x1 in float32, jit_bf16_1x1 in bf16).
 constexpr std::int64_t kNarrowestChannelsLast = 16;
-constexpr int kFolderAttempts = 10;  ///< a second apart
+constexpr int kFolderAttempts = 10;  ///< number of attempts to see the same folder on all ranks, 1 s apart
 
-/// kNN on the labeled splits of the data, when it is asked for.
+/// kNN on the labeled training and test images while training; null unless --knn.every is set.
 std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                                  std::shared_ptr<const data::Dataset> train, at::Device device,
                                                  const ssl::Group& group, Warnings& warnings) {
@@ -51,14 +51,15 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.knn.device = online.features.device = device.str();
   online.features.decode = options.decode;
   online.features.patience = data::patience_of(std::chrono::seconds(options.timeout));
-  online.features.broken = "skip";  // training goes on without broken images, and so does this
+  online.features.broken = "skip";  // as in training, a broken image does not end the run
   auto knn = std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
                                                augment::evaluation_view(make_views(options)), online);
   for (const auto& warning : knn->warnings()) warnings.add("kNN while training: " + warning);
   return knn;
 }
 
-/// How many ranks, of those that divide the world, share batch statistics: as few as hold that many images; 0 images: all.
+/// The number of ranks that share batch statistics: the smallest divisor of the world size for which they have at least `images` images
+/// together; all ranks for 0 images. `rank_images`: images per rank in one forward pass.
 int sync_bn_ranks(std::int64_t images, std::int64_t rank_images, int world_size) {
   if (images == 0) return world_size;
   int ranks = 1;
@@ -66,7 +67,7 @@ int sync_bn_ranks(std::int64_t images, std::int64_t rank_images, int world_size)
   return ranks;
 }
 
-/// Not a MismatchError: a file system between machines may show what it did not when the run is started again.
+/// Throws Error and not MismatchError, because a restart may succeed: a network file system shows new files with a delay.
 [[noreturn]] void refuse_different_checkpoints(const std::string& folder) {
   throw Error("not every rank sees the same checkpoint in ", folder,
               "; --out must be one folder that all machines share");
@@ -93,15 +94,16 @@ Run::Run(const ResolvedOptions& resolved, const Environment& environment)
       group_(resolved.group),
       dataset_(resolved.dataset),
       is_rank0_(group_->rank() == 0),
-      pause_(heartbeat(options_.timeout)),
+      heartbeat_(heartbeat(options_.timeout)),
       checkpoints_(options_.out + "/checkpoints"),
       file_list_(options_.out + "/data_files.gz") {
   set_up();
 }
 
-/// Ranks have met and agreed on the data and the settings (resolve_options). What a statement makes is what later ones build on.
+/// Runs after resolve_options(), in which the ranks connected and checked that data and settings agree. The order matters: each statement
+/// uses results of earlier ones, and all ranks must execute the collectives in the same order.
 void Run::set_up() {
-  // 1. What the settings and this rank's place alone decide: nothing that ranks do together, nothing on a disk.
+  // 1. What follows from the settings and this rank's number alone: no collectives, no files.
   device_ = choose_device(options_.device, environment_);
   sampler_.emplace(dataset_->size(), options_.batch_size, options_.seed, environment_.rank, environment_.world_size);
   micro_batch_ = micro_batch_size(options_, *sampler_, environment_.world_size);
@@ -110,21 +112,22 @@ void Run::set_up() {
   last_ = std::min(total_, options_.max_steps.value_or(total_));
   schedule_.emplace(options_.schedule, options_.optimizer.lr, steps_per_epoch_, total_);
   transform_ = make_transform(options_);
+  noun_ = dynamic_cast<const data::ImageViews*>(transform_.get()) ? "image" : "sample";
   sync_bn_ranks_ = sync_bn_ranks(options_.batch_norm_images, micro_batch_, group_->world_size());
 
-  // 2. Rendezvous: ranks on one machine share its cores.
+  // 2. Threads: ranks on one machine share its cores.
   use_share_of_cores(environment_, *group_);
   loader_.emplace(dataset_, transform_, loader_options(options_, environment_, device_));
 
-  // 3. Agreement: on the precision, and on the checkpoint that the run goes on from.
+  // 3. Agreement of all ranks on the precision and on the checkpoint to resume from.
   precision_note_ = resolve_precision(*group_, device_, options_.precision);
   precision_.emplace(options_.precision);
   channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.encoder.width < kNarrowestChannelsLast);
-  fingerprint_ = dataset_->fingerprint();  // of a million files it takes a moment
+  fingerprint_ = dataset_->fingerprint();  // takes a moment for a million files
   newest_ = newest_on_all_ranks();
   online_knn_ = make_online_knn(options_, dataset_, device_, *group_, early_warnings_);
 
-  // 4. The network, the same on every rank, and what updates it.
+  // 4. The network, with the same weights on every rank, and the optimizer.
   make_method();
   optimizer_.emplace(method_->parameter_groups(), options_.optimizer);
   scaler_.emplace(precision_->scales_loss(), device_);
@@ -139,13 +142,13 @@ void Run::set_up() {
   // 6. Resume: the newest checkpoint, or step 0.
   resume();
 
-  // 7. The log, and what is said of steps.
+  // 7. Log, progress, and the monitor that evaluates each step's statistics.
   open_log();
-  progress_.emplace(is_rank0_, last_, iteration_, steps_per_epoch_);
+  progress_.emplace(is_rank0_, last_, iteration_, steps_per_epoch_, noun_);
   monitor_.emplace(TrainingMonitor::Context{*group_, options_, dataset_->size(), total_, method_->collapse_checks(),
-                                            *progress_, log_.get()});
+                                            *progress_, log_.get(), noun_});
 
-  // 8. What the loop needs, now that the weights are final.
+  // 8. What the training loop needs, after the initial weights are loaded.
   parallel_.emplace(*method_, group_);
   copier_.emplace(device_);
   stop_signal_.emplace();
@@ -153,11 +156,12 @@ void Run::set_up() {
   saved_at_ = std::chrono::steady_clock::now();
 }
 
-/// The newest checkpoint, when every rank sees the same one; without that they would drift apart unseen, or wait for each other for ever.
+/// The newest checkpoint's iteration. Throws Error unless every rank sees the same one: otherwise ranks would train from different weights,
+/// or wait for each other for ever.
 std::optional<std::int64_t> Run::newest_on_all_ranks() const {
   std::optional<std::int64_t> newest;
   ssl::run_on_all_ranks(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
-  // Between machines a folder's list may be some seconds old.
+  // On a network file system the contents of a folder may be some seconds old.
   const auto all_see_it = [&] {
     const auto seen = ssl::gather_texts(*group_, std::to_string(newest.value_or(-1)));
     return std::set<std::string>(seen.begin(), seen.end()).size() == 1;
@@ -170,6 +174,7 @@ std::optional<std::int64_t> Run::newest_on_all_ranks() const {
   return newest;
 }
 
+/// Constructs the method, loads the weights of --init, and converts everything to the device and the precision.
 void Run::make_method() {
   torch::manual_seed(options_.seed);
   auto method =
@@ -183,6 +188,7 @@ void Run::make_method() {
       *init_report_ = start_from(options_.init, method->encoder(), options_.encoder, options_.init_partial);
     });
   }
+  // Frozen modules (a teacher) are not part of checkpoints, so all ranks and all resumes are checked to have the same ones.
   const auto place = [&](torch::nn::Module& module) {
     ssl::move_to(module, device_);
     ssl::to_float_dtype(module, precision_->weights());
@@ -203,10 +209,11 @@ void Run::make_method() {
   method_ = std::move(method);
 }
 
+/// Creates and locks the run folder, on rank 0.
 void Run::open_folder() {
-  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
     if (!is_rank0_) return;
-    // Room for the checkpoints that are kept and for one more while it is written, less those that are there.
+    // Space for the checkpoints to be kept and one more that is being written, minus those that already exist.
     const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
     const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
     const bool finished = newest_.value_or(0) >= last_;
@@ -215,8 +222,9 @@ void Run::open_folder() {
   });
 }
 
+/// Loads the newest intact checkpoint, if there is one. Every rank reads it.
 void Run::resume() {
-  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
     if (list_checkpoints(checkpoints_).empty()) return;
     const auto checkpoint = read_checkpoint(checkpoints_, &resumed_.skipped);
     record_->require_same(checkpoint.training, checkpoints_, file_list_);
@@ -226,6 +234,7 @@ void Run::resume() {
     resumed_.arithmetic = checkpoint.training.value("arithmetic", nlohmann::json::array());
     resumed_.world_size = checkpoint.training.value("world_size", group_->world_size());
   });
+  // Damage or a delayed network file system can lead ranks to different checkpoints.
   const auto starts = ssl::gather_texts(*group_, std::to_string(iteration_));
   if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
   ssl::run_on_all_ranks(*group_, [&] {
@@ -234,8 +243,9 @@ void Run::resume() {
   saved_ = iteration_;
 }
 
+/// Writes config.json, and opens the log and the checkpoint writer, on rank 0.
 void Run::open_log() {
-  ssl::run_long_on_all_ranks(*group_, pause_, [&] {
+  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
     if (!is_rank0_) return;
     const std::string config = folder_->file("config.json");
     if (iteration_ < last_ || !std::filesystem::exists(config))
@@ -244,14 +254,15 @@ void Run::open_log() {
     if (!newest_ && data::exists(folder_->file("metrics.jsonl")))
       early_warnings_.add(
           concat("the run in ", options_.out,
-                 " had not come to its first checkpoint: it begins anew, by the settings of this command"));
-    if (const auto kept = keep_other_encoder(); !kept.empty()) early_warnings_.add(kept);
-    std::filesystem::remove(folder_->file("encoder.safetensors"));  // of a shorter run, which this one goes on with
+                 " was stopped before its first checkpoint: it starts over, with the settings of this command"));
+    if (const auto kept = move_stale_encoder(); !kept.empty()) early_warnings_.add(kept);
+    std::filesystem::remove(
+        folder_->file("encoder.safetensors"));  // of a run with fewer steps, which this one continues
     log_ = std::make_unique<RunLog>(*folder_, iteration_);
     if (iteration_ == 0) data::write_file_list(file_list_, *dataset_);
   });
   if (!is_rank0_ || iteration_ >= last_) return;
-  // A checkpoint says that the steps before it are done, so the log of them comes first.
+  // Before each checkpoint, the log up to that step must be on the disk: a resumed run does not log those steps again.
   writer_ = std::make_unique<CheckpointWriter>(
       checkpoints_, Retention{options_.checkpoint.keep, options_.checkpoint.keep_every}, [this] {
         folder_->require_ours();
@@ -259,15 +270,16 @@ void Run::open_log() {
       });
 }
 
+/// Prints what the user should know at the start: warnings, chosen settings, what was loaded, and what differs from before a resume.
 void Run::log_start() {
   if (folder_ && !folder_->warning().empty()) progress_->warn(folder_->warning());
-  for (const auto& reason : resumed_.skipped) progress_->warn("a checkpoint is passed over: " + reason);
+  for (const auto& reason : resumed_.skipped) progress_->warn("a checkpoint was skipped: " + reason);
   if (iteration_ >= last_) {
     progress_->say(iteration_ >= total_
                        ? concat("finished: all ", iteration_, " steps are done in ", options_.out,
                                 "; for a new run choose another --out")
-                       : concat("the run in ", options_.out, " stands at step ", iteration_, " of ", total_,
-                                " and --max-steps is ", last_, ": nothing to do; without --max-steps it goes on"));
+                       : concat("the run in ", options_.out, " is at step ", iteration_, " of ", total_,
+                                ", and --max-steps is ", last_, ": nothing to do; without --max-steps it continues"));
     return;
   }
   progress_->say(dataset_->description());
@@ -285,19 +297,19 @@ void Run::log_start() {
       progress_->say("note: " + note);
   if (device_.is_cpu() && options_.encoder.width >= kWideForCpu)
     progress_->warn(concat("a ", options_.encoder.arch, " of width ", options_.encoder.width,
-                           " takes long on a CPU; --encoder.width 16 is about ten times faster"));
+                           " is slow on a CPU; --encoder.width 16 is about ten times faster"));
   const auto normed = sync_bn_ranks_ * micro_batch_;
   if (const auto images = options_.batch_norm_images; images > 1 && images != normed)
-    progress_->warn(concat("batch statistics are of ", normed, " images and not of ", images,
-                           " (--batch-norm-images): ", group_->world_size(), " rank(s) with ", micro_batch_,
-                           " images each at once come no nearer"));
+    progress_->warn(concat("batch statistics are over ", normed, " ", noun_, "s instead of ", images,
+                           " (--batch-norm-images), the closest number that ", group_->world_size(), " rank(s) with ",
+                           micro_batch_, " ", noun_, "s each in one forward pass allow"));
   if (const auto micro_steps = sampler_->local_batch() / micro_batch_; micro_steps > 1) {
     const auto note = method_->accumulation_note(micro_batch_ * group_->world_size());
-    progress_->say(concat(micro_steps, " micro-batches of ", micro_batch_, " images a rank make an update of ",
-                          options_.batch_size,
+    progress_->say(concat("each update uses ", micro_steps, " micro-batches of ", micro_batch_, " ", noun_,
+                          "s per rank, in all ", options_.batch_size,
                           ". Unchanged: learning rate, schedules, weight decay, target networks. Changed: batch "
-                          "statistics are of ",
-                          normed, " images", note.empty() ? "" : "; " + note));
+                          "statistics are over ",
+                          normed, " ", noun_, "s", note.empty() ? "" : "; " + note));
   }
   if (init_report_) {
     const auto loaded = concat(options_.init, ": ", init_report_->summary());
@@ -306,26 +318,26 @@ void Run::log_start() {
   }
   if (iteration_ > 0) {
     progress_->say(
-        concat("going on from step ", iteration_, " in ", options_.out, ", in ", options_.precision, " as it began"));
+        concat("resuming from step ", iteration_, " in ", options_.out, ", with precision ", options_.precision));
     if (const auto changes = arithmetic_changes(resumed_.arithmetic, record_->arithmetic);
         device_.is_cpu() && !changes.empty())
       progress_->warn(concat(changes,
-                             " (OMP_NUM_THREADS, another processor or other variables of oneDNN and MKL): from here on "
-                             "the last digits differ from an undisturbed run's"));
+                             " (OMP_NUM_THREADS, another CPU, or variables of oneDNN and MKL): from here on "
+                             "the last digits differ from those of an uninterrupted run"));
     if (resumed_.world_size != group_->world_size())
-      progress_->warn(concat("the run before had ", resumed_.world_size, " rank(s) and this one has ",
-                             group_->world_size(), ": from here on the last digits differ from an undisturbed run's",
-                             micro_batch_ < sampler_->local_batch()
-                                 ? ", and with --micro-batch so do the samples that are seen at once"
-                                 : ""));
+      progress_->warn(concat(
+          "the checkpoint was written by ", resumed_.world_size, " rank(s) and this run has ", group_->world_size(),
+          ": from here on the last digits differ from those of an uninterrupted run",
+          micro_batch_ < sampler_->local_batch() ? ", and with --micro-batch the micro-batches consist of other samples"
+                                                 : ""));
   }
   if (const auto other = arithmetic_differences(record_->arithmetic); device_.is_cpu() && !other.empty())
     progress_->warn(concat(
         "ranks compute differently, ", other,
-        ": their weights may come to differ in the last digits; give all the same OMP_NUM_THREADS and processors"));
+        ": their weights may differ in the last digits; use the same OMP_NUM_THREADS and the same CPUs for all"));
   progress_->say(concat(options_.method, ", ", options_.encoder.arch, " on ", environment_.world_size, " rank(s), ",
-                        device_.str(), ", ", options_.precision, ": ", last_, " steps of ", options_.batch_size,
-                        " images, ", steps_per_epoch_, " an epoch"));
+                        device_.str(), ", ", options_.precision, ": ", last_, " steps of ", options_.batch_size, " ",
+                        noun_, "s, ", steps_per_epoch_, " per epoch"));
 }
 
 }  // namespace unlabel::launch

@@ -13,11 +13,11 @@ namespace unlabel::launch {
 
 namespace {
 
-// Collapse is looked for ten times in each twenty-fifth of a run, every ten steps at least, and judged from the first of them on, so that
-// what is bad is told within a tenth of the run. No network has learned anything in fewer than 50 steps, so that a run of less than
-// about 540 steps is told later than that; and 5,000 are enough.
-std::int64_t watch_every(std::int64_t total) { return std::clamp<std::int64_t>(total / 250, 1, 10); }
-std::int64_t judged_from(std::int64_t total) { return std::clamp<std::int64_t>(total / 25, 50, 5000); }
+// Collapse is checked ten times in each 1/25 of a run, at least every ten steps. Warnings start after the first 1/25, so that a run which
+// collapses at once gets its warning within a tenth of its length. The start is at step 50 at the earliest, because no network has learned
+// anything before (runs of less than about 540 steps are therefore warned later), and at step 5,000 at the latest.
+std::int64_t check_interval(std::int64_t total) { return std::clamp<std::int64_t>(total / 250, 1, 10); }
+std::int64_t first_check(std::int64_t total) { return std::clamp<std::int64_t>(total / 25, 50, 5000); }
 
 }  // namespace
 
@@ -25,8 +25,8 @@ TrainingMonitor::TrainingMonitor(Context context)
     : context_(std::move(context)),
       nonfinite_(context_.options.health.nonfinite_budget),
       broken_(context_.images, context_.options.health.broken_budget),
-      watch_every_(watch_every(context_.total_iterations)),
-      collapse_(std::move(context_.signs), judged_from(context_.total_iterations)) {}
+      check_interval_(check_interval(context_.total_iterations)),
+      collapse_(std::move(context_.signs), first_check(context_.total_iterations)) {}
 
 nlohmann::json TrainingMonitor::state() const {
   return {{"nonfinite", nonfinite_.state()},
@@ -36,7 +36,7 @@ nlohmann::json TrainingMonitor::state() const {
 }
 
 void TrainingMonitor::load_state(const nlohmann::json& state) {
-  updates_ = 1;  // unless it says otherwise: runs of before did not count them, and have made some
+  updates_ = 1;  // checkpoints of older versions have no count: assume that some updates were applied
   if (!state.is_object()) return;
   nonfinite_.load_state(state.at("nonfinite"));
   broken_.load_state(state.at("broken"));
@@ -49,7 +49,7 @@ std::string TrainingMonitor::checkpoint_hint() const {
   std::optional<std::int64_t> newest;
   try {
     newest = newest_checkpoint(folder);
-  } catch (const Error&) {  // what is told is another mistake
+  } catch (const Error&) {  // ignored, because the caller reports another error
   }
   return newest ? concat("; checkpoints up to then are in ", folder) : std::string();
 }
@@ -68,7 +68,7 @@ void TrainingMonitor::flush() {
   save_due_ = save_due_ || stats.save;
   updates_ += stats.finite;
   write_line(pending, stats);
-  // A gradient that overflows under loss scaling is no fault while the scale is being found.
+  // With loss scaling, gradients are expected to overflow while the scale adapts: such steps do not count as errors.
   const auto scale = std::ranges::find(stats.diagnostics, "loss_scale", &std::pair<std::string, double>::first);
   const bool overflow = scale != stats.diagnostics.end() && scale->second >= 1 && std::isfinite(stats.loss);
   if (!stats.finite && !overflow) handle_nonfinite(pending, stats.loss);
@@ -85,6 +85,7 @@ void TrainingMonitor::write_line(const PendingStep& pending, const StepStats& st
   context_.progress.update(iteration + 1, stats.loss, pending.line.value("images_per_second", 0.0),
                            pending.line.value("data_wait", 0.0));
 
+  // Collapse checks see only steps that were applied.
   if (stats.finite && wants_embeddings(iteration)) {
     std::map<std::string, double> values(stats.diagnostics.begin(), stats.diagnostics.end());
     values["loss"] = stats.loss;
@@ -95,9 +96,10 @@ void TrainingMonitor::write_line(const PendingStep& pending, const StepStats& st
   }
   if (const auto bad = collapse_.triggered(); !bad.empty()) line["collapse"] = bad;
   if (context_.log != nullptr && !context_.log->step(line) && !std::exchange(log_failed_, true))
-    context_.progress.warn("metrics.jsonl cannot be written (disk full?); training goes on");
+    context_.progress.warn("metrics.jsonl cannot be written (disk full?); training continues");
 }
 
+/// Logs a skipped step with the samples of all ranks; throws when the budget is exceeded.
 void TrainingMonitor::handle_nonfinite(const PendingStep& pending, double loss) {
   const auto& options = context_.options;
   const auto iteration = pending.step.iteration;
@@ -110,15 +112,17 @@ void TrainingMonitor::handle_nonfinite(const PendingStep& pending, double loss) 
   const bool within_budget = nonfinite_.record(iteration);
   if (nonfinite_.in_window() == 1 || !within_budget)
     context_.progress.warn(concat("loss or gradients are not finite at step ", iteration,
-                                  ": the update is left out; its images are in ", options.out, "/nonfinite.jsonl"));
+                                  ": the update is skipped; the indices of its ", context_.noun, "s are in ",
+                                  options.out, "/nonfinite.jsonl"));
   if (!within_budget)
     throw MismatchError(
         "loss or gradients were not finite in ", nonfinite_.in_window(), " of the last ", NonFiniteBudget::kWindow,
         " steps, up to step ", iteration, " (epoch ", pending.step.epoch, ")", checkpoint_hint(),
-        ". Start anew with a lower --optimizer.lr",
+        ". Start over with a lower --optimizer.lr",
         options.precision == "bf16" || options.precision == "fp16" ? ", or with --precision float32" : "");
 }
 
+/// Logs the broken samples of a step, of all ranks, and sets failure_ when there are too many.
 void TrainingMonitor::handle_replacements(const PendingStep& pending) {
   const auto& options = context_.options;
   for (const auto& object : gather_replacements(context_.group, pending.replacements, pending.step.iteration)) {
@@ -126,17 +130,16 @@ void TrainingMonitor::handle_replacements(const PendingStep& pending) {
     const auto reason = printable(object.at("reason").get<std::string>());
     if (context_.log != nullptr) context_.log->replaced(object);
     if (replacements_++ == 0)
-      context_.progress.warn(concat(name, " cannot be read (", reason,
-                                    "); another image takes its place. All such are in ", options.out,
-                                    "/replaced.jsonl"));
+      context_.progress.warn(concat(name, " cannot be read (", reason, "); another ", context_.noun,
+                                    " replaces it. All replacements are listed in ", options.out, "/replaced.jsonl"));
     if (broken_.record(object.at("index").get<std::int64_t>())) continue;
     failure_ = [this, name, reason, &options] {
       return concat(
-          "too many broken images: ", broken_.count(), " of ", context_.images, ", and ", broken_.most(),
-          " end a run (--health.broken-budget); the last is ", name, " (", reason, "), all are in ", options.out,
-          "/replaced.jsonl. A larger --health.broken-budget goes on", checkpoint_hint(),
-          ". Data in which they are mended or removed is another data set: start anew with it",
-          checkpoint_hint().empty() ? "" : concat(", --init ", options.out, " to begin from what was learned"));
+          "too many broken ", context_.noun, "s: ", broken_.count(), " of ", context_.images, "; a run ends at ",
+          broken_.most(), " (--health.broken-budget). The last one is ", name, " (", reason, "); all are listed in ",
+          options.out, "/replaced.jsonl. To resume, give a larger --health.broken-budget", checkpoint_hint(),
+          ". If you repair or remove them, the data set is a different one: start a new run",
+          checkpoint_hint().empty() ? "" : concat(", with --init ", options.out, " to start from the trained weights"));
     };
   }
 }

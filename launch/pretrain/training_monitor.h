@@ -20,58 +20,64 @@
 
 namespace unlabel::launch {
 
-/// A step that was made, whose stats may still be on the device.
+/// A step that was computed, whose statistics may still be on the device.
 struct PendingStep {
   ssl::Step step;
   double lr = 0;
   StepStatsReduction exchange;
-  std::vector<std::int64_t> indices;                  ///< this rank's samples
-  std::vector<data::Replacement> replacements;        ///< this rank's
-  std::map<std::string, double> epoch_diagnostics{};  ///< of the method, before an epoch's first step
+  std::vector<std::int64_t> indices;                  ///< of this rank's samples
+  std::vector<data::Replacement> replacements;        ///< broken samples of this rank
+  std::map<std::string, double> epoch_diagnostics{};  ///< from Method::before_epoch; only in an epoch's first step
   nlohmann::json line =
-      nlohmann::json::object();  ///< what else its line in metrics.jsonl says: images_per_second, data_wait ...
+      nlohmann::json::object();  ///< further fields for its line in metrics.jsonl: images_per_second, data_wait ...
 };
 
-/// Takes down what steps tell: a line in the log, the progress, and what is wrong (steps left out, broken images, collapse). News are read
-/// one step late, so that nobody waits for the device. Every rank keeps one; all must call it together, and come to the same end.
+/// Evaluates each step's statistics: writes the log line, updates the progress, and handles skipped steps, broken samples and collapse.
+/// Statistics are read one step late, so that the host never waits for the device. Every rank has a TrainingMonitor, and all must call the
+/// same functions in the same order, because they contain collectives; all come to the same result.
 class TrainingMonitor {
  public:
   struct Context {
     const ssl::Group& group;
     const PretrainOptions& options;
-    std::int64_t images = 0;  ///< in the data set
+    std::int64_t images = 0;  ///< number of samples in the data set
     std::int64_t total_iterations = 0;
-    std::vector<ssl::CollapseCheck> signs;  ///< the method's
+    std::vector<ssl::CollapseCheck> signs;  ///< the method's checks for collapse
     Progress& progress;
-    RunLog* log = nullptr;  ///< rank 0's; null on the others
+    RunLog* log = nullptr;       ///< of rank 0; null on other ranks
+    std::string noun = "image";  ///< what messages call a sample
   };
-  /// All that `context` refers to must outlive it.
+  /// Everything that `context` refers to must outlive the monitor.
   explicit TrainingMonitor(Context context);
 
-  /// Settles the step before and keeps this one until it is settled.
+  /// Evaluates the previous step by flush(), and stores this one until the next call.
   void add(PendingStep pending);
 
-  /// Reads the stats of the last step. Throws MismatchError when too many steps were not finite.
+  /// Evaluates the stored step. Throws MismatchError when too many steps were skipped as not finite.
   void flush();
 
-  /// Whether embeddings of this iteration are wanted, for the collapse monitor.
-  bool wants_embeddings(std::int64_t iteration) const { return iteration % watch_every_ == 0; }
+  /// Whether the collapse monitor needs embeddings of this iteration.
+  bool wants_embeddings(std::int64_t iteration) const { return iteration % check_interval_ == 0; }
 
-  double loss() const { return loss_; }  ///< of the last settled step; nan before
-  bool stop() const { return stop_; }    ///< some rank was asked to stop
-  bool save_due() const { return save_due_; }
-  void saved() { save_due_ = false; }
-  /// Why the run must end although its weights are sound: too many images are broken. Empty: it need not.
+  double loss() const { return loss_; }        ///< of the last evaluated step; NaN before the first
+  bool stop() const { return stop_; }          ///< some rank was asked to stop
+  bool save_due() const { return save_due_; }  ///< the interval between checkpoints, in minutes, has passed
+  void saved() { save_due_ = false; }          ///< to be called after a checkpoint
+  /// Why the run must end although its weights are valid: too many samples are broken. Empty: it need not end.
   std::string failure() const { return failure_ ? failure_() : ""; }
-  std::int64_t updates() const { return updates_; }  ///< made since the run began: steps that were not left out
-  std::int64_t replacements() const { return replacements_; }                  ///< broken samples since the start
-  std::vector<std::string> collapse() const { return collapse_.triggered(); }  ///< the signs of it that are bad now
+  std::int64_t updates() const {
+    return updates_;
+  }  ///< number of steps that were not skipped, since the run's first start
+  std::int64_t replacements() const { return replacements_; }  ///< broken samples since this process started
+  std::vector<std::string> collapse() const {
+    return collapse_.triggered();
+  }  ///< names of the checks that now indicate it
 
-  /// For the checkpoint: what the budgets and the collapse monitor count.
+  /// The state that a checkpoint stores: counters of the budgets and of the collapse monitor.
   nlohmann::json state() const;
   void load_state(const nlohmann::json& state);
 
-  /// "; checkpoints up to then are in ..." when there are any.
+  /// "; checkpoints up to then are in ...", for messages; empty when there are none.
   std::string checkpoint_hint() const;
 
  private:
@@ -82,7 +88,7 @@ class TrainingMonitor {
   Context context_;
   NonFiniteBudget nonfinite_;
   BrokenImages broken_;
-  std::int64_t watch_every_;
+  std::int64_t check_interval_;
   ssl::CollapseMonitor collapse_;
   std::optional<PendingStep> pending_;
   double loss_ = std::numeric_limits<double>::quiet_NaN();

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <sstream>
+#include <utility>
 
 namespace unlabel::launch {
 
@@ -30,13 +31,14 @@ std::string clock_text(double seconds) {
 }
 
 Progress::Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration,
-                   std::int64_t steps_per_epoch)
+                   std::int64_t steps_per_epoch, std::string noun)
     : enabled_(enabled),
       terminal_(enabled && ::isatty(STDERR_FILENO)),
       warnings_(enabled),
       total_(total_iterations),
       first_(first_iteration),
       steps_per_epoch_(steps_per_epoch),
+      noun_(std::move(noun)),
       begin_(std::chrono::steady_clock::now()),
       shown_(begin_) {}
 
@@ -66,10 +68,10 @@ void Progress::update(std::int64_t iterations_done, double loss, double images_p
     bar = concat('[', bar, "] ");
   }
   // "\r\033[K" returns to the start of the line and clears it.
-  std::fprintf(stderr, "%s%sstep %lld/%lld  epoch %.2f  loss %.4f  %.0f images/s  data wait %.0f%%  %s left%s",
+  std::fprintf(stderr, "%s%sstep %lld/%lld  epoch %.2f  loss %.4f  %.0f %ss/s  data wait %.0f%%  %s left%s",
                terminal_ ? "\r\033[K" : "", bar.c_str(), static_cast<long long>(iterations_done),
-               static_cast<long long>(total_), epochs, loss, images_per_second, 100 * data_wait, left.c_str(),
-               terminal_ ? "" : "\n");
+               static_cast<long long>(total_), epochs, loss, images_per_second, noun_.c_str(), 100 * data_wait,
+               left.c_str(), terminal_ ? "" : "\n");
   std::fflush(stderr);
   bar_shown_ = terminal_;
 }

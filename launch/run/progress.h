@@ -14,7 +14,9 @@ namespace unlabel::launch {
 class Progress {
  public:
   /// The time that is left is estimated from the iterations since `first_iteration`, where a resumed run starts.
-  Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration, std::int64_t steps_per_epoch);
+  /// `noun`: what a sample is called, for "images/s".
+  Progress(bool enabled, std::int64_t total_iterations, std::int64_t first_iteration, std::int64_t steps_per_epoch,
+           std::string noun = "image");
   ~Progress();
 
   /// To be called after each iteration. `data_wait`: the share of the wall time that training waited for data, from 0 to 1.
@@ -33,6 +35,7 @@ class Progress {
   bool enabled_, terminal_, bar_shown_ = false;
   Warnings warnings_;
   std::int64_t total_, first_, steps_per_epoch_;
+  std::string noun_;
   std::chrono::steady_clock::time_point begin_, shown_;
 };
 

@@ -146,7 +146,7 @@ add_executable(program main.cpp)'
     pretrain one_view --augment.preset deepcluster && fail "one view was enough"
     grep -q 'SimSiam takes two views' "$work/output" || fail "it does not say what is wrong with the views"
     pretrain run --simsiam.dim 32
-    grep -q 'going on from step 3' "$work/output" || fail "the second run did not go on"
+    grep -q 'resuming from step 3' "$work/output" || fail "the second run did not go on"
     pretrain straight --simsiam.dim 32
     cmp "$work/run/encoder.safetensors" "$work/straight/encoder.safetensors" || fail "a run that was stopped differs from one that was not"
     for rank in 0 1; do
@@ -190,7 +190,7 @@ add_executable(program main.cpp)'
     wait $! && fail "it was not killed"
     [[ ! -e $work/killed/encoder.safetensors ]] || fail "it had finished before it was killed"
     "${words[@]}" --out "$work/killed" 2>&1 | tee "$work/output"
-    grep -q 'going on from step' "$work/output" || fail "the killed run did not go on"
+    grep -q 'resuming from step' "$work/output" || fail "the killed run did not go on"
     cmp "$work/straight/encoder.safetensors" "$work/killed/encoder.safetensors" || fail "the killed run differs"
     # The same on two ranks; a frozen teacher, whose weights are not saved and must stay the same.
     ranks "$(port)" "${words[@]}" --out "$work/two"
@@ -222,12 +222,12 @@ add_executable(program main.cpp)'
     code=0
     "$agent" "$work/agent_killed" 60 33 || code=$?
     ((code == 137)) || fail "the agent did not kill itself: $code"
-    "$agent" "$work/agent_killed" 60 | grep -qE 'going on from step (25|30)' || fail "the killed agent did not go on"
+    "$agent" "$work/agent_killed" 60 | grep -qE 'resuming from step (25|30)' || fail "the killed agent did not go on"
     cmp "$work/agent/agent.safetensors" "$work/agent_killed/agent.safetensors" || fail "the killed agent differs"
     ranks "$(port)" "$agent" "$work/agent_two" 60
     ranks "$(port)" "$agent" "$work/agent_two_killed" 60 42 && fail "the agents did not kill themselves"
     ranks "$(port)" "$agent" "$work/agent_two_killed" 60
-    grep -qE 'going on from step (35|40)' "$work/output" || fail "the killed agents did not go on"
+    grep -qE 'resuming from step (35|40)' "$work/output" || fail "the killed agents did not go on"
     cmp "$work/agent_two/agent.safetensors" "$work/agent_two_killed/agent.safetensors" || fail "the killed agents differ"
     ! cmp -s "$work/agent/agent.safetensors" "$work/agent_two/agent.safetensors" || fail "the second rank does nothing"
     ;;

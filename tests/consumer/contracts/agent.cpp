@@ -118,7 +118,7 @@ int run(const std::string& out, std::int64_t steps, std::int64_t kill_after) {
     state.load(checkpoint, folder);
     iteration = checkpoint.iteration;
   });
-  if (iteration > 0 && group->rank() == 0) std::printf("going on from step %lld\n", static_cast<long long>(iteration));
+  if (iteration > 0 && group->rank() == 0) std::printf("resuming from step %lld\n", static_cast<long long>(iteration));
   launch::DataParallel parallel(*agent, group);
   std::unique_ptr<launch::CheckpointWriter> writer;
   if (group->rank() == 0) writer = std::make_unique<launch::CheckpointWriter>(folder, launch::Retention{2, 0});

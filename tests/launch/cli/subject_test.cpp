@@ -144,11 +144,11 @@ TEST_F(Subjects, TheWeightsDecideTheNetwork) {
   EXPECT_EQ(refusal<MismatchError>([&] {
               subject(file, {"--encoder.arch", "resnet50"});
             }),
-            "--encoder.arch is \"resnet50\", and the weights in " + file +
-                " are of \"resnet18\"; leave it out: the weights decide");
+            "--encoder.arch is \"resnet50\", but the weights in " + file +
+                " have \"resnet18\"; leave it out: the weights decide");
   EXPECT_NE(refusal<MismatchError>([&] {
               subject(file, {"--encoder.width", "8"});
-            }).find("is 8, and the weights in"),
+            }).find("is 8, but the weights in"),
             std::string::npos);
   auto broken = ssl::read_safetensors(file);
   std::ranges::find_if(broken.tensors, [](const auto& item) {
@@ -296,9 +296,9 @@ TEST_F(Initialisation, TheWeightsDecideThePlansNetwork) {
       refusal([&] {
         resolve({"--init", file, "--encoder.width", "8"});
       }),
-      "--encoder.width is 8, and the weights in " + file + " are of 4; leave it out: of another width nothing fits");
+      "--encoder.width is 8, but the weights in " + file + " have 4; leave it out: of another width nothing fits");
   const auto other_stem = refusal([&] { resolve({"--init", file, "--encoder.stem", "small"}); });
-  EXPECT_NE(other_stem.find("\"small\", and the weights"), std::string::npos) << other_stem;
+  EXPECT_NE(other_stem.find("\"small\", but the weights"), std::string::npos) << other_stem;
   EXPECT_NE(other_stem.find("take what fits with --init-partial"), std::string::npos) << other_stem;
   // A part is taken only when it is asked for; then what is given is built.
   const auto part = resolve({"--init", file, "--encoder.stem", "small", "--init-partial"});
@@ -317,7 +317,7 @@ TEST_F(Initialisation, TheWeightsDecideARecipesNetwork) {
   EXPECT_EQ(resolved.options.encoder.stem, "small");
   EXPECT_NE(refusal([&] {
               resolve({"--init", file, "--recipe", folder_ / "other.json"});
-            }).find("\"resnet50\", and the weights in " + file + " are of \"resnet18\""),
+            }).find("\"resnet50\", but the weights in " + file + " have \"resnet18\""),
             std::string::npos);
 }
 

@@ -49,7 +49,7 @@ TEST_P(CiGoldenCheckpoints, ResumeToWhatTheirProgramCameTo) {
   const auto outcome = unlabel({"pretrain", GetParam(), "--data", folder / "images", "--out", run, "--max-steps", "6"},
                                {{"OMP_NUM_THREADS", "1"}});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_NE(outcome.err.find("going on from step 3"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("resuming from step 3"), std::string::npos) << outcome.err;
 
   const auto expected = ssl::read_safetensors((golden / "encoder.safetensors").string());
   const auto encoder = ssl::read_safetensors(run + "/encoder.safetensors");

@@ -103,8 +103,8 @@ TEST_F(CiPretrainLoop, SharesBatchStatisticsAmongImagesAndNotRanks) {
   EXPECT_EQ(says("0"), "");
   EXPECT_EQ(says("8"), "");
   EXPECT_EQ(says("16"), "");
-  EXPECT_NE(says("4").find("are of 8 images and not of 4"), std::string::npos);
-  EXPECT_NE(says("512").find("are of 16 images and not of 512"), std::string::npos);
+  EXPECT_NE(says("4").find("are over 8 images instead of 4"), std::string::npos);
+  EXPECT_NE(says("512").find("are over 16 images instead of 512"), std::string::npos);
 }
 
 TEST_F(CiPretrainLoop, TrainsInSixteenBits) {
@@ -234,7 +234,7 @@ TEST_F(CiPretrainLoop, StopsOnASignalInAPassOverTheData) {
                             "--threads",
                             "0"};
   Program program(Arguments{UNLABEL_BINARY_DIR "/unlabel"} + arguments);
-  for (int i = 0; i < 600 && program.errors_so_far().find(" an epoch") == std::string::npos; ++i)
+  for (int i = 0; i < 600 && program.errors_so_far().find(" per epoch") == std::string::npos; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   program.signal(SIGTERM);
   auto outcome = program.wait();
@@ -243,7 +243,7 @@ TEST_F(CiPretrainLoop, StopsOnASignalInAPassOverTheData) {
   EXPECT_TRUE(fs::exists(run + "/checkpoints/step-00000000/manifest.json"));
   outcome = unlabel(arguments);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_EQ(outcome.err.find("begins anew"), std::string::npos) << "it goes on from step 0: " << outcome.err;
+  EXPECT_EQ(outcome.err.find("starts over"), std::string::npos) << "it goes on from step 0: " << outcome.err;
   const std::string straight = out("undisturbed-pass");
   ASSERT_EQ(unlabel(with(arguments, {{"--out", straight}})).exit_code, 0);
   EXPECT_EQ(read_bytes(run + "/encoder.safetensors"), read_bytes(straight + "/encoder.safetensors"));

@@ -67,8 +67,8 @@ TEST_P(CiMethods, TwoRanksEqualOneAndAResumeAnUndisturbedRun) {
   ASSERT_EQ(unlabel(run("resumed", 6, exact)).exit_code, 0);
   const auto resumed = unlabel(run("resumed", 10, exact));
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
-  EXPECT_NE(resumed.err.find("going on from step 6"), std::string::npos) << resumed.err;
-  EXPECT_EQ(resumed.err.find("the run before"), std::string::npos) << resumed.err;
+  EXPECT_NE(resumed.err.find("resuming from step 6"), std::string::npos) << resumed.err;
+  EXPECT_EQ(resumed.err.find("the checkpoint was written by"), std::string::npos) << resumed.err;
   EXPECT_EQ(read_bytes(out("resumed") + "/encoder.safetensors"), read_bytes(out("straight") + "/encoder.safetensors"));
   expect_near(state("resumed"), end, 0);
 
@@ -76,7 +76,8 @@ TEST_P(CiMethods, TwoRanksEqualOneAndAResumeAnUndisturbedRun) {
   for (const auto& outcome : unlabel_ranks(2, run("two", 6, exact))) ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto alone = unlabel(run("two", 10, exact));
   ASSERT_EQ(alone.exit_code, 0) << alone.err;
-  EXPECT_NE(alone.err.find("the run before had 2 rank(s) and this one has 1"), std::string::npos) << alone.err;
+  EXPECT_NE(alone.err.find("the checkpoint was written by 2 rank(s) and this run has 1"), std::string::npos)
+      << alone.err;
   expect_near(state("two"), end, 1e-9);
   const auto other = read_lines(out("two") + "/metrics.jsonl");
   ASSERT_EQ(other.size(), losses.size());

@@ -67,7 +67,8 @@ TEST_F(CiResume, CheckpointsOfOlderProgramsMeanWhatTheyMeantThen) {
     training["views"]["views"][0]["count"] = 7;
   });
   EXPECT_EQ(done.exit_code, 93) << done.err;
-  EXPECT_NE(done.err.find("began with other views, of a program of another version"), std::string::npos) << done.err;
+  EXPECT_NE(done.err.find("was started with other views, by another version of the program"), std::string::npos)
+      << done.err;
   EXPECT_NE(done.err.find("views.0.count 7 and not 1"), std::string::npos) << done.err;
 
   // One of before there was a choice of crops: a plan keeps those of then. Nor was there a checksum of what is in the archives.

@@ -80,7 +80,7 @@ TEST_F(CiRunSetup, StartsFromGivenWeights) {
       largest_difference(out("initialized/encoder.safetensors"), out("from-a-checkpoint/encoder.safetensors"), ""), 0);
   const auto nothing = train("from-nothing", {{"--init", data()}});
   EXPECT_EQ(nothing.exit_code, 2);
-  EXPECT_NE(nothing.err.find("neither encoder.safetensors nor a checkpoint is in it"), std::string::npos)
+  EXPECT_NE(nothing.err.find("this folder contains neither encoder.safetensors nor a checkpoint"), std::string::npos)
       << nothing.err;
   const auto byol = unlabel({"pretrain", "byol", "--data", data(), "--out", out("source"), "--max-steps", "1"});
   EXPECT_EQ(byol.exit_code, 93);
@@ -88,9 +88,9 @@ TEST_F(CiRunSetup, StartsFromGivenWeights) {
   // Of an encoder of another width both values are told, and nothing is begun.
   const auto wider = train("wider", {{"--init", out("initialized/encoder.safetensors")}, {"--encoder.width", "8"}});
   EXPECT_EQ(wider.exit_code, 2);
-  EXPECT_NE(wider.err.find("--encoder.width is 8, and the weights in " + out("initialized/encoder.safetensors") +
-                           " are of 4"),
-            std::string::npos)
+  EXPECT_NE(
+      wider.err.find("--encoder.width is 8, but the weights in " + out("initialized/encoder.safetensors") + " have 4"),
+      std::string::npos)
       << wider.err;
   EXPECT_TRUE(wider.one_line()) << wider.err;
   EXPECT_FALSE(fs::exists(out("wider")));
@@ -116,7 +116,7 @@ TEST_F(CiRunSetup, GoesOnWhereItStopped) {
     ASSERT_EQ(unlabel(small_run(data(), name) + Arguments{"--max-steps", stop}).exit_code, 0);
     const auto outcome = unlabel(small_run(data(), name) + Arguments{"--max-steps", "13"});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-    EXPECT_NE(outcome.err.find("going on from step " + std::string(stop)), std::string::npos);
+    EXPECT_NE(outcome.err.find("resuming from step " + std::string(stop)), std::string::npos);
     EXPECT_EQ(read_bytes(name + "/encoder.safetensors"), read_bytes(out("straight/encoder.safetensors"))) << stop;
     ASSERT_EQ(read_lines(name + "/metrics.jsonl").size(), 13u);
   }
@@ -129,7 +129,8 @@ TEST_F(CiRunSetup, SaysThatARunBeginsAnewWithoutACheckpoint) {
   fs::remove(out("anew/encoder.safetensors"));
   const auto outcome = unlabel(run);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_NE(outcome.err.find("had not come to its first checkpoint: it begins anew"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("was stopped before its first checkpoint: it starts over"), std::string::npos)
+      << outcome.err;
 }
 
 TEST_F(CiRunSetup, AFolderOfCheckpointsThatCannotBeReadIsNoFreshStart) {
@@ -165,8 +166,8 @@ TEST_F(CiRunSetup, SetsADamagedCheckpointAside) {
   fs::resize_file(run + "/checkpoints/step-00000004/state.safetensors", 1000);
   const auto outcome = unlabel(arguments + Arguments{"--max-steps", "5"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_NE(outcome.err.find("a checkpoint is passed over"), std::string::npos) << outcome.err;
-  EXPECT_NE(outcome.err.find("going on from step 2"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("a checkpoint was skipped"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("resuming from step 2"), std::string::npos) << outcome.err;
   for (const char* name : {"damaged-step-00000004", "step-00000004", "step-00000005"})
     EXPECT_TRUE(fs::exists(run + "/checkpoints/" + name)) << name;
   // What the damaged checkpoint's step had learned is not lost.

@@ -62,7 +62,7 @@ TEST_F(CiRunSave, GoesOnWhileTheDiskIsFull) {
     std::ofstream filler(disk + "/filler", std::ios::binary);
     while (filler.write(std::string(4096, 'x').data(), 4096).flush()) {
     }
-    EXPECT_TRUE(until([&] { return says("training goes on without this checkpoint"); })) << program.errors_so_far();
+    EXPECT_TRUE(until([&] { return says("training continues without this checkpoint"); })) << program.errors_so_far();
     EXPECT_TRUE(until([&] { return says("metrics.jsonl cannot be written"); })) << program.errors_so_far();
     EXPECT_TRUE(program.running());
     EXPECT_NO_THROW(verify_checkpoint(list_checkpoints(run + "/checkpoints").front().second))

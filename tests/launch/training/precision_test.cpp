@@ -101,7 +101,7 @@ TEST_F(CiNativePrecision, ARunGoesOnWithTheOneThatItBeganWith) {
   EXPECT_EQ(config(), "float32");
   const auto went_on = unlabel(run("run", "auto", 6));  // on this processor, whatever it has
   ASSERT_EQ(went_on.exit_code, 0) << went_on.err;
-  EXPECT_NE(went_on.err.find(", in float32 as it began"), std::string::npos) << went_on.err;
+  EXPECT_NE(went_on.err.find(", with precision float32"), std::string::npos) << went_on.err;
   EXPECT_EQ(config(), "float32");
 }
 
