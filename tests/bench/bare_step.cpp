@@ -1,6 +1,6 @@
-// The bare loop that pretraining is measured against: forward, loss, backward and optimizer of SwAV on one batch in memory, nothing else.
+// A bare loop for comparison with pretraining: only forward pass, loss, backward pass and optimizer of SwAV, on one batch in memory.
 //
-// usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS    prints images a second, the first tenth of the steps left out
+// usage: bare_step BATCH CROPS SIZE WIDTH PROTOTYPES float32|bf16 STEPS    prints images per second, without the first tenth of the steps
 #include <unlabel/launch/distributed/main_setup.h>
 #include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/methods/swav.h>

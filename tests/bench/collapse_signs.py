@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""What the collapse monitor sees in the first tenth of healthy and of broken runs of a method: the ranges of its signs, as a table.
+"""Prints the ranges of the values that the collapse monitor checks, in the first tenth of healthy and of deliberately broken runs of a method.
 
-usage: collapse_checks.py METHOD --unlabel build/release/unlabel [--data FOLDER] [--a-class N] [--runs DIR] [--broken] [--tenths 1]
-                         [pretrain's options]
-The settings are those of tests/bench/results/results.py, at the second of its rates where it has three, but for what the options change. FOLDER holds
-images of up to 64 px (default: cifar10_jpegs/train in UNLABEL_DATA; ends with 77 where there is none), of which --a-class takes the first of
-each class. Runs go into DIR (default: a temporary one), one core each, one after another; those that are there already are only read. With
---broken only the run as it is and those broken on purpose. With --tenths 10 they go on to their ends. Ends with 1 when a run is told wrongly.
+usage: collapse_signs.py METHOD --unlabel build/release/unlabel [--data FOLDER] [--a-class N] [--runs DIR] [--broken] [--tenths 1]
+                         [options of unlabel pretrain]
+Settings are those of tests/bench/results/results.py (if it has three learning rates, with the second one), unless an option changes them.
+  --data FOLDER  images of up to 64 px (default: cifar10_jpegs/train in UNLABEL_DATA; exit code 77 if that is missing)
+  --a-class N    use the first N images of each class
+  --runs DIR     folder of the runs (default: a temporary one); runs that it already contains are only read. They run one after another,
+                 on one core each
+  --broken       only the unchanged run and the deliberately broken ones
+  --tenths N     length of the runs in tenths (default: 1); 10: complete runs
+Ends with 1 when the monitor's result is wrong for a run.
 """
 import argparse
 import json

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs each published recipe for a few steps at its full shapes with a small batch: does it work, what memory and time does a step take?
+"""Runs each published recipe for a few steps with its full tensor shapes but a small batch, and prints memory and time per step.
 
 usage: full_shapes.py --unlabel build/release/unlabel [--batch 4] [--steps 3] [--precision auto] [--only PATTERN]
                       [--published-clusters]
-Recipes that differ in nothing that shapes a step (lengths of runs, rates, batches) are run once. Images are coloured noise. Clusterings get 8
-clusters, since the paper's 3,000 and 10,000 need as many images; with --published-clusters they get those, images and many minutes. Prototypes and
-queues are the recipe's. Prints a table; ends with 1 when a
-run fails or its loss is not finite.
+Of recipes that differ only in values without influence on shapes (number of epochs, learning rates, batch sizes), one is run. Images are
+colored noise. Clusterings use 8 clusters, because the published 3,000 and 10,000 need as many images; with --published-clusters these
+numbers are used, which takes many minutes. Numbers of prototypes and queue lengths are the recipe's. Ends with 1 when a run fails or its
+loss is not finite.
 """
 import argparse
 import json

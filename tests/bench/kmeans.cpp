@@ -1,7 +1,8 @@
-// k-means by ssl/kmeans from given first centroids, timed: kmeans_faiss.py sets it beside faiss's.
+// Times k-means by ssl/clustering/kmeans from given initial centroids; used by kmeans_faiss.py.
 //
 // usage: kmeans POINTS FIRST DIM ITERATIONS plane|sphere CENTROIDS
-// POINTS, FIRST and CENTROIDS, which it writes, are rows of DIM float32 without a header. Prints one JSON object. OMP_NUM_THREADS threads.
+// POINTS, FIRST (the initial centroids) and CENTROIDS (the output) are files of rows of DIM float32 values, without a header. Prints one
+// JSON object. Uses OMP_NUM_THREADS threads.
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/launch/distributed/main_setup.h>

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Seconds and objective of ssl/kmeans beside faiss's k-means, from the same first centroids, with the same iterations and threads.
+"""Compares time and objective of ssl/clustering/kmeans with faiss's k-means, from the same initial centroids, with the same numbers of
+iterations and threads.
 
 usage: kmeans_faiss.py --unlabel build/release/bin/unlabel_kmeans [--features FILE.npy]... [--rounds 5] [--iterations 20]
                        [--threads 1,2] [--only PATTERN]
-Needs numpy and faiss-cpu, in the Python that runs it. FILE.npy: features of images, by `unlabel embed`; the other data are Gaussian
-mixtures, from a seed. PATTERN, a regular expression, chooses data by name.
+Needs numpy and faiss-cpu in the Python interpreter that runs it. FILE.npy: features of images written by `unlabel embed`; the other data
+are Gaussian mixtures from a fixed seed. PATTERN is a regular expression that selects data by name.
 
-Each contender runs once a round, in a process of its own, after a warm-up of one iteration, in turn, so that a busy neighbor meets
-both. Both end with centroids and every point's cluster under them: faiss by train and assign, ssl/kmeans by one call. faiss as its
-users have it, but without subsampling, the check for NaN, and the early stop. Ratios are of medians, with the least and the most of a
-round; "by CPU time" is less moved by neighbors, but counts threads that wait; "train alone" leaves faiss's assign out, and so has
-faiss look at the points once less. The objective, mean |x - c|^2 or on the sphere mean 1 - x . c, is computed here from either's
-centroids.
+In each round both programs run once, each in its own process after a warm-up of one iteration, so that other load on the machine affects
+both. Both compute centroids and the cluster of every point: faiss by train and assign, unlabel by one call. faiss runs with its defaults,
+but without subsampling, the check for NaN, and early stopping. Ratios are those of medians, with the minimum and maximum over the rounds.
+"By CPU time" is less affected by other load, but includes waiting threads. "Train alone" excludes faiss's assign, which is one pass over
+the points less. The objective, mean |x - c|^2, or mean 1 - x . c on the sphere, is computed here from the centroids of each.
 """
 import argparse
 import json

@@ -1,12 +1,12 @@
-"""The peer: SwAV or BYOL by lightly, as its documentation has them, on a class folder; a ResNet-18 of small width, on one core.
+"""For comparison: SwAV or BYOL by the library lightly, as in its documentation, on a folder of classes; a narrow ResNet-18 on one core.
 
 usage: lightly_learn.py {swav,byol} FOLDER --epochs N --lr RATE --out FILE [--seed 0] [--batch 128] [--width 16] [--size 32] [--bf16]
                         [--area 0.4] [--jitter 0.5] [--mean R,G,B] [--std R,G,B]
                         [--hidden 128] [--prototypes 512] [--frozen STEPS] [--momentum 0.99]
-Two views of one kind: a crop of at least --area, flip, color jitter of strength --jitter at .8, gray at .2. SGD with momentum .9 and
-weight decay 5e-4; the rate falls to 0 by a cosine. FILE gets the encoder under torchvision's names (safetensors). FILE.epoch is written
-after each epoch, and the same command goes on from it. SIGTERM ends with 75, a loss that is not finite with 93. Needs torch,
-torchvision, lightly and safetensors.
+Both views are drawn alike: a crop of at least the share --area of the image, flip, color jitter of strength --jitter with probability 0.8,
+grayscale with probability 0.2. SGD with momentum 0.9 and weight decay 5e-4; the learning rate falls to 0 by a cosine schedule. The encoder is
+written to FILE under torchvision's names (safetensors). FILE.epoch is written after each epoch, and the same command resumes from it.
+Exit codes: 75 after SIGTERM, 93 for a loss that is not finite. Needs torch, torchvision, lightly and safetensors.
 """
 import argparse
 import copy

@@ -1,7 +1,7 @@
-"""The peer: SwAV by lightly, as its documentation has it, on a class folder; a ResNet-18 of small width, on a CPU.
+"""For comparison: SwAV by the library lightly, as in its documentation, on a folder of classes; a narrow ResNet-18 on a CPU.
 
 usage: lightly_swav.py FOLDER --steps N [--batch 256] [--width 16] [--size 32] [--workers 2] [--bf16] [--channels-last]
-Prints images a second by the wall clock, the first tenth of the steps left out. Needs torch, torchvision and lightly.
+Prints images per second of wall time, without the first tenth of the steps. Needs torch, torchvision and lightly.
 """
 import argparse
 import time

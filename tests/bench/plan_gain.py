@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""What the plan of each method gains over its untrained encoder on small data in few steps, beside settings that were searched by hand: a table.
+"""Measures how much kNN accuracy each method gains over its untrained encoder, on small data in few steps, with planned settings and with
+settings found by a manual search.
 
 usage: plan_gain.py run --unlabel build/release/unlabel --data DIR --runs DIR [--queue FILE] [--minutes N] [--list]
        plan_gain.py table --runs DIR [--write docs/results.md]
-  --data DIR    holds cifar10_jpegs/{train,test}/CLASS/, tinyimagenet50/{train,val}/CLASS/ and photos100/*.JPEG
-  --runs DIR    where runs go, and results.jsonl, a line each; what is in it, of the same settings, is done
+  --data DIR    contains cifar10_jpegs/{train,test}/CLASS/, tinyimagenet50/{train,val}/CLASS/ and photos100/*.JPEG
+  --runs DIR    folder of the runs, and of results.jsonl with one line per run; runs with the same settings as a line are not repeated
   --queue FILE  what to run (default: RUNS/queue): lines `METHOD DATA STEPS SEED [OPTION...]`, OPTIONS those of `unlabel pretrain`. Without
-                options a line measures the plan, with them a setting of the search. The file is read again after each run, so that it may grow
-  --precision P as `unlabel pretrain --precision` takes it (default: auto); results do not tell by which they were made
-  --minutes N   begin no run after N minutes
-  --list        say which lines are done; run nothing
-  --write FILE  put the table between its markers in FILE
+                options a line measures the plan, with options a setting of the search. The file is read again after each run: lines may be added
+  --precision P as for `unlabel pretrain --precision` (default: auto); results do not record it
+  --minutes N   start no run after N minutes
+  --list        print which lines are done; run nothing
+  --write FILE  write the table between its markers in FILE
 DATA is cifar2k, cifar20k (of CIFAR-10, at 32 px), tiny2k or tiny20k (of Tiny-ImageNet-50, at 64 px): the first images of each class; or
 tiles2k: each of 100 photographs is a class of 24 tiles of 128 px, which overlap, from its left two thirds, and of 3 test tiles from its
-right third. The encoder is a ResNet-18 of width 16, the number of epochs the one that comes nearest to STEPS at the planned batch, or at the one that is
-given. A gain is the accuracy of kNN (protocol dino, all test images) on the run's encoder less that on the same one untrained. One run at a
-time, on one thread; stopped at any time, the same command goes on with the run after the last whole one.
+right third. The encoder is a ResNet-18 of width 16. The number of epochs is the one that is nearest to STEPS with the batch size of the plan or of
+the options. A gain is the accuracy of kNN (protocol dino, all test images) with the run's encoder minus that with the same encoder untrained.
+One run at a time, on one thread. After an interruption the same command continues after the last completed run.
 """
 import argparse
 import functools

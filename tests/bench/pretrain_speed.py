@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Images a second of SwAV pretraining beside lightly's and beside the bare loop: the same model, batch and views, on CIFAR-10 as files.
+"""Compares images per second of SwAV pretraining with lightly and with a bare loop: same model, batch and views, on CIFAR-10 as image files.
 
 usage: pretrain_speed.py --data DIR/train --unlabel build/release/unlabel --bare build/release/bin/unlabel_bare_step --peers PYTHON
                          [--rounds 5] [--steps 60] [--only PATTERN]
-Every contender (or those whose names match) runs once a round, in turn, so that a busy neighbor meets all of them; what counts are ratios of medians.
-PYTHON is that of an environment with torch, torchvision and lightly. Two views of 32 px, ResNet-18 of width 16, batch 256. Where the device does
-not multiply bf16 by itself (`--precision auto` is float32), contenders in bf16 are left out.
+In each round every program (or those whose names match PATTERN) runs once, so that other load on the machine affects all; the results are ratios of medians.
+PYTHON is an interpreter with torch, torchvision and lightly. Two views of 32 px, ResNet-18 of width 16, batch 256. If the device has no
+native bf16 arithmetic (`--precision auto` selects float32), programs in bf16 are skipped.
 """
 import argparse
 import json

@@ -1,6 +1,6 @@
-// Where the time of a training step goes, by operation: `unlabel pretrain` with every operation of LibTorch timed.
+// Profiles training steps by operation: runs `unlabel pretrain` and times every LibTorch operation.
 //
-// usage: step_profile STEPS pretrain's arguments, with a fresh --out    makes 10 steps, then STEPS that are timed, and prints a table
+// usage: step_profile STEPS METHOD PRETRAIN-OPTIONS --out NEW-FOLDER    runs 10 steps, then times STEPS more, and prints a table
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/launch/cli/commands.h>
@@ -23,7 +23,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// An operation under way.
+/// An operation that is running.
 struct Span : at::ObserverContext {
   Clock::time_point begin = Clock::now();
   double inside = 0;  ///< seconds in the operations that it called
@@ -31,7 +31,7 @@ struct Span : at::ObserverContext {
   bool backward = false;
 };
 
-// The run's operations are all called by one thread.
+// All operations of the run are called by one thread.
 thread_local Span* innermost = nullptr;
 std::map<std::string, std::pair<double, std::int64_t>> self_times;  // seconds in an operation itself, and calls
 
