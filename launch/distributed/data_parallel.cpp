@@ -104,7 +104,7 @@ DataParallel::DataParallel(torch::nn::Module& module, std::shared_ptr<const ssl:
         "the first exchange failed, most likely because another rank stopped; look at that rank's own message first (",
         error.what_without_backtrace(), ")");
   } catch (const c10::Error& error) {
-    throw MismatchError("the ranks do not hold the same model: ", error.what_without_backtrace());
+    throw MismatchError("the ranks do not have the same model: ", error.what_without_backtrace());
   }
 }
 

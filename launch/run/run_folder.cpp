@@ -29,8 +29,8 @@ constexpr const char* kEncoder = "encoder.safetensors";
 /// The files of a run, which it writes, truncates or replaces.
 constexpr std::array kFiles{"config.json",     "metrics.jsonl", "replaced.jsonl",
                             "nonfinite.jsonl", "data_files.gz", kEncoder};
-constexpr std::string_view kLockBegins =
-    "process ";  ///< how a lock file begins that a run wrote: "process PID on HOST"
+/// How every lock file that a run wrote begins: "process PID on HOST".
+constexpr std::string_view kLockBegins = "process ";
 
 /// Whether flock() failed with an error that means that the file system has no locks (NFS without lockd, Lustre mounted without flock).
 bool lacks_locks(int error) {

@@ -12,7 +12,7 @@ void Throughput::step(double waited) {
   sum.seconds += one.seconds;
   sum.waited += one.waited;
 
-  // The sums over the window are formed anew each time: differences of running sums would accumulate rounding errors.
+  // The sums over the window are recomputed in each step: updating them by differences would accumulate rounding errors.
   constexpr std::size_t kWindow = 20;
   window_.push_back(one);
   if (window_.size() > kWindow) window_.pop_front();
