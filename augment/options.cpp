@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 
 namespace unlabel {
 
@@ -29,12 +28,12 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 /// Flattens nested objects into dotted keys. An empty object is kept as a value: its key may be a slip too.
-void flatten(const nlohmann::json& json, const std::string& prefix,
-             std::vector<std::pair<std::string, nlohmann::json>>& out) {
+void add_flat(const nlohmann::json& json, const std::string& prefix,
+              std::vector<std::pair<std::string, nlohmann::json>>& out) {
   for (const auto& [key, value] : json.items()) {
     const std::string name = prefix.empty() ? key : prefix + "." + key;
     if (value.is_object() && !value.empty()) {
-      flatten(value, name, out);
+      add_flat(value, name, out);
     } else {
       out.emplace_back(name, value);
     }
@@ -43,8 +42,12 @@ void flatten(const nlohmann::json& json, const std::string& prefix,
 
 }  // namespace
 
-void OptionTable::Field::set(const nlohmann::json& value) const {
+void OptionTable::Field::require(const nlohmann::json& value) const {
   if (!accepts(value)) throw UsageError("'", name, "' takes ", type, ", not ", shortened(json_line(value)));
+}
+
+void OptionTable::Field::set(const nlohmann::json& value) const {
+  require(value);
   assign(value);
 }
 
@@ -108,38 +111,39 @@ nlohmann::json OptionTable::to_json() const {
   return json;
 }
 
-void OptionTable::from_json(const nlohmann::json& json, const std::string& where) {
+nlohmann::json OptionTable::flatten(const nlohmann::json& json, const std::string& where) const {
   if (!json.is_object()) throw UsageError(where, ": expected an object of options");
   check_json_depth(json, kMaxDepth, where);
   std::vector<std::pair<std::string, nlohmann::json>> flat;
-  flatten(json, "", flat);
+  add_flat(json, "", flat);
   std::erase_if(flat, [&](const auto& item) {  // a section of which nothing is set
     return item.second.is_object() &&
            std::ranges::any_of(fields_, [&](const Field& field) { return field.name.starts_with(item.first + "."); });
   });
   std::vector<std::string> names;
   for (const auto& field : fields_) names.push_back(field.name);
-  std::set<std::string_view> seen;
+  auto settings = nlohmann::json::object();
   for (const auto& [name, value] : flat) {
     if (!find(name)) throw UsageError(where, ": unknown option '", shortened(name), "'", did_you_mean(name, names));
     // {"swav": {"queue": 1}, "swav.queue": 2} is one object without a key twice.
-    if (!seen.insert(name).second) throw UsageError(where, ": '", name, "' is given twice");
+    if (!settings.emplace(name, value).second) throw UsageError(where, ": '", name, "' is given twice");
   }
-  // Check every value before keeping any: put the old ones back when one is refused.
-  std::vector<nlohmann::json> old;
-  try {
-    for (const auto& [name, value] : flat) {
-      const Field* field = find(name);
-      old.push_back(field->get());
-      field->set(value);
+  for (const auto& [name, value] : flat) {
+    try {
+      find(name)->require(value);
+    } catch (const UsageError& error) {
+      throw UsageError(where, ": ", error.what());
     }
-  } catch (const UsageError& error) {
-    for (std::size_t i = old.size(); i-- > 0;) find(flat[i].first)->set(old[i]);
-    throw UsageError(where, ": ", error.what());
   }
+  return settings;
 }
 
-void OptionTable::set_text(const std::string& name, const std::string& text) {
+void OptionTable::from_json(const nlohmann::json& json, const std::string& where) {
+  const auto settings = flatten(json, where);
+  for (const auto& [name, value] : settings.items()) find(name)->assign(value);
+}
+
+nlohmann::json OptionTable::parse_text(const std::string& name, const std::string& text) const {
   const Field* field = find(name);
   if (!field) {
     std::vector<std::string> names;
@@ -147,10 +151,7 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
     throw UsageError("unknown option '--", shortened(name), "'", did_you_mean(name, names));
   }
   using Kind = detail::OptionKind;
-  if (field->kind == Kind::kText) {
-    field->set(text);
-    return;
-  }
+  if (field->kind == Kind::kText) return text;
   auto parsed = try_parse_json(text);
   if (field->kind == Kind::kYesNo && !parsed) {
     if (text == "yes" || text == "on") parsed = true;
@@ -163,13 +164,12 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
     std::istringstream items(text);
     for (std::string item; std::getline(items, item, ',');) parsed->push_back(item);
   }
-  if (parsed) {
-    field->set(*parsed);
-    return;
-  }
+  const auto value = parsed.value_or(text);
   try {
-    field->set(text);  // says what the field takes
+    field->require(value);
+    return value;
   } catch (const UsageError& error) {
+    if (parsed) throw;
     // JSON wants a digit before the point, and a point.
     std::string meant = text;
     const bool list = field->kind == Kind::kList;
@@ -179,8 +179,8 @@ void OptionTable::set_text(const std::string& name, const std::string& text) {
       if (begin != std::string::npos && meant[begin] == '-') ++begin;
       if (begin < meant.size() && meant[begin] == '.') meant.insert(begin, "0");
     }
-    const auto value = try_parse_json(list ? "[" + meant + "]" : meant);
-    if (!value || !field->accepts(*value)) throw;
+    const auto number = try_parse_json(list ? "[" + meant + "]" : meant);
+    if (!number || !field->accepts(*number)) throw;
     throw UsageError(error.what(), "; write ", meant);
   }
 }

@@ -38,7 +38,9 @@ class OptionTable {
     std::function<bool(const nlohmann::json&)> accepts;
     std::function<void(const nlohmann::json&)> assign;  ///< of what it accepts
 
-    /// Throws UsageError that names the field and its type.
+    /// Throws UsageError that names the field and its type, unless it accepts the value.
+    void require(const nlohmann::json& value) const;
+    /// The same, and assigns it.
     void set(const nlohmann::json& value) const;
   };
 
@@ -57,14 +59,17 @@ class OptionTable {
   /// The resolved values as nested objects.
   nlohmann::json to_json() const;
 
-  /// Sets the fields that `json` names (nested objects or dotted keys), leaving the others as they are.
+  /// What `json` (nested objects or dotted keys) sets, as one flat object of the fields' dotted names; changes no field.
   /// Throws UsageError for an unknown key, naming the nearest known one, for a field that is given twice, and for a value of
-  /// the wrong type. `where` begins the message: "recipe.json". All keys are checked before the first field is written.
+  /// the wrong type. `where` begins the message: "recipe.json".
+  nlohmann::json flatten(const nlohmann::json& json, const std::string& where) const;
+
+  /// Sets the fields that `json` names, leaving the others as they are. Throws as flatten() does, and then changes no field.
   void from_json(const nlohmann::json& json, const std::string& where);
 
-  /// Sets one field from the text of a command line: `true`, `0.5`, `[1,2]`, `1,2`, `null` or plain text, by the
-  /// field's type.
-  void set_text(const std::string& name, const std::string& text);
+  /// The value that a command line's text has for a field: `true`, `0.5`, `[1,2]`, `1,2`, `null` or plain text, by the
+  /// field's type. Throws UsageError for an unknown field and for a text that is no such value.
+  nlohmann::json parse_text(const std::string& name, const std::string& text) const;
 
   /// The field of that name, or null where there is none; valid until the table changes.
   const Field* find(const std::string& name) const;

@@ -32,23 +32,11 @@ std::string normalized(const std::string& argument) {
 
 }  // namespace
 
-bool CommandLine::has(const std::string& name) const {
-  return std::any_of(given.begin(), given.end(), [&](const auto& item) { return item.first == name; });
-}
-
-std::string CommandLine::get(const std::string& name, const std::string& otherwise) const {
-  const auto found = std::find_if(given.rbegin(), given.rend(), [&](const auto& item) { return item.first == name; });
-  return found == given.rend() ? otherwise : found->second;
-}
-
-void CommandLine::apply(OptionTable& table) const {
-  for (const auto& [name, value] : given) {
-    try {
-      table.set_text(name, value);
-    } catch (const UsageError& error) {
-      throw UsageError("--", with_dashes(name), ": ", error.what());
-    }
-  }
+nlohmann::json in_section(const nlohmann::json& values, const std::string& section) {
+  auto found = nlohmann::json::object();
+  for (const auto& [name, value] : values.items())
+    if (name.starts_with(section + ".")) found[name.substr(section.size() + 1)] = value;
+  return found;
 }
 
 CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table,
@@ -72,14 +60,17 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments, const 
   try {
     const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
     auto parsed = po::command_line_parser(texts).options(description).positional(positionals).style(style).run();
+    line.help = std::ranges::any_of(parsed.options, [](const auto& option) { return option.string_key == "help"; });
     for (const auto& option : parsed.options) {
-      if (option.string_key == "help") {
-        line.help = true;
-        continue;
-      }
+      if (option.string_key == "help") continue;
       const std::string name = with_underscores(option.string_key);
       if (line.has(name)) throw UsageError("--", option.string_key, " is given twice");
-      line.given.emplace_back(name, option.value.empty() ? "true" : option.value.front());
+      const std::string text = option.value.empty() ? "true" : option.value.front();
+      try {
+        line.values[name] = line.help ? nlohmann::json(text) : table.parse_text(name, text);
+      } catch (const UsageError& error) {
+        throw UsageError("--", with_dashes(name), ": ", error.what());
+      }
     }
   } catch (const po::unknown_option& error) {
     std::string name = error.get_option_name();

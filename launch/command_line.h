@@ -2,8 +2,9 @@
 
 #include <unlabel/augment/options.h>
 
+#include <nlohmann/json.hpp>
+
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace unlabel::launch {
@@ -17,22 +18,27 @@ struct CommandSpec {
   std::vector<std::string> left_out{};   ///< sections that --help passes over
 };
 
-/// A parsed command line: what was given, in order, by field name. Nothing is set yet, so that a recipe can come first.
+/// A parsed command line.
 struct CommandLine {
   bool help = false;
-  std::vector<std::pair<std::string, std::string>> given;
+  /// What is given: a flat object of the fields' dotted names, with values of their types. Nothing is set yet, so that a recipe can come first.
+  nlohmann::json values = nlohmann::json::object();
 
-  bool has(const std::string& name) const;
-  /// The last value given, or `otherwise`.
-  std::string get(const std::string& name, const std::string& otherwise = "") const;
-  /// Sets the fields in `table`. Throws UsageError for a value of the wrong type.
-  void apply(OptionTable& table) const;
+  bool has(const std::string& name) const { return values.contains(name); }
+  /// A text that is given, or "".
+  std::string get(const std::string& name) const { return values.value(name, ""); }
+  /// Sets the fields in `table`.
+  void apply(OptionTable& table) const { table.from_json(values, "command line"); }
 };
 
 /// Reads `--name value`, `--name=value`, `--section.key value` (dashes and underscores are the same) and positional arguments by the
-/// fields of `table`; a yes/no field alone means yes. Throws UsageError for an unknown or repeated option, naming the nearest one.
+/// fields of `table`; a yes/no field alone means yes. Throws UsageError for an unknown or repeated option, naming the nearest one, and,
+/// unless the line asks for help, for a value of the wrong type.
 CommandLine parse_command_line(const std::vector<std::string>& arguments, const OptionTable& table,
                                const CommandSpec& spec);
+
+/// The settings of a flat object that are in `section`, by their names in it: of {"swav.epsilon": 0.03, "seed": 1} {"epsilon": 0.03}.
+nlohmann::json in_section(const nlohmann::json& values, const std::string& section);
 
 /// A field's name as a person writes it: "batch_size" as "batch-size".
 std::string with_dashes(std::string name);

@@ -7,15 +7,19 @@
 
 namespace unlabel::eval {
 
+void require_valid(const OnlineKnnOptions& options) {
+  if (options.train_images < 1 || options.test_images < 1)
+    throw UsageError("the online kNN needs at least 1 training and 1 test image, not ", options.train_images, " and ",
+                     options.test_images);
+  require_valid(options.knn);
+}
+
 OnlineKnn::OnlineKnn(std::shared_ptr<const data::Dataset> train, std::shared_ptr<const data::Dataset> test,
                      augment::MultiCrop view, OnlineKnnOptions options)
     : train_(std::move(train)), test_(std::move(test)), view_(std::move(view)), options_(std::move(options)) {
   if (view_.views() != 1)
     throw UsageError("the online kNN takes one view an image, and this pipeline makes ", view_.views());
-  if (options_.train_images < 1 || options_.test_images < 1)
-    throw UsageError("the online kNN needs at least 1 training and 1 test image, not ", options_.train_images, " and ",
-                     options_.test_images);
-  require_valid(options_.knn);
+  require_valid(options_);
   train_samples_ = choose_samples(train_->size(), options_.train_images);
   test_samples_ = choose_samples(test_->size(), options_.test_images);
   test_ = labeled_by_folder(test_, train_->class_names());

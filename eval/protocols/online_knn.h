@@ -19,6 +19,9 @@ struct OnlineKnnOptions {
   FeatureOptions features;            ///< batch, threads, precision and device
 };
 
+/// Throws UsageError for values that no data can be measured with.
+void require_valid(const OnlineKnnOptions& options);
+
 /// kNN accuracy of an encoder that is still in training, on a fixed subset of the images; cheap enough for every epoch.
 /// The figure is to be compared with itself over time: fewer neighbors to choose from make it lower than `unlabel knn`
 /// on everything.

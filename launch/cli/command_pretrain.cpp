@@ -108,7 +108,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     return 0;
   }
   line.apply(options);
-  std::erase_if(line.given, [](const auto& item) { return item.first == "json" || item.first == "explain"; });
+  for (const char* not_of_the_run : {"json", "explain"}) line.values.erase(not_of_the_run);
   const auto environment = read_environment();
   use_share_of_cores(environment);
   if (only_explain) {
@@ -116,10 +116,13 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     require_output(
         "--json", json,
         {{"--recipe", line.get("recipe")}, {"--init", line.get("init")}, data_folder("--data", line.get("data"))});
-    auto resolved = resolve_options(line, Purpose::kDryRun);
+    // Refuses, in a world of one, what ranks cannot meet with.
+    auto resolved = resolve_options(line, Purpose::kDryRun, [&](const PretrainOptions& given) {
+      return connect({}, choose_device(given.device, environment), {given.backend, given.timeout});
+    });
     show_native_precision(resolved, choose_device(resolved.options.device, environment));
     validate(resolved, environment.world_size);
-    const auto explained = explain(resolved, line);
+    const auto explained = explain(resolved);
     print_line(json, explanation_text(explained));
     write_result(json, explained, resolved.warnings);
     return 0;

@@ -128,14 +128,6 @@ ssl::LoadedEncoder load(const std::string& path, const ssl::EncoderOptions& othe
   return loaded;
 }
 
-/// What `line` gives of a section, by the names below it.
-nlohmann::json given_of(const CommandLine& line, const std::string& section, const OptionTable& fields) {
-  auto given = nlohmann::json::object();
-  for (const auto& [name, text] : line.given)
-    if (name.starts_with(section + ".")) given[name.substr(section.size() + 1)] = fields.find(name)->get();
-  return given;
-}
-
 }  // namespace
 
 std::vector<NamedFile> files_of(const EvaluationOptions& options) {
@@ -183,14 +175,12 @@ EvaluatedModel load_model(const EvaluationOptions& options, const CommandLine& l
   if (options.untrained && options.pixels) throw UsageError("--untrained and --pixels exclude each other");
   if (options.checkpoint.empty() && !options.untrained && !options.pixels)
     throw UsageError("what is to be measured? --checkpoint RUN|FILE, or --untrained, or --pixels");
-  auto copy = options;
-  const auto fields = table(copy);
   EvaluatedModel subject;
   ssl::LoadedEncoder loaded;
   std::string from;
   auto architecture = options.encoder;
   if (!options.checkpoint.empty()) {
-    loaded = load(options.checkpoint, options.encoder, given_of(line, "encoder", fields), from);
+    loaded = load(options.checkpoint, options.encoder, in_section(line.values, "encoder"), from);
     architecture = loaded.options;
     subject.encoder = loaded.encoder;
     subject.description = concat(from, " (", architecture.arch, ", width ", architecture.width, ")");
@@ -235,7 +225,7 @@ EvaluatedModel load_model(const EvaluationOptions& options, const CommandLine& l
                      architecture.in_channels == 1 ? " channel" : " channels", ", and views have ", kColors);
 
   subject.decode = metadata.decode();
-  augment::table(subject.decode).from_json(given_of(line, "decode", fields), "--decode");
+  augment::table(subject.decode).from_json(in_section(line.values, "decode"), "--decode");
   if (options.exif_orientation) {
     if (line.has("decode.exif_orientation") && options.decode.exif_orientation != *options.exif_orientation)
       throw UsageError("--exif-orientation and --decode.exif-orientation contradict each other; give one of them");

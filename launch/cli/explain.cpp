@@ -13,7 +13,7 @@ namespace unlabel::launch {
 namespace {
 
 using nlohmann::json;
-using Row = std::array<std::string, 4>;
+using Row = std::array<std::string, 5>;
 
 /// As one would write it on a command line.
 std::string shown(const json& value) {
@@ -22,7 +22,7 @@ std::string shown(const json& value) {
 }
 
 std::string in_columns(const std::vector<Row>& rows) {
-  std::array<std::size_t, 4> widths{};
+  std::array<std::size_t, std::tuple_size_v<Row>> widths{};
   for (const auto& row : rows)
     for (std::size_t c = 0; c + 1 < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size() + 2);
   std::string text;
@@ -37,37 +37,40 @@ std::string in_columns(const std::vector<Row>& rows) {
 
 }  // namespace
 
-json explain(const ResolvedOptions& resolved, const CommandLine& line) {
+json explain(const ResolvedOptions& resolved) {
   auto here = resolved.options;
   PretrainOptions paper;
   auto fields = table(here), paper_fields = table(paper);
   const auto name = ssl::find_method(here.method).plan.paper;
-  json published = json::object(), used = json::object();
+  json published = json::object();
   if (!name.empty()) {
     published = ssl::find_recipe(name);
     for (const char* about : {"method", "description", "source"}) published.erase(about);
+    published = paper_fields.flatten(published, name);
     paper_fields.from_json(published, name);
   }
-  if (!here.recipe.empty()) used = ssl::find_recipe(here.recipe);
 
+  const auto& defaults = resolved.layers.front();
   json settings = json::array();
   for (const auto& field : fields.fields()) {
     if (field.name == "method" || field.name == "data" || field.name == "out" || field.name == "recipe") continue;
     const auto choice = std::ranges::find(resolved.choices, field.name, &ssl::PlannedSetting::setting);
-    const bool planned = choice != resolved.choices.end(), given = line.has(field.name);
-    const auto place = ssl::setting_pointer(field.name);
-    const bool from_recipe = used.contains(place), in_paper = published.contains(place);
-    if (!planned && !given && !from_recipe && !in_paper) continue;
+    const bool planned = choice != resolved.choices.end();
     const auto value = field.get(), theirs = name.empty() ? json() : paper_fields.find(field.name)->get();
+    const auto& layer = deciding_layer(resolved.layers, field.name).name;
+    // A checkpoint has every setting.
+    const bool chosen = layer == "checkpoint" ? value != defaults.values.at(field.name) : layer != defaults.name;
+    if (!planned && !chosen && !published.contains(field.name)) continue;
     settings.push_back({{"setting", field.name},
                         {"here", value},
                         {"paper", theirs},
-                        {"why", given             ? "given"
-                                : planned         ? choice->reason
-                                : from_recipe     ? "from the recipe " + here.recipe
-                                : value == theirs ? "the paper's"
-                                : value.is_null() ? "the preset's"
-                                                  : "default"}});
+                        {"layer", layer},
+                        {"why", planned                   ? choice->reason
+                                : layer == "command line" ? "given"
+                                : layer != defaults.name  ? "from the " + layer
+                                : value == theirs         ? "the paper's"
+                                : value.is_null()         ? "the preset's"
+                                                          : "default"}});
   }
   return {{"method", here.method},
           {"data", resolved.dataset->description()},
@@ -78,10 +81,15 @@ json explain(const ResolvedOptions& resolved, const CommandLine& line) {
 
 std::string explanation_text(const json& explained) {
   const bool paper = !explained["paper"].is_null();
-  std::vector<Row> rows{{"setting", "here", paper ? concat("paper (", shown(explained["paper"]), ")") : "", "why"}};
-  for (const auto& item : explained["settings"])
-    rows.push_back(
-        {"--" + with_dashes(item["setting"]), shown(item["here"]), paper ? shown(item["paper"]) : "", item["why"]});
+  std::vector<Row> rows{
+      {"setting", "here", paper ? concat("paper (", shown(explained["paper"]), ")") : "", "from", "why"}};
+  for (const auto& item : explained["settings"]) {
+    const std::string layer = item["layer"], why = item["why"];
+    // Of what was given, in whatever way, the layer says all.
+    const bool reason = layer == "plan" || (layer == "default" && why != layer) || why.starts_with("auto: ");
+    rows.push_back({"--" + with_dashes(item["setting"]), shown(item["here"]), paper ? shown(item["paper"]) : "", layer,
+                    reason ? why : ""});
+  }
   auto text = concat(shown(explained["method"]), " on ", printable(shown(explained["data"])), "\n\n", in_columns(rows));
   for (const auto& warning : explained["warnings"]) text += "\nwarning: " + printable(warning.get<std::string>());
   if (!explained["warnings"].empty()) text += "\n";

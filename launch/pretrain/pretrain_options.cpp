@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/formats.h>
 #include <unlabel/data/io/files.h>
+#include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/distributed/shared_data.h>
@@ -99,41 +100,40 @@ const std::set<std::string> kRuntimeOptions{"data",
                                             "knn.train_images",
                                             "knn.test_images"};
 
-/// Takes from `saved`, the options that a run began with, those that `stands` names.
-void keep(const nlohmann::json& saved, OptionTable& fields, const std::function<bool(const std::string&)>& stands) {
-  auto kept = nlohmann::json::object();
-  for (const auto& field : fields.fields()) {
-    const auto place = ssl::setting_pointer(field.name);
-    if (stands(field.name) && saved.contains(place)) kept[place] = saved.at(place);
-  }
-  fields.from_json(kept, "the checkpoint");
+/// The settings in `saved`, the options that a run began with, that `kept` names.
+nlohmann::json keep(const nlohmann::json& saved, const OptionTable& fields,
+                    const std::function<bool(const std::string&)>& kept) {
+  auto values = nlohmann::json::object();
+  for (const auto& field : fields.fields())
+    if (const auto place = ssl::setting_pointer(field.name); kept(field.name) && saved.contains(place))
+      values[field.name] = saved.at(place);
+  return fields.flatten(values, "the checkpoint");
 }
 
-/// What a run began with stands, whatever a newer planner or a changed survey of the images would say; also which images are too large.
-void restore_saved_options(const nlohmann::json& saved, OptionTable& fields,
-                           std::vector<ssl::PlannedSetting>& choices) {
-  keep(saved, fields, [](const std::string& name) { return !is_runtime_option(name) || name == "decode.max_pixels"; });
-  for (auto& [setting, value, reason] : choices)
-    if (saved.contains(ssl::setting_pointer(setting))) {
-      value = saved.at(ssl::setting_pointer(setting));
-      reason = "as planned when this run began";
-    }
+PretrainOptions merge(const std::vector<OptionLayer>& layers) {
+  auto values = nlohmann::json::object();
+  for (const auto& layer : layers) values.update(layer.values);
+  PretrainOptions options;
+  table(options).from_json(values, "the options");
+  return options;
 }
 
 /// The settings of --recipe. Throws UsageError for a recipe of another method.
-nlohmann::json read_recipe(const PretrainOptions& options) {
-  auto recipe = ssl::find_recipe(options.recipe);
-  if (recipe.contains("method") && recipe["method"] != options.method)
-    throw UsageError("--recipe ", options.recipe, " is for ", recipe["method"].dump(), ", not for ", options.method);
+nlohmann::json read_recipe(const std::string& name, const std::string& method) {
+  auto recipe = ssl::find_recipe(name);
+  if (recipe.contains("method") && recipe["method"] != method)
+    throw UsageError("--recipe ", name, " is for ", recipe["method"].dump(), ", not for ", method);
   recipe.erase("description");
   recipe.erase("source");
   return recipe;
 }
 
-/// The settings of the section `encoder` that the weights of --init decide, without those that `asked` (of the recipe and the command line)
-/// has; `given` is of the command line alone. Throws UsageError when they have others than the weights, unless a part of them is enough.
-nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann::json& asked,
+/// The settings of the section `encoder` that the weights of --init decide, without those that the recipe or the command line (`given`)
+/// has. Throws UsageError when these have others than the weights, unless a part of them is enough.
+nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann::json& recipe,
                                   const nlohmann::json& given) {
+  auto asked = recipe;
+  asked.update(given);
   const auto weights = encoder_options_at(options.init, "--init");
   if (!weights) {
     if (asked.contains("arch")) return nlohmann::json::object();
@@ -166,7 +166,7 @@ nlohmann::json decided_by_weights(const PretrainOptions& options, const nlohmann
 
 /// Throws for an option of images, where a method learns from other data: it would do nothing.
 void refuse_image_options(const CommandLine& line, const std::string& method) {
-  for (const auto& [name, text] : line.given)
+  for (const auto& [name, value] : line.values.items())
     for (const char* section : {"augment.", "decode.", "knn."})
       if (name.starts_with(section))
         throw UsageError("--", with_dashes(name), " is of images, and ", method,
@@ -176,7 +176,7 @@ void refuse_image_options(const CommandLine& line, const std::string& method) {
 /// Throws for an option of another method: it would do nothing.
 void refuse_other_methods(const CommandLine& line, const std::string& method) {
   const auto names = ssl::method_names();
-  for (const auto& [name, text] : line.given) {
+  for (const auto& [name, value] : line.values.items()) {
     const auto section = name.substr(0, name.find('.'));
     if (section.size() < name.size() && section != method && std::ranges::find(names, section) != names.end())
       throw UsageError("--", with_dashes(name), " is an option of ", section, ", and this run is of ", method);
@@ -213,142 +213,158 @@ void require_valid(const PretrainOptions& options) {
     throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
   if (const auto budget = options.health.broken_budget; budget && !(*budget > 0 && *budget <= 1))
     throw UsageError("--health.broken-budget must be a share above 0 and up to 1, and is ", *budget);
+  if (options.knn.every > 0) {
+    eval::OnlineKnnOptions knn;
+    knn.train_images = options.knn.train_images;
+    knn.test_images = options.knn.test_images;
+    knn.knn.protocol = options.knn.protocol;
+    eval::require_valid(knn);
+  }
 }
 
 }  // namespace
 
+const OptionLayer& deciding_layer(const std::vector<OptionLayer>& layers, const std::string& setting) {
+  const auto last = std::find_if(layers.rbegin(), layers.rend(),
+                                 [&](const OptionLayer& layer) { return layer.values.contains(setting); });
+  UNLABEL_INVARIANT(last != layers.rend());
+  return *last;
+}
+
 ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const Rendezvous& rendezvous) {
-  ResolvedOptions resolved;
-  auto& options = resolved.options;
-  auto fields = table(options);
-  line.apply(fields);  // for the checks and the planner; applied again after the recipe, which must not win
-  if (options.method.empty())
+  const auto method = line.get("method"), out = line.get("out");
+  if (method.empty())
     throw UsageError("which method? write unlabel pretrain METHOD --data DIR --out RUN, METHOD one of ",
                      ssl::method_list());
-  const auto& spec = ssl::find_method(options.method);
-  refuse_other_methods(line, options.method);
-  const bool images = learns_from_images(options);
-  if (!images) refuse_image_options(line, options.method);
-  if (options.data.empty()) throw UsageError("--data is missing: a folder of images");
-  if (options.out.empty() && purpose == Purpose::kRun)
+  const auto& spec = ssl::find_method(method);
+  refuse_other_methods(line, method);
+  const bool images = !spec.transform;
+  if (!images) refuse_image_options(line, method);
+  if (line.get("data").empty()) throw UsageError("--data is missing: a folder of images");
+  if (out.empty() && purpose == Purpose::kRun)
     throw UsageError("--out is missing: the folder for the run, made when it is not there");
 
-  // What the command line gives, in a recipe's layout.
-  auto given = nlohmann::json::object();
-  given["method"] = options.method;
-  const auto all = fields.to_json();
-  for (const auto& [name, text] : line.given) {
-    const auto place = ssl::setting_pointer(name);
-    given[place] = all.at(place);
-  }
-  const bool planned = options.recipe.empty();
-  auto recipe = nlohmann::json::object();
+  PretrainOptions defaults;
+  const auto fields = table(defaults);
+  const auto recipe = line.get("recipe");
+  const bool planned = recipe.empty();
+  const auto none = nlohmann::json::object();
+  ResolvedOptions resolved;
+  auto& layers = resolved.layers;
+  layers = {{"default", fields.flatten(fields.to_json(), "default")},
+            {planned ? "plan" : "recipe " + recipe, none},
+            {"weights of --init", none},
+            {"checkpoint", none},
+            {"command line", line.values},
+            {"checkpoint", none}};
+  auto& settings = layers[1].values;
+  auto &of_weights = layers[2].values, &of_checkpoint = layers[3].values;
+  auto& on_record = layers[5].values;  // what a run that goes on keeps whatever is given
   std::exception_ptr bad_recipe;
   if (!planned) {
     try {
-      recipe = read_recipe(options);
-      fields.from_json(recipe, concat("recipe ", options.recipe));
-      line.apply(fields);
+      settings = fields.flatten(read_recipe(recipe, method), layers[1].name);
     } catch (const std::exception&) {
       bad_recipe = std::current_exception();
     }
   }
 
   // Where and how long to wait for each other is known now. A file that is missing or wrong on one rank alone is told on all of them.
-  resolved.group = rendezvous(options);
+  const auto asked = merge(layers);
+  resolved.group = rendezvous(asked);
   const auto& group = *resolved.group;
-  const auto began = of_first_rank(group, options.timeout, [&] {
-    const auto saved = options.out.empty() ? std::nullopt : checkpoint_options(options.out + "/checkpoints");
+  const auto began = of_first_rank(group, asked.timeout, [&] {
+    const auto saved = out.empty() ? std::nullopt : checkpoint_options(out + "/checkpoints");
     return saved ? saved->dump() : "";
   });
   const bool goes_on = !began.empty();
-  const auto saved = goes_on ? nlohmann::json::parse(began) : nlohmann::json::object();
-  // The weights of --init decide the network, before any image is looked at.
-  auto decided = nlohmann::json::object();
+  const auto saved = goes_on ? nlohmann::json::parse(began) : none;
+  auto& options = resolved.options;
   ssl::run_on_all_ranks(group, [&] {
     if (bad_recipe) std::rethrow_exception(bad_recipe);
-    if (const auto method = saved.value("method", nlohmann::json()); method.is_string() && method != options.method)
-      throw MismatchError(options.out, " is a run of ", method.get<std::string>(), ": choose another --out for ",
-                          options.method);
-    if (!goes_on && options.init_partial && options.init.empty())
+    if (const auto before = saved.value("method", nlohmann::json()); before.is_string() && before != method)
+      throw MismatchError(out, " is a run of ", before.get<std::string>(), ": choose another --out for ", method);
+    if (!goes_on && asked.init_partial && asked.init.empty())
       throw UsageError("--init-partial is of --init, which is not given");
-    if (!goes_on && !options.init.empty()) {
-      const auto given_encoder = given.value("encoder", nlohmann::json::object());
-      auto asked = recipe.value("encoder", nlohmann::json::object());
-      asked.update(given_encoder);
-      decided = decided_by_weights(options, asked, given_encoder);
-    }
+    // The weights of --init decide the network, before any image is looked at.
+    if (!goes_on && !asked.init.empty())
+      of_weights = fields.flatten(
+          {{"encoder", decided_by_weights(asked, in_section(settings, "encoder"), in_section(line.values, "encoder"))}},
+          asked.init);
+    // A plan stands as the run began, whatever a newer planner or a changed survey of the images would say. Of what a recipe leaves out, the
+    // network stands where weights decided it; and in both the largest image.
+    const bool weights_decided = saved.value("init", nlohmann::json("")) != "";
+    of_checkpoint = keep(saved, fields, [&](const std::string& name) {
+      return name == "decode.max_pixels" ||
+             (planned ? !is_runtime_option(name) : weights_decided && name.starts_with("encoder."));
+    });
+    for (const auto& [name, value] : settings.items()) of_checkpoint.erase(name);
+    // What it began from is no longer read, and stays on record. It keeps the precision that it began with, on whatever machine.
+    const bool automatic = deciding_layer(layers, "precision").values.at("precision") == "auto";
+    on_record = keep(saved, fields, [&](const std::string& name) {
+      return name == "init" || name == "init_partial" || (automatic && name == "precision");
+    });
     if (planned) return;
-    // Of what the recipe leaves out, the largest image stands as the run began, and the network where weights decided it.
-    if (goes_on)
-      keep(saved, fields, [&](const std::string& name) {
-        const bool decided_then = name.starts_with("encoder.") && saved.value("init", nlohmann::json("")) != "";
-        return (name == "decode.max_pixels" || decided_then) && !recipe.contains(ssl::setting_pointer(name));
-      });
-    fields.from_json({{"encoder", decided}}, options.init);
-    line.apply(fields);
+    options = merge(layers);
     require_valid(options);
   });
 
   // What ranks do together depends on these. The weights' place may differ, and that of the recipe.
   agree_on(group,
            {{"other settings",
-             {{"--recipe", planned ? "not given" : "given"}, {"--init", options.init.empty() ? "not given" : "given"}},
+             {{"--recipe", planned ? "not given" : "given"}, {"--init", asked.init.empty() ? "not given" : "given"}},
              kSameCommand}});
 
-  resolved.dataset = open_on_all_ranks(options.data, data::Split::kTrain, group, options.timeout);
+  resolved.dataset = open_on_all_ranks(asked.data, data::Split::kTrain, group, asked.timeout);
+  const auto samples = resolved.dataset->size();
   // Of data that are no images there is none.
-  const auto median_short_side = images ? median_short_side_on_all_ranks(*resolved.dataset, group, options.timeout) : 0;
-  if (planned)
-    ssl::run_on_all_ranks(group, [&] {
+  const auto median_short_side = images ? median_short_side_on_all_ranks(*resolved.dataset, group, asked.timeout) : 0;
+  ssl::run_on_all_ranks(group, [&] {
+    if (planned) {
       ssl::PlanInput input;
-      input.images = resolved.dataset->size();
+      input.images = samples;
       input.median_short_side = median_short_side;
       input.encoder_facts = ssl::encoder_facts;
-      input.given = given;
-      if (!decided.empty()) input.given["encoder"].update(decided);
+      for (const auto& given : {line.values, of_weights})
+        for (const auto& [name, value] : given.items()) input.given[ssl::setting_pointer(name)] = value;
       auto plan = ssl::make_plan(spec.plan, input);
-      fields.from_json(plan.recipe, "the plan");
-      for (const auto& [name, value] : decided.items())
-        resolved.choices.push_back({"encoder." + name, value, "as the weights of --init have it"});
+      settings = fields.flatten(plan.recipe, "the plan");
+      for (const auto& [name, value] : of_weights.items())
+        resolved.choices.push_back({name, value, "as the weights of --init have it"});
       std::ranges::move(plan.choices, std::back_inserter(resolved.choices));
-      if (goes_on) restore_saved_options(saved, fields, resolved.choices);
-      line.apply(fields);
+      for (auto& [setting, value, reason] : resolved.choices)
+        if (of_checkpoint.contains(setting)) {
+          value = of_checkpoint.at(setting);
+          reason = "as planned when this run began";
+        }
+      options = merge(layers);
       require_valid(options);
-    });
-  // What it began from is no longer read, and stays on record.
+    }
+    if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, samples))
+      throw UsageError("--epochs ", options.epochs, " is more than can be counted");
+  });
   if (goes_on) {
-    const auto init = options.init;
-    const bool partial = options.init_partial;
-    keep(saved, fields, [](const std::string& name) { return name == "init" || name == "init_partial"; });
     const auto not_used = [&](const auto&... option) {
-      resolved.warnings.push_back(concat(option..., " is not used: the run in ", options.out, " goes on, and began ",
+      resolved.warnings.push_back(concat(option..., " is not used: the run in ", out, " goes on, and began ",
                                          options.init.empty()   ? "without weights"
                                          : options.init_partial ? concat("from part of ", options.init)
                                                                 : concat("from ", options.init)));
     };
-    std::error_code none;
-    if (!init.empty() && init != options.init && !std::filesystem::equivalent(init, options.init, none))
-      not_used("--init ", init);
-    else if (partial && !options.init_partial)
+    std::error_code ignored;
+    if (!asked.init.empty() && asked.init != options.init &&
+        !std::filesystem::equivalent(asked.init, options.init, ignored))
+      not_used("--init ", asked.init);
+    else if (asked.init_partial && !options.init_partial)
       not_used("--init-partial");
   }
-  // A run that goes on keeps the precision that it began with, on whatever machine.
-  if (options.precision == "auto" && saved.value("precision", nlohmann::json()).is_string())
-    options.precision = saved.at("precision").get<std::string>();
-  ssl::run_on_all_ranks(group, [&] {
-    if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, resolved.dataset->size()))
-      throw UsageError("--epochs ", options.epochs, " is more than can be counted");
-  });
   // The rest, before anything is made of it that one rank could refuse alone.
   auto shared = config_json(options);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) shared.erase(own);
   agree_on(group, {{"other settings", shared, kSameCommand}});
   std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
-  auto settings = fields.to_json();
-  if (goes_on) settings["init"] = options.out;  // its own weights
-  for (auto& warning :
-       ssl::plan_warnings(spec.plan, settings, resolved.dataset->size(), median_short_side, ssl::encoder_facts))
+  auto judged = table(options).to_json();
+  if (goes_on) judged["init"] = out;  // its own weights
+  for (auto& warning : ssl::plan_warnings(spec.plan, judged, samples, median_short_side, ssl::encoder_facts))
     resolved.warnings.push_back(std::move(warning));
   return resolved;
 }

@@ -13,6 +13,8 @@
 #include <unlabel/ssl/optim/schedule.h>
 #include <unlabel/ssl/planning/planner.h>
 
+#include <nlohmann/json.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -79,9 +81,19 @@ struct PretrainOptions {
 };
 OptionTable table(PretrainOptions& options);
 
+/// What one source says of the settings.
+struct OptionLayer {
+  std::string name;  ///< "command line", "recipe cifar10_small", "plan", "checkpoint", "weights of --init" or "default"
+  nlohmann::json values;  ///< a flat object of the fields' dotted names
+};
+
+/// The layer that decides a setting: the last that has it. The first, of the defaults, has all of them.
+const OptionLayer& deciding_layer(const std::vector<OptionLayer>& layers, const std::string& setting);
+
 /// The options of a run and how they came about.
 struct ResolvedOptions {
   PretrainOptions options;
+  std::vector<OptionLayer> layers;               ///< what `options` were read from; later ones win
   std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
   std::shared_ptr<const ssl::Group> group;       ///< the ranks, which have met
   std::vector<ssl::PlannedSetting> choices;      ///< the planner's; none for a recipe
@@ -97,11 +109,11 @@ enum class Purpose {
 /// Joins the ranks of a run, to which device, backend and timeout are known.
 using Rendezvous = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptions&)>;
 
-/// Defaults, then the recipe or (without one) what the run in --out began with, or else the planner's settings for the data
-/// at hand, then the command line. The weights of --init decide the network.
-/// A missing method, --data or --out, and options of another method, are told before ranks meet. The recipe is read before too, as it may
-/// say how they meet; the checkpoint, weights and data after. What is wrong with any of these on one rank is told on all. Throws UsageError
-/// for options that contradict each other.
+/// Merges the layers, each of which wins over those before it: the defaults; the recipe or, without one, the planner's settings for the
+/// data at hand; the network that the weights of --init have; what the run in --out began with; the command line.
+/// A missing method, --data or --out, and options of another method, are refused before ranks meet. The recipe is read before too, as it
+/// may say how they meet; the checkpoint, weights and data after. What is wrong with any of these on one rank is an error on all. Throws
+/// UsageError for a value of the wrong type, naming its layer, and for options that contradict each other.
 ResolvedOptions resolve_options(
     const CommandLine& line, Purpose purpose = Purpose::kRun,
     const Rendezvous& rendezvous = [](const PretrainOptions&) { return ssl::single_process(); });

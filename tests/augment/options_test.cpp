@@ -41,6 +41,11 @@ OptionTable table(Outer& o) {
   return t;
 }
 
+/// Sets a field from the text of a command line.
+void set_text(OptionTable& t, const std::string& name, const std::string& text) {
+  t.from_json({{name, t.parse_text(name, text)}}, "command line");
+}
+
 TEST(OptionTable, RoundTrips) {
   Outer a, b;
   a.queue = 3840;
@@ -55,13 +60,25 @@ TEST(OptionTable, RoundTrips) {
   EXPECT_FALSE(b.queue.has_value());
 }
 
+TEST(OptionTable, FlattensWhatItChecks) {
+  Outer o;
+  auto t = table(o);
+  EXPECT_EQ(t.flatten({{"sinkhorn", {{"iterations", 5}}}, {"sinkhorn.epsilon", 1}, {"queue", nullptr}}, "r.json"),
+            nlohmann::json({{"sinkhorn.iterations", 5}, {"sinkhorn.epsilon", 1}, {"queue", nullptr}}));
+  EXPECT_EQ(t.flatten({{"sinkhorn", nlohmann::json::object()}}, "r.json"), nlohmann::json::object());
+  EXPECT_EQ(o.inner.iterations, 3) << "it sets nothing";
+  EXPECT_EQ(t.parse_text("queue", "null"), nullptr);
+  EXPECT_EQ(t.parse_text("scale", "1"), nlohmann::json::array({1}));
+  EXPECT_EQ(t.parse_text("name", "null"), "null");
+}
+
 TEST(OptionTable, ReadsCommandLineText) {
   Outer o;
   auto t = table(o);
-  t.set_text("frozen", "true");
-  t.set_text("scale", "0.2,0.9");
-  t.set_text("sinkhorn.iterations", "5");
-  t.set_text("name", "123");
+  set_text(t, "frozen", "true");
+  set_text(t, "scale", "0.2,0.9");
+  set_text(t, "sinkhorn.iterations", "5");
+  set_text(t, "name", "123");
   EXPECT_TRUE(o.frozen);
   EXPECT_EQ(o.scale, (std::vector<double>{0.2, 0.9}));
   EXPECT_EQ(o.inner.iterations, 5);
@@ -79,11 +96,11 @@ TEST(OptionTable, RefusesWithTheNameAndTheNearestOne) {
               t.from_json({{"sinkhorn", {{"iterations", 2.5}}}}, "r.json");
             }),
             "r.json: 'sinkhorn.iterations' takes integer, not 2.5");
-  EXPECT_EQ(refusal([&] { t.set_text("seed", "-1"); }), "'seed' takes integer >= 0, not -1");
-  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.iterations", "3000000000"); }),
+  EXPECT_EQ(refusal([&] { set_text(t, "seed", "-1"); }), "'seed' takes integer >= 0, not -1");
+  EXPECT_EQ(refusal([&] { set_text(t, "sinkhorn.iterations", "3000000000"); }),
             "'sinkhorn.iterations' takes integer, not 3000000000");
-  EXPECT_EQ(refusal([&] { t.set_text("nam", "x"); }), "unknown option '--nam' (did you mean 'name'?)");
-  EXPECT_EQ(refusal([&] { t.set_text("zzzzzz", "x"); }), "unknown option '--zzzzzz'");
+  EXPECT_EQ(refusal([&] { set_text(t, "nam", "x"); }), "unknown option '--nam' (did you mean 'name'?)");
+  EXPECT_EQ(refusal([&] { set_text(t, "zzzzzz", "x"); }), "unknown option '--zzzzzz'");
 }
 
 TEST(OptionTable, RefusesAnEmptyObject) {
@@ -118,27 +135,27 @@ TEST(OptionTable, RefusesWordsOfAnyLengthAtOnceAndInOneLine) {
   for (const auto& text : {refusal([&] {
                              t.from_json({{word, 1}}, "r.json");
                            }),
-                           refusal([&] { t.set_text(word, "1"); }), refusal([&] { t.set_text("seed", word); })})
+                           refusal([&] { set_text(t, word, "1"); }), refusal([&] { set_text(t, "seed", word); })})
     EXPECT_LT(text.size(), 150u);
   // A text that nests without end is only a text that is no number.
-  EXPECT_EQ(refusal([&] { t.set_text("seed", std::string(100000, '[') + std::string(100000, ']')); }),
+  EXPECT_EQ(refusal([&] { set_text(t, "seed", std::string(100000, '[') + std::string(100000, ']')); }),
             "'seed' takes integer >= 0, not \"" + std::string(56, '[') + "...");
 }
 
 TEST(OptionTable, SaysHowANumberIsWritten) {
   Outer o;
   auto t = table(o);
-  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.epsilon", ".06"); }),
+  EXPECT_EQ(refusal([&] { set_text(t, "sinkhorn.epsilon", ".06"); }),
             "'sinkhorn.epsilon' takes number, not \".06\"; write 0.06");
-  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.epsilon", "-.5"); }),
+  EXPECT_EQ(refusal([&] { set_text(t, "sinkhorn.epsilon", "-.5"); }),
             "'sinkhorn.epsilon' takes number, not \"-.5\"; write -0.5");
-  EXPECT_EQ(refusal([&] { t.set_text("sinkhorn.epsilon", "0,06"); }),
+  EXPECT_EQ(refusal([&] { set_text(t, "sinkhorn.epsilon", "0,06"); }),
             "'sinkhorn.epsilon' takes number, not \"0,06\"; write 0.06");
-  EXPECT_EQ(refusal([&] { t.set_text("scale", ".14,1"); }),
+  EXPECT_EQ(refusal([&] { set_text(t, "scale", ".14,1"); }),
             "'scale' takes list of number, not \".14,1\"; write 0.14,1");
-  EXPECT_EQ(refusal([&] { t.set_text("scale", "-.5, .25"); }),
+  EXPECT_EQ(refusal([&] { set_text(t, "scale", "-.5, .25"); }),
             "'scale' takes list of number, not \"-.5, .25\"; write -0.5, 0.25");
-  EXPECT_EQ(refusal([&] { t.set_text("scale", ".1,x"); }).find("write"), std::string::npos);
+  EXPECT_EQ(refusal([&] { set_text(t, "scale", ".1,x"); }).find("write"), std::string::npos);
 }
 
 TEST(OptionTable, ChangesNothingWhenOneValueIsRefused) {

@@ -193,14 +193,16 @@ TEST(Decode, OptionsAreATable) {
   a.range = {0, 4095};
   table(b).from_json(table(a).to_json(), "test");
   EXPECT_EQ(b.range, a.range);
-  table(b).set_text("range", "-1024,3071");
+  const auto set_range = [&](const char* text) {
+    table(b).from_json({{"range", table(b).parse_text("range", text)}}, "test");
+  };
+  set_range("-1024,3071");
   EXPECT_EQ(b.range, (std::array<double, 2>{-1024, 3071}));
   for (const char* wrong : {"4095,0", "5,5", "1", "0,1,2", "a,b"})
-    EXPECT_NE(unlabel::refusal<UsageError>([&] { table(b).set_text("range", wrong); }).find("'range' takes"),
-              std::string::npos)
+    EXPECT_NE(unlabel::refusal<UsageError>([&] { set_range(wrong); }).find("'range' takes"), std::string::npos)
         << wrong;
   EXPECT_EQ(b.range, (std::array<double, 2>{-1024, 3071})) << "what is refused changes nothing";
-  table(b).set_text("range", "null");
+  set_range("null");
   EXPECT_FALSE(b.range);
   EXPECT_EQ(table(a).fields().size(), 4u);
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <string>
 #include <utility>
@@ -79,15 +80,18 @@ TEST_F(CiPretrainOptions, ExplainsItsSettingsBesideThePapers) {
     const auto begin = outcome.out.find("\n--" + setting + " ") + 1;
     return begin == 0 ? "no --" + setting : outcome.out.substr(begin, outcome.out.find('\n', begin) - begin);
   };
-  EXPECT_TRUE(std::regex_match(line("batch-size"), std::regex("--batch-size +16 +4096 +given"))) << line("batch-size");
+  EXPECT_TRUE(std::regex_match(line("batch-size"), std::regex("--batch-size +16 +4096 +command line")))
+      << line("batch-size");
   EXPECT_TRUE(
-      std::regex_match(line("augment.global-size"), std::regex(R"(--augment.global-size +20 +224 +half of .*)")))
+      std::regex_match(line("augment.global-size"), std::regex(R"(--augment.global-size +20 +224 +plan +half of .*)")))
       << line("augment.global-size");
-  EXPECT_TRUE(std::regex_match(line("swav.prototypes"), std::regex("--swav.prototypes +16 +3000 +few images.*")))
+  EXPECT_TRUE(std::regex_match(line("swav.prototypes"), std::regex("--swav.prototypes +16 +3000 +plan +few images.*")))
       << line("swav.prototypes");
-  EXPECT_TRUE(std::regex_match(line("swav.epsilon"), std::regex("--swav.epsilon +0.03 +0.05 +for 16 prototypes.*")))
+  EXPECT_TRUE(
+      std::regex_match(line("swav.epsilon"), std::regex("--swav.epsilon +0.03 +0.05 +plan +for 16 prototypes.*")))
       << line("swav.epsilon");
-  EXPECT_TRUE(std::regex_match(line("augment.global-count"), std::regex("--augment.global-count +2 +2 +the paper's.*")))
+  EXPECT_TRUE(
+      std::regex_match(line("augment.global-count"), std::regex("--augment.global-count +2 +2 +plan +the paper's.*")))
       << line("augment.global-count");
   EXPECT_NE(outcome.out.find("paper (swav_800ep)"), std::string::npos);
   EXPECT_NE(outcome.out.find("warning: only 64 images"), std::string::npos);
@@ -98,7 +102,9 @@ TEST_F(CiPretrainOptions, ExplainsItsSettingsBesideThePapers) {
   }
   outcome =
       unlabel({"pretrain", "swav", "--data", data(), "--recipe", "cifar10_small", "--batch-size", "16", "--explain"});
-  EXPECT_NE(outcome.out.find("from the recipe cifar10_small"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(
+      std::regex_match(line("swav.prototypes"), std::regex("--swav.prototypes +512 +3000 +recipe cifar10_small")))
+      << line("swav.prototypes") << outcome.err;
   // It refuses what a run refuses, which leaves nothing behind, and has JSON.
   const Arguments too_small{"pretrain",
                             "byol",
@@ -136,6 +142,79 @@ TEST_F(CiPretrainOptions, ExplainsItsSettingsBesideThePapers) {
   const auto explained = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(explained.at("paper"), "swav_800ep");
   EXPECT_FALSE(explained.at("settings").empty());
+}
+
+TEST_F(CiPretrainOptions, ExplainsWhichLayerDecidesEachSetting) {
+  const auto explained = [&](const Arguments& more) {
+    const auto outcome = unlabel(Arguments{"pretrain", "swav", "--data", data(), "--explain", "--json", "-"} + more);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    std::map<std::string, std::pair<std::string, std::string>> found;  // layer and why
+    const auto json = nlohmann::json::parse(outcome.out);
+    for (const auto& item : json.at("settings")) found[item.at("setting")] = {item.at("layer"), item.at("why")};
+    return found;
+  };
+  using Decided = std::pair<std::string, std::string>;
+  const auto weights = out("layers-weights"), run = out("layers-run"), recipe = out("layers.json");
+  ASSERT_EQ(unlabel(small_run(data(), weights) + Arguments{"--max-steps", "1"}).exit_code, 0);
+  std::ofstream(recipe) << R"({"method": "swav", "batch_size": 16, "epochs": 2, "swav.prototypes": 24,
+                               "augment": {"global_size": 16, "local_count": 0}})";
+
+  auto planned = explained({"--init", weights, "--batch-size", "16"});
+  EXPECT_EQ(planned["batch_size"], (Decided{"command line", "given"}));
+  EXPECT_EQ(planned["init"], (Decided{"command line", "given"}));
+  EXPECT_EQ(planned["encoder.width"], (Decided{"weights of --init", "as the weights of --init have it"}));
+  EXPECT_EQ(planned["swav.prototypes"].first, "plan");
+  EXPECT_EQ(planned["precision"].first, "plan");
+  EXPECT_TRUE(planned["precision"].second.starts_with("auto: ")) << planned["precision"].second;
+  EXPECT_EQ(planned["swav.temperature"], (Decided{"default", "the paper's"}));
+  EXPECT_EQ(planned.count("health.nonfinite_budget"), 0u) << "nobody says anything of it";
+
+  const Arguments of_recipe{"--recipe", recipe, "--out", run, "--swav.epsilon", "0.04"};
+  auto from = explained(of_recipe + Arguments{"--init", weights});
+  EXPECT_EQ(from["swav.prototypes"], (Decided{"recipe " + recipe, "from the recipe " + recipe}));
+  EXPECT_EQ(from["encoder.width"], (Decided{"weights of --init", "from the weights of --init"}));
+  EXPECT_EQ(from["swav.epsilon"], (Decided{"command line", "given"}));
+  EXPECT_EQ(from["swav.temperature"], (Decided{"default", "the paper's"}));
+  ASSERT_EQ(unlabel(Arguments{"pretrain", "swav", "--data", data(), "--max-steps", "1", "--decode.max-pixels", "5000"} +
+                    of_recipe + Arguments{"--init", weights})
+                .exit_code,
+            0);
+  from = explained(of_recipe + Arguments{"--init", out("none")});
+  for (const char* kept : {"encoder.width", "decode.max_pixels", "init"})
+    EXPECT_EQ(from[kept], (Decided{"checkpoint", "from the checkpoint"})) << kept;
+  EXPECT_EQ(from["swav.prototypes"].first, "recipe " + recipe);
+  EXPECT_EQ(from["swav.epsilon"].first, "command line");
+
+  ASSERT_EQ(unlabel({"pretrain", "swav", "--data", data(), "--out", out("layers-planned"), "--max-steps", "1",
+                     "--swav.prototypes", "9"})
+                .exit_code,
+            0);
+  planned = explained({"--out", out("layers-planned"), "--swav.epsilon", "0.07"});
+  EXPECT_EQ(planned["swav.prototypes"], (Decided{"checkpoint", "as planned when this run began"}));
+  EXPECT_EQ(planned["augment.global_size"].first, "checkpoint");
+  EXPECT_EQ(planned["swav.epsilon"].first, "command line");
+  EXPECT_EQ(planned.count("micro_batch") + planned.count("seed"), 0u) << "equal to the default";
+}
+
+TEST_F(CiPretrainOptions, NamesTheLayerOfAWrongValue) {
+  const auto message = [&](const Arguments& more) {
+    const auto outcome = unlabel(Arguments{"pretrain", "swav", "--data", data(), "--explain"} + more);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_TRUE(outcome.one_line()) << outcome.err;
+    return outcome.err;
+  };
+  const auto recipe = out("wrong-value.json"), run = out("wrong-checkpoint");
+  std::ofstream(recipe) << R"({"method": "swav", "swav": {"epsilon": "small"}})";
+  const std::string step = run + "/checkpoints/step-00000001";
+  fs::create_directories(step);
+  std::ofstream(step + "/manifest.json") << "{}";
+  std::ofstream(step + "/training.json") << R"({"iteration": 1, "options": {"swav": {"epsilon": "small"}}})";
+  EXPECT_NE(message({"--swav.epsilon", "small"}).find(R"(--swav.epsilon: 'swav.epsilon' takes number, not "small")"),
+            std::string::npos);
+  EXPECT_NE(message({"--recipe", recipe}).find("recipe " + recipe + R"(: 'swav.epsilon' takes number, not "small")"),
+            std::string::npos);
+  EXPECT_NE(message({"--out", run}).find(R"(the checkpoint: 'swav.epsilon' takes number, not "small")"),
+            std::string::npos);
 }
 
 TEST_F(CiPretrainOptions, WarnsOfWhatCannotWorkWithARecipeToo) {
@@ -289,6 +368,14 @@ TEST_F(CiPretrainOptions, MeetsWrongUseKindlyAndWritesNothing) {
       {"micro-batch, looked at", base + Arguments{"--explain", "--batch-size", "16", "--micro-batch", "3"}, 2,
        "divide"},
       {"a rate that no run can have, explained", base + Arguments{"--optimizer.lr", "-1", "--explain"}, 2, "lr"},
+      {"a backend that does not fit, explained", base + Arguments{"--backend", "mpi", "--explain"}, 2, "mpi"},
+      {"no time to wait, explained", base + Arguments{"--timeout", "0", "--explain"}, 2,
+       "--timeout must be at least 1"},
+      {"no such protocol, explained", base + Arguments{"--knn.every", "1", "--knn.protocol", "dina", "--explain"}, 2,
+       "dina"},
+      {"a measurement of nothing, explained",
+       base + Arguments{"--knn.every", "1", "--knn.test-images", "0", "--explain"}, 2,
+       "at least 1 training and 1 test"},
       {"no such optimizer", base + Arguments{"--optimizer.kind", "adam"}, 2, "did you mean 'adamw'"},
       {"steps without an epoch", base + Arguments{"--schedule.kind", "step"}, 2, "schedule.milestones"},
       {"more broken than all", base + Arguments{"--health.broken-budget", "2"}, 2, "up to 1"},

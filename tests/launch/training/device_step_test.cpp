@@ -86,7 +86,7 @@ std::vector<std::map<std::string, int>> reads_of_steps(const std::string& name, 
                                                                      {"deepcluster_v2.prototypes", "[4, 4]"},
                                                                      {"deepcluster_v2.hidden_dim", "16"},
                                                                      {"deepcluster_v2.projection_dim", "8"}})
-    settings.set_text(key, value);
+    settings.from_json({{key, settings.parse_text(key, value)}}, "test");
   const auto group = ssl::single_process();
   const auto method = ssl::make_method(
       name, options, {{.arch = "resnet18", .width = 2, .stem = "small"}, kImages, kBatch, 0, 0, group});

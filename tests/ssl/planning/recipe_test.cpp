@@ -272,9 +272,8 @@ TEST(Recipe, IsFoundByNameOrFile) {
 
 TEST(Methods, AreMadeByName) {
   MethodOptions options;
-  table(options).set_text("swav.prototypes", "10");
-  table(options).set_text("deepcluster.clusters", "10");
-  table(options).set_text("deepcluster_v2.prototypes", "[10, 20]");
+  table(options).from_json(
+      {{"swav.prototypes", 10}, {"deepcluster.clusters", 10}, {"deepcluster_v2.prototypes", {10, 20}}}, "test");
   const MethodContext context{
       .encoder = {.arch = "resnet18", .width = 2, .stem = "small"}, .images = 100, .global_batch = 8};
   for (const auto& name : method_names()) EXPECT_NE(make_method(name, options, context), nullptr) << name;
@@ -315,7 +314,7 @@ TEST(Methods, CanBeAdded) {
   EXPECT_THROW(add_method({"mine", make}), UsageError) << "it is there already";
   const auto& spec = find_method("mine");
   MethodOptions options, others;
-  table(options).set_text("mine.strength", "2");
+  table(options).from_json({{"mine.strength", 2}}, "test");
   EXPECT_EQ(others.get<MineOptions>("mine").strength, 1) << "each has its own";
   const MethodOptions copy = options;
   const auto mine =
