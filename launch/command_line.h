@@ -21,7 +21,7 @@ struct CommandSpec {
 /// A parsed command line.
 struct CommandLine {
   bool help = false;
-  /// What is given: a flat object of the fields' dotted names, with values of their types. Nothing is set yet, so that a recipe can come first.
+  /// What is given, as one flat object of the fields' dotted names, with values of their types.
   nlohmann::json values = nlohmann::json::object();
 
   bool has(const std::string& name) const { return values.contains(name); }

@@ -118,7 +118,7 @@ int command_pretrain(const std::vector<std::string>& arguments) {
         {{"--recipe", line.get("recipe")}, {"--init", line.get("init")}, data_folder("--data", line.get("data"))});
     // Refuses, in a world of one, what ranks cannot meet with.
     auto resolved = resolve_options(line, Purpose::kDryRun, [&](const PretrainOptions& given) {
-      return connect({}, choose_device(given.device, environment), {given.backend, given.timeout});
+      return connect({}, choose_device(given.device, environment), {given.backend, given.init_timeout});
     });
     show_native_precision(resolved, choose_device(resolved.options.device, environment));
     validate(resolved, environment.world_size);
@@ -128,8 +128,8 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     return 0;
   }
   const auto resolved = resolve_options(line, Purpose::kRun, [&](const PretrainOptions& given) {
-    auto group =
-        rendezvous(environment, choose_device(given.device, environment), {given.backend, given.timeout}, "pretrain");
+    auto group = rendezvous(environment, choose_device(given.device, environment), {given.backend, given.init_timeout},
+                            "pretrain");
     ssl::run_on_all_ranks(*group, [&] {
       if (group->rank() == 0)
         require_output("--json", json,

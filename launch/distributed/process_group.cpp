@@ -14,9 +14,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <vector>
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -33,8 +34,8 @@ struct RendezvousContext {
   std::string backend;
   std::chrono::milliseconds timeout;
   c10::intrusive_ptr<c10d::Store> store;
-  mutable std::atomic<int> groups =
-      0;  ///< subgroups created so far; equal on all ranks, so that it can be part of a subgroup's key
+  mutable std::vector<Pointer>
+      groups{};  ///< made so far; ranks make them together, so that their number names the next one
 };
 
 /// Creates a c10d group of `size` ranks; the keys of its rendezvous in the store begin with `name`, which must be unique.
@@ -48,6 +49,7 @@ Pointer make_process_group(const RendezvousContext& joined, const std::string& n
   group->setBackend(joined.device.type(), type, backend);
   group->setDefaultBackend(type);
   group->setGroupName(name);
+  joined.groups.push_back(group);
   return group;
 }
 
@@ -111,12 +113,17 @@ class ProcessGroup : public ssl::Group {
     const int index = rank() / size, first = first_ + index * size;
     Pointer pointer;
     run("making a group of ranks", [&] {
-      pointer = make_process_group(*joined_, concat("group/", joined_->groups++, "/", first), rank() % size, size);
+      pointer = make_process_group(*joined_, concat("group/", joined_->groups.size(), "/", first), rank() % size, size);
     });
     return std::make_shared<ProcessGroup>(joined_, std::move(pointer), first);
   }
 
   const Pointer& pointer() const { return pointer_; }
+
+  void set_timeout(std::chrono::milliseconds timeout) const {
+    for (const auto& group : joined_->groups) group->setTimeout(timeout);
+    if (cpu_group_) launch::set_timeout(*cpu_group_, timeout);
+  }
 
  private:
   void all_reduce(at::Tensor& tensor, c10d::ReduceOp::RedOpType operation) const {
@@ -280,6 +287,10 @@ int ranks_on_these_cores(const ssl::Group& group) {
   ::gethostname(host, sizeof host - 1);
   const auto mine = shared_cores(boot_id, mask, augment::usable_processors(), host);
   return static_cast<int>(std::ranges::count(ssl::gather_texts(group, mine), mine));
+}
+
+void set_timeout(const ssl::Group& group, std::chrono::milliseconds timeout) {
+  if (const auto* joined = dynamic_cast<const ProcessGroup*>(&group)) joined->set_timeout(timeout);
 }
 
 c10::intrusive_ptr<c10d::ProcessGroup> process_group_of(const ssl::Group& group) {

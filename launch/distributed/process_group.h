@@ -6,6 +6,7 @@
 #include <c10/core/Device.h>
 #include <c10/util/intrusive_ptr.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -29,7 +30,8 @@ std::string built_backends();
 
 struct ConnectOptions {
   std::string backend = "auto";  ///< auto, gloo or nccl
-  int timeout_seconds = 600;     ///< how long a rank waits for others, in the rendezvous and in each collective
+  /// How long a rank waits for its peers, in the rendezvous and, until set_timeout, in each collective.
+  int timeout_seconds = 600;
 };
 
 /// Connects the processes that `environment` describes; every rank must call it. For a world size of one, returns single_process() and
@@ -37,6 +39,10 @@ struct ConnectOptions {
 /// time or the port is in use.
 std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::Device device,
                                           const ConnectOptions& options = {});
+
+/// How long collectives that begin from now on wait for a peer: of the group that connect() returned (of its cpu_group() too), and of the
+/// subgroups that it has made. Of a world of one there are none.
+void set_timeout(const ssl::Group& group, std::chrono::milliseconds timeout);
 
 /// The number of ranks in the group, this one included, that may use the same cores: on the same machine, with the same CPU affinity, and,
 /// if a CPU quota limits this rank, in the same container. Collective: every rank must call it.

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/eval/report/report.h>
+#include <unlabel/launch/distributed/process_group.h>
 #include <unlabel/launch/pretrain/run.h>
 #include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/layers/dropout.h>
@@ -10,6 +11,7 @@
 #include <malloc.h>
 #include <torch/types.h>
 
+#include <chrono>
 #include <cmath>
 #include <exception>
 #include <map>
@@ -25,6 +27,21 @@ struct StopRequested {};
 /// Thrown on all ranks when training cannot continue although the weights are valid: a checkpoint is to be written first.
 struct AgreedEnd {
   std::exception_ptr cause;  ///< null: the cause is the monitor's failure()
+};
+
+/// During its lifetime ranks wait for each other for at most --timeout, as in a step; otherwise for --init-timeout.
+class StepTimeout {
+ public:
+  StepTimeout(const ssl::Group& group, const PretrainOptions& options) : group_(group), init_(options.init_timeout) {
+    set_timeout(group, std::chrono::seconds(options.timeout));
+  }
+  ~StepTimeout() { set_timeout(group_, init_); }
+  StepTimeout(const StepTimeout&) = delete;
+  StepTimeout& operator=(const StepTimeout&) = delete;
+
+ private:
+  const ssl::Group& group_;
+  std::chrono::seconds init_;
 };
 
 /// Rows [first, first + size) of a batch. Floating-point tensors are converted to `type`, and images (4 dimensions) to channels_last on
@@ -195,6 +212,7 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
 }
 
 PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
+  const StepTimeout limit(*group_, options_);
   // On a GPU this copy overlaps with the computation of the previous step.
   const auto on_device = (*copier_)(batch);
   guard_->before_forward();
@@ -230,7 +248,9 @@ void Run::read_samples(std::int64_t epoch, const data::SampleTransform& transfor
                        const std::function<void(const data::Batch&)>& visit) const {
   // The loader only exists during this call, so it may refer to the caller's transform without owning it.
   const std::shared_ptr<const data::SampleTransform> borrowed(std::shared_ptr<void>(), &transform);
-  data::Loader loader(dataset_, borrowed, loader_options(options_, environment_, device_));
+  auto loading = loader_options(options_, environment_, device_);
+  loading.patience = data::patience_of(std::chrono::seconds(options_.init_timeout));
+  data::Loader loader(dataset_, borrowed, loading);
   data::BatchCopier copier(device_);
   // No training epoch has this number, so that the random views differ from those used for training.
   loader.start(samples, batch_size, ~epoch);
@@ -280,6 +300,7 @@ void Run::train_epoch(std::int64_t epoch) {
   while (iteration_ < end && !stop_requested()) {
     std::optional<data::HostBatch> batch;
     try {
+      const StepTimeout limit(*group_, options_);
       batch = next_batch(*loader_, *group_);
     } catch (const StopRequested&) {
       monitor_->flush();

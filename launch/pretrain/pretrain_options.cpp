@@ -23,43 +23,48 @@ namespace unlabel::launch {
 OptionTable table(PretrainOptions& o) {
   OptionTable t;
   t.add("method", o.method, concat("how to learn: ", ssl::method_list()));
-  t.add("data", o.data, "images: a folder (class folders or not), or " + data::format_prefixes());
-  t.add("out", o.out, "run folder; an interrupted run in it goes on");
+  t.add("data", o.data, "images: a folder, with or without class folders, or " + data::format_prefixes());
+  t.add("out", o.out, "run folder; the same command continues an interrupted run");
   t.add("recipe", o.recipe,
-        "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; without: planned from the data");
-  t.add("init", o.init, "start the encoder from these weights (.safetensors), or from a run's; they decide its size");
-  t.add("init_partial", o.init_partial, "of --init, take the weights that fit, and leave the others as they begin");
-  t.add("epochs", o.epochs, "passes over the data, which the schedules span");
-  t.add("max_steps", o.max_steps, "end after so many steps; the schedules still span the epochs");
-  t.add("batch_size", o.batch_size, "images a step, over all ranks");
-  t.add("micro_batch", o.micro_batch, "images that a rank takes at once; gradients accumulate; 0: its whole share");
+        "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; default: planned from the data");
+  t.add("init", o.init,
+        "initial weights of the encoder: a .safetensors file or a run folder; they decide its architecture");
+  t.add("init_partial", o.init_partial,
+        "load the tensors of --init that fit, and leave the others randomly initialized");
+  t.add("epochs", o.epochs, "passes over the data; learning-rate schedules span them");
+  t.add("max_steps", o.max_steps, "stop after N steps; the schedules still span all epochs");
+  t.add("batch_size", o.batch_size, "images per step, over all ranks");
+  t.add("micro_batch", o.micro_batch,
+        "images per forward pass on a rank, with gradients accumulated; 0: the rank's share of the batch");
   t.add("precision", o.precision,
-        "float32, bf16, fp16, float64, or auto: bf16 where the device multiplies it by itself, else float32");
-  t.add("channels_last", o.channels_last, "memory layout; faster on most hardware");
-  t.add("seed", o.seed, "of weights, order and views");
-  t.add("threads", o.threads, "loader threads a rank; -1: from the number of cores; 0: none");
+        "float32, bf16, fp16, float64, or auto: bf16 where the device has instructions for it, else float32");
+  t.add("channels_last", o.channels_last, "memory layout of images and convolutions; faster on most hardware");
+  t.add("seed", o.seed, "seed of initial weights, sample order and views");
+  t.add("threads", o.threads, "loader threads per rank; -1: from the number of cores; 0: load in the main thread");
   t.add("device", o.device, "auto, cpu, cuda or cuda:N");
-  t.add("backend", o.backend, "between ranks: auto, nccl or gloo");
-  t.add("timeout", o.timeout, "seconds that ranks wait for each other");
+  t.add("backend", o.backend, "communication between ranks: auto, nccl or gloo");
+  t.add("timeout", o.timeout, "seconds that ranks wait for each other in a training step");
+  t.add("init_timeout", o.init_timeout,
+        "the same in set-up, when saving, in passes over the data, and when measuring kNN");
   t.add("batch_norm_images", o.batch_norm_images,
-        "images that share batch statistics, on as many ranks as hold them; 0: the whole batch");
+        "images that share batch statistics, over as many ranks as needed; 0: the whole batch; 1: per rank");
   OptionTable checkpoint;
-  checkpoint.add("every", o.checkpoint.every, "between checkpoints; 0: only at the end");
-  checkpoint.add("keep", o.checkpoint.keep, "the newest so many checkpoints are kept");
-  checkpoint.add("keep_every", o.checkpoint.keep_every, "those of every so many steps are kept for good; 0: none");
+  checkpoint.add("every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
+  checkpoint.add("keep", o.checkpoint.keep, "keep the N newest checkpoints");
+  checkpoint.add("keep_every", o.checkpoint.keep_every,
+                 "keep every checkpoint whose step is a multiple of N, forever; 0: none");
   t.section("checkpoint", checkpoint);
   OptionTable health;
   health.add("nonfinite_budget", o.health.nonfinite_budget,
-             "of 100 steps, so many may be left out because their loss or gradients are not finite");
-  health.add(
-      "broken_budget", o.health.broken_budget,
-      "the run ends when this share of the images is broken; fewer are replaced (not given: .01, and ten at least)");
+             "skipped steps (loss or gradients not finite) tolerated in any 100");
+  health.add("broken_budget", o.health.broken_budget,
+             "fraction of broken images that ends the run; fewer are replaced (default: 0.01, but at least 10 images)");
   t.section("health", health);
   OptionTable knn;
-  knn.add("every", o.knn.every, "epochs between kNN measurements on the labeled data; 0: none");
+  knn.add("every", o.knn.every, "epochs between kNN evaluations on labeled data; 0: none");
   knn.add("protocol", o.knn.protocol, "dino, instdisc or lightly");
-  knn.add("train_images", o.knn.train_images, "at most so many training images");
-  knn.add("test_images", o.knn.test_images, "at most so many test images");
+  knn.add("train_images", o.knn.train_images, "use at most N training images");
+  knn.add("test_images", o.knn.test_images, "use at most N test images");
   t.section("knn", knn);
   t.section("encoder", ssl::table(o.encoder));
   t.append(ssl::table(o.methods));
@@ -89,6 +94,7 @@ const std::set<std::string> kRuntimeOptions{"data",
                                             "device",
                                             "backend",
                                             "timeout",
+                                            "init_timeout",
                                             "checkpoint.every",
                                             "checkpoint.keep",
                                             "checkpoint.keep_every",
@@ -271,9 +277,11 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
 
   // Where and how long to wait for each other is known now. A file that is missing or wrong on one rank alone is told on all of them.
   const auto asked = merge(layers);
+  for (const auto& [option, seconds] : {std::pair("--timeout", asked.timeout), {"--init-timeout", asked.init_timeout}})
+    if (seconds < 1) throw UsageError(option, " must be at least 1 second, not ", seconds);
   resolved.group = rendezvous(asked);
   const auto& group = *resolved.group;
-  const auto began = of_first_rank(group, asked.timeout, [&] {
+  const auto began = of_first_rank(group, asked.init_timeout, [&] {
     const auto saved = out.empty() ? std::nullopt : checkpoint_options(out + "/checkpoints");
     return saved ? saved->dump() : "";
   });
@@ -291,8 +299,8 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
       of_weights = fields.flatten(
           {{"encoder", decided_by_weights(asked, in_section(settings, "encoder"), in_section(line.values, "encoder"))}},
           asked.init);
-    // A plan stands as the run began, whatever a newer planner or a changed survey of the images would say. Of what a recipe leaves out, the
-    // network stands where weights decided it; and in both the largest image.
+    // A plan stays as the run began, whatever a newer planner or a changed survey of the images would say. Of what a recipe leaves out,
+    // the network stays where weights decided it. Both keep the largest image.
     const bool weights_decided = saved.value("init", nlohmann::json("")) != "";
     of_checkpoint = keep(saved, fields, [&](const std::string& name) {
       return name == "decode.max_pixels" ||
@@ -315,10 +323,11 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
              {{"--recipe", planned ? "not given" : "given"}, {"--init", asked.init.empty() ? "not given" : "given"}},
              kSameCommand}});
 
-  resolved.dataset = open_on_all_ranks(asked.data, data::Split::kTrain, group, asked.timeout);
+  resolved.dataset = open_on_all_ranks(asked.data, data::Split::kTrain, group, asked.init_timeout);
   const auto samples = resolved.dataset->size();
   // Of data that are no images there is none.
-  const auto median_short_side = images ? median_short_side_on_all_ranks(*resolved.dataset, group, asked.timeout) : 0;
+  const auto median_short_side =
+      images ? median_short_side_on_all_ranks(*resolved.dataset, group, asked.init_timeout) : 0;
   ssl::run_on_all_ranks(group, [&] {
     if (planned) {
       ssl::PlanInput input;

@@ -27,14 +27,14 @@ namespace unlabel::launch {
 /// When state is saved.
 struct CheckpointOptions {
   SaveInterval every;
-  int keep = 2;                 ///< the newest so many are kept
-  std::int64_t keep_every = 0;  ///< and those of every so many iterations, for good; 0: none
+  int keep = 2;                 ///< the N newest are kept
+  std::int64_t keep_every = 0;  ///< and, forever, those whose iteration is a multiple of N; 0: none
 };
 
 /// When a run gives up.
 struct HealthOptions {
-  std::int64_t nonfinite_budget = 10;  ///< of 100 iterations in a row, so many may be left out as not finite
-  /// Share of the data set's images that ends the run when they are broken; not given: see BrokenImages.
+  std::int64_t nonfinite_budget = 10;  ///< skipped iterations (loss or gradients not finite) tolerated in any 100
+  /// Fraction of broken images in the data set that ends the run; not given: see BrokenImages.
   std::optional<double> broken_budget;
 };
 
@@ -42,8 +42,8 @@ struct HealthOptions {
 struct OnlineKnnOptions {
   std::int64_t every = 0;             ///< epochs between measurements; 0: none
   std::string protocol = "dino";      ///< as `unlabel knn --protocol`
-  std::int64_t train_images = 10000;  ///< at most so many images of the training split, drawn once
-  std::int64_t test_images = 2000;    ///< at most so many of the test split
+  std::int64_t train_images = 10000;  ///< images of the training split at most, drawn once
+  std::int64_t test_images = 2000;    ///< images of the test split at most
 };
 
 /// Everything that decides a pretraining run. Sections come from a recipe, from the planner, or from the command line.
@@ -54,19 +54,21 @@ struct PretrainOptions {
   std::string recipe;  ///< a recipe's name or file; none: settings are planned from the data
   std::string init;    ///< start from these weights (safetensors), or from those of a run folder or its checkpoints
   bool init_partial =
-      false;  ///< of `init`, take what fits, and leave the other weights as they begin; else all must fit
-  std::int64_t epochs = 100;              ///< passes over the data, which the schedules span
-  std::optional<std::int64_t> max_steps;  ///< end after so many iterations
-  std::int64_t batch_size = 256;          ///< images an iteration, over all ranks
-  std::int64_t micro_batch = 0;  ///< images a rank takes at once; fewer than its share: gradients accumulate; 0: all
+      false;  ///< load the tensors of `init` that fit, and leave the others as initialized; else all must fit
+  std::int64_t epochs = 100;              ///< passes over the data; the schedules span them
+  std::optional<std::int64_t> max_steps;  ///< stop after this many iterations
+  std::int64_t batch_size = 256;          ///< images per iteration, over all ranks
+  std::int64_t micro_batch =
+      0;  ///< images per forward pass on a rank; fewer than its share: gradients are accumulated; 0: all
   std::string precision = "float32";  ///< float32, bf16, fp16 (with loss scaling), float64, or auto (native_precision)
   bool channels_last = true;          ///< memory layout of images and convolutions: faster on most hardware
-  std::uint64_t seed = 0;             ///< of weights, order and views
-  int threads = -1;                   ///< loader threads; -1: one a core of this rank's share
+  std::uint64_t seed = 0;             ///< of initial weights, sample order and views
+  int threads = -1;                   ///< loader threads; -1: one per core of this rank's share; 0: none
   std::string device = "auto";        ///< auto, cpu, cuda, cuda:N
   std::string backend = "auto";       ///< auto, nccl, gloo
-  int timeout = 600;                  ///< seconds that ranks wait for each other
-  /// Images that share batch statistics, over as many ranks as hold them; 0: the whole (micro-)batch; 1: each rank by itself.
+  int timeout = 600;                  ///< seconds that ranks wait for each other in a training step
+  int init_timeout = 600;             ///< and in all else: set-up, saves, passes over the data, measurements
+  /// Images that share batch statistics, over as many ranks as needed; 0: the whole (micro-)batch; 1: each rank by itself.
   std::int64_t batch_norm_images = 0;
   CheckpointOptions checkpoint;
   HealthOptions health;
@@ -90,23 +92,23 @@ struct OptionLayer {
 /// The layer that decides a setting: the last that has it. The first, of the defaults, has all of them.
 const OptionLayer& deciding_layer(const std::vector<OptionLayer>& layers, const std::string& setting);
 
-/// The options of a run and how they came about.
+/// The options of a run and where they come from.
 struct ResolvedOptions {
   PretrainOptions options;
   std::vector<OptionLayer> layers;               ///< what `options` were read from; later ones win
   std::shared_ptr<const data::Dataset> dataset;  ///< options.data, opened: listing a large folder takes a while
-  std::shared_ptr<const ssl::Group> group;       ///< the ranks, which have met
+  std::shared_ptr<const ssl::Group> group;       ///< the ranks, after rendezvous
   std::vector<ssl::PlannedSetting> choices;      ///< the planner's; none for a recipe
-  std::vector<std::string> warnings;             ///< what is not likely to work
+  std::vector<std::string> warnings;             ///< settings that are unlikely to work
 };
 
 /// What options are resolved for.
 enum class Purpose {
   kRun,
-  kDryRun,  ///< only to be looked at: without --out
+  kDryRun,  ///< only to be shown: --out may be missing
 };
 
-/// Joins the ranks of a run, to which device, backend and timeout are known.
+/// Joins the ranks of a run; it may read device, backend and init_timeout.
 using Rendezvous = std::function<std::shared_ptr<const ssl::Group>(const PretrainOptions&)>;
 
 /// Merges the layers, each of which wins over those before it: the defaults; the recipe or, without one, the planner's settings for the
@@ -121,16 +123,16 @@ ResolvedOptions resolve_options(
 /// The options as config.json holds them.
 nlohmann::json config_json(const PretrainOptions& options);
 
-/// Whether a run may go on with another value of an option: one that does not change what is learned.
+/// Whether a run may be continued with another value of an option: one that does not change what is learned.
 bool is_runtime_option(const std::string& name);
 
-/// Images that a rank takes at once. Throws UsageError when they do not divide its share of a batch.
+/// Images per forward pass on a rank. Throws UsageError when they do not divide its share of a batch.
 std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size);
 
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);
 
-/// Whether the method learns from images, as a method that this program lacks is taken to do.
+/// Whether the method learns from images; a method that this program does not have is assumed to.
 bool learns_from_images(const PretrainOptions& options);
 
 /// What the run makes of each sample: the method's own transform, or views of images.

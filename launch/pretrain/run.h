@@ -43,7 +43,7 @@ struct ResumeInfo {
   std::vector<std::string> skipped;  ///< why newer checkpoints were skipped: what is damaged in each
 };
 
-/// Settings of a loader that reads the training data.
+/// Settings of the loader of training steps: it retries reading for less than half of --timeout, during which other ranks wait.
 data::LoaderOptions loader_options(const PretrainOptions& options, const Environment& environment, at::Device device);
 
 /// One pretraining run. Its sources: run_setup.cpp constructs the parts, pretrain.cpp is the training loop, run_save.cpp writes checkpoints
@@ -93,7 +93,7 @@ class Run {
   const std::shared_ptr<const ssl::Group> group_;
   const std::shared_ptr<const data::Dataset> dataset_;
   const bool is_rank0_;  ///< only rank 0 has folder_, log_ and writer_
-  /// While one rank works, it signals the waiting ranks at this interval, because they give up after --timeout.
+  /// While one rank works, it signals the waiting ranks at this interval, because they give up after --init-timeout.
   const std::chrono::milliseconds heartbeat_;
   const std::string checkpoints_, file_list_;  ///< paths of checkpoints/ and data_files.gz in the run folder
 

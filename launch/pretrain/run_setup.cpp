@@ -38,11 +38,11 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                                  std::shared_ptr<const data::Dataset> train, at::Device device,
                                                  const ssl::Group& group, Warnings& warnings) {
   if (options.knn.every <= 0) return nullptr;
-  auto test = eval::labeled_by_folder(open_on_all_ranks(options.data, data::Split::kTest, group, options.timeout),
+  auto test = eval::labeled_by_folder(open_on_all_ranks(options.data, data::Split::kTest, group, options.init_timeout),
                                       train->class_names());
   for (const auto& note : test->notes()) warnings.add(note);
   eval::SharedImages shared;
-  run_on_first_rank(group, options.timeout, [&] { shared = eval::find_shared_images(*train, *test); });
+  run_on_first_rank(group, options.init_timeout, [&] { shared = eval::find_shared_images(*train, *test); });
   if (const auto doubt = shared.sentence(); !doubt.empty()) warnings.add("kNN while training: " + doubt);
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
@@ -50,7 +50,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.knn.protocol = options.knn.protocol;
   online.knn.device = online.features.device = device.str();
   online.features.decode = options.decode;
-  online.features.patience = data::patience_of(std::chrono::seconds(options.timeout));
+  online.features.patience = data::patience_of(std::chrono::seconds(options.init_timeout));
   online.features.broken = "skip";  // as in training, a broken image does not end the run
   auto knn = std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
                                                augment::evaluation_view(make_views(options)), online);
@@ -94,7 +94,7 @@ Run::Run(const ResolvedOptions& resolved, const Environment& environment)
       group_(resolved.group),
       dataset_(resolved.dataset),
       is_rank0_(group_->rank() == 0),
-      heartbeat_(heartbeat(options_.timeout)),
+      heartbeat_(heartbeat(options_.init_timeout)),
       checkpoints_(options_.out + "/checkpoints"),
       file_list_(options_.out + "/data_files.gz") {
   set_up();

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/protocols/knn.h>
 #include <unlabel/launch/distributed/data_parallel.h>
+#include <unlabel/launch/distributed/process_group.h>
 #include <unlabel/ssl/group.h>
 
 #include "launch/rank_threads.h"
@@ -156,6 +157,29 @@ TEST(ProcessGroup, ALostRankIsTold) {
     EXPECT_NE(refusal<ssl::LostRankError>([&] { group->all_reduce_sum(word); }).find("another rank stopped"),
               std::string::npos);
   });
+}
+
+TEST(ProcessGroup, WaitsForAsLongAsItIsToldToFromThenOn) {
+  using namespace std::literals;
+  // On four ranks, of which the odd ones are late: in the world, and in groups of two that were made before.
+  for (const bool pairs : {false, true}) {
+    run_gloo_ranks(
+        4,
+        [&](std::shared_ptr<const ssl::Group> world) {
+          const auto group = pairs ? world->subgroup(2) : world;
+          auto word = torch::ones({1});
+          const auto late = [&] { std::this_thread::sleep_for(world->rank() % 2 == 1 ? 3s : 0s); };
+          set_timeout(*world, 60s);
+          late();
+          group->all_reduce_sum(word);
+          EXPECT_EQ(word.item<float>(), pairs ? 2 : 4);
+          set_timeout(*world, 1s);
+          late();
+          EXPECT_THROW(group->all_reduce_sum(word), ssl::LostRankError) << world->rank();
+        },
+        /*timeout_seconds=*/2);
+  }
+  set_timeout(*ssl::single_process(), 1s);  // nobody to wait for
 }
 
 TEST(ProcessGroup, ARankLostWhileGroupsAreMadeIsTold) {

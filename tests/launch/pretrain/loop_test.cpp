@@ -1,3 +1,4 @@
+#include "inject/faults.h"
 #include "launch/pretrain/pretrain_case.h"
 #include "launch/rank_threads.h"
 #include "launch/weights_difference.h"
@@ -247,6 +248,20 @@ TEST_F(CiPretrainLoop, StopsOnASignalInAPassOverTheData) {
   const std::string straight = out("undisturbed-pass");
   ASSERT_EQ(unlabel(with(arguments, {{"--out", straight}})).exit_code, 0);
   EXPECT_EQ(read_bytes(run + "/encoder.safetensors"), read_bytes(straight + "/encoder.safetensors"));
+}
+
+TEST_F(CiPretrainLoop, ARankThatHangsInAStepEndsTheOthersAfterTimeout) {
+  // Once there is a log, rank 1 reads no image for two minutes.
+  const inject::Fault hung{
+      .call = "read", .path = "images/class", .delay_milliseconds = 120000, .flag = out("hung/metrics.jsonl")};
+  const auto run = with(small_run(data(), out("hung")), {{"--timeout", "3"}, {"--init-timeout", "600"}});
+  const auto begin = std::chrono::steady_clock::now();
+  const auto ranks = start_ranks({run, run}, {Variables{}, inject::variables({hung})});
+  const auto outcome = ranks[0]->wait();
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_NE(outcome.err.find("another rank stopped"), std::string::npos) << outcome.err;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
+  EXPECT_TRUE(ranks[1]->running()) << ranks[1]->errors_so_far();
 }
 
 TEST_F(CiPretrainLoop, StopsOnASignalToOneOfTwoRanks) {

@@ -150,7 +150,9 @@ TEST_F(CiPretrainOptions, ExplainsWhichLayerDecidesEachSetting) {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     std::map<std::string, std::pair<std::string, std::string>> found;  // layer and why
     const auto json = nlohmann::json::parse(outcome.out);
-    for (const auto& item : json.at("settings")) found[item.at("setting")] = {item.at("layer"), item.at("why")};
+    const auto text = [](const nlohmann::json& item, const char* key) { return item.at(key).get<std::string>(); };
+    for (const auto& item : json.at("settings"))
+      found[text(item, "setting")] = {text(item, "layer"), text(item, "why")};
     return found;
   };
   using Decided = std::pair<std::string, std::string>;

@@ -97,7 +97,8 @@ TEST_F(CiRunEnd, ADiskThatIsSlowerThanRanksWaitForEachOtherEndsNothing) {
   const inject::Fault list{.call = "fsync", .path = "data_files", .count = 1, .delay_milliseconds = 5000};
   const inject::Fault last{.call = "fsync", .path = "step-00000002", .count = 1, .delay_milliseconds = 5000};
   const auto outcomes = unlabel_ranks(
-      2, with(small_run(images, out("run")), {{"--timeout", "3"}, {"--max-steps", "3"}, {"--checkpoint.every", "1"}}),
+      2,
+      with(small_run(images, out("run")), {{"--init-timeout", "3"}, {"--max-steps", "3"}, {"--checkpoint.every", "1"}}),
       inject::variables({list, last}));
   for (const auto& outcome : outcomes) EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(saved_at(out("run")), 3);

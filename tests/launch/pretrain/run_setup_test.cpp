@@ -1,6 +1,8 @@
+#include <unlabel/launch/pretrain/run.h>
 #include <unlabel/launch/run/run_folder.h>
 #include <unlabel/ssl/weights/safetensors.h>
 
+#include "inject/faults.h"
 #include "launch/pretrain/pretrain_case.h"
 #include "launch/weights_difference.h"
 #include <gtest/gtest.h>
@@ -8,11 +10,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
+#include <utility>
 
 // How a run begins: its folder, given weights, checkpoints that are there.
 
@@ -107,6 +111,36 @@ TEST_F(CiRunSetup, StartsFromGivenWeights) {
   const auto said = nlohmann::json::parse(read_bytes(out("part.json"))).at("warnings").dump();
   EXPECT_NE(said.find("missing"), std::string::npos) << said;
   EXPECT_NE(given.err.find("missing from the file:\n  layer4.1.bn2."), std::string::npos) << given.err;
+}
+
+TEST_F(CiRunSetup, WaitsForALateRankForInitTimeout) {
+  ASSERT_EQ(unlabel(small_run(data(), out("late-weights")) + Arguments{"--max-steps", "1"}).exit_code, 0);
+  // Rank 1 reads them while rank 0 waits in a collective.
+  const inject::Fault late{
+      .call = "open", .path = "late-weights/encoder.safetensors", .count = 1, .delay_milliseconds = 5000};
+  for (const auto& [init_timeout, exit_code] : {std::pair("60", 0), {"2", 1}}) {
+    const auto run = with(small_run(data(), out(std::string("late-") + init_timeout)),
+                          {{"--init", out("late-weights/encoder.safetensors")},
+                           {"--max-steps", "2"},
+                           {"--timeout", "2"},
+                           {"--init-timeout", init_timeout}});
+    for (const auto& rank : start_ranks({run, run}, {Variables{}, inject::variables({late})})) {
+      const auto outcome = rank->wait();
+      EXPECT_EQ(outcome.exit_code, exit_code) << init_timeout << ": " << outcome.err;
+      EXPECT_EQ(outcome.err.find("another rank stopped") != std::string::npos, exit_code != 0) << outcome.err;
+    }
+  }
+}
+
+TEST(RunSetup, ReadingIsTriedAgainForLessThanRanksWaitForEachOther) {
+  PretrainOptions options;
+  for (const int timeout : {1, 10, 600}) {
+    options.timeout = timeout;
+    options.init_timeout = 100 * timeout;
+    const auto patience = loader_options(options, Environment(), at::kCPU).patience;
+    EXPECT_GT(patience, std::chrono::seconds(0));
+    EXPECT_LT(2 * patience, std::chrono::seconds(timeout));
+  }
 }
 
 TEST_F(CiRunSetup, GoesOnWhereItStopped) {
