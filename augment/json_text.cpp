@@ -92,7 +92,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   throw UsageError("cannot read ", path, ": ", reason_of(error), "; check the path and its permissions");
 }
 
-/// All of a file, or of what comes through a pipe; no more than `most` bytes are read.
+/// The contents of a file or a pipe; no more than `most` bytes are read.
 std::string read_text(const std::string& path, std::size_t most) {
   struct Descriptor {
     int fd;

@@ -37,7 +37,7 @@ nlohmann::json parse_json(std::string_view text, const std::string& where, const
 /// The same; nullopt where parse_json throws.
 std::optional<nlohmann::json> try_parse_json(std::string_view text);
 
-/// Reads and parses a JSON file, or what comes through a pipe. Throws UsageError that names the file and the place of the fault, also for
+/// Reads and parses a JSON file or pipe. Throws UsageError that names the file and the place of the fault, also for
 /// more than 16 MB and for what is neither a file nor a pipe; IoError when the file cannot be read this time.
 nlohmann::json read_json_file(const std::string& path);
 

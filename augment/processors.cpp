@@ -99,7 +99,7 @@ int count_cores(const std::vector<int>& allowed, const ReadText& read) {
 std::vector<std::string> control_groups(const std::string& controller, const ReadText& read) {
   std::vector<std::string> groups;
   // Lines "4:cpu,cpuacct:/docker/ab" of v1 and "0::/user.slice" of v2. A container sees its own group as the root of the mounted
-  // hierarchy, and may still be told the path outside: the groups above are looked at in any case, up to that root.
+  // hierarchy, and may still see the outer path here: so the groups above are read in any case, up to that root.
   std::istringstream lines(read("/proc/self/cgroup").value_or("0::/"));
   for (std::string line; std::getline(lines, line);) {
     const auto first = line.find(':'), second = line.find(':', first + 1);

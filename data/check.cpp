@@ -1,5 +1,4 @@
 #include <unlabel/augment/codec/image_files.h>
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/check.h>
 #include <unlabel/data/formats.h>
@@ -11,13 +10,8 @@
 #include <unlabel/data/io/parallel_for.h>
 #include <unlabel/data/io/retry.h>
 
-#include <algorithm>
-#include <atomic>
 #include <iterator>
 #include <map>
-#include <mutex>
-#include <string_view>
-#include <utility>
 
 namespace unlabel::data {
 
@@ -31,8 +25,8 @@ struct Outcome {
   augment::DecodeReport decoded{};
 };
 
-/// What reading and decoding came to: training replaces whatever it cannot decode. A mistake in the options is
-/// thrown on, and so is trouble outside, which says nothing of the file. `action` is given where to put what was noticed while it decoded.
+/// The result of reading and decoding a file: broken is what training would replace. UsageError (a mistake in the options) and IoError (a
+/// disk or a network, not the file) are rethrown. `action` gets a report for the decoder's warnings.
 template <class Action>
 Outcome outcome_of(const Action& action) {
   try {
@@ -80,8 +74,8 @@ std::string refusal(const std::string& path, Belongs belongs, int root) {
                 format.decoded ? "name it .jpg, .png ..." : "its format is not read; convert it to JPEG or PNG");
 }
 
-/// Judges `count` items on several threads. `judge(i, scratch)` gives the outcome of one, with memory of the thread's to
-/// use; `name(i)` its path.
+/// Checks `count` items on several threads. `judge(i, scratch)` gives the outcome of one, with memory that the thread reuses; `name(i)` its
+/// path.
 template <class Judge, class Name>
 CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, const Name& name) {
   CheckReport report;
@@ -110,7 +104,7 @@ CheckReport check_all(std::size_t count, int thread_count, const Judge& judge, c
   return report;
 }
 
-/// Which files training takes is asked of what training opens, so that both agree.
+/// The files that training uses are found by opening the data set as training does, so that both agree.
 CheckReport check_folder(const std::string& directory, const CheckOptions& options) {
   const FolderWalk walk(directory, {.all = true});
   std::map<std::string, Item> items;  // by their paths

@@ -31,7 +31,7 @@ struct CheckReport {
   std::vector<std::string> notes;   ///< of both splits (Dataset::notes), and what was noticed while decoding
 };
 
-/// Looks at every regular file in a folder and below, hidden ones too, and tells whether open_dataset takes it, and why not; what it
+/// Examines every regular file in a folder and below, hidden ones too, and reports whether open_dataset uses it, and why not; what it
 /// takes is read and decoded, as in training. Of shards it decodes every image (a damaged archive counts as one broken file); of CIFAR-10
 /// and IDX it opens the files (a spec as open_dataset takes it). Each list is in the order of the paths. Files above 1 GiB are broken,
 /// unread. Throws UsageError as open_dataset does, but not for a folder without images, and for fewer than one thread; of IDX and CIFAR-10

@@ -1,4 +1,3 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/data/collate.h>
 
 #include <torch/types.h>

@@ -1,12 +1,6 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>
-
-#include <algorithm>
-#include <string>
-#include <string_view>
-#include <vector>
 
 namespace unlabel::data {
 
@@ -24,7 +18,7 @@ cv::Size size_of(const Dataset& dataset, std::int64_t index, augment::ImageSourc
   } catch (const Error&) {
     if (source.bytes.size() < kHeaderBytes) throw;
   }
-  // A TIFF's directory may stand at its end, and a JPEG's frame behind large profiles.
+  // A TIFF's directory may be at its end, and a JPEG's frame header after large profiles.
   dataset.read(index, source);
   return augment::image_size(source.bytes);
 }
@@ -48,6 +42,12 @@ std::uint64_t Dataset::fingerprint() const {
   hash.add(fingerprint_of_names());
   hash.add(*contents);
   return hash.value();
+}
+
+std::size_t Dataset::position(std::int64_t index) const {
+  if (index < 0 || index >= size())
+    throw UsageError("sample ", index, " is not in ", description(), "; count them from 0");
+  return static_cast<std::size_t>(index);
 }
 
 void Dataset::read_start(std::int64_t index, std::uint64_t, augment::ImageSource& out) const { read(index, out); }

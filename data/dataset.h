@@ -26,7 +26,7 @@ class Dataset {
   /// As read, but where the sample is a file its first `bytes` bytes are enough, for its header. By default read itself.
   virtual void read_start(std::int64_t index, std::uint64_t bytes, augment::ImageSource& out) const;
 
-  /// The bytes of a sample's file where they are known without a look at it: in an archive.
+  /// The size of a sample's file where it is known without reading the file system: in an archive.
   virtual std::optional<std::uint64_t> stored_bytes(std::int64_t /*index*/) const { return std::nullopt; }
 
   /// The class of a sample, in [0, class_names().size()), or -1 when the data set has no labels.
@@ -41,8 +41,8 @@ class Dataset {
   /// Visits the files that the data set is made of, in an order of its own: name and size in bytes. The first visit may look at each file.
   virtual void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const = 0;
 
-  /// A checksum of what the files hold, where opening them has read it: the contents of CIFAR-10's and IDX's files, the names, sizes and
-  /// classes in archives. Without one, files are known by their names and sizes alone.
+  /// A checksum of the contents, where opening has read them: of CIFAR-10's and IDX's files, and of the names, sizes and classes in
+  /// archives. Without one, files are identified by names and sizes alone.
   virtual std::optional<std::uint64_t> checksum() const { return std::nullopt; }
 
   /// FNV-1a over the files: each name, a zero byte, and the size; then the checksum, where there is one; so that a changed data set is
@@ -52,16 +52,20 @@ class Dataset {
   /// The same without the checksum: what checkpoints held before there was one.
   std::uint64_t fingerprint_of_names() const;
 
-  /// What its opening left out, took in or guessed without being told, in sentences: files that look like images and are not read, folders
-  /// that are named as a split. Every command tells them.
+  /// What opening left out, included or guessed by names, in sentences: files that look like images and are not read, folders that are
+  /// named as a split. Every command prints them.
   virtual std::vector<std::string> notes() const { return {}; }
 
-  /// What opening found (names, sizes, places in archives), compressed: open_indexed makes the same data set of it elsewhere. Empty where
-  /// the files are read whole anyway.
+  /// What opening found (names, sizes, offsets in archives), compressed, from which open_indexed opens the same data set in another
+  /// process. Empty where the files are read whole anyway.
   virtual std::string index() const { return {}; }
 
   /// One line for the log: "image folder /data/photos/train: 1281167 images, 1000 classes".
   virtual std::string description() const = 0;
+
+ protected:
+  /// `index` as a position in an array. Throws UsageError for one that is not in the data set.
+  std::size_t position(std::int64_t index) const;
 };
 
 /// Which part of a data set is wanted.
@@ -76,7 +80,7 @@ struct ImageSizes {
   int median_short_side = 0;  ///< the lower median
   int min_short_side = 0;
   int max_short_side = 0;
-  int surveyed = 0;  ///< images that the numbers are taken of
+  int surveyed = 0;  ///< images that were measured
   int broken = 0;    ///< images that could not be read, and are not among them
 };
 
@@ -85,7 +89,7 @@ inline std::int64_t evenly_spaced(std::int64_t i, std::int64_t count, std::int64
   return size / count * i + size % count * i / count;
 }
 
-/// Looks at the headers of at most `samples` images, evenly spaced over the data set, decoding none; the same images
+/// Reads the headers of at most `samples` images, evenly spaced over the data set, decoding none; the same images
 /// every time. Of a file 256 KiB are read, and the rest only where the size is not in them. Throws Error,
 /// with the first reason, when none of them can be read.
 ImageSizes sample_image_sizes(const Dataset& dataset, int samples = 256);

@@ -8,8 +8,6 @@
 
 #include <deque>
 #include <exception>
-#include <optional>
-#include <utility>
 
 namespace unlabel::data {
 

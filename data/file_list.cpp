@@ -1,15 +1,10 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/data/file_list.h>
 #include <unlabel/data/io/atomic_file.h>
 
 #include <zlib.h>
 
 #include <charconv>
-#include <cstdint>
-#include <memory>
-#include <string_view>
 #include <unordered_map>
-#include <utility>
 
 namespace unlabel::data {
 
@@ -66,7 +61,7 @@ std::unordered_map<std::string, std::uint64_t> read_file_list(const std::string&
     text.erase(0, begin);
     if (text.size() > kLongestEntry) throw Error(path, " is damaged");
   }
-  // That the file was cut off is told when it is closed.
+  // Closing reports a truncated file.
   if (count < 0 || !text.empty() || gzclose_r(file.release()) != Z_OK) throw Error(path, " is damaged");
   return sizes;
 }

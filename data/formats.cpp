@@ -1,5 +1,3 @@
-#include <unlabel/augment/error.h>
-#include <unlabel/augment/options.h>
 #include <unlabel/data/formats.h>
 #include <unlabel/data/image/cifar10.h>
 #include <unlabel/data/image/folder_splits.h>
@@ -7,11 +5,7 @@
 #include <unlabel/data/image/image_folder.h>
 #include <unlabel/data/image/shards.h>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
-#include <cstdlib>
-#include <utility>
 
 namespace unlabel::data {
 
@@ -60,7 +54,8 @@ void add_format(Format format) {
     throw UsageError("a data format cannot be called '", format.name, "': use small letters and digits");
   if (find(format.name)) throw UsageError("there is a data format '", format.name, "' already");
   if (!format.open || !format.has)
-    throw UsageError("the data format '", format.name, "' has no function that opens it, or tells its splits");
+    throw UsageError("the data format '", format.name,
+                     "' lacks the function that opens it or the one that says which splits there are");
   list().insert(list().end() - 1, std::move(format));
 }
 

@@ -62,7 +62,7 @@ DatasetLocation resolve_location(const std::string& spec);
 /// is left, the training split is an error. To train on them, name them: DIR/test. A folder `train` among other folders of images, none of
 /// them a split, is a class of that name (airplane/, car/, train/). Of several folders of test images the first by that list is taken which
 /// has class folders, and the first of all where none has. A folder beside train/ that may not be read (no permission) counts as one
-/// without images. What was guessed is told by Dataset::notes.
+/// without images. Dataset::notes lists what was guessed.
 ///
 /// Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was looked for and what is there.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);

@@ -1,19 +1,13 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/data/io/retry.h>
 #include <unlabel/data/loader.h>
 
-#include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <new>
 #include <system_error>
-#include <thread>
-#include <utility>
 
 namespace unlabel::data {
 
@@ -95,7 +89,7 @@ struct PendingBatch {
   std::exception_ptr error;
   std::size_t error_row = 0;
   std::vector<std::pair<std::size_t, Replacement>> replacements;  ///< by row
-  /// When the first read that met trouble outside began, and how long the longest such read took.
+  /// When the first read that failed with an IoError began, and how long the longest such read took.
   std::optional<std::chrono::steady_clock::time_point> trouble_began;
   std::chrono::steady_clock::duration longest_read{};
 
@@ -181,7 +175,7 @@ struct Loader::Impl {
   /// Waits for the next attempt to read a file of this batch, of which one has failed that began at `began`; false when there is to be
   /// none, as it would end too late if it took as long as the longest before.
   bool wait_out(PendingBatch& pending, int attempt, std::chrono::steady_clock::time_point began) {
-    constexpr std::chrono::milliseconds kSlice{50};  // between two looks at give_up
+    constexpr std::chrono::milliseconds kSlice{50};  // between two calls of give_up
     std::unique_lock lock(mutex_);
     const auto now = std::chrono::steady_clock::now(), again = now + retry_pause(attempt);
     pending.trouble_began = std::min(began, pending.trouble_began.value_or(began));

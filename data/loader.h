@@ -15,7 +15,7 @@
 
 namespace unlabel::data {
 
-/// A sample that could not be used and what took its place.
+/// A sample that could not be used, and its replacement.
 struct Replacement {
   std::int64_t index;        ///< the broken sample
   std::int64_t replacement;  ///< the sample whose image was used under the broken one's key
@@ -47,19 +47,19 @@ struct HostBatch {
 /// Gives `bytes` bytes of the host's memory, aligned to 64; they go back when the last pointer is dropped, by whatever thread.
 using Allocate = std::function<std::shared_ptr<void>(std::size_t bytes)>;
 
-/// How long a rank waits for files that cannot be read for trouble outside: less than half of the time for which its peers wait for it.
+/// How long a rank retries files that cannot be read because of an IoError: less than half of the time limit of its peers.
 inline std::chrono::milliseconds patience_of(std::chrono::seconds peers_wait) {
   return std::chrono::milliseconds(400) * peers_wait.count();
 }
 
 struct LoaderOptions {
-  std::uint64_t seed = 0;  ///< of what the transform draws
+  std::uint64_t seed = 0;  ///< of the transform's random numbers
   int threads = 2;         ///< decoding threads; 0: decode in next()
   int prefetch = 2;        ///< batches that are finished or being filled ahead of the consumer; bounds the memory
   Allocate allocate;       ///< memory of arrays; by default plain memory. For a device: pinned_memory (device_copy.h)
-  /// How long a batch is waited for while files of it cannot be read for trouble outside (IoError): less than half of what peers wait.
+  /// How long the loader retries while files of a batch cannot be read because of an IoError: less than half of the peers' time limit.
   std::chrono::milliseconds patience{60'000};
-  std::function<bool()> give_up;  ///< asked meanwhile, on several threads: true ends that waiting
+  std::function<bool()> give_up;  ///< called during retries, on several threads: true ends them
 };
 
 /// Reads and transforms samples ahead of training (of images: decodes and augments them). Batches come in order and are bit-equal
@@ -107,7 +107,7 @@ class Loader {
   /// Seconds that next() has taken since construction: waiting, or with 0 threads, decoding.
   double seconds_waited() const;
 
-  /// What was noticed about the images that have been decoded since construction; nothing of other data.
+  /// The decoder's warnings about images since construction; none for other data.
   augment::DecodeReport decoded() const;
 
  private:

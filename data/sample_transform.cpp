@@ -1,9 +1,6 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/data/sample_transform.h>
 
-#include <functional>
 #include <numeric>
-#include <utility>
 
 namespace unlabel::data {
 

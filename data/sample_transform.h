@@ -11,7 +11,7 @@
 
 namespace unlabel::data {
 
-/// What a data set holds of a sample: the bytes of its file (an encoded image, a line of text), or pixels.
+/// A sample as the data set stores it: the bytes of its file (an encoded image, a line of text), or pixels.
 using RawSample = augment::ImageSource;
 
 /// Types of numbers in a batch.
@@ -39,9 +39,9 @@ class SampleTransform {
   /// The arrays of a batch, the same at every call.
   virtual const std::vector<ArraySpec>& arrays() const = 0;
 
-  /// Writes one sample: `rows[i]` has room for arrays()[i].bytes() bytes, which hold the row of another sample before. What it writes
-  /// depends on `sample` and `key` alone (key.view is 0), so that neither threads nor ranks change it. Adds to `report` what it noticed of
-  /// an image. Throws Error for a sample that cannot be used, which the loader then replaces by another one.
+  /// Writes one sample: `rows[i]` has room for arrays()[i].bytes() bytes, which hold the row of another sample before. The result
+  /// depends on `sample` and `key` alone (key.view is 0), so that neither threads nor ranks change it. Adds the decoder's warnings to
+  /// `report`. Throws Error for a sample that cannot be used, which the loader then replaces by another one.
   virtual void operator()(const RawSample& sample, const augment::ViewKey& key, std::span<void* const> rows,
                           augment::DecodeReport& report) const = 0;
 

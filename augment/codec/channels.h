@@ -5,7 +5,7 @@
 namespace unlabel::augment {
 
 // The order and number of an image's channels. cv::cvtColor would do the same, but on large images it starts OpenCV's pool of threads,
-// and whoever calls this library decides how many threads there are.
+// and the number of threads is the caller's choice.
 
 /// From BGR or BGRA to RGB, as a new image of CV_8UC3; of RGB it makes BGR. Alpha is left out. Throws UsageError for other types.
 cv::Mat reversed_channels(const cv::Mat& image);

@@ -1,22 +1,16 @@
 #include <unlabel/augment/codec/channels.h>
 #include <unlabel/augment/codec/decode.h>
-#include <unlabel/augment/codec/decode_jpeg.h>
-#include <unlabel/augment/codec/decode_plain.h>
-#include <unlabel/augment/codec/decode_png.h>
-#include <unlabel/augment/codec/decode_tiff.h>
+#include <unlabel/augment/codec/decoders.h>
 #include <unlabel/augment/codec/image_header.h>
 #include <unlabel/augment/codec/levels.h>
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <new>
-#include <utility>
 
 namespace unlabel::augment {
 
@@ -84,8 +78,7 @@ cv::Mat decode_webp(Bytes bytes) {
 OptionTable table(DecodeOptions& o) {
   OptionTable t;
   t.add("exif_orientation", o.exif_orientation, "rotate JPEG, PNG and WebP images as their EXIF orientation says");
-  t.add("max_pixels", o.max_pixels,
-        "refuse images with more pixels than this, which their header tells before they are decoded");
+  t.add("max_pixels", o.max_pixels, "refuse images with more pixels than this; the header is checked before decoding");
   t.add("strict", o.strict, "also refuse a JPEG that decodes with warnings");
   t.add("range", o.range,
         "of images with more than 8 bits a sample, the values that become black and white: 0,4095 for 12 bits in 16");
@@ -114,11 +107,10 @@ std::string range_warning(const DecodeReport& report) {
   // As powers of two, so that images of one kind get one text.
   const auto part = kLevels / static_cast<int>(std::bit_ceil(static_cast<unsigned>(used)));
   const auto most = std::bit_ceil(static_cast<unsigned>(report.highest) + 1) - 1;
-  return concat(
-      "16-bit images use 1/", part, " of their levels or less (the highest sample is at most ", most,
-      "), of which 8 bits keep ", std::max(1, 256 / part),
-      "; give the samples that are black and white, for 12 bits in 16 --decode.range 0,4095 (in Python range=(0, "
-      "4095))");
+  return concat("16-bit images use 1/", part, " of their levels or less (the highest sample is at most ", most,
+                "), of which 8 bits keep ", std::max(1, 256 / part),
+                "; give the samples that are black and white, for 12 bits in 16 --decode.range 0,4095 (in Python "
+                "range=(0, 4095))");
 }
 
 void check_pixels(cv::Size size, std::int64_t max_pixels) {
@@ -129,7 +121,7 @@ void check_pixels(cv::Size size, std::int64_t max_pixels) {
 
 namespace {
 
-/// Format and size of what may be decoded. Throws RefusedImage for what is not.
+/// Format and size of an image that may be decoded. Throws RefusedImage for others.
 std::pair<ImageFormat, cv::Size> admit(Bytes bytes, const DecodeOptions& options) {
   const auto [format, size] = identify(bytes);
   if (static_cast<std::int64_t>(bytes.size()) > kMaxFileSize)
@@ -147,7 +139,7 @@ std::pair<ImageFormat, cv::Size> admit(Bytes bytes, const DecodeOptions& options
                    " pixels; lower decode.max_pixels, or use fewer threads");
 }
 
-/// What `function` returns; what the libraries throw becomes Error, and LimitError where memory is wanting.
+/// What `function` returns. Exceptions of the libraries become Error, or LimitError when memory is exhausted.
 template <class Function>
 auto as_errors(cv::Size size, const Function& function) {
   try {

@@ -16,8 +16,7 @@
 
 namespace unlabel::augment {
 
-/// An image as a data set hands it over: the bytes of a file, or pixels that need no decoding. Exactly one of the two
-/// is set.
+/// An image as a data set gives it: the bytes of a file, or pixels that need no decoding. Exactly one of the two is set.
 struct ImageSource {
   std::vector<std::uint8_t> bytes;  ///< an encoded image: JPEG, PNG, ...
   cv::Mat pixels;  ///< 1 (gray), 3 (RGB) or 4 (RGB and alpha, which is dropped) channels; CV_8U, CV_16U,
@@ -30,7 +29,7 @@ constexpr int kMaxSide = 65535;
 /// The longest file that is decoded, in bytes.
 constexpr std::int64_t kMaxFileSize = 0x7FFFFFFF;
 
-/// An image that may be sound, but is not taken: too large, animated, of a format that we do not decode.
+/// An image that may be valid but is refused: too large, animated, or in a format that is not decoded.
 class RefusedImage : public Error {
  public:
   using Error::Error;
@@ -55,7 +54,7 @@ struct DecodeOptions {
 
 OptionTable table(DecodeOptions& options);
 
-/// What was noticed about images that were decoded all the same. Reports of several images add up.
+/// Warnings about images that were decoded. Reports of several images can be added.
 struct DecodeReport {
   std::int64_t warnings = 0;     ///< of libjpeg: corrupt data in the middle
   std::int64_t deep_images = 0;  ///< images of 16-bit samples, decoded without a range
@@ -65,31 +64,31 @@ struct DecodeReport {
   DecodeReport& operator+=(const DecodeReport& other);
 };
 
-/// One line that tells that the 16-bit images use a quarter of the 65,536 levels at most, so that they became nearly one level, and
-/// which range to give; empty where they use more or there were none.
+/// One line of warning that the 16-bit images use at most a quarter of the 65,536 levels, so that 8 bits keep few of them, with the range
+/// to give; empty where they use more or there were none.
 std::string range_warning(const DecodeReport& report);
 
 /// Decodes to CV_8UC3 in **RGB** order, whatever the file holds: gray is repeated, a palette is looked up, CMYK is
 /// converted, samples of more than 8 bits become levels as DecodeOptions::range says.
 ///
 /// - Alpha is dropped, and the colors below it stay as they are stored; of an 8-bit TIFF with unassociated alpha they come
-///   multiplied by it (decode_tiff.h).
+///   multiplied by it (decoders.h).
 /// - Of a TIFF with several pages the first; of an animated PNG its default image. An animated WebP is refused.
 ///
-/// Adds to `report`, where there is one, what was noticed. Throws Error that says why: truncated, corrupt; RefusedImage: no image that we
-/// know, too large (more pixels than `max_pixels`, or a side above kMaxSide), samples without a place in 8-bit RGB (more than 4 of a pixel;
+/// Adds warnings to `report`, if given. Throws Error that says why: truncated, corrupt; RefusedImage: not an image that we
+/// know, too large (more pixels than `max_pixels`, or a side above kMaxSide), samples that 8-bit RGB cannot hold (more than 4 per pixel;
 /// signed or floating-point ones without a range); LimitError: too little memory, no fault of the image. Thread-safe.
 cv::Mat decode(std::span<const std::uint8_t> bytes, const DecodeOptions& options = {}, DecodeReport* report = nullptr);
 
 /// `source.pixels` as three-channel RGB, or `source.bytes` decoded. Throws UsageError for pixels of another type than ImageSource takes.
 cv::Mat decode(const ImageSource& source, const DecodeOptions& options = {}, DecodeReport* report = nullptr);
 
-/// The same as planes, for views that are made from them (fused_view.h): of a JPEG as they are in the file, of anything else those of the
-/// decoded image. Throws alike. What `out` has allocated is used again.
+/// The same as planes, from which fused views are made (fused_view.h): those stored in a JPEG, or those of the decoded image for any other
+/// format. Throws as decode does. Reuses the memory of `out`.
 DecodeReport decode_planes(const ImageSource& source, const DecodeOptions& options, PlanarImage& out);
 
 /// Width and height that decode() gives with these options, from the header, without decoding: the two are swapped where it turns the
-/// image by a quarter. (With `exif_orientation`, `bytes` must be the whole file: of a PNG or a WebP the orientation may stand at its end.)
+/// image by a quarter. (With `exif_orientation`, `bytes` must be the whole file: in a PNG or a WebP the orientation may be at the end.)
 /// Throws Error when it is not an image that we decode.
 cv::Size image_size(std::span<const std::uint8_t> bytes, const DecodeOptions& options = {});
 

@@ -1,16 +1,12 @@
-#include <unlabel/augment/codec/decode_jpeg.h>
-#include <unlabel/augment/error.h>
+#include <unlabel/augment/codec/decoders.h>
 
 #include <jerror.h>
 #include <jpeglib.h>
 
 #include <algorithm>
 #include <csetjmp>
-#include <cstdio>
 #include <cstring>
 #include <new>
-#include <string>
-#include <vector>
 
 namespace unlabel::augment {
 

@@ -1,16 +1,12 @@
-#include <unlabel/augment/codec/decode_png.h>
+#include <unlabel/augment/codec/decoders.h>
 #include <unlabel/augment/codec/levels.h>
-#include <unlabel/augment/error.h>
 
 #include <png.h>
 
 #include <bit>
 #include <csetjmp>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <new>
-#include <vector>
 
 namespace unlabel::augment {
 
@@ -88,7 +84,7 @@ class PngReader {
     std::longjmp(self->jump_, 1);
   }
 
-  /// libpng's messages do not tell memory that is wanting from a limit of ours.
+  /// libpng's messages do not distinguish exhausted memory from a limit that was set above.
   static png_voidp allocate(png_structp png, png_alloc_size_t size) {
     void* bytes = std::malloc(size);
     if (!bytes) static_cast<PngReader*>(png_get_mem_ptr(png))->out_of_memory_ = true;

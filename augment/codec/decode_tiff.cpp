@@ -1,17 +1,13 @@
-#include <unlabel/augment/codec/decode_tiff.h>
+#include <unlabel/augment/codec/decoders.h>
 #include <unlabel/augment/codec/levels.h>
-#include <unlabel/augment/error.h>
 
 #include <tiffio.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
-#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <new>
-#include <vector>
 
 namespace unlabel::augment {
 
@@ -150,7 +146,7 @@ void check_layout(const Layout& layout, bool ranged) {
     refuse(kind, " samples of ", layout.bits, " bits have no levels of their own: give their range (low, high)");
 }
 
-/// How many bytes of samples one byte of a strip or a tile gives at most; 0: as many as one likes (a WebP of one color).
+/// How many bytes of samples one byte of a strip or a tile gives at most; 0: unlimited (a WebP of one color).
 std::uint64_t most_expansion(std::uint16_t compression) {
   switch (compression) {
     case COMPRESSION_NONE:

@@ -24,7 +24,7 @@ constexpr std::array<std::string_view, 9> kSystemFolders{
 constexpr std::array<std::string_view, 3> kTrainWords{"train", "training", "trainval"};
 constexpr std::array<std::string_view, 11> kTestWords{
     "test", "testing", "val", "validation", "valid", "validate", "dev", "eval", "evaluation", "evaluate", "holdout"};
-/// What stands beside a split's word in a folder's name.
+/// Words that a folder's name may have beside that of a split.
 constexpr std::array<std::string_view, 11> kFillers{"set",  "sets", "split",  "data",     "images", "image",
                                                     "imgs", "img",  "photos", "pictures", "dataset"};
 

@@ -44,7 +44,7 @@ enum class NamedSplit { kNone, kTrain, kTest };
 /// trainval; test, testing, val, valid, validation, dev, eval, evaluation, holdout ("val2017", "Training Set", "test_images").
 NamedSplit named_split(std::string_view folder);
 
-/// How far up in that list of test names a folder's stands, from 0 (test); only for NamedSplit::kTest.
+/// The position of a folder's name in that list of test names, from 0 (test); only for NamedSplit::kTest.
 int test_name_rank(std::string_view folder);
 
 /// The words of letters in a name, in lower case; a capital after a small letter begins another one: "train", "a" of "trainA_2".
@@ -77,7 +77,7 @@ struct FolderProbe {
 /// - Without one for training, the training images are all but those in folders named for testing; where nothing else is left, there are
 ///   none.
 ///
-/// Whatever is left out, or is taken although its name is a split's, is told in `notes`.
+/// `notes` lists whatever is left out, and whatever is used although it is named as a split.
 FolderLayout folder_layout(const std::string& directory, const std::vector<std::string>& folders, bool images_beside,
                            const FolderProbe& probe);
 

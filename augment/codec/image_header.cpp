@@ -4,7 +4,6 @@
 #include <array>
 #include <cctype>
 #include <optional>
-#include <string_view>
 
 namespace unlabel::augment {
 
@@ -152,7 +151,7 @@ Bytes without_exif_mark(Bytes exif) {
 }
 
 /// The first chunk of a PNG or a RIFF file of that name, or nothing. `at`: where its chunks begin; `size_first`: whether a chunk's size
-/// stands before its name; `extra`: its bytes behind the data; `even`: whether it is filled up to an even size.
+/// precedes its name; `extra`: bytes after its data; `even`: whether it is padded to an even size.
 struct ChunkLayout {
   std::size_t at;
   Order order;
@@ -205,6 +204,17 @@ ImageFormat image_format(Bytes bytes) {
       (std::isspace(bytes[2]) || bytes[2] == '#'))
     return ImageFormat::kPnm;
   return ImageFormat::kUnknown;
+}
+
+FormatName format_name(ImageFormat format) {
+  static constexpr FormatName kNames[] = {{},
+                                          {"a JPEG", ".jpg"},
+                                          {"a PNG", ".png"},
+                                          {"a WebP", ".webp"},
+                                          {"a BMP", ".bmp"},
+                                          {"a TIFF", ".tif"},
+                                          {"a PNM", ".ppm"}};  // in the order of ImageFormat
+  return kNames[static_cast<std::size_t>(format)];
 }
 
 OtherFormat other_format(Bytes bytes) {

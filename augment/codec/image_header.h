@@ -14,9 +14,15 @@ enum class ImageFormat { kUnknown, kJpeg, kPng, kWebp, kBmp, kTiff, kPnm };
 /// By the first bytes.
 ImageFormat image_format(std::span<const std::uint8_t> bytes);
 
+/// A format with its article ("a JPEG"), and its usual extension (".jpg"); empty for ImageFormat::kUnknown.
+struct FormatName {
+  std::string_view name, extension;
+};
+FormatName format_name(ImageFormat format);
+
 /// A format that we do not decode.
 struct OtherFormat {
-  std::string_view name;  ///< as it may stand in a sentence ("a GIF", "an HTML page"); empty where nobody knows
+  std::string_view name;  ///< with its article ("a GIF", "an HTML page"); empty: unknown
   bool is_image = false;  ///< of one image, by bytes that a text or a small file of numbers hardly begins with
 };
 

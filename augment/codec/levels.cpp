@@ -1,9 +1,6 @@
 #include <unlabel/augment/codec/levels.h>
-#include <unlabel/augment/error.h>
 
 #include <opencv2/core.hpp>
-
-#include <cmath>
 
 namespace unlabel::augment {
 

@@ -1,11 +1,7 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/fused/fused_view.h>
 #include <unlabel/augment/fused/view_kernel.h>
-#include <unlabel/augment/ops/filter.h>
 #include <unlabel/augment/overloaded.h>
 #include <unlabel/augment/scratch.h>
-
-#include <cmath>
 
 namespace unlabel::augment {
 

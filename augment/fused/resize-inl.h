@@ -110,7 +110,7 @@ void make_taps(int begin, int extent, int step, bool smooth, int samples, int ou
                taps.shorts.data() + i);
 }
 
-/// From so many taps on, weights are too small for 16 bits.
+/// With more taps than this, weights are too small for 16 bits.
 constexpr int kManyTaps = 128;
 
 /// A level in 64ths, rounded.
@@ -123,7 +123,7 @@ void resize_down(const PlanarImage& image, int plane, const ResizeTaps& taps, in
                  std::int16_t* out) {
   const int stride = image.planes[plane].stride, count = taps.count;
   const std::uint8_t* const in = image.data(plane) + static_cast<std::ptrdiff_t>(taps.first[y]) * stride;
-  if (count > kManyTaps) {  // a crop that shrinks so much is rare: one pixel at a time, in floats
+  if (count > kManyTaps) {  // rare, as the crop shrinks by a large factor: one pixel at a time, in floats
     for (int x = low; x < high; ++x) {
       float sum = 0;
       for (std::ptrdiff_t k = 0; k < count; ++k) sum += taps.weights[k * taps.padded + y] * in[k * stride + x];

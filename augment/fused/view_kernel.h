@@ -13,7 +13,7 @@
 
 namespace unlabel::augment {
 
-// What fused_view.h is made of: one view, from planes to normalized floats, in vector instructions.
+// The implementation of fused_view.h: one view, from planes to normalized floats, in vector instructions.
 
 /// One operation on the colors of a pixel, in levels of 0 to 255 (color.h).
 struct PointOperation {
@@ -22,7 +22,7 @@ struct PointOperation {
   float value = 0;  ///< a factor; kHue: 256ths of a turn; kSolarize: the threshold
 };
 
-/// What happens to one view: crop, resize, mirror, operations on colors, blur, normalize.
+/// The parameters of one view: crop, resize, mirror, operations on colors, blur, normalize.
 struct FusedViewParams {
   static constexpr int kMostPoints = 12;
 
@@ -58,7 +58,7 @@ struct ResizeTaps {
   LineVector<std::int16_t> index;
 };
 
-/// Memory that a thread uses view after view.
+/// Memory that a thread reuses for every view.
 struct ViewScratch {
   std::array<ResizeTaps, 2> across{}, down{};  ///< of the first plane, and of the others where they have fewer samples
   LineVector<float> offsets;                   ///< of each output's first input, in pixels from its center

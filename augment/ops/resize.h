@@ -30,8 +30,8 @@ inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
 /// Throws Error when more than kMaxPixels would be made.
 void resize(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out);
 
-/// A region of what `resize` makes, bit by bit, of which nothing else is made: the region alone counts against kMaxPixels. Throws
-/// UsageError when it does not lie within `size`.
+/// The pixels in `region` of the result of `resize`, bit-equal, without computing the others: only the region counts against kMaxPixels.
+/// Throws UsageError when it does not lie within `size`.
 void resize_region(const cv::Mat& image, cv::Size size, cv::Rect region, Interpolation interpolation, cv::Mat& out);
 
 /// Resizes as tf.image.resize of TensorFlow 2 does unless it is asked for antialiasing: however much the image shrinks, an output takes 2

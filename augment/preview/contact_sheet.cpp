@@ -1,6 +1,4 @@
 #include <unlabel/augment/codec/channels.h>
-#include <unlabel/augment/codec/decode.h>
-#include <unlabel/augment/ops/resize.h>
 #include <unlabel/augment/overloaded.h>
 #include <unlabel/augment/preview/contact_sheet.h>
 #include <unlabel/augment/transforms/presets.h>
@@ -9,10 +7,6 @@
 #include <opencv2/imgproc.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <optional>
-#include <span>
 
 namespace unlabel::augment {
 
@@ -38,7 +32,7 @@ void write_line(cv::Mat& sheet, const std::string& text, cv::Point at) {
   cv::putText(sheet, text, at, cv::FONT_HERSHEY_SIMPLEX, kLetters, cv::Scalar::all(20), 1, cv::LINE_AA);
 }
 
-/// As large as fits into a square of that side; small views are enlarged by whole factors, so that their pixels can be seen.
+/// Resized to fit into a square of that side; small views are enlarged by whole factors, so that their pixels can be seen.
 cv::Mat fitted(const cv::Mat& picture, int side) {
   const int longest = std::max(picture.rows, picture.cols);
   const int whole = side / longest;
@@ -57,7 +51,7 @@ cv::Mat fitted(const cv::Mat& picture, int side) {
   return out;
 }
 
-/// The part of an image that its first RandomResizedCrop takes, in the image's pixels; what comes before it may resize or cut it.
+/// The box of the first RandomResizedCrop in pixels of the original image, which earlier steps may have resized or cropped.
 std::optional<cv::Rect2d> cropped(const Pipeline& pipeline, std::span<const TransformParams> params, cv::Size image) {
   cv::Rect2d seen({0, 0}, cv::Size2d(image));  // of the image, by what `size` pixels show
   cv::Size size = image;

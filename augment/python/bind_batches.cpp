@@ -5,12 +5,6 @@
 #include <unlabel/augment/python/convert.h>
 #include <unlabel/augment/random.h>
 
-#include <nanobind/nanobind.h>
-
-#include <cstdint>
-#include <utility>
-#include <vector>
-
 namespace unlabel::augment::python {
 
 using namespace nb::literals;
@@ -43,8 +37,8 @@ void bind_batches(nb::module_& m) {
       },
       "images"_a, "key"_a, "alpha"_a = 1.0,
       "In place, of float32 [images, channels, height, width]: share x_i + (1 - share) x_(i - 1), the first with the "
-      "last, with "
-      "a share from Beta(alpha, alpha) by the key (seed, epoch, batch). Returns the share, for `mix_labels`.");
+      "last, with a share from Beta(alpha, alpha) by the key (seed, epoch, batch). Returns the share, for "
+      "`mix_labels`.");
   m.def(
       "cutmix",
       [](const Given<Floats>& given, const Key& key, double alpha) {
@@ -63,10 +57,8 @@ void bind_batches(nb::module_& m) {
       },
       "images"_a, "key"_a, "alpha"_a = 1.0,
       "In place, of float32 [images, channels, height, width]: a box of x_i becomes that of x_(i - 1), the first one's "
-      "that of "
-      "the last. Its sides are sqrt(1 - s) of the image's, s from Beta(alpha, alpha) by the key (seed, epoch, batch), "
-      "and it is "
-      "cut off at the border. Returns the share of x_i that is left, for `mix_labels`.");
+      "that of the last. Its sides are sqrt(1 - s) of the image's, s from Beta(alpha, alpha) by the key (seed, epoch, "
+      "batch), and it is cut off at the border. Returns the share of x_i that is left, for `mix_labels`.");
   m.def(
       "mix_labels",
       [](Given<std::vector<std::int64_t>> given, std::int64_t classes, double share) {
@@ -81,8 +73,7 @@ void bind_batches(nb::module_& m) {
       },
       "labels"_a, "classes"_a, "share"_a,
       "float32 [images, classes] of a batch after `mixup` or `cutmix`: the share for an image's own label, the rest "
-      "for that of "
-      "the one before.");
+      "for that of the one before.");
   m.def(
       "random_shift_into",
       [](const Given<Bytes>& given, int pad, const Key& key, const Given<WritableBytes>& given_out) {

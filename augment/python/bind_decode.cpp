@@ -4,11 +4,6 @@
 #include <unlabel/augment/python/bind.h>
 #include <unlabel/augment/python/convert.h>
 
-#include <nanobind/nanobind.h>
-
-#include <string>
-#include <vector>
-
 namespace unlabel::augment::python {
 
 using namespace nb::literals;

@@ -4,11 +4,6 @@
 #include <unlabel/augment/python/bind.h>
 #include <unlabel/augment/python/convert.h>
 
-#include <nanobind/nanobind.h>
-
-#include <string>
-#include <vector>
-
 namespace unlabel::augment::python {
 
 using namespace nb::literals;
@@ -35,6 +30,16 @@ nb::list list_of(const std::vector<std::string>& names) {
   return items;
 }
 
+/// Adds a predicate on a file's or a folder's name.
+void def_name_test(nb::module_& m, const char* name, bool (*test)(std::string_view), const char* help) {
+  m.def(
+      name,
+      [test](const nb::bytes& text) {
+        return test({text.c_str(), text.size()});
+      },
+      "name"_a, help);
+}
+
 }  // namespace
 
 void bind_files(nb::module_& m) {
@@ -47,30 +52,15 @@ void bind_files(nb::module_& m) {
         return extensions;
       },
       "The extensions of images that are decoded, in lower case, with the dot.");
-  m.def(
-      "is_image_name",
-      [](const nb::bytes& name) {
-        return is_image_name({name.c_str(), name.size()});
-      },
-      "name"_a, "Whether the name of a file ends with one of them, in any case.");
-  m.def(
-      "is_foreign_image_name",
-      [](const nb::bytes& name) {
-        return is_foreign_image_name({name.c_str(), name.size()});
-      },
-      "name"_a, "Whether it ends like that of an image in a format that is not decoded.");
-  m.def(
-      "is_archive_name",
-      [](const nb::bytes& name) {
-        return packed_as({name.c_str(), name.size()}) != Packed::kNo;
-      },
-      "name"_a, "Whether it ends like that of an archive: .tar, .zip ...");
-  m.def(
-      "is_system_folder",
-      [](const nb::bytes& name) {
-        return is_system_folder({name.c_str(), name.size()});
-      },
-      "name"_a, "Whether systems make a folder of that name, for thumbnails, deleted files and the like.");
+  def_name_test(m, "is_image_name", is_image_name, "Whether the name of a file ends with one of them, in any case.");
+  def_name_test(m, "is_foreign_image_name", is_foreign_image_name,
+                "Whether the name ends like that of an image in a format that is not decoded.");
+  def_name_test(
+      m, "is_archive_name", [](std::string_view name) { return packed_as(name) != Packed::kNo; },
+      "Whether the name ends like that of an archive: .tar, .zip ...");
+  def_name_test(
+      m, "is_system_folder", is_system_folder,
+      "Whether operating systems and servers make a folder of that name, for thumbnails, deleted files and the like.");
   m.def(
       "folder_layout",
       [](const nb::bytes& directory, const nb::list& folders, bool images_beside, const nb::callable& holds_images,

@@ -10,14 +10,7 @@
 #include <unlabel/augment/python/convert.h>
 #include <unlabel/augment/transforms/transform.h>
 
-#include <nanobind/nanobind.h>
 #include <opencv2/core.hpp>
-
-#include <string>
-#include <tuple>
-#include <utility>
-#include <variant>
-#include <vector>
 
 namespace unlabel::augment::python {
 
@@ -59,34 +52,39 @@ nb::ndarray<nb::numpy> apply_to_rgb(const ImageArgument& image, const char* name
   });
 }
 
-Interpolation interpolation_of(const std::string& name) {
-  if (name == "bilinear") return Interpolation::kBilinear;
-  if (name == "bicubic") return Interpolation::kBicubic;
-  throw UsageError("interpolation is bilinear or bicubic, not '", name, "'");
+/// The value of an enum by its name in JSON.
+template <NamedEnum Enum>
+Enum value_of_name(const char* argument, const std::string& name) {
+  using Type = unlabel::detail::OptionType<Enum>;
+  if (!Type::accepts(name)) throw UsageError(argument, " is ", Type::name(), ", not '", name, "'");
+  return nlohmann::json(name).get<Enum>();
 }
 
-Sampling sampling_of(const std::string& name) {
-  if (name == "nearest") return Sampling::kNearest;
-  if (name == "bilinear") return Sampling::kBilinear;
-  throw UsageError("interpolation is nearest or bilinear, not '", name, "'");
+Interpolation interpolation_of(const std::string& name) { return value_of_name<Interpolation>("interpolation", name); }
+Sampling sampling_of(const std::string& name) { return value_of_name<Sampling>("interpolation", name); }
+
+using Operation = void (*)(const cv::Mat&, cv::Mat&);
+using Adjustment = void (*)(const cv::Mat&, double, cv::Mat&);
+
+/// Adds an operation on colors without parameters.
+void def_operation(nb::module_& m, const char* name, Operation function, const char* help, Levels levels) {
+  m.def(
+      name,
+      [name, function, levels](const ImageArgument& image) { return apply_to_rgb(image, name, function, levels); },
+      "image"_a, help);
 }
 
-Border border_of(const std::string& name) {
-  if (name == "reflect") return Border::kReflect;
-  if (name == "zero") return Border::kZero;
-  throw UsageError("border is reflect or zero, not '", name, "'");
-}
-
-/// Adds a color operation with one amount.
-void def_adjust(nb::module_& m, const char* name, void (*function)(const cv::Mat&, double, cv::Mat&),
-                const char* amount, const char* help, Levels levels = Levels::kAny) {
+/// Adds an operation on colors with one number, the argument `amount`.
+template <class Argument>
+void def_adjustment(nb::module_& m, const char* name, Adjustment function, const Argument& amount, const char* help,
+                    Levels levels = Levels::kAny) {
   m.def(
       name,
       [name, function, levels](const ImageArgument& image, double value) {
         return apply_to_rgb(
             image, name, [&](const cv::Mat& in, cv::Mat& out) { function(in, value, out); }, levels);
       },
-      "image"_a, nb::arg(amount), help);
+      "image"_a, amount, help);
 }
 
 }  // namespace
@@ -138,11 +136,9 @@ void bind_functions(nb::module_& m) {
       },
       "size"_a, "key"_a, "view"_a = 0, "scale"_a = Pair(0.08, 1.0), "ratio"_a = Pair(3.0 / 4, 4.0 / 3),
       "Draws (top, left, height, width) of a random resized crop of an image of (height, width), as a pipeline that "
-      "begins "
-      "with one draws it for that key and view.\n"
+      "begins with one draws it for that key and view.\n"
       "Its area is H W U(scale), width / height is exp U(log ratio), its place uniform; what does not fit is drawn "
-      "again, "
-      "ten times, then the center. 0 < scale <= 1, 0 < ratio <= 1000.");
+      "again, ten times, then the center. 0 < scale <= 1, 0 < ratio <= 1000.");
   m.def(
       "horizontal_flip",
       [](const ImageArgument& image) {
@@ -157,24 +153,25 @@ void bind_functions(nb::module_& m) {
       },
       "image"_a, "pad"_a, "x"_a, "y"_a,
       "DrQ's shift: every side is padded by `pad` pixels that repeat the border, and the old size is cropped at (x, "
-      "y), both "
-      "in [0, 2 pad]; (pad, pad) moves nothing. Of whole batches: `random_shift`.");
+      "y), both in [0, 2 pad]; (pad, pad) moves nothing. Of whole batches: `random_shift`.");
 
-  def_adjust(m, "adjust_brightness", adjust_brightness, "factor", "factor * image. The factor is finite and >= 0.");
-  def_adjust(m, "adjust_contrast", adjust_contrast, "factor",
-             "factor * image + (1 - factor) * the mean of its gray. The factor is finite and >= 0.");
-  def_adjust(m, "adjust_saturation", adjust_saturation, "factor",
-             "factor * image + (1 - factor) * gray. The factor is finite and >= 0.");
-  def_adjust(m, "adjust_hue", adjust_hue, "shift", "Turns the hue by `shift` turns, -0.5 to 0.5, in HSV.");
-  def_adjust(m, "byol_adjust_brightness", byol::adjust_brightness, "delta",
-             "BYOL's: image + delta, clamped to [0, 1]. float32 only.", Levels::kFloats);
-  def_adjust(m, "byol_adjust_contrast", byol::adjust_contrast, "factor",
-             "BYOL's: factor * (image - m) + m, where m is the mean of each channel, clamped to [0, 1]. float32 only.",
-             Levels::kFloats);
-  def_adjust(m, "byol_adjust_saturation", byol::adjust_saturation, "factor",
-             "BYOL's: S of HSV times factor, clamped to [0, 1]. float32 only.", Levels::kFloats);
-  def_adjust(m, "byol_adjust_hue", byol::adjust_hue, "delta", "BYOL's: H of HSV plus `delta` turns. float32 only.",
-             Levels::kFloats);
+  def_adjustment(m, "adjust_brightness", adjust_brightness, "factor"_a,
+                 "factor * image. The factor is finite and >= 0.");
+  def_adjustment(m, "adjust_contrast", adjust_contrast, "factor"_a,
+                 "factor * image + (1 - factor) * the mean of its gray. The factor is finite and >= 0.");
+  def_adjustment(m, "adjust_saturation", adjust_saturation, "factor"_a,
+                 "factor * image + (1 - factor) * gray. The factor is finite and >= 0.");
+  def_adjustment(m, "adjust_hue", adjust_hue, "shift"_a, "Turns the hue by `shift` turns, -0.5 to 0.5, in HSV.");
+  def_adjustment(m, "byol_adjust_brightness", byol::adjust_brightness, "delta"_a,
+                 "BYOL's: image + delta, clamped to [0, 1]. float32 only.", Levels::kFloats);
+  def_adjustment(
+      m, "byol_adjust_contrast", byol::adjust_contrast, "factor"_a,
+      "BYOL's: factor * (image - m) + m, where m is the mean of each channel, clamped to [0, 1]. float32 only.",
+      Levels::kFloats);
+  def_adjustment(m, "byol_adjust_saturation", byol::adjust_saturation, "factor"_a,
+                 "BYOL's: S of HSV times factor, clamped to [0, 1]. float32 only.", Levels::kFloats);
+  def_adjustment(m, "byol_adjust_hue", byol::adjust_hue, "delta"_a,
+                 "BYOL's: H of HSV plus `delta` turns. float32 only.", Levels::kFloats);
   m.def(
       "grayscale",
       [](const ImageArgument& image) {
@@ -199,13 +196,9 @@ void bind_functions(nb::module_& m) {
         return array_of(std::move(gray));
       },
       "image"_a, ".299 R + .587 G + .114 B as one channel, [height, width].");
-  m.def(
-      "solarize",
-      [](const ImageArgument& image, double threshold) {
-        return apply_to_rgb(image, "solarize", [&](const cv::Mat& in, cv::Mat& out) { solarize(in, threshold, out); });
-      },
-      "image"_a, "threshold"_a = 0.5,
-      "x < threshold ? x : 1 - x, where 1 is white: inverts what is brighter than the threshold, a fraction of white.");
+  def_adjustment(
+      m, "solarize", solarize, "threshold"_a = 0.5,
+      "x < threshold ? x : 1 - x, where 1 is white: inverts levels above the threshold, a fraction of white.");
   m.def(
       "posterize",
       [](const ImageArgument& image, int bits) {
@@ -213,28 +206,14 @@ void bind_functions(nb::module_& m) {
             image, "posterize", [&](const cv::Mat& in, cv::Mat& out) { posterize(in, bits, out); }, Levels::kBytes);
       },
       "image"_a, "bits"_a, "Keeps the uppermost 0 to 8 bits of each value. uint8 only.");
-  m.def(
-      "autocontrast",
-      [](const ImageArgument& image) {
-        return apply_to_rgb(
-            image, "autocontrast", [](const cv::Mat& in, cv::Mat& out) { autocontrast(in, out); }, Levels::kBytes);
-      },
-      "image"_a, "Stretches each channel to 0 to 255. uint8 only.");
-  m.def(
-      "equalize",
-      [](const ImageArgument& image) {
-        return apply_to_rgb(
-            image, "equalize", [](const cv::Mat& in, cv::Mat& out) { equalize(in, out); }, Levels::kBytes);
-      },
-      "image"_a, "Evens out each channel's histogram. uint8 only.");
-  m.def(
-      "adjust_sharpness",
-      [](const ImageArgument& image, double factor) {
-        return apply_to_rgb(
-            image, "adjust_sharpness", [&](const cv::Mat& in, cv::Mat& out) { adjust_sharpness(in, factor, out); },
-            Levels::kBytes);
-      },
-      "image"_a, "factor"_a, "smoothed + factor * (image - smoothed). uint8 only; the factor is finite and >= 0.");
+  def_operation(m, "autocontrast", autocontrast, "Stretches each channel to 0 to 255. uint8 only.", Levels::kBytes);
+  def_operation(m, "equalize", equalize, "Equalizes the histogram of each channel. uint8 only.", Levels::kBytes);
+  def_operation(m, "sobel", sobel,
+                "DeepCluster's input: of the channels' mean [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, zeros outside. "
+                "float32, normalized, to float32 [height, width, 2].",
+                Levels::kFloats);
+  def_adjustment(m, "adjust_sharpness", adjust_sharpness, "factor"_a,
+                 "smoothed + factor * (image - smoothed). uint8 only; the factor is finite and >= 0.", Levels::kBytes);
   m.def(
       "rotate",
       [](const ImageArgument& image, double angle, const std::string& interpolation, double fill) {
@@ -243,9 +222,8 @@ void bind_functions(nb::module_& m) {
         });
       },
       "image"_a, "angle"_a, "interpolation"_a = "nearest", "fill"_a = 0.0,
-      "Turns about the middle, counter-clockwise by degrees; what comes in is `fill`, a fraction of white. "
-      "interpolation: "
-      "`nearest` or `bilinear`.");
+      "Rotates about the center, counter-clockwise by degrees; pixels from outside are `fill`, a fraction of white. "
+      "interpolation: `nearest` or `bilinear`.");
   m.def(
       "affine",
       [](const ImageArgument& image, double angle, const Pair& translate, double scale, const Shear& shear,
@@ -261,9 +239,7 @@ void bind_functions(nb::module_& m) {
       "image"_a, "angle"_a = 0.0, "translate"_a = Pair(0, 0), "scale"_a = 1.0, "shear"_a = Shear(0.0),
       "interpolation"_a = "nearest", "fill"_a = 0.0,
       "Shears by degrees along rows (or (rows, columns)), scales, turns clockwise by degrees about the middle, then "
-      "moves by "
-      "pixels to "
-      "the right and down; as `rotate` otherwise.");
+      "moves by pixels to the right and down; as `rotate` otherwise.");
   m.def(
       "augment_op",
       [](const ImageArgument& image, const std::string& operation, double magnitude, const std::string& interpolation,
@@ -277,19 +253,17 @@ void bind_functions(nb::module_& m) {
       },
       "image"_a, "operation"_a, "magnitude"_a = 0.0, "interpolation"_a = "nearest", "fill"_a = 0.0,
       "An operation of RandAugment by torchvision's name (`ShearX`, `Posterize` ...), with its magnitude: a tangent, "
-      "pixels, "
-      "degrees, a difference from the factor 1, bits or a level. uint8 only.");
+      "pixels, degrees, a difference from the factor 1, bits or a level. uint8 only.");
   m.def(
       "gaussian_blur",
       [](const ImageArgument& image, double sigma, int kernel_size, const std::string& border) {
         return apply(image, [&](const cv::Mat& in, cv::Mat& out) {
-          gaussian_blur(in, sigma, kernel_size, border_of(border), out);
+          gaussian_blur(in, sigma, kernel_size, value_of_name<Border>("border", border), out);
         });
       },
       "image"_a, "sigma"_a, "kernel_size"_a = 0, "border"_a = "reflect",
       "Weights exp(-x^2 / 2 sigma^2) that sum to 1, 0 < sigma <= 1000 pixels. kernel_size: taps, odd; 0: as many as "
-      "matter, "
-      "2 ceil(3.5 sigma) + 1. border: `reflect` (torchvision's) or `zero` (BYOL's).");
+      "matter, 2 ceil(3.5 sigma) + 1. border: `reflect` (torchvision's) or `zero` (BYOL's).");
   m.def(
       "normalize",
       [](const ImageArgument& image, const std::vector<double>& mean, const std::vector<double>& std) {
@@ -314,18 +288,7 @@ void bind_functions(nb::module_& m) {
       },
       "image"_a, "mean"_a = std::vector<double>(), "std"_a = std::vector<double>(),
       "As torchvision's ToTensor and Normalize: float32 [channels, height, width] of levels in [0, 1], then (x - mean) "
-      "/ std "
-      "where they are given.");
-  m.def(
-      "sobel",
-      [](const ImageArgument& image) {
-        return apply_to_rgb(
-            image, "sobel", [](const cv::Mat& in, cv::Mat& out) { sobel(in, out); }, Levels::kFloats);
-      },
-      "image"_a,
-      "DeepCluster's input: of the channels' mean [1 0 -1; 2 0 -2; 1 0 -1] and its transpose, zeros outside. float32, "
-      "normalized, "
-      "to float32 [height, width, 2].");
+      "/ std where they are given.");
 }
 
 }  // namespace unlabel::augment::python

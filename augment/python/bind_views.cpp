@@ -5,13 +5,7 @@
 #include <unlabel/augment/python/convert.h>
 #include <unlabel/augment/transforms/presets.h>
 
-#include <nanobind/nanobind.h>
-
 #include <algorithm>
-#include <cstdint>
-#include <string>
-#include <tuple>
-#include <vector>
 
 namespace unlabel::augment::python {
 

@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <utility>
-#include <vector>
 
 namespace unlabel::augment::python {
 
@@ -55,7 +53,7 @@ int read_file(const char* path, std::vector<std::uint8_t>& bytes) {
       if (descriptor >= 0) ::close(descriptor);
     }
   } file{-1};
-  do {  // O_NONBLOCK: a pipe would wait for somebody who writes into it
+  do {  // O_NONBLOCK: opening a pipe would wait for a writer
     file.descriptor = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   } while (file.descriptor < 0 && errno == EINTR);
   struct stat status {};
@@ -63,7 +61,7 @@ int read_file(const char* path, std::vector<std::uint8_t>& bytes) {
   if (S_ISDIR(status.st_mode)) return EISDIR;
   if (!S_ISREG(status.st_mode)) return ENOTSUP;
   if (status.st_size > kMaxFileSize) return EFBIG;
-  bytes.resize(static_cast<std::size_t>(status.st_size) + 1);  // one more, to meet the end without growing
+  bytes.resize(static_cast<std::size_t>(status.st_size) + 1);  // one more, so that the end is found without growing
   for (std::size_t filled = 0;;) {
     if (filled > kMaxFileSize) return EFBIG;
     if (filled == bytes.size()) bytes.resize(2 * filled);

@@ -2,8 +2,6 @@
 #include <unlabel/augment/python/bind.h>
 #include <unlabel/augment/system_error.h>
 
-#include <nanobind/nanobind.h>
-
 #include <exception>
 
 namespace nb = nanobind;
@@ -11,9 +9,9 @@ using namespace unlabel;
 
 NB_MODULE(_core, m) {
   m.doc() = "The compiled part of unlabel_augment.";
-  nb::set_leak_warnings(false);  // what a DataLoader's worker still holds when it ends is not worth a page of words
+  nb::set_leak_warnings(false);  // objects that a DataLoader's worker holds when it ends need no report
   static nb::exception<Error> image_error(m, "ImageError", PyExc_RuntimeError);
-  // Errors that no other class stands for become ImageErrors; those of wrong use and of limits are told first.
+  // Wrong use and limits have Python's own exceptions; every other Error becomes an ImageError.
   nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
     try {
       std::rethrow_exception(thrown);

@@ -1,5 +1,3 @@
-#include <unlabel/augment/error.h>
-#include <unlabel/augment/ops/filter.h>
 #include <unlabel/augment/transforms/blur.h>
 #include <unlabel/augment/transforms/work_image.h>
 
@@ -17,14 +15,14 @@ OptionTable table(GaussianBlur& o) {
   OptionTable t;
   t.add("p", o.p, "probability");
   t.add("sigma", o.sigma, "standard deviation in pixels");
-  t.add("kernel_size", o.kernel_size, "taps, odd; 0: as many as matter");
-  t.add("border", o.border, "beyond the image: reflect or zero");
+  t.add("kernel_size", o.kernel_size, "taps, odd; 0: by sigma");
+  t.add("border", o.border, "pixels beyond the image: reflect or zero");
   return t;
 }
 
 OptionTable table(BlurParams& d) {
   OptionTable t;
-  t.add("apply", d.apply, "whether the step happens");
+  t.add("apply", d.apply, "whether it is applied");
   t.add("sigma", d.sigma, "pixels");
   return t;
 }
@@ -59,7 +57,7 @@ OptionTable table(Sobel&) { return {}; }
 ImageInfo info_after(const Sobel&, ImageInfo info, const std::string& where) {
   require_three_channels(info, where);
   info.channels = 2;
-  info.normalized = true;  // edges are no colors
+  info.normalized = true;  // edges are not colors
   return info;
 }
 

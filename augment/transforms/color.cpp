@@ -1,12 +1,9 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/color.h>
 #include <unlabel/augment/ops/color_byol.h>
 #include <unlabel/augment/transforms/color.h>
 #include <unlabel/augment/transforms/work_image.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdint>
 #include <tuple>
 
 namespace unlabel::augment {
@@ -20,13 +17,13 @@ OptionTable table(ColorJitter& o) {
   t.add("contrast", o.contrast, "greatest change of contrast");
   t.add("saturation", o.saturation, "greatest change of saturation");
   t.add("hue", o.hue, "greatest change of hue, in turns (at most 0.5)");
-  t.add("family", o.family, "whose definitions: torchvision or byol");
+  t.add("family", o.family, "definition of the operations: torchvision or byol");
   return t;
 }
 
 OptionTable table(JitterParams& d) {
   OptionTable t;
-  t.add("apply", d.apply, "whether the step happens");
+  t.add("apply", d.apply, "whether it is applied");
   t.add("order", d.order, "0 brightness, 1 contrast, 2 saturation, 3 hue");
   t.add("brightness", d.brightness, "factor; byol: addend");
   t.add("contrast", d.contrast, "factor");
@@ -46,7 +43,7 @@ void validate(const ColorJitter& o, const std::string& where) {
 }
 
 JitterParams make_params(const ColorJitter& o, cv::Size, Random& random) {
-  // All is drawn whether it is applied or not, so that later steps get the same numbers either way.
+  // All numbers are drawn whether or not they are applied, so that later steps get the same random numbers.
   JitterParams params;
   params.apply = random.bernoulli(o.p);
   std::array<std::uint8_t, 4> order{0, 1, 2, 3};
@@ -79,7 +76,7 @@ ImageInfo info_after(const ColorJitter& o, ImageInfo info, const std::string& wh
 
 void apply(const ColorJitter& o, const JitterParams& params, WorkImage& work) {
   const bool byol = o.family == Family::kByol;
-  if (byol) work.make_float();  // also where nothing is applied: what comes out has one type
+  if (byol) work.make_float();  // also when nothing is applied: results have one type
   if (!params.apply) return;
   for (const int operation : params.order) {
     work.change([&](const cv::Mat& in, cv::Mat& out) {
@@ -137,7 +134,7 @@ void apply(const Grayscale&, const NoParams&, WorkImage& work) {
 
 OptionTable table(RandomSolarize& o) {
   OptionTable t;
-  t.add("threshold", o.threshold, "what is brighter is inverted; a fraction of white");
+  t.add("threshold", o.threshold, "levels above are inverted; a fraction of white");
   t.add("p", o.p, "probability");
   return t;
 }

@@ -1,11 +1,8 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/geometry.h>
-#include <unlabel/augment/ops/resize.h>
 #include <unlabel/augment/transforms/crop.h>
 #include <unlabel/augment/transforms/work_image.h>
 
 #include <algorithm>
-#include <cstdint>
 
 namespace unlabel::augment {
 
@@ -20,7 +17,7 @@ void check_size(ImageSize size, const std::string& where) {
     throw UsageError(where, ": size must be 1 to ", kMaxSize, " pixels, not ", nlohmann::json(size).dump());
 }
 
-/// BYOL's resize: levels become floats, and what overshoots is cut off.
+/// BYOL's resize: levels become floats, clamped to [0, 1].
 void sample(const RandomResizedCrop& options, cv::Size size, WorkImage& work) {
   const float white = work.is_float() ? 1 : 255;
   work.make(size, CV_MAKETYPE(CV_32F, work.image().channels()), [&](const cv::Mat& in, cv::Mat& out) {
@@ -43,7 +40,7 @@ OptionTable table(RandomResizedCrop& o) {
   t.add("scale", o.scale, "area of the box, as a fraction of the image's");
   t.add("ratio", o.ratio, "width / height of the box");
   t.add("interpolation", o.interpolation, "bilinear or bicubic, both antialiased unless family is byol");
-  t.add("family", o.family, "whose definitions: torchvision or byol");
+  t.add("family", o.family, "definition of the crop: torchvision or byol");
   return t;
 }
 

@@ -1,9 +1,6 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/transforms/erase.h>
 #include <unlabel/augment/transforms/work_image.h>
-
-#include <cmath>
 
 namespace unlabel::augment {
 
@@ -12,7 +9,7 @@ OptionTable table(RandomErasing& o) {
   t.add("p", o.p, "probability");
   t.add("scale", o.scale, "area of the box, as a fraction of the image's");
   t.add("ratio", o.ratio, "height / width of the box");
-  t.add("value", o.value, "a fraction of white; behind Normalize the number itself");
+  t.add("value", o.value, "a fraction of white; after Normalize the number itself");
   return t;
 }
 

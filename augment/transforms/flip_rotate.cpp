@@ -1,16 +1,12 @@
-#include <unlabel/augment/error.h>
-#include <unlabel/augment/ops/affine.h>
 #include <unlabel/augment/ops/geometry.h>
 #include <unlabel/augment/transforms/flip_rotate.h>
 #include <unlabel/augment/transforms/work_image.h>
-
-#include <cmath>
 
 namespace unlabel::augment {
 
 namespace {
 
-/// Both ends belong to it, and they may be equal.
+/// low <= range.low <= range.high <= high.
 void check_closed_range(const char* field, Range range, double low, double high, const std::string& where) {
   if (!(range.low >= low && range.low <= range.high && range.high <= high))
     throw UsageError(where, ": ", field, " must rise within [", low, ", ", high, "], not [", range.low, ", ",
@@ -22,7 +18,7 @@ void check_translate(double part, const std::string& where) {
     throw UsageError(where, ": translate is [across, down], each a fraction of the side in [0, 1], not ", part);
 }
 
-/// What options within their limits may draw, of an image of at most 65,535 pixels a side.
+/// The parameters that valid options can give, for an image of at most 65,535 pixels a side.
 void check_amounts(const char* step, const AffineParams& params) {
   if (!(std::abs(params.angle) <= 360 && params.scale >= 0.001 && params.scale <= 100 && std::abs(params.shear) <= 89 &&
         std::abs(static_cast<double>(params.translate[0])) <= 65535 &&
@@ -65,7 +61,7 @@ OptionTable table(RandomRotation& o) {
   OptionTable t;
   t.add("degrees", o.degrees, "counter-clockwise");
   t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
   return t;
 }
 
@@ -100,11 +96,11 @@ void apply(const RandomRotation& o, const AffineParams& params, WorkImage& work)
 OptionTable table(RandomAffine& o) {
   OptionTable t;
   t.add("degrees", o.degrees, "clockwise");
-  t.add("translate", o.translate, "at most so much of width and height");
+  t.add("translate", o.translate, "greatest fraction of the width and of the height");
   t.add("scale", o.scale, "factor of the size");
   t.add("shear", o.shear, "degrees, along the rows");
   t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
   return t;
 }
 

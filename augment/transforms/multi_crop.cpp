@@ -1,10 +1,8 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/fused/fused_view.h>
 #include <unlabel/augment/scratch.h>
 #include <unlabel/augment/transforms/multi_crop.h>
 
 #include <algorithm>
-#include <utility>
 
 namespace unlabel::augment {
 
@@ -18,7 +16,7 @@ constexpr int kMaxDepth = 16;
   throw UsageError("views ", group + 1, ": ", error.what());
 }
 
-/// In memory of the thread, until it asks for the next.
+/// In memory of the calling thread, valid until its next call.
 const PlanarImage& planes_of(const ImageSource& source, const DecodeOptions& options, DecodeReport& report) {
   thread_local PlanarImage image;
   release_if_huge(image.bytes);

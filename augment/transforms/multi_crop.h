@@ -11,11 +11,11 @@
 
 namespace unlabel::augment {
 
-/// Several views of one image, each by a pipeline of its own (Caron et al. 2020, arXiv:2006.09882, section 3.3).
+/// Several views of one image, in groups with a pipeline each (Caron et al. 2020, arXiv:2006.09882, section 3.3).
 /// The image is decoded once for all. Views are numbered in the order of the groups; global crops come first.
 ///
 /// Where every pipeline can be fused (fused_view.h) and the machine has vector instructions, views are made from the image's planes;
-/// `exact` keeps to Pipeline::apply, which equals torchvision on PIL images in every bit that it can.
+/// with `exact`, by Pipeline::apply, which is bit-equal to torchvision on PIL images where that is possible.
 class MultiCrop {
  public:
   struct Group {
@@ -32,7 +32,7 @@ class MultiCrop {
 
   const std::vector<Group>& groups() const { return groups_; }
   bool exact() const { return exact_; }
-  /// Whether views are made the fast way here.
+  /// Whether views are made by vector instructions on this machine.
   bool fused() const;
   int views() const { return static_cast<int>(pipeline_of_view_.size()); }
   const Pipeline& pipeline(int view) const { return groups_[pipeline_of_view_[view]].pipeline; }
@@ -40,12 +40,12 @@ class MultiCrop {
   OutputShape shape(int view) const { return pipeline(view).output_shape(); }
 
   /// Decodes `source` and writes every view as float32 CHW: `out[v]` has room for `shape(v).size()` floats. `key.view`
-  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns what decoding noticed. Throws Error when it cannot be decoded;
-  /// `out` is then undefined.
+  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns the warnings of decoding. Throws Error when it cannot be
+  /// decoded; `out` is then undefined.
   DecodeReport operator()(const ImageSource& source, const ViewKey& key, std::span<float* const> out,
                           const DecodeOptions& decode = {}) const;
 
-  /// One view with given parameters, as Pipeline::params_to_json has kept them: the same floats again.
+  /// One view with given parameters (Pipeline::params_to_json): the same floats again.
   DecodeReport replay(const ImageSource& source, int view, std::span<const TransformParams> params, float* out,
                       const DecodeOptions& decode = {}) const;
 

@@ -1,9 +1,6 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/transforms/normalize.h>
 #include <unlabel/augment/transforms/work_image.h>
-
-#include <cstddef>
 
 namespace unlabel::augment {
 

@@ -1,4 +1,3 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/transforms/parameters.h>
 
 namespace unlabel::augment {
@@ -16,7 +15,7 @@ OptionTable table(NoParams&) { return {}; }
 
 OptionTable table(ApplyParams& d) {
   OptionTable t;
-  t.add("apply", d.apply, "whether the step happens");
+  t.add("apply", d.apply, "whether it is applied");
   return t;
 }
 
@@ -29,7 +28,7 @@ OptionTable table(CropParams& d) {
   return t;
 }
 
-// Comparisons are of what is allowed, not of what is refused: NaN is not allowed.
+// Comparisons test what is allowed, so that NaN is refused.
 
 void check_probability(double p, const std::string& where) {
   if (!(p >= 0 && p <= 1)) throw UsageError(where, ": p must be in [0, 1], not ", p);

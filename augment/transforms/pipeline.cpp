@@ -1,11 +1,6 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/normalize.h>
 #include <unlabel/augment/transforms/pipeline.h>
 #include <unlabel/augment/transforms/work_image.h>
-
-#include <string>
-#include <utility>
-#include <variant>
 
 namespace unlabel::augment {
 
@@ -33,8 +28,8 @@ Pipeline::Pipeline(std::vector<Transform> steps) : steps_(std::move(steps)) {
   }
   if (!info.size)
     throw UsageError(
-        "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to "
-        "[height, width]");
+        "a pipeline must give every image the same size: add a RandomResizedCrop, a CenterCrop or a Resize to [height, "
+        "width]");
   output_ = {info.channels, info.size->height, info.size->width};
 }
 

@@ -1,13 +1,8 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/ops/color.h>
-#include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/policies.h>
 #include <unlabel/augment/transforms/work_image.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstdint>
 #include <limits>
 #include <numbers>
 
@@ -251,7 +246,7 @@ void check_bins(int bins, const std::string& where) {
   if (bins < 2 || bins > 1000) throw UsageError(where, ": num_magnitude_bins must be 2 to 1000, not ", bins);
 }
 
-/// Adds any operation, of that strength; -1: any.
+/// Adds a random operation of the strength `bin`, or of a random one for -1.
 void add_operation(AutoSpace space, int bin, int bins, cv::Size image, Random& random, PolicyParams& params) {
   const auto& names = auto_operations();
   const auto& operation = names[random.below(static_cast<std::uint32_t>(names.size()))];
@@ -279,11 +274,11 @@ void apply_operations(const PolicyParams& params, Sampling sampling, double fill
 
 OptionTable table(RandAugment& o) {
   OptionTable t;
-  t.add("num_ops", o.num_ops, "how many operations, one after the other");
-  t.add("magnitude", o.magnitude, "their strength, of num_magnitude_bins");
+  t.add("num_ops", o.num_ops, "number of operations");
+  t.add("magnitude", o.magnitude, "their strength, 0 to num_magnitude_bins - 1");
   t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
   t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
   return t;
 }
 
@@ -291,7 +286,7 @@ OptionTable table(TrivialAugmentWide& o) {
   OptionTable t;
   t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
   t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "what comes in from outside; a fraction of white");
+  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
   return t;
 }
 

@@ -90,7 +90,7 @@ double auto_magnitude(AutoSpace space, const std::string& operation, int bin, in
 /// Whether the magnitude goes either way.
 bool auto_is_signed(const std::string& operation);
 
-/// Throws UsageError when there is no such operation, or the magnitude is out of what it can take.
+/// Throws UsageError when there is no such operation, or the magnitude is out of its range.
 void check_auto(const std::string& operation, double magnitude);
 
 /// Applies an operation with a magnitude, as above; Translate moves by whole pixels, cut towards 0. `fill`: a fraction of white.

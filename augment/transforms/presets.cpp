@@ -1,15 +1,12 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/transforms/presets.h>
 
 #include <algorithm>
-#include <cmath>
-#include <utility>
 
 namespace unlabel::augment {
 
 namespace {
 
-/// A preset's own values, where the options say nothing.
+/// A preset's own values, for options that are unset.
 struct Published {
   int global_count = 2;
   Range global_scale{0.08, 1};

@@ -10,7 +10,7 @@
 
 namespace unlabel::augment {
 
-/// What a preset may be asked to do otherwise than published. What is unset is as in the paper of the preset.
+/// Changes to a preset. Unset options are as in the preset's paper.
 struct PresetOptions {
   std::optional<int> global_size{};              ///< side of the global crops in pixels
   std::optional<int> global_count{};             ///< global crops (byol: of each kind)
@@ -63,7 +63,7 @@ MultiCrop preset(const std::string& name, const PresetOptions& options = {});
 /// The normalization of a pipeline; null when it has none.
 const Normalize* find_normalize(const Pipeline& pipeline);
 
-/// The view to take features by of a network that is trained on such views: preset `eval` at the size and normalization of the first.
+/// The view from which a network trained on such views computes features: preset `eval` at the size and normalization of the first view.
 MultiCrop evaluation_view(const MultiCrop& training);
 
 }  // namespace unlabel::augment

@@ -1,9 +1,5 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/transforms/transform.h>
 #include <unlabel/augment/transforms/work_image.h>
-
-#include <cstddef>
-#include <utility>
 
 namespace unlabel::augment {
 

@@ -3,9 +3,6 @@
 #include <unlabel/augment/scratch.h>
 #include <unlabel/augment/transforms/work_image.h>
 
-#include <cstddef>
-#include <vector>
-
 namespace unlabel::augment {
 
 namespace {

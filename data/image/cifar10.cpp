@@ -1,13 +1,8 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/image/cifar10.h>
-#include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>
 
 #include <fcntl.h>
-
-#include <algorithm>
-#include <string_view>
 
 namespace unlabel::data {
 
@@ -138,7 +133,7 @@ class Cifar10 : public Dataset {
     for (const auto& file : contents.files)
       if (is_like_train_name(file) && !is_train_name(file)) others.add(file);
     if (others.count > 0)
-      notes_.push_back(concat(others.text("file", "files"), others.count == 1 ? " is" : " are",
+      notes_.push_back(concat(others.text("file", "files"), " ", others.verb(),
                               " left out: batches are named data_batch_1.bin ..."));
   }
 
@@ -147,12 +142,6 @@ class Cifar10 : public Dataset {
     std::size_t bytes;
     std::size_t end;  ///< samples in this file and those before it
   };
-
-  std::size_t position(std::int64_t index) const {
-    if (index < 0 || index >= size())
-      throw UsageError("sample ", index, " is not in ", description_, "; count them from 0");
-    return static_cast<std::size_t>(index);
-  }
 
   std::vector<std::uint8_t> records_;
   std::vector<File> files_;

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
-#include <string_view>
-#include <vector>
 
 namespace unlabel::data {
 

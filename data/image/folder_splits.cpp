@@ -1,12 +1,8 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/data/image/folder_splits.h>
 #include <unlabel/data/image/image_folder.h>
 #include <unlabel/data/io/files.h>
 
 #include <algorithm>
-#include <string>
-#include <utility>
-#include <vector>
 
 namespace unlabel::data {
 
@@ -26,7 +22,7 @@ std::string joined_notes(const std::vector<std::string>& notes) {
 std::vector<std::string> train_notes(const FolderSplits& splits) {
   auto notes = splits.layout.notes;
   notes.insert(notes.end(), splits.forbidden.begin(), splits.forbidden.end());
-  // Where the folder itself is walked, the walk tells them.
+  // When the folder itself is walked, the notes of the walk have them.
   if (!splits.layout.train.empty()) notes.insert(notes.end(), splits.unmounted.begin(), splits.unmounted.end());
   return notes;
 }

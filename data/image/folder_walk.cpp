@@ -1,6 +1,5 @@
 #include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/codec/image_header.h>
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/image/folder_walk.h>
 #include <unlabel/data/io/retry.h>
@@ -9,18 +8,16 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <limits>
 #include <memory>
-#include <string_view>
 #include <tuple>
 
 namespace unlabel::data {
 
 namespace {
 
-/// Folders that hold links to each other have more ways than there are images: so many for each folder, and some for the first ones.
+/// Paths through links that a walk follows, at most, for each folder that it found: folders that hold links to each other have far more.
+/// Python's Folder has the same limit (_MOST_WAYS in augment/python/unlabel_augment/_folder.py).
 constexpr std::size_t kMostWays = 16;
 
 /// A folder's own name, of a path that ends with a slash.
@@ -43,7 +40,7 @@ void FolderWalk::fail(const std::string& prefix, int error) const {
 
 void FolderWalk::visit(const Below& folder) {
   std::vector<Below> folders;
-  // What a listing that was not finished has taken is dropped before it is tried again.
+  // An incomplete listing is dropped before it is tried again.
   const auto entries_before = entries.size(), paths_before = paths.size();
   const std::tuple seen_before(foreign_, others_, unnamed_, system_, nested_left_out_, nested_taken_, nowhere_,
                                packed_);
@@ -71,7 +68,7 @@ void FolderWalk::visit(const Below& folder) {
 }
 
 /// Takes the folder's files and names the folders in it; the folder is closed again, since a tree may be deeper than a process may have
-/// files open. True when there is more to do below: it then stands in above_.
+/// files open. True when the folders in it are to be visited: it is then the last of above_.
 bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
   const auto& prefix = here.prefix;
   auto fd = open_at(root_fd.get(), prefix.empty() ? "." : prefix.c_str(), O_RDONLY | O_DIRECTORY);
@@ -99,14 +96,14 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
     auto belongs = here.belongs;
     if (belongs == Belongs::kYes && name.starts_with('.')) belongs = Belongs::kHidden;
     if (belongs == Belongs::kHidden && !options_.all) continue;
-    // A link, or a file system that does not tell, needs a look.
-    const bool told = entry->d_type == DT_DIR || entry->d_type == DT_REG;
-    const bool there = told || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
-    // A link to nowhere is none that its disk does not show now.
+    // A link needs a stat, and so does every entry of a file system that gives no types.
+    const bool type_known = entry->d_type == DT_DIR || entry->d_type == DT_REG;
+    const bool there = type_known || fstatat(dirfd(folder.get()), entry->d_name, &status, 0) == 0;
+    // A link whose target cannot be seen because of an error is not a broken link.
     if (const int error = errno; !there && fault_kind(error) != FaultKind::kFile)
       fail(concat(prefix, name, "/"), error);
-    const bool is_folder = told ? entry->d_type == DT_DIR : there && S_ISDIR(status.st_mode);
-    const bool is_file = told ? entry->d_type == DT_REG : there && S_ISREG(status.st_mode);
+    const bool is_folder = type_known ? entry->d_type == DT_DIR : there && S_ISDIR(status.st_mode);
+    const bool is_file = type_known ? entry->d_type == DT_REG : there && S_ISREG(status.st_mode);
     if (is_folder) {
       const auto path = concat(prefix, name, "/");
       if (belongs == Belongs::kYes && augment::is_system_folder(name)) {
@@ -131,15 +128,15 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
     if (take(prefix, name, belongs) && options_.first_only) return false;
   }
   if (errno != 0) fail(prefix, errno);
-  if (here.belongs == Belongs::kYes && !prefix.empty()) settle_splits(prefix, folders, first_entry, first_path);
+  if (here.belongs == Belongs::kYes && !prefix.empty()) apply_nested_split(prefix, folders, first_entry, first_path);
   above_.push_back(identity);
   return true;
 }
 
-/// Looks at the names of the folders in one that is not the root. With one for training and one for testing all but the former is left out,
-/// files that were taken since `first_entry` too.
-void FolderWalk::settle_splits(const std::string& prefix, std::vector<Below>& folders, std::size_t first_entry,
-                               std::size_t first_path) {
+/// For a folder that is not the root: when of the folders in it one is named for training and one for testing, leaves out all but the
+/// former, files listed since `first_entry` too.
+void FolderWalk::apply_nested_split(const std::string& prefix, std::vector<Below>& folders, std::size_t first_entry,
+                                    std::size_t first_path) {
   std::vector<std::string> names;
   for (const auto& below : folders)
     if (below.belongs == Belongs::kYes) names.emplace_back(last_part(below.prefix));
@@ -160,7 +157,7 @@ void FolderWalk::settle_splits(const std::string& prefix, std::vector<Below>& fo
   }
 }
 
-/// False when it is not one of those that are wanted.
+/// Adds an entry for a file. False when it is not an image of the data set.
 bool FolderWalk::take(const std::string& prefix, std::string_view name, Belongs belongs) {
   if (belongs == Belongs::kForeignImage) foreign_.add(concat(prefix, name));
   if (belongs == Belongs::kOtherName) {
@@ -182,30 +179,28 @@ std::vector<std::string> FolderWalk::notes() const {
   constexpr const char* kLook = "; unlabel check lists them";
   std::vector<std::string> notes;
   if (foreign_.count > 0)
-    notes.push_back(concat("passed over ", foreign_.count == 1 ? "is " : "are ",
+    notes.push_back(concat("passed over ", foreign_.verb(), " ",
                            foreign_.text("file that looks like an image", "files that look like images"),
                            ", of a format that is not read", kLook));
   const auto image = std::ranges::find_if(
       unnamed_, [&](const std::string& name) { return !content_format(root_fd.get(), name.c_str()).name.empty(); });
   if (image != unnamed_.end())
-    notes.push_back(concat(others_.text("file", "files"), " without the name of an image ",
-                           others_.count == 1 ? "is" : "are", " passed over, and ", *image, " is one by its content",
-                           kLook));
+    notes.push_back(concat(others_.text("file", "files"), " without the name of an image ", others_.verb(),
+                           " passed over, and ", *image, " is one by its content", kLook));
   if (nested_left_out_.count > 0)
     notes.push_back(concat(nested_left_out_.text("folder", "folders"),
                            " with one for training and one for testing inside: only the former is taken", kLook));
   if (nested_taken_.count > 0)
-    notes.push_back(concat(nested_taken_.text("folder", "folders"), " named as test images ",
-                           nested_taken_.count == 1 ? "is" : "are",
+    notes.push_back(concat(nested_taken_.text("folder", "folders"), " named as test images ", nested_taken_.verb(),
                            " taken all the same, as none for training is beside"));
   if (nowhere_.count > 0)
     notes.push_back(concat(nowhere_.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?", kLook));
   if (packed_.count > 0)
-    notes.push_back(concat(packed_.text("archive", "archives"), " among the images ", packed_.count == 1 ? "is" : "are",
+    notes.push_back(concat(packed_.text("archive", "archives"), " among the images ", packed_.verb(),
                            " not read: unpack ", packed_.count == 1 ? "it" : "them"));
   if (system_.count > 0)
     notes.push_back(concat(system_.text("folder", "folders"), " of thumbnails, deleted files and the like ",
-                           system_.count == 1 ? "is" : "are", " passed over"));
+                           system_.verb(), " passed over"));
   return notes;
 }
 
@@ -221,21 +216,10 @@ ContentFormat content_format(int folder, const char* path) {
   } catch (const Error&) {
     return {};
   }
-  switch (augment::image_format(bytes)) {
-    case augment::ImageFormat::kJpeg:
-      return {"a JPEG", true};
-    case augment::ImageFormat::kPng:
-      return {"a PNG", true};
-    case augment::ImageFormat::kWebp:
-      return {"a WebP", true};
-    case augment::ImageFormat::kTiff:
-      return {"a TIFF", true};
-    case augment::ImageFormat::kBmp:  // "BM" and "P6" may begin a text
-    case augment::ImageFormat::kPnm:
-      return {};
-    case augment::ImageFormat::kUnknown:
-      break;
-  }
+  const auto format = augment::image_format(bytes);
+  if (format == augment::ImageFormat::kBmp || format == augment::ImageFormat::kPnm)  // "BM" and "P6" may begin a text
+    return {};
+  if (format != augment::ImageFormat::kUnknown) return {augment::format_name(format).name, true};
   const auto other = augment::other_format(bytes);
   return other.is_image ? ContentFormat{other.name, false} : ContentFormat();
 }

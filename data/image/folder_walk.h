@@ -28,15 +28,15 @@ enum class Belongs : std::uint8_t {
 };
 
 /// The images in a folder and the folders below it (by their names: augment/codec/image_files.h), in the order in which the system lists
-/// them. Links are followed, but not into a folder that they are inside of; links to nowhere with an image's name are images too, and
-/// others are told in notes(). More than 16 ways a folder through links are refused (UsageError): folders that hold links to each other.
+/// them. Links are followed, but not into a folder that they are inside of; broken links with an image's name are images too, and notes()
+/// lists the others. Folders with links to each other, through which more than 16 paths lead for each folder, are refused (UsageError).
 ///
 /// A folder below the root that has one folder named for training and one for testing in it is a split layout: of it only the former is
-/// taken (bottle/train and not bottle/test). No file is opened and, where the file system tells what is a folder, none is looked at.
+/// taken (bottle/train and not bottle/test). No file is opened and, where the file system says what is a folder, none is stat'ed.
 class FolderWalk {
  public:
   struct Options {
-    /// Every regular file, hidden ones too, with what speaks against it; a folder that may not be read is an entry, and a link to nowhere.
+    /// List every regular file, hidden ones too, with the reason why it is not used; also folders that may not be read, and broken links.
     bool all = false;
     bool first_only = false;              ///< end at the first image
     std::vector<std::string> left_out{};  ///< folders directly below the root that are left out
@@ -47,7 +47,7 @@ class FolderWalk {
   };
 
   /// Throws as list_folder does when a folder is missing or cannot be read. With `all` only the root must be permitted, and with
-  /// `first_only` a folder below that is not permitted is told of only when no image is found.
+  /// `first_only` a folder below that may not be read is an error only when no image is found.
   FolderWalk(const std::string& folder, Options options);
 
   const char* path(const Entry& entry) const { return paths.data() + entry.offset; }
@@ -94,7 +94,7 @@ inline constexpr std::size_t kMostUnnamed = 64;
 
 /// The format of an image by the first bytes of its file.
 struct ContentFormat {
-  std::string_view name;  ///< as it may stand in a sentence ("a JPEG", "a GIF"); empty: no image
+  std::string_view name;  ///< with its article ("a JPEG", "a GIF"); empty: not an image
   bool decoded = false;   ///< whether it is decoded
 };
 ContentFormat content_format(int folder, const char* path);

@@ -1,19 +1,12 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/image/idx.h>
-#include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>
 
 #include <fcntl.h>
 #include <zlib.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <optional>
-#include <string_view>
-#include <utility>
 
 namespace unlabel::data {
 
@@ -232,12 +225,6 @@ class Idx : public Dataset {
       found_compressed = parsed->compressed;
     }
     return found;
-  }
-
-  std::size_t position(std::int64_t index) const {
-    if (index < 0 || index >= size_)
-      throw UsageError("sample ", index, " is not in ", description_, "; count them from 0");
-    return static_cast<std::size_t>(index);
   }
 
   std::string images_name_;

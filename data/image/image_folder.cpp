@@ -1,5 +1,4 @@
 #include <unlabel/augment/codec/image_files.h>
-#include <unlabel/augment/error.h>
 #include <unlabel/data/image/contents.h>
 #include <unlabel/data/image/dataset_index.h>
 #include <unlabel/data/image/folder_walk.h>
@@ -7,17 +6,7 @@
 #include <unlabel/data/io/files.h>
 #include <unlabel/data/io/parallel_for.h>
 
-#include <algorithm>
-#include <array>
 #include <map>
-#include <memory>
-#include <mutex>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <thread>
-#include <utility>
-#include <vector>
 
 namespace unlabel::data {
 
@@ -150,12 +139,6 @@ class ImageFolder : public Dataset {
 
  private:
   const char* path(std::size_t i) const { return paths_.data() + offsets_[i]; }
-
-  std::size_t position(std::int64_t index) const {
-    if (index < 0 || index >= size())
-      throw UsageError("sample ", index, " is not in ", description(), "; count them from 0");
-    return static_cast<std::size_t>(index);
-  }
 
   void look_up_sizes() const {
     std::call_once(sized_, [&] {

@@ -1,7 +1,6 @@
 #include <unlabel/augment/codec/encode.h>
 #include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/codec/image_header.h>
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
@@ -16,24 +15,14 @@
 #include <unlabel/data/sampler.h>
 
 #include <fcntl.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 #include <iterator>
-#include <limits>
 #include <map>
-#include <mutex>
-#include <optional>
-#include <sstream>
-#include <string_view>
-#include <system_error>
 #include <unordered_map>
-#include <utility>
 
 namespace unlabel::data {
 
@@ -77,7 +66,7 @@ struct Archives {
   Examples compressed, nowhere;    ///< compressed archives beside them, and links to nowhere
 };
 
-/// Whether folders pass over a member of that name: hidden ones, and those in folders of thumbnails and the like.
+/// Whether a file of that name would be skipped in a folder: hidden, or in a folder of thumbnails and the like.
 bool is_hidden(std::string_view name) {
   while (true) {
     const auto slash = name.find('/');
@@ -133,19 +122,19 @@ Archives find_archives(const std::string& directory, Split split) {
 struct Sample {
   std::uint64_t offset;
   std::uint64_t size;
-  std::uint64_t header;  ///< where its name stands (TarMember)
+  std::uint64_t header;  ///< of its headers (TarMember)
   std::uint32_t archive;
   std::int32_t label;  ///< -1: none
 };
 
-/// What is told of members, for the notes.
-struct Told {
+/// Members that the notes mention.
+struct MemberNotes {
   Examples dotted{};        ///< members with several dots that are samples
   Examples passed_over{};   ///< members that end like an image and are none
   Examples hidden{};        ///< images that are passed over in folders too
   Examples lone_classes{};  ///< members with a class, without an image
 
-  void add(const Told& other) {
+  void add(const MemberNotes& other) {
     dotted.add(other.dotted);
     passed_over.add(other.passed_over);
     hidden.add(other.hidden);
@@ -153,19 +142,19 @@ struct Told {
   }
 };
 
-/// What an archive holds.
-struct Scanned {
+/// The samples of an archive.
+struct ScannedArchive {
   std::vector<Sample> samples;
   std::uint64_t size = 0;      ///< of the archive
   std::uint64_t checksum = 0;  ///< of all members' names, sizes and classes
-  Told told;
+  MemberNotes noted;
   std::vector<std::string> links;  ///< that are not followed
 };
 
-/// The members with one key, which follow each other.
-class Sharing {
+/// Groups consecutive members with one key into a sample.
+class SampleGrouper {
  public:
-  Sharing(const std::string& archive, std::uint32_t number, Scanned& out)
+  SampleGrouper(const std::string& archive, std::uint32_t number, ScannedArchive& out)
       : archive_(archive), number_(number), out_(out) {}
 
   void take(const TarMember& member, std::string_view key, std::string_view extension,
@@ -181,22 +170,22 @@ class Sharing {
     } else if (augment::is_image_name(extension)) {
       images_.push_back({stem, member.name, {member.offset, member.size, member.header, number_, -1}, plain});
     } else if (augment::is_foreign_image_name(extension)) {
-      out_.told.passed_over.add(shown(member.name));
+      out_.noted.passed_over.add(shown(member.name));
     }
   }
 
-  /// Ends the sample at hand.
+  /// Ends the current sample.
   void finish() {
-    if (images_.empty() && !class_member_.empty()) out_.told.lone_classes.add(shown(class_member_));
+    if (images_.empty() && !class_member_.empty()) out_.noted.lone_classes.add(shown(class_member_));
     const auto plain = std::ranges::find_if(images_, &Image::plain);
     for (auto& image : images_) {
       if (plain != images_.end() && &image != &*plain) {
-        out_.told.passed_over.add(shown(image.name));
+        out_.noted.passed_over.add(shown(image.name));
         continue;
       }
       image.sample.label = label_;
       if (!image.plain) {
-        out_.told.dotted.add(shown(image.name));
+        out_.noted.dotted.add(shown(image.name));
         if (const auto own = labels_.find(image.stem); own != labels_.end()) image.sample.label = own->second;
       }
       out_.samples.push_back(image.sample);
@@ -219,7 +208,7 @@ class Sharing {
 
   const std::string& archive_;
   std::uint32_t number_;
-  Scanned& out_;
+  ScannedArchive& out_;
   std::string key_;
   std::vector<Image> images_;
   std::int32_t label_ = -1;
@@ -248,15 +237,15 @@ bool may_matter(std::string_view name) {
 
 /// With `links`, hard links are taken as the members that they lead to, whose names must be remembered for that; without it the archive is
 /// scanned once more where there are any.
-Scanned scan(const std::string& folder, const std::string& name, std::uint32_t number, bool links = false) {
+ScannedArchive scan(const std::string& folder, const std::string& name, std::uint32_t number, bool links = false) {
   const std::string path = folder + "/" + name;
   const auto file = open_file(AT_FDCWD, path.c_str(), path);
-  Scanned scanned;
+  ScannedArchive scanned;
   scanned.size = file.size;
   const TarRead read = [&](std::uint64_t offset, char* out, std::size_t count) {
     read_at(file.fd.get(), path, offset, out, count);
   };
-  Sharing sharing(name, number, scanned);
+  SampleGrouper grouper(name, number, scanned);
   Fingerprint checksum;
   bool linked = false;
   std::unordered_map<std::string, TarMember> members;
@@ -270,9 +259,9 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
     checksum.add(member.size);
     checksum.add(static_cast<std::uint64_t>(label.value_or(-1)));
     if (!is_hidden(member.name))
-      sharing.take(member, key, extension, label);
+      grouper.take(member, key, extension, label);
     else if (augment::is_image_name(extension))
-      scanned.told.hidden.add(concat(name, ":", member.name));
+      scanned.noted.hidden.add(concat(name, ":", member.name));
     if (links) members.insert_or_assign(member.name, member);
   };
   for_each_tar_member(path, file.size, read, take, [&](const TarLink& link) {
@@ -284,7 +273,7 @@ Scanned scan(const std::string& folder, const std::string& name, std::uint32_t n
       scanned.links.push_back(concat(name, ":", link.name));
   });
   if (linked && !links) return scan(folder, name, number, true);
-  sharing.finish();
+  grouper.finish();
   scanned.checksum = checksum.value();
   return scanned;
 }
@@ -307,7 +296,7 @@ std::vector<std::string> read_class_names(const std::string& folder, const std::
 
 class Shards final : public Dataset {
  public:
-  /// With `findings`, damaged archives are told there and hold no samples; then there may be none at all.
+  /// With `findings`, damaged archives are reported there instead of thrown; then there may be no samples at all.
   Shards(const std::string& directory, Split split, ShardFindings* findings = nullptr)
       : archives_(find_archives(directory, split)) {
     const auto& names = archives_.names;
@@ -317,7 +306,7 @@ class Shards final : public Dataset {
                        "; unlabel pack makes some. Here ", describe_contents(directory));
     }
     open_folder(directory);
-    std::vector<Scanned> found(names.size());
+    std::vector<ScannedArchive> found(names.size());
     std::vector<std::string> reasons(names.size());
     const auto threads =
         std::min({names.size(), static_cast<std::size_t>(augment::usable_processors().threads), kMaxThreads});
@@ -340,14 +329,14 @@ class Shards final : public Dataset {
     std::size_t total = 0;
     for (const auto& part : found) total += part.samples.size();
     samples_.reserve(total);
-    Told told;
+    MemberNotes noted;
     Examples links;
     Fingerprint checksum;
     for (auto& part : found) {
       samples_.insert(samples_.end(), part.samples.begin(), part.samples.end());
       sizes_.push_back(part.size);
       checksum.add(part.checksum);
-      told.add(part.told);
+      noted.add(part.noted);
       for (const auto& link : part.links) links.add(link);
       if (findings) std::ranges::move(part.links, std::back_inserter(findings->links));
     }
@@ -358,7 +347,7 @@ class Shards final : public Dataset {
     name_classes(directory);
     for (const auto& name : class_names_) checksum.add(name + "\n");
     checksum_ = checksum.value();
-    note(split, told, links);
+    note(split, noted, links);
   }
 
   /// From another's index.
@@ -419,7 +408,7 @@ class Shards final : public Dataset {
       };
       if (const auto name = tar_name_at(archive, named_.size, read, sample.header); !name.empty())
         return concat(archive, ":", name);
-    } catch (const Error&) {  // it is gone: then its place has to do
+    } catch (const Error&) {  // the archive is gone: name the sample by its offset
     }
     return concat(archive, ":byte ", sample.offset);
   }
@@ -448,11 +437,7 @@ class Shards final : public Dataset {
   }
 
  private:
-  const Sample& at(std::int64_t index) const {
-    if (index < 0 || index >= size())
-      throw UsageError("sample ", index, " is not in ", description(), "; count them from 0");
-    return samples_[static_cast<std::size_t>(index)];
-  }
+  const Sample& at(std::int64_t index) const { return samples_[position(index)]; }
 
   void open_folder(const std::string& directory) {
     folder_ = archives_.below.empty() ? directory : directory + "/" + archives_.below;
@@ -478,7 +463,7 @@ class Shards final : public Dataset {
       for (int i = 0; i <= most.label; ++i) class_names_.push_back(std::to_string(i));
   }
 
-  void note(Split split, const Told& told, const Examples& links) {
+  void note(Split split, const MemberNotes& noted, const Examples& links) {
     if (const auto& others = archives_.left_out; split == Split::kTrain && others.count > 0) {
       if (archives_.below.empty())
         tests_beside_ = concat("; left out: ", others.text("archive", "archives"), " named as test images");
@@ -486,30 +471,29 @@ class Shards final : public Dataset {
         notes_.push_back(
             concat(others.text("archive", "archives"), " beside ", folder_, " left out of the training images"));
     }
-    if (told.dotted.count > 0)
-      notes_.push_back(concat(told.dotted.text("image", "images"),
+    if (noted.dotted.count > 0)
+      notes_.push_back(concat(noted.dotted.text("image", "images"),
                               " taken by the last extension of a name with several dots: their samples have no other"));
-    if (told.passed_over.count > 0)
-      notes_.push_back(concat("passed over ", told.passed_over.count == 1 ? "is " : "are ",
-                              told.passed_over.text("member that ends like an image", "members that end like images"),
+    if (noted.passed_over.count > 0)
+      notes_.push_back(concat("passed over ", noted.passed_over.verb(), " ",
+                              noted.passed_over.text("member that ends like an image", "members that end like images"),
                               ": another one of the sample is taken, or the format is not read"));
     if (archives_.nowhere.count > 0)
-      notes_.push_back(concat("beside the archives ", archives_.nowhere.count == 1 ? "is " : "are ",
+      notes_.push_back(concat("beside the archives ", archives_.nowhere.verb(), " ",
                               archives_.nowhere.text("link to nowhere", "links to nowhere"),
                               ": is a disk not mounted?"));
     if (archives_.compressed.count > 0)
       notes_.push_back(concat(archives_.compressed.text("compressed archive", "compressed archives"), " in ", folder_,
-                              archives_.compressed.count == 1 ? " is" : " are", " not read: decompress ",
+                              " ", archives_.compressed.verb(), " not read: decompress ",
                               archives_.compressed.count == 1 ? "it" : "them", " to .tar"));
     if (links.count > 0)
       notes_.push_back(concat("left out: ", links.text("link", "links"),
                               ", symbolic or to a member that does not come before it in the archive", kLook));
-    if (told.hidden.count > 0)
-      notes_.push_back(concat("passed over ", told.hidden.count == 1 ? "is " : "are ",
-                              told.hidden.text("image", "images"),
+    if (noted.hidden.count > 0)
+      notes_.push_back(concat("passed over ", noted.hidden.verb(), " ", noted.hidden.text("image", "images"),
                               ", hidden or in a folder of thumbnails and the like"));
-    if (told.lone_classes.count > 0)
-      notes_.push_back(concat(told.lone_classes.text("member with a class belongs", "members with a class belong"),
+    if (noted.lone_classes.count > 0)
+      notes_.push_back(concat(noted.lone_classes.text("member with a class belongs", "members with a class belong"),
                               " to no image: names must be equal up to the first dot, and follow each other"));
   }
 
@@ -538,27 +522,6 @@ void require_plain_class_names(const Dataset& dataset) {
                      " has a line break or another control character in its name, and classes.txt has a line for each ",
                      "class; rename the folder");
   }
-}
-
-/// An image as a file, and its extension.
-std::string extension_of(const std::vector<std::uint8_t>& bytes, const std::string& name) {
-  switch (augment::image_format(bytes)) {
-    case augment::ImageFormat::kJpeg:
-      return ".jpg";
-    case augment::ImageFormat::kPng:
-      return ".png";
-    case augment::ImageFormat::kWebp:
-      return ".webp";
-    case augment::ImageFormat::kBmp:
-      return ".bmp";
-    case augment::ImageFormat::kTiff:
-      return ".tif";
-    case augment::ImageFormat::kPnm:
-      return ".ppm";
-    case augment::ImageFormat::kUnknown:
-      break;
-  }
-  throw Error("cannot pack ", name, ": it is no image; unlabel check lists all such");
 }
 
 std::string numbered(const std::string& prefix, std::int64_t number, int digits, const char* end) {
@@ -627,8 +590,8 @@ std::shared_ptr<const Dataset> open_test_shards(const std::string& directory) {
       if (const auto words = augment::words_of(name); std::ranges::find(words, "train") != words.end()) train.add(name);
     auto shards = std::make_shared<Shards>(directory, Split::kTrain);
     if (train.count > 0)
-      shards->add_note(concat("taken for test images ", train.count == 1 ? "is " : "are ",
-                              train.text("archive", "archives"), " named as training images"));
+      shards->add_note(concat("taken for test images ", train.verb(), " ", train.text("archive", "archives"),
+                              " named as training images"));
     return shards;
   }
   throw UsageError("shards:", directory, " has ", below,
@@ -651,11 +614,14 @@ std::vector<std::string> write_shards(const Dataset& dataset, const std::string&
     const auto index = options.shuffle ? static_cast<std::int64_t>(order(static_cast<std::uint64_t>(i))) : i;
     retry([&] { dataset.read(index, source); });
     if (!source.pixels.empty()) source.bytes = augment::encode_png(source.pixels);
+    const auto format = augment::image_format(source.bytes);
+    if (format == augment::ImageFormat::kUnknown)
+      throw Error("cannot pack ", dataset.name(index), ": it is no image; unlabel check lists all such");
     const std::string key = numbered("", i, 8, "");
     const std::string json = json_line(nlohmann::json{{"name", dataset.name(index)}});
     const std::string_view image(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size());
     std::vector<std::pair<std::string, std::string_view>> files{
-        {key + extension_of(source.bytes, dataset.name(index)), image}, {key + ".json", json}};
+        {concat(key, augment::format_name(format).extension), image}, {key + ".json", json}};
     const std::string label = std::to_string(dataset.label(index));
     if (dataset.label(index) >= 0) files.emplace_back(key + ".cls", label);
     writer.add(files);

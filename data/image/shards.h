@@ -15,14 +15,14 @@ namespace unlabel::data {
 /// - The image is the first member with the extension of an image that we decode (augment::is_image_name). In a sample that has members
 ///   with several dots only (photo.2021.00.jpg), each of these that ends like an image is a sample by itself, with the class of the member
 ///   of its name up to the last dot. A sample without any image is passed over. `.cls` holds its class, a decimal number. All other members
-///   are passed over; those that end like an image are told in notes(), and so are classes without an image. Hidden members and those in
+///   are passed over; notes() lists those that end like an image, and classes without an image. Hidden members and those in
 ///   folders of thumbnails and the like are passed over, as in folders of images.
-/// - A hard link to an earlier member is that member by another name. Other links are not followed, and told in notes().
+/// - A hard link to an earlier member is that member by another name. Other links are not followed; notes() lists them.
 /// - Training takes the archives of a folder named for training (augment::named_split) where there is one, else those in `directory`
-///   itself; what is left out is told in notes(), and two such folders with archives are refused. Testing takes those of the first folder
+///   itself; notes() lists what is left out, and two such folders with archives are refused. Testing takes those of the first folder
 ///   named for testing. Without such folders the archives' names decide: one with a word for testing in it (imagenet-val-0003.tar) is for
 ///   testing. They come in byte order of their names, and samples in the order of the archive.
-/// - Samples are labeled when every one has a class; where only some have, notes() tells. classes.txt beside the archives names the
+/// - Samples are labeled when every one has a class; where only some have one, notes() says so. classes.txt beside the archives names the
 ///   classes, a line each, no two of them the same; without it they are called "0", "1", ... up to the largest.
 ///
 /// Samples are read by index, in any order: opening reads the archives' headers, on several threads, and remembers where each image is. An
@@ -40,7 +40,7 @@ struct ShardFindings {
   std::vector<std::string> links;  ///< members that are links and not followed
 };
 
-/// The same of the archives that are whole; those that are damaged are told. Null when none of them holds an image.
+/// Like open_shards, but skips damaged archives and reports them in `findings`. Null when no other archive holds an image.
 std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, Split split, ShardFindings& findings);
 
 /// The same from its Dataset::index(), as open_indexed does.

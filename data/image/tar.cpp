@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -104,7 +103,7 @@ void put_octal(Block& block, Field field, std::uint64_t value) {
 
 constexpr Block kZeros{};
 
-/// The name that a header holds by itself (long names stand before it, cut off in it).
+/// The name that a header holds by itself (a long name precedes it, and is cut off in it).
 std::string short_name(const Block& header) {
   const bool ustar = text_of(header, kMagic) == "ustar" && header[kMagic.begin + 6] == '0';
   const auto prefix = ustar ? text_of(header, kPrefix) : std::string_view();
@@ -135,7 +134,7 @@ void walk_tar(const std::string& archive, std::uint64_t archive_size, const TarR
   };
   std::optional<std::string> long_name, long_link;
   Pax pax;
-  std::uint64_t at = start, first = start;  // this header, and the first one of the member at hand
+  std::uint64_t at = start, first = start;  // of this header, and of the first one of the current member
   while (true) {
     // Zero blocks end an archive: one that was cut off between two files is noticed too.
     if (archive_size - at < kTarBlock) fail(at, "it ends");

@@ -16,10 +16,8 @@
 #include <charconv>
 #include <filesystem>
 #include <new>
-#include <optional>
 #include <random>
 #include <set>
-#include <utility>
 
 namespace unlabel::data {
 

@@ -54,7 +54,7 @@ void commit_all(const std::vector<AtomicFile*>& files);
 /// Throws as AtomicFile does when no file could be written at `path` now; leaves nothing behind. So a long job says it at its start.
 void require_writable(const std::string& path);
 
-/// AtomicFile for a text at hand.
+/// Writes a text through an AtomicFile.
 void write_file(const std::string& path, std::string_view text);
 
 /// Appends to an open file, all or nothing: a write that fails half way (a full disk) is taken back. False when it failed, with errno.

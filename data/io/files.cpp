@@ -1,5 +1,4 @@
 #include <unlabel/augment/codec/image_files.h>
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/io/files.h>
@@ -10,10 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <sstream>
 
 namespace unlabel::data {
 
@@ -40,7 +37,7 @@ std::uint64_t checksum_of(std::span<const std::uint8_t> bytes) {
 }
 
 void require_memory(std::uint64_t bytes, std::string_view what) {
-  constexpr std::uint64_t kSmall = std::uint64_t{64} << 20;  // not worth a look
+  constexpr std::uint64_t kSmall = std::uint64_t{64} << 20;  // not worth checking
   if (bytes < kSmall) return;
   if (const auto available = augment::available_memory(); available && *available < bytes)
     throw LimitError(what, " takes ", bytes >> 20, " MiB of memory, and ", *available >> 20, " MiB are free");

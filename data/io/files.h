@@ -31,7 +31,7 @@ class Fingerprint {
 /// A checksum of bytes that are in memory: FNV-1a over words of eight, the lowest byte first, and the length.
 std::uint64_t checksum_of(std::span<const std::uint8_t> bytes);
 
-/// Throws LimitError when `bytes` more are not to be had (augment::available_memory), naming what they are for.
+/// Throws LimitError when `bytes` more are not available (augment::available_memory), naming their purpose.
 void require_memory(std::uint64_t bytes, std::string_view what);
 
 /// Larger files are not read as images.
@@ -75,7 +75,7 @@ OpenFile open_file(int folder, const char* path, std::string_view name);
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
                std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
-/// The lines of a small text that stands beside the data, such as its classes' names; an editor's \r at their ends and a byte-order mark
+/// The lines of a small text file beside the data, such as its classes' names; an editor's \r at their ends and a byte-order mark
 /// are dropped. Throws UsageError when it cannot be read, is empty or larger than `limit` bytes (LimitError, where the fault is the
 /// process's), and IoError, after retry().
 std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit);
@@ -98,7 +98,7 @@ struct FolderContents {
   std::vector<std::string> nowhere{};  ///< those of the files that are links to nowhere
 };
 
-/// Whether errno says that permission is wanting: EACCES, or EPERM, as some network file systems have it.
+/// Whether errno means a missing permission: EACCES, or EPERM, as some network file systems have it.
 bool is_forbidden(int error);
 
 /// A folder that this user may not read.
@@ -107,7 +107,7 @@ class ForbiddenFolder : public UsageError {
   using UsageError::UsageError;
 };
 
-/// Throws UsageError that names the folder when it is missing, no folder, or unreadable (ForbiddenFolder, where permission is wanting;
+/// Throws UsageError that names the folder when it is missing, no folder, or unreadable (ForbiddenFolder, when permission is missing;
 /// LimitError, where the fault is the process's), and IoError, after retry(), when a disk or a network does not answer.
 FolderContents list_folder(const std::string& path);
 
@@ -120,6 +120,7 @@ struct Examples {
   void add(const Examples& more);
   /// "1 file (a/1.heic)", "3 files (a/1.heic ...)", with the word for one and for several.
   std::string text(const char* one, const char* several) const;
+  const char* verb() const { return count == 1 ? "is" : "are"; }
 };
 
 /// Throws for a folder that cannot be opened or read, by errno, as list_folder does.

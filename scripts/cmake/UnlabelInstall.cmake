@@ -10,7 +10,7 @@ endif()
 # Headers that are a part of one other file or of a few sources, and no interface: they are not installed, and no installed one includes them.
 set(UNLABEL_PRIVATE_HEADERS
   "-inl[.]h$"
-  "^augment/codec/(channels|levels|rgb8|decode_[a-z_]+)[.]h$"
+  "^augment/codec/(channels|decoders|levels)[.]h$"
   "^augment/python/"
   "^augment/transforms/work_image[.]h$"
   "^data/file_list[.]h$"

@@ -72,9 +72,13 @@ class _Guesses:
                           stacklevel=stacklevel + 1)
 
 
+#: Paths through links that a walk follows, at most, for each folder that it found; kMostWays of data/image/folder_walk.cpp.
+_MOST_WAYS = 16
+
+
 def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = None, late_forbidden: bool = False) -> Iterator[str]:
     """Paths of the images in `root` and the folders there, from `root` on, without those in the folders `left_out` directly in it. Links are followed,
-    but not into a folder that they are inside of; folders with links to each other, which have more than 16 ways a folder through links, are a
+    but not into a folder that they are inside of; folders with links to each other, which have more than _MOST_WAYS ways a folder through links, are a
     ValueError. A folder below that may not be read is an error; with `late_forbidden` only after all that may be."""
     folders: list[tuple[str, tuple, bool]] = [("", (), False)]
     forbidden: PermissionError | None = None
@@ -99,8 +103,8 @@ def _walk(root: str, left_out: Sequence[str] = (), guesses: _Guesses | None = No
             by_links += 1
         else:
             own += 1
-        if by_links > 16 * (own + len(linked)):
-            raise ValueError(f"links lead to the {own + len(linked)} folders of {root} in more than {16 * (own + len(linked))} ways, one of them {below}: "
+        if by_links > _MOST_WAYS * (own + len(linked)):
+            raise ValueError(f"links lead to the {own + len(linked)} folders of {root} in more than {_MOST_WAYS * (own + len(linked))} ways, one of them {below}: "
                              "their images would count once for each; remove the links between folders")
         if below:
             taken, only_training, tests = _core.nested_split([os.fsencode(name) for name in inner])

@@ -1,5 +1,5 @@
 #include <unlabel/augment/codec/decode.h>
-#include <unlabel/augment/codec/decode_jpeg.h>
+#include <unlabel/augment/codec/decoders.h>
 #include <unlabel/augment/fused/fused_view.h>
 #include <unlabel/augment/fused/view_kernel.h>
 #include <unlabel/augment/transforms/presets.h>

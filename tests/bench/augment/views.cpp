@@ -4,7 +4,7 @@
 //        views FOLDER < lines of "WAY IMAGES SEED"; "ready WAY..." first, then the CPU milliseconds per image of each line's run.
 // Ways: swav, swav-SET for each set of instructions, swav-exact; jpeg (libjpeg's decode to RGB), planes; opencv-area (what one writes with
 // OpenCV); shift, shift-float (random_shift of 128 x 9 x 84 x 84 bytes to bytes and to floats; an image is such a batch).
-#include <unlabel/augment/codec/decode_jpeg.h>
+#include <unlabel/augment/codec/decoders.h>
 #include <unlabel/augment/fused/view_kernel.h>
 #include <unlabel/augment/ops/random_shift.h>
 #include <unlabel/augment/transforms/presets.h>

@@ -1,13 +1,8 @@
-#include <unlabel/augment/codec/decode_plain.h>
+#include <unlabel/augment/codec/decoders.h>
 #include <unlabel/augment/codec/levels.h>
-#include <unlabel/augment/error.h>
 
-#include <algorithm>
-#include <array>
 #include <bit>
 #include <cctype>
-#include <cmath>
-#include <vector>
 
 namespace unlabel::augment {
 
