@@ -1,53 +1,33 @@
 #include <unlabel/augment/system_error.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
 namespace unlabel {
 
+namespace {
+
+/// A disk that fails, is gone, or whose file system is damaged.
+constexpr int kDiskFaults[] = {EIO, EBADMSG, ENODEV, ENOMEDIUM, ENXIO, EREMOTEIO, EUCLEAN};
+/// A server that is gone, restarts, or has lost its state. ENOTCONN and ECONNABORTED are those of FUSE.
+constexpr int kServerFaults[] = {EAGAIN,       ECOMM,       ECONNABORTED, ECONNREFUSED, ECONNRESET,  EHOSTDOWN,
+                                 EHOSTUNREACH, EKEYEXPIRED, ENETDOWN,     ENETRESET,    ENETUNREACH, ENOBUFS,
+                                 ENOKEY,       ENOLCK,      ENOLINK,      ENONET,       ENOTCONN,    EPROTO,
+                                 ESHUTDOWN,    ESTALE,      ETIME,        ETIMEDOUT};
+
+template <class List>
+bool holds(const List& list, int error) {
+  return std::ranges::find(list, error) != std::ranges::end(list);
+}
+
+}  // namespace
+
 FaultKind fault_kind(int error) {
-  switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return FaultKind::kProcess;
-    // A disk that fails, is gone, or whose file system is damaged.
-    case EIO:
-    case EBADMSG:
-    case ENODEV:
-    case ENOMEDIUM:
-    case ENXIO:
-    case EREMOTEIO:
-    case EUCLEAN:
-    // A server that is gone, restarts, or has forgotten us. ENOTCONN and ECONNABORTED are those of FUSE.
-    case EAGAIN:
-    case ECOMM:
-    case ECONNABORTED:
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case EKEYEXPIRED:
-    case ENETDOWN:
-    case ENETRESET:
-    case ENETUNREACH:
-    case ENOBUFS:
-    case ENOKEY:
-    case ENOLCK:
-    case ENOLINK:
-    case ENONET:
-    case ENOTCONN:
-    case EPROTO:
-    case ESHUTDOWN:
-    case ESTALE:
-    case ETIME:
-    case ETIMEDOUT:
-    // A signal ended the call, as network file systems allow.
-    case EINTR:
-      return FaultKind::kOutside;
-    default:
-      return FaultKind::kFile;
-  }
+  if (error == EMFILE || error == ENFILE || error == ENOMEM) return FaultKind::kProcess;
+  // EINTR: a signal ended the call, as network file systems allow.
+  if (error == EINTR || holds(kDiskFaults, error) || holds(kServerFaults, error)) return FaultKind::kOutside;
+  return FaultKind::kFile;
 }
 
 std::string reason_of(int error) { return std::generic_category().message(error); }

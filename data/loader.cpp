@@ -84,7 +84,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
 /// its sample.
 struct PendingBatch {
   HostBatch batch;
-  std::size_t taken = 0;  ///< rows that a worker has begun
+  std::size_t taken = 0;  ///< rows that were begun
   std::size_t done = 0;
   std::exception_ptr error;
   std::size_t error_row = 0;
@@ -103,7 +103,7 @@ struct PendingBatch {
   }
 };
 
-/// What a thread uses for sample after sample.
+/// Memory that a thread reuses for every sample.
 struct Scratch {
   RawSample sample;
   std::vector<void*> rows;
@@ -111,6 +111,11 @@ struct Scratch {
 
 }  // namespace
 
+// How batches move: the queue pending_ holds the next `prefetch` steps in order. A worker takes the first row that nobody has begun
+// (open_batch), fills it without the lock (process) and takes the next; when there is none, it waits on work_. next() waits on done_ for
+// the front of the queue to be finished, removes it, and wakes the workers, for which there is room for another batch then. start() empties
+// the queue; rows that are being filled go to batches that are dropped with the last worker's pointer. Without workers next() fills rows
+// itself.
 struct Loader::Impl {
   Impl(std::shared_ptr<const Dataset> dataset, std::shared_ptr<const SampleTransform> transform, LoaderOptions options)
       : dataset_(std::move(dataset)), transform_(std::move(transform)), options_(std::move(options)) {
@@ -172,8 +177,8 @@ struct Loader::Impl {
     pending_.push_back(std::move(pending));
   }
 
-  /// Waits for the next attempt to read a file of this batch, of which one has failed that began at `began`; false when there is to be
-  /// none, as it would end too late if it took as long as the longest before.
+  /// After an attempt to read a file of this batch that began at `began` and failed: waits for the next one. False when there is none, as
+  /// it would end after options_.patience if it took as long as the longest before.
   bool wait_out(PendingBatch& pending, int attempt, std::chrono::steady_clock::time_point began) {
     constexpr std::chrono::milliseconds kSlice{50};  // between two calls of give_up
     std::unique_lock lock(mutex_);
@@ -199,8 +204,8 @@ struct Loader::Impl {
     }
   }
 
-  /// Fills one row; touches nothing of the batch but that row. Returns what took the sample's place, if something did.
-  /// Adds to `report` what was noticed of the image that was taken.
+  /// Fills one row and touches no other row of the batch. Returns the replacement, if the sample is broken. Adds the decoder's warnings to
+  /// `report`.
   std::optional<Replacement> fill(PendingBatch& pending, std::size_t row, Scratch& scratch,
                                   augment::DecodeReport& report) {
     auto& batch = pending.batch;
@@ -233,7 +238,7 @@ struct Loader::Impl {
 
   /// Fills one row and records the outcome; `lock` is released during the work itself.
   void process(PendingBatch& pending, std::size_t row, Scratch& scratch, std::unique_lock<std::mutex>& lock) {
-    const bool failed = pending.error != nullptr;
+    const bool failed = pending.error != nullptr;  // then the other rows need no work
     lock.unlock();
     std::optional<Replacement> replacement;
     std::exception_ptr error;
@@ -283,7 +288,7 @@ struct Loader::Impl {
     const auto begin = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
     if (pending_.empty() && next_step_ == end_step_) return std::nullopt;
-    if (workers_.empty()) {
+    if (workers_.empty()) {  // no threads: fill the batch here
       if (pending_.empty()) begin_batch();
       while (pending_.front()->taken < pending_.front()->rows())
         process(*pending_.front(), pending_.front()->taken++, scratch_, lock);
@@ -291,10 +296,11 @@ struct Loader::Impl {
     done_.wait(lock, [&] { return !pending_.empty() && pending_.front()->finished(); });
     seconds_waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const auto pending = pending_.front();
-    if (pending->error) std::rethrow_exception(pending->error);
+    if (pending->error) std::rethrow_exception(pending->error);  // it stays the front, so every later call throws too
     pending_.pop_front();
     lock.unlock();
     work_.notify_all();
+    // Workers finish rows in any order; the batch lists replacements by row.
     std::ranges::sort(pending->replacements, {}, [](const auto& entry) { return entry.first; });
     for (auto& [row, replacement] : pending->replacements)
       pending->batch.replacements.push_back(std::move(replacement));

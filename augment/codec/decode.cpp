@@ -44,13 +44,7 @@ cv::Mat upright(const cv::Mat& image, int orientation) {
   if (orientation >= 5) cv::transpose(image, turned);
   const bool mirrored = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
   const bool upside_down = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
-  if (mirrored && upside_down) {
-    cv::flip(turned, turned, -1);
-  } else if (mirrored) {
-    cv::flip(turned, turned, 1);
-  } else if (upside_down) {
-    cv::flip(turned, turned, 0);
-  }
+  if (mirrored || upside_down) cv::flip(turned, turned, !upside_down ? 1 : mirrored ? -1 : 0);
   return turned;
 }
 

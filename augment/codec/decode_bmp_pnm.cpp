@@ -122,7 +122,7 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   const bool core = header == 12;
   if (!core && (header < 40 || header > 256)) fail("BMP", "an unknown header");
   const bool top_down = !core && (little(bytes, 22, 4) & 0x80000000u) != 0;
-  const int bits = static_cast<int>(little(bytes, core ? 24 : 28, 2));
+  int bits = static_cast<int>(little(bytes, core ? 24 : 28, 2));
   const std::uint32_t compression = core ? 0 : little(bytes, 30, 4);
   if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
     fail("BMP", "an unknown number of bits a pixel");
@@ -136,7 +136,7 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   std::size_t pixels_at = little(bytes, 10, 4);
   // Some writers name the palette's place for that of the pixels behind it.
   if (bits <= 8 && pixels_at == 14 + header) pixels_at += color_bytes * (used == 0 ? 1u << bits : used);
-  const std::size_t row_bytes = (static_cast<std::size_t>(size.width) * bits + 31) / 32 * 4;
+  std::size_t row_bytes = (static_cast<std::size_t>(size.width) * bits + 31) / 32 * 4;
   if (pixels_at > bytes.size() ||
       (!run_length && (bytes.size() - pixels_at) / row_bytes < static_cast<std::size_t>(size.height)))
     fail("BMP", "the file is truncated");
@@ -154,19 +154,17 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
     }
   }
 
-  cv::Mat rgb;
+  const Byte* pixels = bytes.data() + pixels_at;
+  std::vector<Byte> indices;  // of run-length coded pixels: a byte each
   if (run_length) {
-    const auto indices = run_length_indices(bytes.subspan(pixels_at), size, bits);
-    rgb.create(size, CV_8UC3);
-    for (int y = 0; y < size.height; ++y) {
-      const Byte* row = indices.data() + static_cast<std::size_t>(top_down ? y : size.height - 1 - y) * size.width;
-      std::transform(row, row + size.width, rgb.ptr<cv::Vec3b>(y), [&](Byte index) { return palette[index]; });
-    }
-    return rgb;
+    indices = run_length_indices(bytes.subspan(pixels_at), size, bits);
+    pixels = indices.data();
+    row_bytes = static_cast<std::size_t>(size.width);
+    bits = 8;
   }
-  rgb.create(size, CV_8UC3);
+  cv::Mat rgb(size, CV_8UC3);
   for (int y = 0; y < size.height; ++y) {
-    const Byte* row = bytes.data() + pixels_at + row_bytes * (top_down ? y : size.height - 1 - y);
+    const Byte* row = pixels + row_bytes * (top_down ? y : size.height - 1 - y);
     auto* out = rgb.ptr<cv::Vec3b>(y);
     for (int x = 0; x < size.width; ++x) {
       if (bits <= 8) {

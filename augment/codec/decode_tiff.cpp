@@ -148,27 +148,21 @@ void check_layout(const Layout& layout, bool ranged) {
 
 /// How many bytes of samples one byte of a strip or a tile gives at most; 0: unlimited (a WebP of one color).
 std::uint64_t most_expansion(std::uint16_t compression) {
-  switch (compression) {
-    case COMPRESSION_NONE:
-      return 1;
-    case COMPRESSION_PACKBITS:  // two bytes repeat one 128 times
-      return 64;
-    case COMPRESSION_DEFLATE:
-    case COMPRESSION_ADOBE_DEFLATE:
-      return 1032;
-    case COMPRESSION_LZW:  // a code of 12 bits names as many bytes as there are codes, below 2^13
-      return 1 << 13;
-    case COMPRESSION_ZSTD:  // a block of four bytes repeats one 2^17 times
-    case COMPRESSION_LZMA:  // a match of 273 bytes costs a tenth of a bit or more
-      return 1 << 15;
-    case COMPRESSION_CCITTRLE:
-    case COMPRESSION_CCITTRLEW:
-    case COMPRESSION_CCITTFAX3:
-    case COMPRESSION_CCITTFAX4:  // a bit for a blank row, of kMaxSide bits at most
-      return kMaxSide;
-    default:
-      return 0;
-  }
+  static constexpr std::pair<int, std::uint64_t> kMost[] = {
+      {COMPRESSION_NONE, 1},
+      {COMPRESSION_PACKBITS, 64},  // two bytes repeat one 128 times
+      {COMPRESSION_DEFLATE, 1032},
+      {COMPRESSION_ADOBE_DEFLATE, 1032},
+      {COMPRESSION_LZW, 1 << 13},   // a code of 12 bits names as many bytes as there are codes, below 2^13
+      {COMPRESSION_ZSTD, 1 << 15},  // a block of four bytes repeats one 2^17 times
+      {COMPRESSION_LZMA, 1 << 15},  // a match of 273 bytes costs a tenth of a bit or more
+      // CCITT: a bit for a blank row, of kMaxSide bits at most
+      {COMPRESSION_CCITTRLE, kMaxSide},
+      {COMPRESSION_CCITTRLEW, kMaxSide},
+      {COMPRESSION_CCITTFAX3, kMaxSide},
+      {COMPRESSION_CCITTFAX4, kMaxSide}};
+  const auto* const found = std::ranges::find(kMost, compression, &std::pair<int, std::uint64_t>::first);
+  return found == std::end(kMost) ? 0 : found->second;
 }
 
 /// Refuses an image whose strips or tiles are not in the file, or are too short for its pixels, before memory for these is taken.

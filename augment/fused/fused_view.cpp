@@ -15,6 +15,7 @@ void add(FusedViewParams& plan, Kind kind, double value = 0) {
   plan.points[plan.point_count++] = {kind, static_cast<float>(value)};
 }
 
+/// The operations of a ColorJitter in the order of its parameters; those of strength 0 change nothing.
 void add_jitter(const ColorJitter& options, const JitterParams& params, FusedViewParams& plan) {
   if (!params.apply) return;
   for (const int operation : params.order) {
@@ -26,6 +27,7 @@ void add_jitter(const ColorJitter& options, const JitterParams& params, FusedVie
   }
 }
 
+/// (level / 255 - mean) / std as scale * level + shift.
 void set_normalization(FusedViewParams& plan, const Normalize* normalize) {
   for (std::size_t i = 0; i < 3; ++i) {
     const double mean = normalize ? normalize->mean[i] : 0, std = normalize ? normalize->std[i] : 1;
@@ -34,6 +36,8 @@ void set_normalization(FusedViewParams& plan, const Normalize* normalize) {
   }
 }
 
+/// Translates the parameters of each step into those of the kernel. A flip commutes with all other operations; operations on colors before
+/// the blur are done in their order, and after it only a solarize is possible (can_fuse).
 void fill(FusedViewParams& plan, const Pipeline& pipeline, std::span<const TransformParams> params) {
   plan.mirror = plan.blur = plan.solarize_after_blur = false;
   plan.point_count = 0;
@@ -80,6 +84,7 @@ void fill(FusedViewParams& plan, const Pipeline& pipeline, std::span<const Trans
 }  // namespace
 
 bool can_fuse(const Pipeline& pipeline) {
+  // Step by step: whether the kernel knows it, and has room for it in this place.
   int points = 0, after_blur = 0;
   bool blurred = false, ended = false;
   for (std::size_t i = 0; i < pipeline.steps().size(); ++i) {

@@ -1,17 +1,8 @@
 #pragma once
 
-#include <unlabel/augment/options.h>
-#include <unlabel/augment/random.h>
 #include <unlabel/augment/transforms/parameters.h>
 
-#include <opencv2/core/types.hpp>
-
-#include <string>
-
 namespace unlabel::augment {
-
-struct ImageInfo;
-class WorkImage;
 
 // Transforms that filter the image. The arithmetic is in ops/filter.h; transform.h documents the functions of each transform.
 

@@ -1,18 +1,10 @@
 #pragma once
 
-#include <unlabel/augment/options.h>
-#include <unlabel/augment/random.h>
 #include <unlabel/augment/transforms/parameters.h>
 
-#include <opencv2/core/types.hpp>
-
 #include <array>
-#include <string>
 
 namespace unlabel::augment {
-
-struct ImageInfo;
-class WorkImage;
 
 // Transforms of the colors of pixels. The arithmetic is in ops/color.h and ops/color_byol.h; transform.h documents the functions of each
 // transform.

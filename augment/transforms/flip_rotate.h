@@ -1,18 +1,10 @@
 #pragma once
 
-#include <unlabel/augment/options.h>
-#include <unlabel/augment/random.h>
 #include <unlabel/augment/transforms/parameters.h>
 
-#include <opencv2/core/types.hpp>
-
 #include <array>
-#include <string>
 
 namespace unlabel::augment {
-
-struct ImageInfo;
-class WorkImage;
 
 // Transforms that move pixels and keep the size. The arithmetic is in ops/geometry.h and ops/affine.h; transform.h documents the functions
 // of each transform.

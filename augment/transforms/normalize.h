@@ -1,15 +1,10 @@
 #pragma once
 
-#include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/parameters.h>
 
-#include <string>
 #include <vector>
 
 namespace unlabel::augment {
-
-struct ImageInfo;
-class WorkImage;
 
 // From colors to what a network takes. The arithmetic is in ops/normalize.h; transform.h documents the functions of each transform.
 

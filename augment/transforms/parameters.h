@@ -4,6 +4,7 @@
 #include <unlabel/augment/ops/filter.h>
 #include <unlabel/augment/ops/resize.h>
 #include <unlabel/augment/options.h>
+#include <unlabel/augment/random.h>
 
 #include <nlohmann/json.hpp>
 #include <opencv2/core/types.hpp>
@@ -13,7 +14,10 @@
 
 namespace unlabel::augment {
 
-// What several transforms share: types of their options, types of their parameters, and checks of values.
+struct ImageInfo;  // work_image.h
+class WorkImage;
+
+// What transforms share: types of their options, types of their parameters, and checks of values.
 
 // ---- Types of options ----
 

@@ -1,19 +1,12 @@
 #pragma once
 
-#include <unlabel/augment/ops/affine.h>
-#include <unlabel/augment/options.h>
-#include <unlabel/augment/random.h>
 #include <unlabel/augment/transforms/parameters.h>
 
 #include <opencv2/core/mat.hpp>
 
-#include <string>
 #include <vector>
 
 namespace unlabel::augment {
-
-struct ImageInfo;
-class WorkImage;
 
 // Policies, which choose among many operations, and these operations. transform.h documents the functions of each transform.
 

@@ -79,6 +79,7 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
     if (!forbidden_) forbidden_.emplace(prefix, error);
     return false;
   }
+  // A folder that is its own ancestor, through a link, is not entered again.
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) fail(prefix, errno);
   const std::pair identity{status.st_dev, status.st_ino};
@@ -104,7 +105,7 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
       fail(concat(prefix, name, "/"), error);
     const bool is_folder = type_known ? entry->d_type == DT_DIR : there && S_ISDIR(status.st_mode);
     const bool is_file = type_known ? entry->d_type == DT_REG : there && S_ISREG(status.st_mode);
-    if (is_folder) {
+    if (is_folder) {  // visited after this folder, unless it is left out
       const auto path = concat(prefix, name, "/");
       if (belongs == Belongs::kYes && augment::is_system_folder(name)) {
         belongs = Belongs::kSystem;
@@ -117,6 +118,7 @@ bool FolderWalk::list(const Below& here, std::vector<Below>& folders) {
       if (belongs == Belongs::kYes || options_.all) folders.push_back({path, belongs, linked});
       continue;
     }
+    // A file: by its name an image of the data set, or why not.
     const bool named = augment::is_image_name(name);
     if (!is_file && there) continue;
     if (belongs == Belongs::kYes && !there && !named) {

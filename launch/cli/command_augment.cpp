@@ -44,7 +44,7 @@ using augment::TransformParams;
 
 namespace {
 
-/// Which views are meant, and of which sample: what preview, replay and bench share.
+/// The options that preview, replay and bench share: which views, and of which sample.
 struct ViewOptions {
   std::string run, views;
   std::string preset = "swav";
@@ -56,7 +56,7 @@ struct ViewOptions {
 
 OptionTable table(ViewOptions& o) {
   OptionTable t;
-  t.add("run", o.run, "a run folder: its views, decoding and seed");
+  t.add("run", o.run, "a run folder, whose views, decoding and seed are used");
   t.add("views", o.views,
         "a file of views, as JSON: {\"views\": [{\"count\": 2, \"pipeline\": [{\"op\": \"CenterCrop\"}, ...]}, ...]}, "
         "or what "
@@ -66,13 +66,13 @@ OptionTable table(ViewOptions& o) {
   t.add("seed", o.seed, "of the run");
   t.add("epoch", o.epoch, "of the run, from 0");
   t.add("sample", o.sample, "index in the data set, from 0");
-  t.add("json", o.json, "write what was drawn, or measured, to this file; -: to stdout");
+  t.add("json", o.json, "write the parameters, or the measurements, as JSON to this file; -: to stdout");
   t.section("augment", augment::table(o.augment));
   t.section("decode", augment::table(o.decode));
   return t;
 }
 
-/// Sets what a run has, below what the command line gives.
+/// Reads the views, decoding and seed of --run; the command line overrides them.
 void take_run(const CommandLine& line, OptionTable& fields) {
   const std::string path = line.get("run");
   if (path.empty()) return;
@@ -103,7 +103,7 @@ ImageSource read_source(const std::string& path) {
   return source;
 }
 
-/// By its first bytes, so that a film is not read whole.
+/// By its first bytes, so that a video is not read whole.
 bool looks_like_image(const std::string& path) {
   constexpr std::uint64_t kStart = 64;
   std::vector<std::uint8_t> start;
@@ -119,7 +119,7 @@ void write_png(const std::string& path, const cv::Mat& picture) {
 
 nlohmann::json key_json(const ViewOptions& o) { return {{"seed", o.seed}, {"epoch", o.epoch}, {"sample", o.sample}}; }
 
-/// One photograph to look at, and the views of it.
+/// The arguments of preview and replay: a photograph and its views.
 struct PreviewArguments {
   ViewOptions options;
   std::string photo, out;
@@ -129,9 +129,9 @@ struct PreviewArguments {
   Warnings warnings{};
 };
 
-/// What preview and replay begin with: parse, read, open. False: the help was printed.
-bool begin(const std::vector<std::string>& arguments, PreviewArguments& look, OptionTable more,
-           const CommandSpec& spec) {
+/// Parses the arguments, reads the photograph and opens the output. False: the help was printed.
+bool parse_preview(const std::vector<std::string>& arguments, PreviewArguments& look, OptionTable more,
+                   const CommandSpec& spec) {
   OptionTable fields;
   fields.add("photo", look.photo, "an image file");
   fields.add("out", look.out, "the PNG file to write");
@@ -172,10 +172,10 @@ int preview(const std::vector<std::string>& arguments) {
   PreviewArguments look;
   const CommandSpec spec{
       "unlabel augment preview PHOTO --out SHEET.png [options]",
-      "A sheet of an image's views: the crops outlined on it, and each view with what was drawn for it.",
+      "A sheet of an image's views: the crops outlined on it, and each view with its random parameters.",
       {"photo"},
       "examples:\n  unlabel augment preview photo.jpg --preset swav --out sheet.png"};
-  if (!begin(arguments, look, {}, spec)) return 0;
+  if (!parse_preview(arguments, look, {}, spec)) return 0;
   const auto& o = look.options;
   write_png(look.out, augment::contact_sheet(look.source, look.crops, {o.seed, o.epoch, o.sample, 0}, o.decode));
   auto params = nlohmann::json::array();
@@ -193,16 +193,16 @@ int replay(const std::vector<std::string>& arguments) {
   int view = 0;
   std::string drawn_file;
   OptionTable more;
-  more.add("view", view, "which view, from 0");
-  more.add("drawn", drawn_file, "what preview --json has written: those parameters, not those of a key");
+  more.add("view", view, "index of the view, from 0");
+  more.add("drawn", drawn_file, "a file that preview --json wrote: its parameters are used, instead of those of a key");
   const CommandSpec spec{
       "unlabel augment replay PHOTO --view N --out VIEW.png [options]",
       "One view of an image as training saw it, by the run's views and seed, the epoch and the sample's index, or by\n"
-      "parameters that were written down.",
+      "parameters from a file (--drawn).",
       {"photo"},
       "examples:\n"
       "  unlabel augment replay photo.jpg --run runs/first --epoch 3 --sample 17 --view 2 --out view.png"};
-  if (!begin(arguments, look, std::move(more), spec)) return 0;
+  if (!parse_preview(arguments, look, std::move(more), spec)) return 0;
   if (view < 0 || view >= look.crops.views())
     throw UsageError("--view must be 0 to ", look.crops.views() - 1, ", not ", view);
   const auto& pipeline = look.crops.pipeline(view);
@@ -230,19 +230,19 @@ int replay(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-/// Milliseconds for an image: of a processor, whoever else has it, and of a thread by the clock on the wall.
+/// Milliseconds per image: CPU time, which other processes hardly change, and wall time of a thread.
 struct Milliseconds {
   double cpu = 0, wall = 0;
 };
 
-/// What the calling thread has had of processors, in milliseconds.
+/// CPU time of the calling thread, in milliseconds.
 double thread_cpu_milliseconds() {
   std::timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
 }
 
-/// For each of `count` images from `first` on, which threads take one after the other.
+/// Mean time per image over `count` images from `first` on, which the threads share.
 Milliseconds measure(const std::vector<ImageSource>& photos, const MultiCrop& crops, const DecodeOptions& decode,
                      int threads, std::uint64_t first, std::uint64_t count) {
   std::atomic<std::uint64_t> next = 0;
@@ -280,8 +280,8 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-/// The views with only the first `count` steps and the normalization; nullopt where that is no pipeline: a Grayscale is missing, say, or
-/// what makes all views equally large.
+/// The views with only the first `count` steps and the normalization; nullopt where that is not a valid pipeline, as without the step that
+/// fixes the size.
 std::optional<MultiCrop> up_to(const MultiCrop& crops, std::size_t count) {
   std::vector<MultiCrop::Group> groups;
   try {
@@ -298,7 +298,7 @@ std::optional<MultiCrop> up_to(const MultiCrop& crops, std::size_t count) {
   }
 }
 
-/// What the steps at `place` of the groups' pipelines are called, together; "" where all are a Normalize or none is left.
+/// The names of the steps at position `place` of the groups' pipelines; "" where there are none but Normalize.
 std::string names_at(const MultiCrop& crops, std::size_t place) {
   std::vector<std::string> names;
   for (const auto& group : crops.groups()) {
@@ -319,14 +319,14 @@ int bench(const std::vector<std::string>& arguments) {
   fields.add("folder", folder, "a folder of images");
   fields.add("threads", threads, "threads that make views");
   fields.add("seconds", seconds, "for each measurement");
-  fields.add("images", most, "at most so many of the folder's images, held in memory");
+  fields.add("images", most, "the number of images of the folder that are used, at most; they are held in memory");
   fields.append(table(options));
   const CommandSpec spec{
       "unlabel augment bench FOLDER [options]",
       "How many images of a folder become views in a second, whole and by operation: what each adds "
       "to those before it, which may be noise around 0. Milliseconds are CPU time, which other processes on the "
-      "machine hardly change; the wall time of a thread stands beside it. Medians of 15 rounds, in each of which all "
-      "take the same images.",
+      "machine hardly change; the wall time of a thread is shown, too. Medians of 15 rounds, in each of which all "
+      "use the same images.",
       {"folder"},
       "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
   const auto line = parse_command_line(arguments, fields, spec);
@@ -363,7 +363,7 @@ int bench(const std::vector<std::string>& arguments) {
   }
   if (photos.empty()) throw UsageError(folder, ": holds no image that can be read");
 
-  // All by turns and on the same images, so that what else the machine does hits all alike.
+  // In turns and on the same images, so that other load of the machine affects all alike.
   struct Measured {
     std::string label;
     MultiCrop crops;
