@@ -122,14 +122,14 @@ void bind_views(nb::module_& m) {
             const auto& pipeline = crops.pipeline(view);
             return pipeline.params_to_json(pipeline.make_params(size_of(size), key_of(key, view))).dump();
           },
-          "size"_a, "key"_a, "view"_a, "What is drawn for a view of an image of (height, width), as JSON.")
+          "size"_a, "key"_a, "view"_a, "The random parameters of a view of an image of (height, width), as JSON.")
       .def(
           "replay",
           [](const MultiCrop& crops, nb::handle image, int view, const std::string& drawn, nb::handle out,
              const DecodeOptions& decode) {
             if (view < 0 || view >= crops.views()) throw UsageError("there is no view ", view, " of ", crops.views());
             const auto to = output_of(crops, view, out);
-            const auto parameters = crops.pipeline(view).params_from_json(json_of(drawn, "what was drawn"));
+            const auto parameters = crops.pipeline(view).params_from_json(json_of(drawn, "the parameters"));
             const Image from = image_from(image, decode);
             warn_of(unlocked([&] { return crops.replay(from.source, view, parameters, to.data(), decode); }));
           },

@@ -32,15 +32,18 @@ SAMPLINGS = {"nearest": F.InterpolationMode.NEAREST, "bilinear": F.Interpolation
 
 class Cases:
     def __init__(self):
-        self.arrays, self.cases = {}, []
+        self.arrays, self.cases, self.named = {}, [], {}
 
     def image(self, name, array):
-        self.arrays[name] = np.ascontiguousarray(array)
+        array = self.arrays[name] = np.ascontiguousarray(array)
+        self.named.setdefault((array.dtype.str, array.shape, array.tobytes()), name)
         return name
 
     def add(self, op, source, result, **parameters):
-        out = f"{len(self.cases):03d}_{op}"
-        self.arrays[out] = np.ascontiguousarray(result)
+        result = np.ascontiguousarray(result)
+        # Equal results share one array.
+        out = self.named.setdefault((result.dtype.str, result.shape, result.tobytes()), f"{len(self.cases):03d}_{op}")
+        self.arrays.setdefault(out, result)
         self.cases.append({"op": op, "in": source, "out": out, **parameters})
 
     def save(self, path):

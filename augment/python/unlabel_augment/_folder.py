@@ -18,7 +18,7 @@ from ._multi_crop import Decode, Key, MultiCrop
 
 
 class Batch(NamedTuple):
-    """What a Loader yields."""
+    """A batch of a Loader."""
     views: list[np.ndarray]  #: an array [images, channels, height, width] of float32 for every view
     labels: np.ndarray  #: int64: the number of the image's class in `classes`; -1 where there are none
     indices: np.ndarray  #: int64: the images' places in `Loader.paths`
@@ -52,13 +52,13 @@ def _folders(path: str, passed_over: dict[str, list[str]] | None = None) -> tupl
 
 
 class _Guesses:
-    """What was decided by the names of folders further down."""
+    """Splits that were guessed by the names of folders below the root."""
 
     def __init__(self) -> None:
         self.nested: list[str] = []  #: with folders for training and for testing inside
         self.training: list[str] = []  #: the former of these, which alone are taken
         self.tests: list[str] = []  #: named as test images, and taken all the same, as none for training is beside
-        self.passed_over: dict[str, list[str]] = {}  #: paths of what may have been meant, by what it is
+        self.passed_over: dict[str, list[str]] = {}  #: paths that were skipped although they may have been meant, by kind
 
     def warn(self, root: str, stacklevel: int) -> None:
         if self.training:
@@ -137,7 +137,7 @@ def _split_folder(root: str, split: str | None) -> tuple[str, list[str]]:
     if split == "all" or not folders:
         return root, []
 
-    # A folder that may not be read counts as one without images, as in the program, and is told; what may be read of others is looked at.
+    # As in the program, a folder that may not be read counts as one without images, with a warning.
     forbidden: list[str] = []
 
     def forbid(name: bytes) -> None:
@@ -206,7 +206,7 @@ class Folder:
 
     - A class folder without images would move the numbers of those behind it: ValueError that names it. `allow_empty=True` keeps it as a class;
       `classes=train.classes` gives the names and numbers, of which a folder may have fewer.
-    - Images beside class folders are left out, and told by a warning.
+    - Images beside class folders are left out, with a warning.
     - Without class folders, or with `classes=[]`, all images are there, `classes` is empty, and a label is -1.
     - Folders that are named as splits (train, test, val ...) are no classes. `split="train"` takes the training images that `unlabel pretrain --data`
       takes there, `split="test"` the test images that `unlabel knn --data` takes, and `split="all"` every folder for a class. Without it such a
@@ -267,7 +267,7 @@ class Folder:
         return classes, [path for path in images if os.sep in path]
 
     def __getstate__(self) -> dict:
-        # The shared number goes to workers that are being started, and to nobody else.
+        # The shared number is only for workers that are being started.
         started = multiprocessing.context.get_spawning_popen() is not None
         return {**self.__dict__, "_epoch": self._epoch if started else self.epoch}
 

@@ -133,7 +133,7 @@ def _read(file: Any) -> bytes:
 
 
 def function(core: Callable) -> Callable:
-    """A compiled function as its users call it: with an image as `pixels` takes it, and wrong arguments told in a line."""
+    """A compiled function as its users call it: with an image as `pixels` takes it, and one line of text for wrong arguments."""
     signature = _signature(core)
     takes_image = next(iter(signature.parameters), None) == "image"
 

@@ -98,11 +98,11 @@ class MultiCrop:
         return self._views.into(_inputs.source(image), key, out, _inputs.decode_options(decode))
 
     def drawn(self, size: tuple[int, int], key: Key, view: int) -> list[dict]:
-        """What is drawn for a view of an image of (height, width): a dictionary for each step."""
+        """The random parameters of a view of an image of (height, width): a dictionary for each step."""
         return json.loads(self._views.drawn(size, key, self._view(view)))
 
     def replay(self, image: Image, view: int, drawn: list[dict], decode: Decode = None) -> np.ndarray:
-        """One view with parameters that `drawn` gave."""
+        """One view with parameters from `drawn`: the same floats again."""
         out = np.empty(self._views.shape(self._view(view)), np.float32)
         self._views.replay(_inputs.source(image), view, _json(drawn), out, _inputs.decode_options(decode))
         return out
@@ -114,5 +114,5 @@ class MultiCrop:
         return number
 
     def sheet(self, image: Image, key: Key = (0, 0, 0), decode: Decode = None) -> np.ndarray:
-        """A contact sheet to look at: the crops outlined on the image, and the views with what was drawn. uint8 [height, width, 3]."""
+        """A contact sheet to look at: the crops outlined on the image, and the views with their parameters. uint8 [height, width, 3]."""
         return self._views.sheet(_inputs.source(image), key, _inputs.decode_options(decode))
