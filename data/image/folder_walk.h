@@ -76,8 +76,8 @@ class FolderWalk {
   void visit(const Below& folder);
   bool list(const Below& here, std::vector<Below>& folders);
   bool take(const std::string& prefix, std::string_view name, Belongs belongs);
-  void settle_splits(const std::string& prefix, std::vector<Below>& folders, std::size_t first_entry,
-                     std::size_t first_path);
+  void apply_nested_split(const std::string& prefix, std::vector<Below>& folders, std::size_t first_entry,
+                          std::size_t first_path);
 
   Options options_;
   std::optional<std::pair<std::string, int>>
