@@ -85,7 +85,7 @@ std::string explanation_text(const json& explained) {
       {"setting", "here", paper ? concat("paper (", shown(explained["paper"]), ")") : "", "from", "why"}};
   for (const auto& item : explained["settings"]) {
     const std::string layer = item["layer"], why = item["why"];
-    // Of what was given, in whatever way, the layer says all.
+    // Of the other layers `why` says no more than `from`.
     const bool reason = layer == "plan" || (layer == "default" && why != layer) || why.starts_with("auto: ");
     rows.push_back({"--" + with_dashes(item["setting"]), shown(item["here"]), paper ? shown(item["paper"]) : "", layer,
                     reason ? why : ""});

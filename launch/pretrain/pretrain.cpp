@@ -8,6 +8,7 @@
 #include <unlabel/ssl/monitor/embedding_stats.h>
 #include <unlabel/ssl/optim/autocast.h>
 
+#include <c10/util/ScopeExit.h>
 #include <malloc.h>
 #include <torch/types.h>
 
@@ -29,20 +30,11 @@ struct AgreedEnd {
   std::exception_ptr cause;  ///< null: the cause is the monitor's failure()
 };
 
-/// During its lifetime ranks wait for each other for at most --timeout, as in a step; otherwise for --init-timeout.
-class StepTimeout {
- public:
-  StepTimeout(const ssl::Group& group, const PretrainOptions& options) : group_(group), init_(options.init_timeout) {
-    set_timeout(group, std::chrono::seconds(options.timeout));
-  }
-  ~StepTimeout() { set_timeout(group_, init_); }
-  StepTimeout(const StepTimeout&) = delete;
-  StepTimeout& operator=(const StepTimeout&) = delete;
-
- private:
-  const ssl::Group& group_;
-  std::chrono::seconds init_;
-};
+/// While the returned object lives, ranks wait for each other for at most --timeout, as in a step; otherwise for --init-timeout.
+auto limit_step(const ssl::Group& group, const PretrainOptions& options) {
+  set_timeout(group, std::chrono::seconds(options.timeout));
+  return c10::make_scope_exit([&] { set_timeout(group, std::chrono::seconds(options.init_timeout)); });
+}
 
 /// Rows [first, first + size) of a batch. Floating-point tensors are converted to `type`, and images (4 dimensions) to channels_last on
 /// request.
@@ -212,7 +204,7 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
 }
 
 PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
-  const StepTimeout limit(*group_, options_);
+  const auto limit = limit_step(*group_, options_);
   // On a GPU this copy overlaps with the computation of the previous step.
   const auto on_device = (*copier_)(batch);
   guard_->before_forward();
@@ -300,7 +292,7 @@ void Run::train_epoch(std::int64_t epoch) {
   while (iteration_ < end && !stop_requested()) {
     std::optional<data::HostBatch> batch;
     try {
-      const StepTimeout limit(*group_, options_);
+      const auto limit = limit_step(*group_, options_);
       batch = next_batch(*loader_, *group_);
     } catch (const StopRequested&) {
       monitor_->flush();

@@ -13,6 +13,7 @@
 #include <unlabel/ssl/planning/recipe.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <filesystem>
 #include <limits>
@@ -45,7 +46,7 @@ OptionTable table(PretrainOptions& o) {
   t.add("backend", o.backend, "communication between ranks: auto, nccl or gloo");
   t.add("timeout", o.timeout, "seconds that ranks wait for each other in a training step");
   t.add("init_timeout", o.init_timeout,
-        "the same in set-up, when saving, in passes over the data, and when measuring kNN");
+        "seconds that ranks wait for each other in set-up, saves, passes over the data and kNN evaluations");
   t.add("batch_norm_images", o.batch_norm_images,
         "images that share batch statistics, over as many ranks as needed; 0: the whole batch; 1: per rank");
   OptionTable checkpoint;
@@ -81,30 +82,6 @@ OptionTable table(PretrainOptions& o) {
 namespace {
 
 constexpr const char* kSameCommand = "start all ranks with the same command, recipe and data";
-
-/// Options that do not change what is learned: a run may go on with other values. decode.max_pixels only decides which images are too
-/// large, and a smaller one is the way out where there is too little memory for the largest.
-const std::set<std::string> kRuntimeOptions{"data",
-                                            "out",
-                                            "recipe",
-                                            "init",
-                                            "init_partial",
-                                            "max_steps",
-                                            "threads",
-                                            "device",
-                                            "backend",
-                                            "timeout",
-                                            "init_timeout",
-                                            "checkpoint.every",
-                                            "checkpoint.keep",
-                                            "checkpoint.keep_every",
-                                            "health.nonfinite_budget",
-                                            "health.broken_budget",
-                                            "decode.max_pixels",
-                                            "knn.every",
-                                            "knn.protocol",
-                                            "knn.train_images",
-                                            "knn.test_images"};
 
 /// The settings in `saved`, the options that a run began with, that `kept` names.
 nlohmann::json keep(const nlohmann::json& saved, const OptionTable& fields,
@@ -386,7 +363,15 @@ nlohmann::json config_json(const PretrainOptions& options) {
   return json;
 }
 
-bool is_runtime_option(const std::string& name) { return kRuntimeOptions.contains(name); }
+bool is_runtime_option(const std::string& name) {
+  static const std::set<std::string> kNames{
+      "data", "out", "recipe", "init", "init_partial", "max_steps", "threads", "device", "backend", "timeout",
+      "init_timeout",
+      // It only decides which images are too large: a smaller one helps where memory is short.
+      "decode.max_pixels"};
+  return kNames.contains(name) || std::ranges::any_of(std::array{"checkpoint.", "health.", "knn."},
+                                                      [&](const char* section) { return name.starts_with(section); });
+}
 
 std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sampler& sampler, int world_size) {
   const auto local = sampler.local_batch();

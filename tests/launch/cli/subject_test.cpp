@@ -212,24 +212,24 @@ TEST_F(Subjects, RanksAgreeOnSettingsAndWeights) {
   const auto file = weights("a.safetensors", {{"size", "16"}});
   const auto one = subject(file), again = subject(file);
   const auto other = subject(weights("b.safetensors", {{"size", "16"}})), larger = subject(file, {"--size", "32"});
-  const auto told = [&](const EvaluatedModel& second, const std::string& batch) {
+  const auto told = [&](const EvaluatedModel& second, int batch) {
     std::vector<std::string> messages(2);
     ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
       const bool first = group->rank() == 0;
       EvaluationOptions options;
       options.features.threads = group->rank();  // speed may differ
       auto fields = table(options);
-      fields.set_text("features.batch_size", first ? "256" : batch);
+      fields.from_json({{"features.batch_size", first ? 256 : batch}}, "test");
       messages[static_cast<std::size_t>(group->rank())] =
           refusal<MismatchError>([&] { agree_on_settings(*group, fields, first ? one : second); });
     });
     EXPECT_EQ(messages[0], messages[1]) << "every rank is told the same";
     return messages[0];
   };
-  EXPECT_EQ(told(again, "256"), "(accepted)");
-  EXPECT_NE(told(again, "5").find("other settings than rank 0: features.batch_size 5 and not 256"), std::string::npos);
-  EXPECT_NE(told(larger, "256").find("images.size 32 and not 16"), std::string::npos);
-  EXPECT_NE(told(other, "256").find("other weights than rank 0"), std::string::npos);
+  EXPECT_EQ(told(again, 256), "(accepted)");
+  EXPECT_NE(told(again, 5).find("other settings than rank 0: features.batch_size 5 and not 256"), std::string::npos);
+  EXPECT_NE(told(larger, 256).find("images.size 32 and not 16"), std::string::npos);
+  EXPECT_NE(told(other, 256).find("other weights than rank 0"), std::string::npos);
 }
 
 TEST_F(Subjects, RankZeroListsTheImagesAndSettlesTheirSize) {
