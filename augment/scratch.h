@@ -6,10 +6,10 @@
 
 namespace unlabel::augment {
 
-/// What a thread keeps of a buffer that it uses image after image.
+/// The largest buffer that a thread keeps from one image to the next.
 constexpr std::size_t kKeptScratchBytes = std::size_t{64} << 20;
 
-/// Memory that begins where a cache line does: of vectors that begin elsewhere every load is two.
+/// Memory that is aligned to cache lines: loads of vectors that cross a line cost two.
 template <class T>
 struct LineAllocator {
   using value_type = T;
@@ -29,7 +29,7 @@ struct LineAllocator {
 template <class T>
 using LineVector = std::vector<T, LineAllocator<T>>;
 
-/// Frees a thread's buffer when it is larger than that: one huge image must not cost its memory for ever.
+/// Frees a thread's buffer when it is larger than that, so that one huge image does not keep its memory.
 template <class T, class Allocator>
 void release_if_huge(std::vector<T, Allocator>& buffer) {
   if (buffer.capacity() * sizeof(T) > kKeptScratchBytes) std::vector<T, Allocator>().swap(buffer);

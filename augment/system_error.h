@@ -6,16 +6,16 @@
 
 namespace unlabel {
 
-/// A limit of this process, and no fault of a file: too many open files, too little memory.
+/// A limit of this process, not an error of a file: too many open files, too little memory.
 class LimitError : public UsageError {
  public:
   using UsageError::UsageError;
 };
 
-/// Whose fault it is that a call of the system has failed.
+/// The cause of a failed system call.
 enum class FaultKind {
-  kFile,     ///< this file's or path's: it is gone, not permitted, a folder
-  kProcess,  ///< this process's: too many open files, no memory
+  kFile,     ///< this file or path: it is missing, not permitted, a folder
+  kProcess,  ///< this process: too many open files, no memory
   kOutside,  ///< a disk or a network that does not answer: EIO, ESTALE, ETIMEDOUT and their like, or a signal that came in between
              ///< (EINTR); trying again may help
 };
@@ -28,9 +28,9 @@ std::string reason_of(int error);
 /// Error for one of the file. `what` is "cannot read photos/1.jpg".
 [[noreturn]] void throw_system_error(const std::string& what, int error);
 
-/// What `act` gives, at a place or of a file that the user has named: what it finds wrong with that goes on as UsageError, with `before`
-/// and `after` (advice) around its words. IoError and LimitError, which say nothing of the place, go on as they are, and so does
-/// MismatchError.
+/// Returns the result of `act`, which reads something that the user has named. Its Error is rethrown as UsageError, with `before` and
+/// `after` (advice) around the message; IoError and LimitError, which are not about the named thing, and MismatchError are rethrown as they
+/// are.
 template <class Act>
 auto as_usage_error(const std::string& before, const std::string& after, const Act& act) {
   try {

@@ -19,16 +19,16 @@ struct CheckedFile {
   std::string reason;
 };
 
-/// Every file is one of the three: it is used, not taken, or broken.
+/// Every file is one of three: ok, refused or broken.
 struct CheckReport {
   std::int64_t files = 0;
   std::int64_t ok = 0;    ///< images that can be decoded, of the training and of the test split
   std::int64_t test = 0;  ///< those of them that open_dataset takes as test images, and pretrain leaves out
-  /// What neither split takes, and why: by its name, hidden, in a folder that is left out. A folder beside the images that may not be read
-  /// counts as one file, with a slash behind its name.
+  /// Files that neither split uses, and why: by its name, hidden, in a folder that is left out. A folder beside the images that may not be
+  /// read counts as one file, with a slash behind its name.
   std::vector<CheckedFile> refused;
-  std::vector<CheckedFile> broken;  ///< what is taken, or left out as another split, and cannot be decoded
-  std::vector<std::string> notes;   ///< of both splits (Dataset::notes), and what was noticed while decoding
+  std::vector<CheckedFile> broken;  ///< images that are used, or left out as another split, and cannot be decoded
+  std::vector<std::string> notes;   ///< of both splits (Dataset::notes), and warnings of decoding
 };
 
 /// Examines every regular file in a folder and below, hidden ones too, and reports whether open_dataset uses it, and why not; what it

@@ -9,9 +9,9 @@
 
 namespace unlabel::data {
 
-// Copies from the host to a device that the host does not wait for. All of it is the identity where the device is the CPU.
+// Asynchronous copies from the host to a device. On the CPU all of this is the identity.
 
-/// Memory that `device` reads by itself while the host goes on (page-locked), for LoaderOptions::allocate; empty for the CPU.
+/// Page-locked memory, which `device` reads asynchronously, for LoaderOptions::allocate; empty for the CPU.
 Allocate pinned_memory(at::Device device);
 
 /// `host`, a tensor in plain memory, on `device`: for what the host draws or computes for a step. It may be changed or dropped at once.

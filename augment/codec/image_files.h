@@ -14,7 +14,7 @@ namespace unlabel::augment {
 /// The extensions of images that we decode, in lower case: jpg jpeg jpe jif jfif png webp bmp tif tiff ppm pgm pbm pnm.
 std::span<const std::string_view> image_extensions();
 
-/// The same for a message: ".jpg .jpeg ...".
+/// The same as a text: ".jpg .jpeg ...".
 std::string image_extension_list();
 
 /// Whether the name ends with one of them, in any case.
@@ -33,8 +33,8 @@ Packed packed_as(std::string_view name);
 /// The endings of the latter, in lower case, with the dot.
 std::span<const std::string_view> compressed_endings();
 
-/// Folders that systems make for thumbnails, deleted files and the like, in any case: Synology's @eaDir and #recycle, QNAP's @Recycle,
-/// Windows' $RECYCLE.BIN, macOS's __MACOSX, lost+found. They are never part of a data set.
+/// Whether a folder is one that operating systems and servers make for thumbnails, deleted files and the like, in any case: Synology's
+/// @eaDir and #recycle, QNAP's @Recycle, Windows' $RECYCLE.BIN, macOS's __MACOSX, lost+found. They are never part of a data set.
 bool is_system_folder(std::string_view name);
 
 /// Which split of a data set a folder or an archive holds.
@@ -57,12 +57,12 @@ bool has_test_word(std::string_view name);
 struct FolderLayout {
   std::string train;                  ///< the folder with the training images; empty: the folder itself
   std::vector<std::string> left_out;  ///< folders directly in it that are no part of the training images
-  std::vector<std::string> tests;     ///< folders named as test images, the first to be taken first
+  std::vector<std::string> tests;     ///< folders named for testing, in the order of preference
   std::vector<std::string> notes;     ///< what was guessed by names, in sentences
   std::string refusal;                ///< why there are no training images; empty: there are
 };
 
-/// What folder_layout looks up in folders, named below the one in question.
+/// How folder_layout examines folders, by their names in the directory.
 struct FolderProbe {
   std::function<bool(const std::string&)> holds_images;  ///< at any depth
   std::function<std::vector<std::string>(const std::string&)> folders_in;
@@ -81,12 +81,11 @@ struct FolderProbe {
 FolderLayout folder_layout(const std::string& directory, const std::vector<std::string>& folders, bool images_beside,
                            const FolderProbe& probe);
 
-/// What is taken of a folder further down, which is no data set's root.
+/// The part of a folder below the root of a data set that is used.
 struct NestedSplit {
-  std::vector<std::string>
-      taken;              ///< of its folders: those named for training where others are named for testing, else all
-  bool left_out = false;  ///< whether all that is beside `taken` is left out, images too
-  std::vector<std::string> tests;  ///< named for testing, and taken all the same, as none for training is beside
+  std::vector<std::string> taken;  ///< the folders named for training when others are named for testing, else all
+  bool left_out = false;           ///< whether everything beside `taken` is left out, images too
+  std::vector<std::string> tests;  ///< named for testing, and used all the same, as none is named for training
 };
 
 /// By the names of the `folders` in it (hidden and system folders left out).

@@ -23,13 +23,13 @@ FormatName format_name(ImageFormat format);
 /// A format that we do not decode.
 struct OtherFormat {
   std::string_view name;  ///< with its article ("a GIF", "an HTML page"); empty: unknown
-  bool is_image = false;  ///< of one image, by bytes that a text or a small file of numbers hardly begins with
+  bool is_image = false;  ///< an image, by first bytes that other files hardly have
 };
 
-/// What a file of ImageFormat::kUnknown is by its first bytes.
+/// The format of a file of ImageFormat::kUnknown, by its first bytes.
 OtherFormat other_format(std::span<const std::uint8_t> bytes);
 
-/// Width and height as the header says, read without any library; they may be hostile (0 x 0 where there is no header).
+/// Width and height from the header, read without any library; not to be trusted (0 x 0 without a header).
 /// For JPEG that is the first frame header. Before any turn by the orientation.
 cv::Size header_size(std::span<const std::uint8_t> bytes, ImageFormat format);
 

@@ -10,7 +10,7 @@
 
 namespace unlabel::augment {
 
-/// Samples of more than 8 bits, or signed ones, as levels 0 to 255, by the rule of DecodeOptions::range. One object for one image.
+/// Samples of more than 8 bits, or signed ones, as levels 0 to 255, by the rule of DecodeOptions::range. One object for each image.
 class LevelMap {
  public:
   /// Throws UsageError unless low < high.

@@ -9,7 +9,7 @@
 
 namespace unlabel::augment {
 
-/// An image as planes of bytes, as a JPEG file holds it: brightness and two color differences, which often have half as many samples a
+/// An image as planes of bytes, as stored in a JPEG: brightness and two color differences, which often have half as many samples a
 /// side. Views that are resized from these planes need neither upsampled colors nor RGB at the size of the photograph (fused_view.h).
 struct PlanarImage {
   enum class Colors {
@@ -25,12 +25,11 @@ struct PlanarImage {
     int height = 0;          ///< samples
     int step_x = 1;          ///< pixels of the image that share a sample: sample i covers pixels [i step, (i + 1) step)
     int step_y = 1;
-    bool smooth_x =
-        false;  ///< whether libjpeg weighs neighbors when it makes pixels from samples; only where the step is 2
+    bool smooth_x = false;  ///< whether libjpeg's upsampling weighs neighbors; only where the step is 2
     bool smooth_y = false;
   };
 
-  /// Bytes that may be read beyond the last plane, by loads of whole vectors.
+  /// Bytes after the last plane that loads of whole vectors may read.
   static constexpr std::size_t kSlack = 128;
 
   cv::Size size;  ///< of the image in pixels
@@ -42,11 +41,10 @@ struct PlanarImage {
   const std::uint8_t* data(int plane) const { return bytes.data() + planes[plane].offset; }
   std::uint8_t* data(int plane) { return bytes.data() + planes[plane].offset; }
 
-  /// Gives `count` planes their places, once their strides are set; `rows[i]` is how many rows plane i has room for. Memory that is there
-  /// already is used again.
+  /// Sets the offsets of `count` planes, whose strides are set, with room for `rows[i]` rows of plane i. Reuses the memory.
   void place(int count, const std::array<int, 3>& rows);
 
-  /// Takes over a CV_8UC3 image in RGB order, or a CV_8UC1 one.
+  /// Copies a CV_8UC3 image in RGB order, or a CV_8UC1 one.
   void assign(const cv::Mat& image);
 };
 

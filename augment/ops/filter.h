@@ -6,7 +6,7 @@
 
 namespace unlabel::augment {
 
-/// What a filter reads beyond the image.
+/// The values beyond the image.
 enum class Border {
   kReflect,  ///< the image mirrored about its outermost pixels (torchvision)
   kZero,     ///< zeros (BYOL's "SAME" convolution)
@@ -19,7 +19,7 @@ int gaussian_radius(double sigma, int size);
 /// The weights exp(-x^2 / 2 sigma^2), x = -r..r with r = gaussian_radius, that sum to 1.
 std::vector<float> gaussian_kernel(double sigma, int size = 0);
 
-/// The same into memory that is there already.
+/// The same into a vector that is reused.
 void gaussian_kernel(double sigma, int size, std::vector<float>& weights);
 
 /// Gaussian blur, separable, any number of channels; 8-bit results are rounded once, at the end. Agrees with

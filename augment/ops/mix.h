@@ -9,7 +9,7 @@
 
 namespace unlabel::augment {
 
-// Batches that are mixed with themselves: sample i with sample i - 1, the first with the last, as torchvision's v2.MixUp and v2.CutMix do
+// MixUp and CutMix of a batch with itself: sample i with sample i - 1, the first with the last, as torchvision's v2.MixUp and v2.CutMix do
 // it. A batch is n x C x H x W floats; both work in place. One draw serves a batch, from a Random of the batch's own key.
 
 /// A number from Beta(alpha, alpha), in [0, 1]: the share that a sample keeps. alpha must be above 0 and at most 1e6: UsageError.
@@ -22,7 +22,7 @@ void mixup(std::span<float> batch, std::int64_t samples, double share);
 /// sqrt(1 - share) of the image's, cut off at the border.
 cv::Rect cutmix_box(double share, cv::Size image, Random& random);
 
-/// Takes the box from x_(i - 1), and returns the share of x_i's pixels that are left: that of its label.
+/// Copies the box from x_(i - 1), and returns the share of x_i's pixels that are left: the weight of its label.
 double cutmix(std::span<float> batch, std::int64_t samples, int channels, cv::Size image, cv::Rect box);
 
 /// Labels of such a batch, samples x classes: share for sample i's own label, the rest for that of i - 1. Throws UsageError for a label

@@ -11,7 +11,7 @@ enum class Interpolation { kBilinear, kBicubic };
 /// The most pixels that resizing makes.
 inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
 
-/// Throws Error: an image of that size cannot be resized to `size`, for it is too long for its width.
+/// Throws Error: an image of that size cannot be resized to `size`, as that has more than kMaxPixels.
 [[noreturn]] void refuse_pixels(cv::Size image, cv::Size size);
 
 /// Resizes with an antialiased filter: the triangle (bilinear, support 1) or Keys' cubic with a = -1/2 (bicubic,
@@ -37,7 +37,7 @@ void resize_region(const cv::Mat& image, cv::Size size, cv::Rect region, Interpo
 /// Resizes as tf.image.resize of TensorFlow 2 does unless it is asked for antialiasing: however much the image shrinks, an output takes 2
 /// (bilinear) or 4 (bicubic: Keys' cubic with a = -1/2, its argument rounded to 1/1024) inputs along each axis, around (o + 1/2) in/out -
 /// 1/2. A cubic's inputs beyond the border are left out, and the weights of the others scaled to the sum 1. In floats, the columns first;
-/// what overshoots is not cut off. Of 8 bits or floats to floats, in the same unit, to 1e-6 of the values. `out` must not share memory
+/// overshoots are not clamped. Of 8 bits or floats to floats, in the same unit, to 1e-6 of the values. `out` must not share memory
 /// with `image`.
 void resize_sampled(const cv::Mat& image, cv::Size size, Interpolation interpolation, cv::Mat& out);
 

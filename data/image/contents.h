@@ -4,8 +4,8 @@
 
 namespace unlabel::data {
 
-/// What is in a folder where no data set was found, and what would make one of it, for the message: "there are 3 .tar files (0.tar ...):
-/// shards:DIR reads them". Ends with the layouts that are taken.
+/// Describes a folder in which no data set was found, with advice, for messages: "there are 3 .tar files (0.tar ...): shards:DIR reads
+/// them". Ends with the layouts that are read.
 std::string describe_contents(const std::string& directory);
 
 }  // namespace unlabel::data

@@ -16,7 +16,7 @@ namespace unlabel::data {
 /// Without a file of labels there are none. An image becomes CV_8UC1. The classes are named "0", "1", ... up to the
 /// largest label.
 ///
-/// Nothing in a header is believed: it is checked against the file's size and the memory that is free before memory is taken, a compressed
+/// A header is not trusted: it is checked against the file's size and the free memory before memory is allocated, a compressed
 /// file is read up to the header's count and must end there, one that claims more than 64 MiB and 100 times its size is refused, and
 /// dimensions are in [1, 65535]. The checksum of what the files hold is part of the fingerprint. Throws UsageError that names the file.
 std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split split);

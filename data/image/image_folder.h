@@ -19,7 +19,7 @@ class NoImages : public UsageError {
 ///
 /// - An image is a regular file with the name of one (augment::is_image_name: jpg, jpeg, jfif, png ...). Everything else is ignored, and so
 ///   is a file or folder whose name begins with a dot, and a folder of thumbnails or deleted files (augment::is_system_folder).
-/// - Links are followed, but not into a folder that they are inside of. A link to nowhere with an image's name counts
+/// - Links are followed, but not into a folder that they are inside of. A broken link with an image's name counts
 ///   as an image, which then cannot be read.
 /// - Further down, a folder with one for training and one for testing in it gives only the former's images (folder_walk.h).
 /// - The images are labeled when every one of them lies in (or anywhere below) one of at least two first-level

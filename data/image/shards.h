@@ -27,7 +27,7 @@ namespace unlabel::data {
 ///
 /// Samples are read by index, in any order: opening reads the archives' headers, on several threads, and remembers where each image is. An
 /// archive is opened anew for every sample, so that there may be any number of them. Names, sizes and classes in the archives are part of
-/// the fingerprint. Throws UsageError for a folder without archives, and for an archive that is damaged, naming it.
+/// the fingerprint. Throws UsageError for a folder without archives, and for a damaged archive.
 std::shared_ptr<const Dataset> open_shards(const std::string& directory, Split split);
 
 struct DamagedShard {
@@ -54,10 +54,8 @@ std::shared_ptr<const Dataset> open_test_shards(const std::string& directory);
 bool has_shards(const std::string& directory, Split split);
 
 struct PackOptions {
-  std::uint64_t shard_bytes = std::uint64_t{1}
-                              << 30;  ///< an archive is closed when the next sample would make it larger
-  bool shuffle =
-      true;  ///< in the order of a keyed permutation, for readers that go through archives from front to back
+  std::uint64_t shard_bytes = std::uint64_t{1} << 30;  ///< the size that archives do not exceed, unless by one sample
+  bool shuffle = true;     ///< in the order of a keyed permutation, for readers that read archives sequentially
   std::uint64_t seed = 0;  ///< of that permutation
 };
 

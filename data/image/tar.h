@@ -31,8 +31,8 @@ inline constexpr std::uint64_t kTarBlock = 512;
 using TarRead = std::function<void(std::uint64_t offset, char* out, std::size_t size)>;
 
 /// Visits the regular files of a tar archive (ustar, GNU's long names, pax) of `archive_size` bytes in their order, and its links where
-/// `visit_link` is given; folders and devices are passed over. Two zero blocks end it, and nothing but zeros comes after them. Nothing in
-/// it is believed: checksums, counts and sizes are checked against the archive, and names stay names. Throws Error that begins with
+/// `visit_link` is given; folders and devices are passed over. Two zero blocks end it, and nothing but zeros comes after them. The archive
+/// is not trusted: checksums, counts and sizes are checked against the archive, and names stay names. Throws Error that begins with
 /// `archive` when it is damaged, cut off or no tar.
 void for_each_tar_member(const std::string& archive, std::uint64_t archive_size, const TarRead& read,
                          const std::function<void(const TarMember&)>& visit,

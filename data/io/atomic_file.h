@@ -46,18 +46,18 @@ class AtomicFile {
   bool flushed_ = false;
 };
 
-/// commit() of files that belong together: all are flushed before the first is renamed, and when a rename fails, those before it are taken
-/// back as far as the file system lets us (it has hard links). Throws as commit() does; when the folders cannot be flushed, the files are
+/// commit() of files that belong together: all are flushed before the first is renamed, and when a rename fails, those before it are undone
+/// where the file system has hard links. Throws as commit() does; when the folders cannot be flushed, the files are
 /// in place, but perhaps not after a loss of power.
 void commit_all(const std::vector<AtomicFile*>& files);
 
-/// Throws as AtomicFile does when no file could be written at `path` now; leaves nothing behind. So a long job says it at its start.
+/// Throws as AtomicFile does when no file could be written at `path` now; leaves nothing behind. For a check at the start of a long job.
 void require_writable(const std::string& path);
 
 /// Writes a text through an AtomicFile.
 void write_file(const std::string& path, std::string_view text);
 
-/// Appends to an open file, all or nothing: a write that fails half way (a full disk) is taken back. False when it failed, with errno.
+/// Appends to an open file, all or nothing: a write that fails half way (a full disk) is undone. False when it failed, with errno.
 bool append_atomically(int descriptor, std::string_view bytes);
 
 /// Flushes a folder's entries (a rename in it) to the disk.

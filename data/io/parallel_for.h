@@ -11,9 +11,8 @@
 
 namespace unlabel::data {
 
-/// Runs `make_worker()(i)` for i = 0, ..., count - 1 on `threads` threads, this one among them. Each thread makes a
-/// worker of its own, which may hold memory. When one throws, no further item is begun, and the last exception is
-/// rethrown.
+/// Runs `make_worker()(i)` for i = 0, ..., count - 1 on `threads` threads, including the calling one. Each thread makes its own worker,
+/// which may hold memory. When one throws, no further item is begun, and the last exception is rethrown.
 template <class MakeWorker>
 void parallel_for(std::size_t count, std::size_t threads, const MakeWorker& make_worker) {
   std::exception_ptr fault;
@@ -32,7 +31,7 @@ void parallel_for(std::size_t count, std::size_t threads, const MakeWorker& make
   std::vector<std::thread> others;
   try {
     for (std::size_t i = 1; i < std::min(threads, count); ++i) others.emplace_back(run);
-  } catch (const std::system_error&) {  // no more threads are to be had: those there are will do
+  } catch (const std::system_error&) {  // no more threads can be started: go on with those that run
   }
   run();
   for (auto& thread : others) thread.join();

@@ -9,7 +9,7 @@
 
 namespace unlabel::data {
 
-/// How long trouble outside is waited out where nothing else is known: what reads at a start, before ranks wait for each other.
+/// The default time for retries after an IoError: of reads at start-up, before ranks wait for each other.
 inline constexpr std::chrono::milliseconds kShortPatience{2000};
 
 /// The pauses between attempts: the n-th (from 0) is 50 ms times 2^n, and 5 s at most.
@@ -17,12 +17,11 @@ inline std::chrono::milliseconds retry_pause(int attempt) {
   return std::min(std::chrono::milliseconds(5000), std::chrono::milliseconds(50) * (1 << std::min(attempt, 10)));
 }
 
-/// What `read` gives, tried again while it throws IoError (a disk or a network that does not answer), after growing pauses, until
-/// `patience` is over: then the last IoError is thrown. `read` starts anew each time. Everything else that it throws is thrown at once.
+/// Returns the result of `read`, which is called again, after growing pauses, while it throws IoError (a disk or a network that does not
+/// answer). After `patience` the last IoError is thrown; other exceptions are thrown at once.
 ///
 /// The time counts from the first IoError on, since a read of something large may fail late, and a second attempt is made in any case. A
-/// further one is made only if it ends within `patience` when it takes as long as the longest before. So behind the first IoError at most
-/// `patience` is spent, or one pause and one attempt where that takes longer; and beyond it what the last takes longer than those before.
+/// further one is made only if it would end within `patience`, assuming that it takes as long as the longest before.
 template <class Read>
 auto retry(const Read& read, std::chrono::milliseconds patience = kShortPatience) {
   using Clock = std::chrono::steady_clock;
