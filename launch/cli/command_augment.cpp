@@ -181,7 +181,7 @@ int preview(const std::vector<std::string>& arguments) {
   auto params = nlohmann::json::array();
   for (int v = 0; v < look.crops.views(); ++v)
     params.push_back(look.crops.pipeline(v).params_to_json(params_for(look, v)));
-  print_line(o.json, printable(concat(look.crops.views(), " views: ", look.out)));
+  print_line(o.json, printable(concat(look.crops.views(), look.crops.views() == 1 ? " view: " : " views: ", look.out)));
   write_result(o.json,
                {{"photo", look.photo}, {"multi_crop", look.crops.to_json()}, {"key", key_json(o)}, {"drawn", params}},
                look.warnings.sentences());
