@@ -26,11 +26,11 @@ at::Tensor to_device(const at::Tensor& host, at::Device device) {
 }
 
 struct BatchCopier::Impl {
-  /// What a copy reads, and until when.
+  /// The memory that a copy reads, and the event after which it is free.
   struct InFlight {
     std::vector<std::shared_ptr<void>> memory;
     c10::Event copied;
-    c10::Event used;  ///< recorded when the next batch is asked for: nothing more will be queued that reads this one
+    c10::Event used;  ///< recorded at the next call, after which no queued work reads this batch
   };
 
   at::Device device;

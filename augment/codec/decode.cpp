@@ -60,7 +60,7 @@ cv::Mat decode_webp(Bytes bytes) {
     if (error.code == cv::Error::StsNoMem) throw;
     image.release();
   }
-  // OpenCV does not hand on libwebp's reason; an allocation that failed leaves this one.
+  // OpenCV does not report libwebp's reason; a failed allocation sets errno.
   if (image.empty() && errno == ENOMEM) throw std::bad_alloc();
   if (image.empty() || (image.type() != CV_8UC3 && image.type() != CV_8UC4))
     throw Error("broken image: it cannot be decoded");
@@ -76,7 +76,7 @@ OptionTable table(DecodeOptions& o) {
   t.add("strict", o.strict, "also refuse a JPEG that decodes with warnings");
   t.add("range", o.range,
         "of images with more than 8 bits a sample, the values that become black and white: 0,4095 for 12 bits in 16");
-  // That low < high is known at once, not at the first image.
+  // low < high is checked here, not at the first image.
   auto& field = t.fields().back();
   field.type = "two numbers, low < high";
   field.accepts = [two_numbers = std::move(field.accepts)](const nlohmann::json& value) {
@@ -98,7 +98,7 @@ std::string range_warning(const DecodeReport& report) {
   if (report.deep_images == 0) return {};
   const int used = report.highest - report.lowest + 1;
   if (used > kLevels / 4) return {};
-  // As powers of two, so that images of one kind get one text.
+  // Rounded to powers of two, so that images of one kind give one text.
   const auto part = kLevels / static_cast<int>(std::bit_ceil(static_cast<unsigned>(used)));
   const auto most = std::bit_ceil(static_cast<unsigned>(report.highest) + 1) - 1;
   return concat("16-bit images use 1/", part, " of their levels or less (the highest sample is at most ", most,

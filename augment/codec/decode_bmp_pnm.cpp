@@ -21,7 +21,7 @@ std::uint32_t little(Bytes bytes, std::size_t at, int count) {
   return value;
 }
 
-/// The bits of `mask`, which need not lie together with others, as 0 to 255.
+/// The bits of `mask` scaled to 0 to 255.
 Byte masked(std::uint32_t pixel, std::uint32_t mask) {
   if (mask == 0) return 0;
   const int shift = std::countr_zero(mask);
@@ -29,7 +29,7 @@ Byte masked(std::uint32_t pixel, std::uint32_t mask) {
   return static_cast<Byte>(((pixel & mask) >> shift) * 255ull / most);
 }
 
-/// Reads the numbers of a Netpbm file, which comments and white space part.
+/// Reads the numbers of a Netpbm file, which are separated by comments and white space.
 class PnmText {
  public:
   PnmText(Bytes bytes, std::size_t at) : bytes_(bytes), at_(at) {}
@@ -134,7 +134,7 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
   const std::uint32_t used = core ? 0 : little(bytes, 46, 4);
   const std::size_t color_bytes = core ? 3 : 4;
   std::size_t pixels_at = little(bytes, 10, 4);
-  // Some writers name the palette's place for that of the pixels behind it.
+  // Some writers give the offset of the palette as that of the pixels after it.
   if (bits <= 8 && pixels_at == 14 + header) pixels_at += color_bytes * (used == 0 ? 1u << bits : used);
   std::size_t row_bytes = (static_cast<std::size_t>(size.width) * bits + 31) / 32 * 4;
   if (pixels_at > bytes.size() ||
@@ -143,7 +143,7 @@ cv::Mat decode_bmp(Bytes bytes, cv::Size size) {
 
   std::array<std::uint32_t, 3> masks = bits == 16 ? std::array<std::uint32_t, 3>{0x7C00, 0x03E0, 0x001F}
                                                   : std::array<std::uint32_t, 3>{0xFF0000, 0x00FF00, 0x0000FF};
-  if (bit_fields)  // behind the first 40 bytes of the header, whether they belong to it or follow it
+  if (bit_fields)  // after the first 40 bytes of the header, whether they belong to it or follow it
     for (int c = 0; c < 3; ++c) masks[c] = little(bytes, 54 + 4 * c, 4);
   std::array<cv::Vec3b, 256> palette{};
   if (bits <= 8) {

@@ -37,7 +37,7 @@ class PngReader {
     png_set_user_limits(png_, 0x7FFFFFFF, 0x7FFFFFFF);
     png_set_chunk_malloc_max(png_, 8000000);
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, 0);
-    // What only describes the image is skipped, so that its faults do no harm.
+    // Metadata is skipped, so that errors in it do not matter.
     static const Byte kSkipped[] =
         "iCCP\0sRGB\0gAMA\0cHRM\0tEXt\0zTXt\0iTXt\0eXIf\0sPLT\0hIST\0pCAL\0sCAL\0tIME\0pHYs\0oFFs\0bKGD\0sBIT";
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, kSkipped, static_cast<int>(sizeof(kSkipped) / 5));

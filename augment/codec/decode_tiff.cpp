@@ -25,7 +25,7 @@ TiffInput& input(thandle_t handle) { return *static_cast<TiffInput*>(handle); }
 
 int keep_message(TIFF*, void* user, const char*, const char* format, va_list arguments) {
   auto* to = static_cast<TiffInput*>(user);
-  // libtiff says "no space" in many ways, of its own limit too; an allocation that failed leaves this reason.
+  // libtiff has many messages for "no space", also for its own limit; a failed allocation sets errno.
   if (errno == ENOMEM) to->out_of_memory = true;
   if (to->message[0] == '\0') std::vsnprintf(to->message, sizeof(to->message), format, arguments);
   return 1;  // handled: libtiff's global handler would print
@@ -87,7 +87,7 @@ Layout layout_of(TIFF* tiff) {
   return layout;
 }
 
-/// Refuses what has no place in 8-bit RGB, and would otherwise lose bands or come out in wrong colors.
+/// Refuses samples that 8-bit RGB cannot hold, which would lose bands or give wrong colors.
 void check_layout(const Layout& layout, bool ranged) {
   const auto refuse = [](const auto&... reason) { throw RefusedImage("cannot decode TIFF: ", reason...); };
   if (layout.samples > 4)
@@ -201,7 +201,7 @@ void with_sample_type(const Layout& layout, const With& with) {
 }
 // NOLINTEND(bugprone-branch-clone)
 
-/// Reads gray or RGB of more than 8 bits as levels. Piece by piece (a row, or a tile), so that a small file that calls itself large costs
+/// Reads gray or RGB of more than 8 bits as levels. Piece by piece (a row, or a tile), so that a small file that claims to be large costs
 /// no more than its 8 bits. False where libtiff fails.
 template <class Sample, class Level>
 bool read_levels(TIFF* tiff, const Layout& layout, const Level& level, cv::Mat& rgb) {
@@ -218,7 +218,7 @@ bool read_levels(TIFF* tiff, const Layout& layout, const Level& level, cv::Mat& 
         out[i][c] = inverted ? static_cast<std::uint8_t>(255 - value) : value;
       }
   };
-  // A piece that is shorter than it should be would be read beyond its end.
+  // A strip or tile that is too short would be read beyond its end.
   const auto fits = [&](std::uint64_t have, std::uint64_t pixels) { return have >= pixels * step * sizeof(Sample); };
   constexpr std::uint64_t kMaxPiece = 1 << 28;
   if (!layout.tiled) {
@@ -287,7 +287,7 @@ cv::Mat decode_tiff(std::span<const std::uint8_t> bytes, cv::Size size, const De
   };
   const auto tiff = open(in);
   if (!tiff) fail();
-  in.message[0] = '\0';  // of tags with values that they cannot have: libtiff passes over them
+  in.message[0] = '\0';  // about tags with invalid values, which libtiff skips
   std::uint32_t width = 0, height = 0;
   if (!TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width) ||
       !TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height) || static_cast<int>(width) != size.width ||

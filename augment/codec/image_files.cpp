@@ -109,7 +109,7 @@ std::vector<std::string> words_of(std::string_view name) {
 }
 
 NamedSplit named_split(std::string_view folder) {
-  // A name with other letters than these is none of ours: it would be seen in part only.
+  // Names with other letters are not recognized, as only a part of them would be compared.
   if (std::ranges::any_of(folder, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
     return NamedSplit::kNone;
   auto split = NamedSplit::kNone;

@@ -23,7 +23,7 @@ struct Picture {
   const T* at(int x, int y) const { return image.ptr<T>(y) + static_cast<std::ptrdiff_t>(x) * channels; }
 };
 
-/// PIL's 16.16 fixed point holds all places of such an image.
+/// Whether PIL's 16.16 fixed point can hold all coordinates of such an image.
 bool fits_fixed_point(const AffineMatrix& m, cv::Size size) {
   const auto small = [&](double x, double y) {
     return std::abs(m[0] * x + m[1] * y + m[2]) < 32768 && std::abs(m[3] * x + m[4] * y + m[5]) < 32768;

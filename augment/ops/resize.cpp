@@ -144,7 +144,7 @@ void resize_columns(const cv::Mat& in, const Axis& axis, int skipped, cv::Mat& o
   }
 }
 
-/// The first pass makes what the second one needs of `between`, and no more.
+/// The first pass computes only the part of `between` that the second one needs.
 template <class Pixel>
 void resize_image(const cv::Mat& image, const Axis& across, const Axis& down, bool columns_first, cv::Size between_size,
                   cv::Mat& out) {

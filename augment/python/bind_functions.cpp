@@ -34,7 +34,7 @@ nb::ndarray<nb::numpy> apply(const ImageArgument& image, const Function& functio
 /// Which numbers an operation takes.
 enum class Levels { kAny, kFloats, kBytes };
 
-/// The same for one that takes colors: of a gray image what it makes of equal colors, as torchvision has it of mode L.
+/// The same for an operation on colors; a gray image is treated as RGB with equal channels, as torchvision treats mode L.
 template <class Function>
 nb::ndarray<nb::numpy> apply_to_rgb(const ImageArgument& image, const char* name, const Function& function,
                                     Levels levels = Levels::kAny) {

@@ -19,7 +19,7 @@ struct Outputs {
   std::vector<float*> places;
 };
 
-/// The array for a view: exactly of its shape, so that nothing lands in an order that its owner does not expect.
+/// The array for a view, which must have exactly its shape.
 Floats output_of(const MultiCrop& crops, int view, nb::handle given) {
   const auto shape = crops.shape(view);
   Floats array;

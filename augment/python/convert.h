@@ -20,12 +20,12 @@
 
 namespace unlabel::augment::python {
 
-// From Python's objects to the library's, and back. What is wrong with an argument is said in one line: by a TypeError for another type,
-// by a UsageError, which module.cpp makes a ValueError, for another value.
+// From Python's objects to the library's, and back. A wrong argument gives one line of text: a TypeError for another type, a UsageError,
+// which module.cpp makes a ValueError, for another value.
 
 namespace nb = nanobind;
 
-/// An argument as it was given, which `value_of` reads: what is wrong with it is then said in a line, and not by listing signatures.
+/// An argument as it was given, which `value_of` reads: a wrong one then gives one line, not a list of signatures.
 template <class Value>
 struct Given {
   nb::object object;
@@ -62,7 +62,7 @@ using Size = Given<std::variant<int, std::tuple<int, int>>>;  // one side, or he
 
 // ---- Messages ----
 
-/// A word or two about what was given.
+/// A short text that describes the object.
 std::string shown(const nb::object& object);
 
 template <class... Parts>
@@ -120,7 +120,7 @@ Image image_from(nb::handle image, const DecodeOptions& options);
 /// An array that owns what was made. Of one channel it is [height, width], or with `channel_axis` [height, width, 1].
 nb::ndarray<nb::numpy> array_of(cv::Mat image, bool channel_axis = false);
 
-/// Tells by Python's warnings that 16-bit images lost most of their levels.
+/// Warns, by Python's warnings, that 16-bit images lost most of their levels.
 void warn_of(const DecodeReport& report);
 
 /// Runs `act` without the interpreter's lock.

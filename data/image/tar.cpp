@@ -110,7 +110,7 @@ std::string short_name(const Block& header) {
   return concat(prefix, prefix.empty() ? "" : "/", text_of(header, kName));
 }
 
-/// What comes after the end of an archive (others put there by `cat`, or a file that is no tar any more) would be left out without a word.
+/// Bytes after the end of an archive (others appended by `cat`, or a damaged file) would be skipped silently.
 void require_zeros(const std::string& archive, std::uint64_t begin, std::uint64_t end, const TarRead& read) {
   std::vector<char> piece(std::size_t{1} << 16);
   for (auto at = begin; at < end;) {
@@ -136,7 +136,7 @@ void walk_tar(const std::string& archive, std::uint64_t archive_size, const TarR
   Pax pax;
   std::uint64_t at = start, first = start;  // of this header, and of the first one of the current member
   while (true) {
-    // Zero blocks end an archive: one that was cut off between two files is noticed too.
+    // Zero blocks end an archive, so that one that was cut off between two files is detected too.
     if (archive_size - at < kTarBlock) fail(at, "it ends");
     Block block;
     read(at, block.data(), block.size());

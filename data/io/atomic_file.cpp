@@ -67,7 +67,7 @@ Target find_target(const std::string& path) {
       fail("write", path);
     }
     if (!S_ISLNK(status.st_mode)) break;
-    // What a link of /proc reads as may be no path, and its file is somebody's open one: it is written into at its place.
+    // The target of a link in /proc need not be a path; its file is open in a process, and is written in place.
     struct statfs system {};
     if (::statfs(folder_of(target.path).c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) {
       target.descriptor = own_descriptor(target.path);
@@ -82,14 +82,14 @@ Target find_target(const std::string& path) {
   }
   if (S_ISDIR(status.st_mode)) fail("write", path, EISDIR);
   if (S_ISBLK(status.st_mode)) throw Error("cannot write ", path, ": it is a whole disk");
-  // A rename would replace a file that may not be written, as nothing else does.
+  // A rename would replace even a file without write permission.
   if (::access(target.path.c_str(), W_OK) != 0) fail("write", path);
   target.straight = !S_ISREG(status.st_mode);
   if (!target.straight) target.replaced = status;
   return target;
 }
 
-/// Opens what is written into rather than replaced.
+/// Opens a target that is written in place instead of being replaced.
 int open_straight(const Target& target) {
   if (!target.descriptor) return open_at(AT_FDCWD, target.path.c_str(), O_WRONLY | O_APPEND | O_NOCTTY).release();
   const int mode = ::fcntl(*target.descriptor, F_GETFL);
@@ -106,7 +106,7 @@ void write_all(int descriptor, const char* bytes, std::size_t size, const std::s
   while (size > 0) {
     const ssize_t written = ::write(descriptor, bytes, size);
     if (written < 0 && errno == EINTR) continue;
-    // A pipe or a terminal that somebody opened not to wait: we do. Of other files EAGAIN is a fault, which poll() would not wait out.
+    // A pipe or a terminal that was opened non-blocking: wait until it takes more. For other files EAGAIN is an error.
     if (written < 0 && errno == EAGAIN && (::fcntl(descriptor, F_GETFL) & O_NONBLOCK) != 0) {
       pollfd ready{descriptor, POLLOUT, 0};
       if (::poll(&ready, 1, -1) < 0 && errno != EINTR) fail("write", path);
@@ -155,20 +155,19 @@ bool copy_access_list(const std::string& path, int descriptor) {
 }
 
 /// Gives a new file, which is open, the group, the access control list and the permissions of the one at `path` that it will replace. Where
-/// it cannot have the group or the list, nobody gains by what it has: members of its group get what all others have. Some file systems have
-/// no permissions to set.
+/// that fails, its group gets no more permissions than all others have. Some file systems have no permissions to set.
 void keep_permissions(int descriptor, const std::string& path, const struct stat& replaced) {
   mode_t mode = replaced.st_mode & 0777;
   struct stat status {};
   const bool same_group = (::fstat(descriptor, &status) == 0 && status.st_gid == replaced.st_gid) ||
                           ::fchown(descriptor, static_cast<uid_t>(-1), replaced.st_gid) == 0;
   ::fremovexattr(descriptor, kAccessList);  // that of its folder
-  // Beside a list, the bits of the group are the most that it grants to anybody but the owner and others.
+  // With a list, the group's bits limit what it grants to all but the owner and others.
   if (!same_group || !copy_access_list(path, descriptor)) mode &= ~S_IRWXG | ((mode & S_IRWXO) << 3);
   static_cast<void>(::fchmod(descriptor, mode));
 }
 
-/// A name beside `target` that nobody has.
+/// A random name in the folder of `target`.
 std::string temporary_name(const std::string& target) {
   static thread_local std::random_device random;
   const fs::path path(target);
@@ -184,8 +183,8 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   if (target.straight) {
     descriptor_ = open_straight(target);
   } else {
-    // Not mkostemp: a plain new file's permissions are known to the system alone. One that replaces another is private at first, so that
-    // nobody who may not read that one opens it.
+    // Not mkostemp, as a new file should get the system's default permissions. One that replaces another is private at first, so that only
+    // those who may read that one can open it.
     const mode_t mode = target.replaced ? 0600 : 0666;
     do {
       temporary_ = temporary_name(target_);
@@ -209,7 +208,7 @@ void AtomicFile::write(const void* bytes, std::size_t size) {
 
 void AtomicFile::flush() {
   if (flushed_) return;
-  // A pipe or a terminal has no disk behind it.
+  // A pipe or a terminal cannot be flushed.
   if (::fsync(descriptor_) != 0 && (!temporary_.empty() || (errno != EINVAL && errno != EROFS && errno != ENOTSUP)))
     fail("write", path_);
   flushed_ = true;
@@ -310,7 +309,7 @@ bool append_atomically(int descriptor, std::string_view bytes) {
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
       const int reason = errno;
-      // Should this fail too, what was written stays, and the reader has to cope.
+      // If this fails too, a part of the text stays, and the reader has to skip it.
       [[maybe_unused]] const int ignored = ::ftruncate(descriptor, before);
       errno = reason;
       return false;
