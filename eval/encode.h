@@ -17,7 +17,7 @@ using ssl::EvalModeGuard;
 at::Tensor encode(ssl::Encoder& encoder, const at::Tensor& images, const std::string& precision,
                   const std::string& device);
 
-/// The device of that name; throws UsageError for one that is not known or not there.
+/// The device of that name. Throws UsageError for an unknown name and for a device that is not available.
 at::Device parse_device(const std::string& name);
 
 }  // namespace unlabel::eval

@@ -13,17 +13,15 @@
 #include <chrono>
 #include <exception>
 #include <functional>
-#include <map>
 #include <numeric>
 #include <optional>
 
 namespace unlabel::eval {
 namespace {
 
-constexpr std::int64_t kRowsGatheredAtOnce = 16384;
+constexpr std::int64_t kGatherBlock = 16384;  // rows
 
-// `local` holds this rank's rows of a list that is cut into world_size ranges of `local.size(0)` rows, the last ones
-// padded.
+// All `rows`, of which `local` holds this rank's RankRange, padded to the same number of rows on every rank.
 at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Group& group, const at::Device& device) {
   if (group.world_size() == 1) return local.narrow(0, 0, rows);
   const auto each = local.size(0);
@@ -31,20 +29,19 @@ at::Tensor gather_rows(const at::Tensor& local, std::int64_t rows, const ssl::Gr
   sizes.insert(sizes.begin(), group.world_size());
   at::Tensor all;
   ssl::run_on_all_ranks(group, [&] { all = torch::empty(sizes, local.options()); });
-  for (std::int64_t begin = 0; begin < each; begin += kRowsGatheredAtOnce) {
-    const auto count = std::min(kRowsGatheredAtOnce, each - begin);
+  for (std::int64_t begin = 0; begin < each; begin += kGatherBlock) {
+    const auto count = std::min(kGatherBlock, each - begin);
     auto part = group.all_gather(local.narrow(0, begin, count).contiguous().to(device)).cpu();
     all.narrow(1, begin, count).copy_(part.unflatten(0, {group.world_size(), count}));
   }
   return all.flatten(0, 1).narrow(0, 0, rows).contiguous();
 }
 
-// `which`: "training ", "test " or nothing.
-void require_finite(const Features& features, const std::string& which) {
-  if (features.size() == 0) return;
+// `name`: "training ", "test " or nothing.
+void require_finite(const Features& features, const std::string& name) {
   const auto finite = features.values.isfinite().all(1);
   if (!finite.all().item<bool>())
-    throw Error("features of ", (~finite).sum().item<std::int64_t>(), " of ", features.size(), " ", which,
+    throw Error("features of ", (~finite).sum().item<std::int64_t>(), " of ", features.size(), " ", name,
                 "images are not finite: the encoder's weights are broken");
 }
 
@@ -52,35 +49,38 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
                  const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group,
                  std::int64_t dim, const std::function<at::Tensor(const at::Tensor&)>& encode_batch) {
   if (view.views() != 1)
-    throw UsageError("features are taken of one view an image, and this pipeline makes ", view.views());
-  if (samples.empty()) throw UsageError("no images to take features of in ", dataset->description());
+    throw UsageError("features are computed from one view per image, and this pipeline makes ", view.views());
+  if (samples.empty()) {
+    samples.resize(dataset->size());
+    std::iota(samples.begin(), samples.end(), 0);
+  }
+  if (samples.empty()) throw UsageError("no images to compute features of in ", dataset->description());
   if (options.batch_size < 1)
-    throw UsageError("the batch size of features must be at least 1, not ", options.batch_size);
+    throw UsageError("the batch size for features must be at least 1, not ", options.batch_size);
   if (options.broken != "fail" && options.broken != "skip")
     throw UsageError("broken = '", options.broken, "' is not known: use fail or skip");
   const auto device = parse_device(options.device);
 
   const auto rows = static_cast<std::int64_t>(samples.size());
-  const auto each = (rows + group.world_size() - 1) / group.world_size();
-  const auto begin = std::min(rows, each * group.rank());
-  const auto end = std::min(rows, begin + each);
+  const RankRange range(rows, group);
+  const auto own_rows = range.end - range.begin;
   at::Tensor values, usable;
   Features features;
 
   std::optional<data::Loader> loader;
   std::int64_t row = 0;
-  const auto encode_for_a_while = [&] {
+  const auto encode_until_pause = [&] {
     const auto pause = std::chrono::steady_clock::now() + options.patience / 2;
-    while (row < end - begin && std::chrono::steady_clock::now() < pause) {
+    while (row < own_rows && std::chrono::steady_clock::now() < pause) {
       const auto batch = loader->next();
-      if (!batch) throw Error("the loader ended after ", row, " of ", end - begin, " images");
+      if (!batch) throw Error("the loader ended after ", row, " of ", own_rows, " images");
       const auto count = static_cast<std::int64_t>(batch->indices.size());
       values.narrow(0, row, count).copy_(encode_batch(data::collate(*batch).views().front()));
       usable.narrow(0, row, count).fill_(1);
       for (const auto& broken : batch->replacements) {
         if (options.broken == "fail")
           throw Error("cannot measure on a broken image: ", broken.name, ": ", broken.reason,
-                      "; mend or remove it, or leave such images out with --features.broken skip");
+                      "; repair or remove it, or leave such images out with --features.broken skip");
         const auto at = std::find(batch->indices.begin(), batch->indices.end(), broken.index) - batch->indices.begin();
         usable[row + at] = 0;
       }
@@ -88,25 +88,22 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
     }
   };
   ssl::run_on_all_ranks(group, [&] {
-    values = torch::zeros({each, dim});
-    usable = torch::zeros({each}, torch::kUInt8);
+    values = torch::zeros({range.each, dim});
+    usable = torch::zeros({range.each}, torch::kUInt8);
     loader.emplace(dataset, view, loader_options(options), options.decode);
-    if (begin < end) loader->start({samples.begin() + begin, samples.begin() + end}, options.batch_size);
+    if (own_rows > 0) loader->start({samples.begin() + range.begin, samples.begin() + range.end}, options.batch_size);
   });
-  // Ranks that are done hear in between that others go on: they would not wait for all the difference.
+  // Ranks meet at each pause: one that has finished would otherwise wait for a slower one longer than the time limit of a collective.
   do {
-    ssl::run_on_all_ranks(group, encode_for_a_while);
-  } while (ssl::any_rank(group, row < end - begin));
-  features.decoded = of_all_ranks(loader->decoded(), group);
+    ssl::run_on_all_ranks(group, encode_until_pause);
+  } while (ssl::any_rank(group, row < own_rows));
+  features.decoded = all_reduce(loader->decoded(), group);
 
   features.values = gather_rows(values, rows, group, device);
   usable = gather_rows(usable, rows, group, device);
-  std::vector<std::int64_t> labels;
-  for (const auto sample : samples) labels.push_back(dataset->label(sample));
-  features.labels = torch::tensor(labels, torch::kInt64);
+  static_cast<Labels&>(features) = labels_of(*dataset);
   features.indices = torch::tensor(samples, torch::kInt64);
-  features.class_names = dataset->class_names();
-  features.source = dataset->description();
+  features.labels = features.labels.index_select(0, features.indices);
   features.skipped = rows - usable.sum().item<std::int64_t>();
   if (features.skipped > 0) {
     const auto kept = usable.nonzero().flatten();
@@ -118,15 +115,14 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   return features;
 }
 
-std::vector<std::int64_t> all_samples(const data::Dataset& dataset) {
-  std::vector<std::int64_t> samples(dataset.size());
-  std::iota(samples.begin(), samples.end(), 0);
-  return samples;
-}
-
 }  // namespace
 
-augment::DecodeReport of_all_ranks(augment::DecodeReport report, const ssl::Group& group) {
+RankRange::RankRange(std::int64_t rows, const ssl::Group& group)
+    : each((rows + group.world_size() - 1) / group.world_size()),
+      begin(std::min(rows, each * group.rank())),
+      end(std::min(rows, begin + each)) {}
+
+augment::DecodeReport all_reduce(augment::DecodeReport report, const ssl::Group& group) {
   const auto& host = group.cpu_group();
   const auto options = torch::TensorOptions(torch::kInt64).device(host.device());
   auto sums = torch::tensor({report.warnings, report.deep_images}, options);
@@ -152,21 +148,14 @@ OptionTable table(FeatureOptions& o) {
   t.add("batch_size", o.batch_size, "images encoded at once on each rank");
   t.add("threads", o.threads, "decoding threads on each rank");
   t.add("precision", o.precision,
-        "float32, bf16, fp16, or auto: bf16 where the device multiplies it by itself, else float32");
-  t.add("device", o.device, "cpu, cuda or cuda:N");
-  t.add("broken", o.broken, "an image that cannot be read: fail, or skip");
+        "float32, bf16, fp16, or auto: bf16 where the device has instructions for it, else float32");
+  t.add("broken", o.broken, "an image that cannot be decoded: fail, or skip");
   return t;
 }
 
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
-                          const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group) {
-  auto samples = all_samples(*dataset);
-  return extract_features(encoder, std::move(dataset), std::move(samples), view, options, group);
-}
-
-Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
-                          std::vector<std::int64_t> samples, const augment::MultiCrop& view,
-                          const FeatureOptions& options, const ssl::Group& group) {
+                          const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group,
+                          std::vector<std::int64_t> samples) {
   const EvalModeGuard eval_mode(encoder);
   return collect(std::move(dataset), std::move(samples), view, options, group, encoder.feature_dim(),
                  [&](const at::Tensor& images) { return encode(encoder, images, options.precision, options.device); });
@@ -174,9 +163,8 @@ Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dat
 
 Features pixel_features(std::shared_ptr<const data::Dataset> dataset, const augment::MultiCrop& view,
                         const FeatureOptions& options, const ssl::Group& group) {
-  auto samples = all_samples(*dataset);
   const auto dim = view.views() == 1 ? static_cast<std::int64_t>(view.shape(0).size()) : 0;
-  return collect(std::move(dataset), std::move(samples), view, options, group, dim,
+  return collect(std::move(dataset), {}, view, options, group, dim,
                  [](const at::Tensor& images) { return images.flatten(1); });
 }
 
@@ -184,18 +172,6 @@ void center(Features& train, Features& test) {
   const auto mean = train.values.mean(0, /*keepdim=*/true, torch::kFloat64).to(train.values.scalar_type());
   train.values = train.values - mean;
   test.values = test.values - mean;
-}
-
-Features labels_of(const data::Dataset& dataset) {
-  Features features;
-  std::vector<std::int64_t> labels(static_cast<std::size_t>(dataset.size()));
-  for (std::int64_t i = 0; i < dataset.size(); ++i) labels[static_cast<std::size_t>(i)] = dataset.label(i);
-  features.labels = torch::tensor(labels, torch::kInt64);
-  features.values = torch::empty({dataset.size(), 0});
-  features.indices = torch::arange(dataset.size());
-  features.class_names = dataset.class_names();
-  features.source = dataset.description();
-  return features;
 }
 
 std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std::uint64_t seed) {
@@ -209,31 +185,13 @@ std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std
   return samples;
 }
 
-at::Tensor match_labels(const Features& test, const std::vector<std::string>& train_class_names) {
-  if (test.class_names.empty() || train_class_names.empty() || test.class_names == train_class_names)
-    return test.labels;
-  std::map<std::string, std::int64_t> label_of;
-  for (std::size_t i = 0; i < train_class_names.size(); ++i) label_of.emplace(train_class_names[i], i);
-  std::vector<std::int64_t> matched(test.class_names.size() + 1, -1);  // the last is for unlabeled rows, -1
-  for (std::size_t i = 0; i < test.class_names.size(); ++i)
-    if (const auto found = label_of.find(test.class_names[i]); found != label_of.end()) matched[i] = found->second;
-  return torch::tensor(matched, torch::kInt64).index({test.labels});
-}
-
-void require_labeled(const Features& train, const Features& test) {
-  for (const auto* features : {&train, &test}) {
-    const std::string which = features == &train ? "training" : "test";
-    const std::string in = features->source.empty() ? "" : concat(" (", features->source, ")");
-    if (features->size() == 0) throw UsageError("there are no ", which, " images to measure with", in);
-    const auto unlabeled = (features->labels < 0).sum().item<std::int64_t>();
-    if (unlabeled > 0)
-      throw UsageError(unlabeled, " of ", features->size(), " ", which, " images have no label", in,
-                       ", and this measure needs one for each: use a folder with one folder a class");
-    require_finite(*features, which + " ");
-  }
+void require_valid(const Features& train, const Features& test) {
+  require_labeled(train, test);
+  require_finite(train, "training ");
+  require_finite(test, "test ");
   if (train.dim() != test.dim())
     throw UsageError("training features have ", train.dim(), " dimensions and test features ", test.dim(),
-                     ": take both with one encoder and one view");
+                     ": compute both with the same encoder and view");
 }
 
 }  // namespace unlabel::eval

@@ -4,6 +4,7 @@
 #include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/loader.h>
+#include <unlabel/eval/labels.h>
 
 #include <ATen/core/Tensor.h>
 
@@ -20,58 +21,57 @@ class Group;
 
 namespace unlabel::eval {
 
-/// What an encoder makes of a data set: one row an image, in the data set's order, complete on every rank.
-struct Features {
-  at::Tensor values;                     ///< n x d, float32, on the CPU
-  at::Tensor labels;                     ///< n, int64; -1 where the data has no label
-  at::Tensor indices;                    ///< n, int64: each row's position in the data set
-  std::vector<std::string> class_names;  ///< by label; empty: no labels, or labels without names
-  std::int64_t skipped = 0;              ///< broken images that were left out (FeatureOptions::broken = "skip")
-  augment::DecodeReport decoded{};       ///< what was noticed about the images, on all ranks
-  std::string source;                    ///< what they are of, for messages: the data set's description
+/// The features of a data set: one row per image, in the data set's order, complete on every rank.
+struct Features : Labels {
+  at::Tensor values;                ///< n x d, float32, on the CPU
+  at::Tensor indices;               ///< n, int64: each row's position in the data set
+  std::int64_t skipped = 0;         ///< broken images that were left out (FeatureOptions::broken = "skip")
+  augment::DecodeReport decoded{};  ///< what decoding reported, over all ranks
 
-  std::int64_t size() const { return values.defined() ? values.size(0) : 0; }
   std::int64_t dim() const { return values.size(1); }
 };
 
 /// How features are computed.
 struct FeatureOptions {
-  std::int64_t batch_size = 256;  ///< images at once on each rank; does not change the result
-  int threads = 2;                ///< decoding threads on each rank; 0: decode in turn
-  std::string precision =
-      "float32";  ///< float32, bf16 or fp16: of the encoder's arithmetic (autocast); programs resolve "auto"
-  std::string device = "cpu";     ///< cpu, cuda or cuda:N; the encoder must be there
-  std::string broken = "fail";    ///< an image that cannot be read: fail, or skip (left out and counted)
-  augment::DecodeOptions decode;  ///< how files become pixels; not in the table
-  /// How long a batch waits for files that cannot be read for trouble outside (data::LoaderOptions); not in the table.
+  std::int64_t batch_size = 256;      ///< images encoded at once on each rank; does not change the result
+  int threads = 2;                    ///< decoding threads on each rank; 0: decode in the calling thread
+  std::string precision = "float32";  ///< float32, bf16 or fp16 (autocast); "auto" is resolved by programs
+  std::string device = "cpu";         ///< cpu, cuda or cuda:N, where the encoder must be; not in the table
+  std::string broken = "fail";        ///< an image that cannot be decoded: fail, or skip (left out and counted)
+  augment::DecodeOptions decode;      ///< how files become pixels; not in the table
+  /// How long reading is retried while files are temporarily unreadable (data::LoaderOptions); not in the table.
   std::chrono::milliseconds patience = data::LoaderOptions().patience;
 };
 
 OptionTable table(FeatureOptions& options);
 
-/// What ranks noticed about the images that each of them decoded, in one. All ranks must call it together.
-augment::DecodeReport of_all_ranks(augment::DecodeReport report, const ssl::Group& group);
+/// This rank's part of `rows` rows, which are split over the ranks into contiguous ranges of ceil(rows / world size); the last ones may be
+/// shorter or empty.
+struct RankRange {
+  RankRange(std::int64_t rows, const ssl::Group& group);
+  std::int64_t each;        ///< ceil(rows / world size)
+  std::int64_t begin, end;  ///< this rank's rows
+};
+
+/// One decode report of those of all ranks, which must all call it.
+augment::DecodeReport all_reduce(augment::DecodeReport report, const ssl::Group& group);
 
 /// How a loader reads images for a measurement: the same for training and test images, whatever the protocol.
 data::LoaderOptions loader_options(const FeatureOptions& options);
 
-/// Encodes a whole data set, or the `samples` of it that are named, in eval mode and without gradients.
+/// Encodes a data set, or only its `samples` where any are given, in eval mode and without gradients.
 ///
 /// Each rank encodes a contiguous range, and the rows are gathered, so that every rank holds all of them. The encoder's
 /// modules are left in the modes they were in; no global random state is touched. `view` has one view; its random
 /// transforms, if any, are drawn with seed 0 and epoch 0.
 ///
-/// A broken image never stands for another one here: by default it ends the work on every rank with an Error that names
-/// it. So do features that are not finite (Error). Throws UsageError for a view count other than one, an unknown precision or device, and
-/// an empty data set.
+/// A broken image is never replaced by another one here: by default it throws, on every rank, an Error that names it. So do features that
+/// are not finite. Throws UsageError for a view count other than one, an unknown precision or device, and an empty data set.
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
-                          const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group);
-Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
-                          std::vector<std::int64_t> samples, const augment::MultiCrop& view,
-                          const FeatureOptions& options, const ssl::Group& group);
+                          const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group,
+                          std::vector<std::int64_t> samples = {});
 
-/// The view's raw pixels as features: d = channels * height * width. A baseline that any encoder should be shown
-/// beside.
+/// The view's raw pixels as features: d = channels * height * width. A baseline for any encoder.
 Features pixel_features(std::shared_ptr<const data::Dataset> dataset, const augment::MultiCrop& view,
                         const FeatureOptions& options, const ssl::Group& group);
 
@@ -83,16 +83,7 @@ void center(Features& train, Features& test);
 /// by `seed`.
 std::vector<std::int64_t> choose_samples(std::int64_t n, std::int64_t limit, std::uint64_t seed = 0);
 
-/// `test`'s labels in the numbering of `train_class_names`: classes are matched by name, so that a test folder that
-/// lacks a class, or has one more, does not shift the others. A name that training has not seen becomes -1, which
-/// counts as wrong. Without names on either side the numbers are taken as they are.
-at::Tensor match_labels(const Features& test, const std::vector<std::string>& train_class_names);
-
-/// The labels of a data set, of all samples and without values (n x 0): what is known before any image is read.
-Features labels_of(const data::Dataset& dataset);
-
-/// Throws UsageError unless both sets are labeled, not empty and of one dimension, and Error unless they are finite: what every supervised
-/// measure needs.
-void require_labeled(const Features& train, const Features& test);
+/// Throws UsageError unless both sets are labeled (require_labeled) and of one dimension, and Error unless they are finite.
+void require_valid(const Features& train, const Features& test);
 
 }  // namespace unlabel::eval

@@ -13,13 +13,13 @@ namespace unlabel::eval {
 
 namespace {
 
-constexpr std::size_t kMostFilesRead = 1024;
+constexpr std::size_t kMaxFilesRead = 1024;
 
-/// A data set whose labels are its first-level folders, by the names of training classes.
-class LabelledByFolder : public data::Dataset {
+/// A data set labeled by its first-level folders, which are named as training classes.
+class LabeledByFolder : public data::Dataset {
  public:
-  LabelledByFolder(std::shared_ptr<const Dataset> inner, std::vector<std::int64_t> labels,
-                   std::vector<std::string> names)
+  LabeledByFolder(std::shared_ptr<const Dataset> inner, std::vector<std::int64_t> labels,
+                  std::vector<std::string> names)
       : inner_(std::move(inner)), labels_(std::move(labels)), names_(std::move(names)) {}
 
   std::int64_t size() const override { return inner_->size(); }
@@ -47,18 +47,18 @@ class LabelledByFolder : public data::Dataset {
 };
 
 /// Whether every sample is a file of its own.
-bool of_files(const data::Dataset& dataset) {
+bool has_file_per_sample(const data::Dataset& dataset) {
   std::int64_t files = 0;
   dataset.for_each_file([&](std::string_view, std::uint64_t) { ++files; });
   return files == dataset.size();
 }
 
-/// Calls `visit` with the index, the name and the bytes of every sample that is a file, or one in an archive (of those without a name, for
-/// which the archive would be read).
+/// Calls `visit` with the index, name and bytes of every sample that is a file or is in an archive (there with an empty name, as the
+/// archive would have to be read for it).
 template <class Visit>
-void each_stored(const data::Dataset& dataset, const Visit& visit) {
+void for_each_stored(const data::Dataset& dataset, const Visit& visit) {
   std::int64_t index = 0;
-  if (of_files(dataset))
+  if (has_file_per_sample(dataset))
     dataset.for_each_file([&](std::string_view name, std::uint64_t bytes) { visit(index++, name, bytes); });
   else
     for (; index < dataset.size(); ++index)
@@ -67,7 +67,7 @@ void each_stored(const data::Dataset& dataset, const Visit& visit) {
 
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-/// The content of a sample: its length and a sum over it.
+/// The content of a sample: its length and checksum.
 using Content = std::pair<std::uint64_t, std::uint64_t>;
 
 Content content_of(const augment::ImageSource& source) {
@@ -81,26 +81,26 @@ Content content_of(const augment::ImageSource& source) {
   return {source.pixels.rows * row_bytes, sum.value()};
 }
 
-/// Calls `visit` with the content of a sample that is not broken.
+/// Calls `visit` with the content of a sample, unless it is broken.
 template <class Visit>
-void with_content(const data::Dataset& dataset, std::int64_t index, augment::ImageSource& source, const Visit& visit) {
+void visit_content(const data::Dataset& dataset, std::int64_t index, augment::ImageSource& source, const Visit& visit) {
   try {
     data::retry([&] { dataset.read(index, source); });
   } catch (const IoError&) {
     throw;
   } catch (const UsageError&) {  // too many open files
     throw;
-  } catch (const Error&) {  // of broken images those who use them will tell
+  } catch (const Error&) {  // a broken image is reported where it is used
     return;
   }
   visit(content_of(source));
 }
 
-/// Whether samples are arrays of pixels, and not files' bytes: by the first that can be read.
+/// Whether samples are arrays of pixels rather than encoded files, by the first one that can be read.
 bool has_pixels(const data::Dataset& dataset, augment::ImageSource& source) {
   bool read = false;
   for (std::int64_t index = 0; index < std::min<std::int64_t>(16, dataset.size()) && !read; ++index)
-    with_content(dataset, index, source, [&](const Content&) { read = true; });
+    visit_content(dataset, index, source, [&](const Content&) { read = true; });
   return read && !source.pixels.empty();
 }
 
@@ -108,7 +108,7 @@ bool has_pixels(const data::Dataset& dataset, augment::ImageSource& source) {
 
 std::shared_ptr<const data::Dataset> labeled_by_folder(std::shared_ptr<const data::Dataset> test,
                                                        const std::vector<std::string>& training_classes) {
-  if (!test->class_names().empty() || training_classes.empty() || !of_files(*test)) return test;
+  if (!test->class_names().empty() || training_classes.empty() || !has_file_per_sample(*test)) return test;
   std::map<std::string, std::int64_t> label_of;
   for (std::size_t i = 0; i < training_classes.size(); ++i)
     label_of.emplace(training_classes[i], static_cast<std::int64_t>(i));
@@ -122,14 +122,14 @@ std::shared_ptr<const data::Dataset> labeled_by_folder(std::shared_ptr<const dat
     any = any || labels.back() >= 0;
   }
   if (!any) return test;
-  return std::make_shared<LabelledByFolder>(std::move(test), std::move(labels), training_classes);
+  return std::make_shared<LabeledByFolder>(std::move(test), std::move(labels), training_classes);
 }
 
 std::string SharedImages::sentence() const {
   if (compared == 0) return "whether test images are training images is not known: none could be compared";
   if (shared == 0) return "";
   return concat(shared, " of ", compared, " test images that were compared are training images too (", example,
-                "): the figure says little of other images");
+                "): the result says little about other images");
 }
 
 SharedImages find_shared_images(const data::Dataset& train, const data::Dataset& test, std::int64_t most) {
@@ -141,17 +141,17 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
   const auto count = std::min(most, test.size());
   for (std::int64_t i = 0; i < count; ++i) {
     const auto index = data::evenly_spaced(i, count, test.size());
-    with_content(test, index, source, [&](const Content& content) {
+    visit_content(test, index, source, [&](const Content& content) {
       wanted.emplace(content, index);
       test_arrays = !source.pixels.empty();
     });
   }
-  // Bytes of files and pixels of arrays are never equal.
+  // Encoded files never equal arrays of pixels.
   const bool arrays = has_pixels(train, source);
   if (!wanted.empty() && arrays != test_arrays) return result;
   result.compared = static_cast<std::int64_t>(wanted.size());
   const auto compare = [&](std::int64_t index) {
-    with_content(train, index, source, [&](const Content& content) {
+    visit_content(train, index, source, [&](const Content& content) {
       const auto [begin, end] = wanted.equal_range(content);
       if (begin == end) return;
       if (result.shared == 0)
@@ -166,9 +166,9 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
   } else {
     std::map<std::uint64_t, std::vector<std::string>> names_by_size;
     for (const auto& [content, index] : wanted) names_by_size[content.first].push_back(test.name(index));
-    // Candidates are files of the same size; those of the same name come first, for not all may be read.
+    // Candidates are files of the same size; those of the same name come first, as only kMaxFilesRead are read.
     std::vector<std::pair<std::int64_t, std::uint64_t>> candidates, others;  // with their sizes
-    each_stored(train, [&](std::int64_t index, std::string_view name, std::uint64_t size) {
+    for_each_stored(train, [&](std::int64_t index, std::string_view name, std::uint64_t size) {
       const auto found = names_by_size.find(size);
       if (found == names_by_size.end()) return;
       const bool same = std::ranges::any_of(
@@ -178,12 +178,12 @@ SharedImages find_shared_images(const data::Dataset& train, const data::Dataset&
     candidates.insert(candidates.end(), others.begin(), others.end());
     std::set<std::uint64_t> unread;  // sizes
     for (std::size_t i = 0; i < candidates.size(); ++i) {
-      if (i < kMostFilesRead)
+      if (i < kMaxFilesRead)
         compare(candidates[i].first);
       else
         unread.insert(candidates[i].second);
     }
-    // Those that were not found are compared only where all files of their size were read.
+    // A test image that was not found counts as compared only if all files of its size were read.
     result.compared -= std::ranges::count_if(wanted, [&](const auto& one) { return unread.contains(one.first.first); });
   }
   return result;

@@ -1,7 +1,9 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/augment/options.h>
+#include <unlabel/eval/protocols.h>
 #include <unlabel/launch/cli/commands.h>
+#include <unlabel/launch/cli/eval_common.h>
 #include <unlabel/launch/distributed/main_setup.h>
 #include <unlabel/launch/distributed/process.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
@@ -9,7 +11,6 @@
 #include <unlabel/launch/run/command_output.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -21,24 +22,20 @@ namespace unlabel::launch {
 
 namespace {
 
-struct Command {
-  const char* name;
-  const char* argument;  ///< what its usage shows behind the name
-  const char* summary;   ///< for the list of commands
-  int (*run)(const std::vector<std::string>& arguments);
-};
-
 /// All subcommands, in the order of the help text.
-constexpr std::array kCommands{
-    Command{"pretrain", "METHOD", "learn an encoder from a folder of images; pretrain --help names the methods",
-            command_pretrain},
-    Command{"knn", "", "accuracy of nearest neighbors on an encoder's features", command_knn},
-    Command{"linear", "", "accuracy of a linear classifier on an encoder's features", command_linear},
-    Command{"embed", "", "write an encoder's features to a file", command_embed},
-    Command{"info", "", "what a run, a checkpoint or a file of weights holds", command_info},
-    Command{"check", "DATA", "which files of a data set cannot be used, and why", command_check},
-    Command{"augment", "", "views of an image to look at, and how many are made in a second", command_augment},
-    Command{"pack", "DATA", "a data set as tar archives, for fast reading from shared disks", command_pack}};
+std::vector<Command>& commands() {
+  static std::vector<Command> all{
+      {"pretrain", "METHOD", "learn an encoder from a folder of images; pretrain --help names the methods",
+       command_pretrain},
+      {"knn", "", "accuracy of nearest neighbors on an encoder's features", command_knn},
+      {"linear", "", "accuracy of a linear classifier on an encoder's features", command_linear},
+      {"embed", "", "write an encoder's features to a file", command_embed},
+      {"info", "", "what a run, a checkpoint or a file of weights holds", command_info},
+      {"check", "DATA", "which files of a data set cannot be used, and why", command_check},
+      {"augment", "", "show the views of an image, and measure how fast they are made", command_augment},
+      {"pack", "DATA", "write a data set as tar archives, for fast reading from shared disks", command_pack}};
+  return all;
+}
 
 std::string usage() {
   std::string text =
@@ -47,15 +44,22 @@ std::string usage() {
       "Learns representations of images without labels, and measures them.\n"
       "\n";
   constexpr std::size_t kSummaryColumn = 19;
-  for (const auto& command : kCommands) {
-    auto line = concat("  ", command.name, *command.argument ? " " : "", command.argument);
-    line.resize(kSummaryColumn, ' ');
+  for (const auto& command : commands()) {
+    auto line = concat("  ", command.name, command.argument.empty() ? "" : " ", command.argument, " ");
+    line.resize(std::max(line.size(), kSummaryColumn), ' ');
     text += concat(line, command.summary, "\n");
   }
   return text +
          "\n"
-         "Each takes --help. Exit codes: 0 done, 2 wrong use, 75 stopped on request with a checkpoint, 93 trying again "
-         "cannot help, 1 the rest.\n";
+         "Each takes --help. Exit codes: 0 done; 2 wrong use; 75 stopped on request, with a checkpoint; 93 starting "
+         "again cannot help; 1 any other error.\n";
+}
+
+/// Throws UsageError for the `name` of a section of options that `taken` has already.
+void require_free(const OptionTable& taken, const char* kind, const std::string& name) {
+  for (const auto& field : taken.fields())
+    if (field.name.substr(0, field.name.find('.')) == name)
+      throw UsageError("a ", kind, " cannot be called '", name, "': there are options of that name");
 }
 
 int run(const std::vector<std::string>& arguments) {
@@ -74,10 +78,11 @@ int run(const std::vector<std::string>& arguments) {
     std::puts(version_text().c_str());
     return 0;
   }
-  const auto command = std::ranges::find_if(kCommands, [&](const Command& one) { return one.name == name; });
-  if (command != kCommands.end()) return command->run(rest);
   std::vector<std::string> names;
-  for (const auto& one : kCommands) names.emplace_back(one.name);
+  for (const auto& command : commands()) {
+    if (command.name == name) return command.run(rest);
+    names.push_back(command.name);
+  }
   throw UsageError("no command '", name, "'", did_you_mean(name, names), "; see unlabel --help");
 }
 
@@ -98,11 +103,18 @@ int program(int count, const char* const* values, Extensions extensions) {
     for (auto& encoder : extensions.encoders) ssl::add_encoder(std::move(encoder));
     for (auto& method : extensions.methods) {
       PretrainOptions options;
-      const auto taken = table(options);
-      for (const auto& field : taken.fields())
-        if (field.name.substr(0, field.name.find('.')) == method.name)
-          throw UsageError("a method cannot be called '", method.name, "': there are options of that name");
+      require_free(table(options), "method", method.name);
       ssl::add_method(std::move(method));
+    }
+    for (auto& protocol : extensions.protocols) {
+      EvaluationOptions options;
+      require_free(table(options), "protocol's section", protocol.section);
+      eval::add_protocol(std::move(protocol));
+    }
+    for (auto& command : extensions.commands) {
+      if (std::ranges::find(commands(), command.name, &Command::name) != commands().end())
+        throw UsageError("there is a command '", command.name, "' already");
+      commands().push_back(std::move(command));
     }
     const int code = run(arguments);
     const auto unwritten = unwritten_output();

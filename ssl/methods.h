@@ -1,11 +1,10 @@
 #pragma once
 
-#include <unlabel/augment/options.h>
+#include <unlabel/augment/any_options.h>
 #include <unlabel/ssl/method.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/planning/planner.h>
 
-#include <any>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,27 +14,7 @@
 
 namespace unlabel::ssl {
 
-/// The options of one method: holds a copy of any struct for which there is a function `OptionTable table(Options&)`.
-class AnyOptions {
- public:
-  AnyOptions() = default;
-  template <class Options>
-  explicit AnyOptions(Options value)
-      : value_(std::move(value)), table_([](std::any& held) { return table(std::any_cast<Options&>(held)); }) {}
-
-  /// The table of the struct's fields; empty if there is no struct.
-  OptionTable fields() { return table_ ? table_(value_) : OptionTable(); }
-  template <class Options>
-  const Options& get() const {
-    return std::any_cast<const Options&>(value_);
-  }
-
- private:
-  std::any value_;
-  OptionTable (*table_)(std::any&) = nullptr;
-};
-
-/// A learning method by name: one of the library, or one of your own program (method_spec; docs/new_method.md).
+/// A method of learning: one of the library, or a program's own (method_spec; docs/extending.md).
 struct MethodSpec {
   std::string name;  ///< as users write it: "swav"
   std::function<std::shared_ptr<Method>(const AnyOptions&, const MethodContext&)> make;

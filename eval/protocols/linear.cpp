@@ -4,7 +4,7 @@
 #include <unlabel/data/sampler.h>
 #include <unlabel/eval/encode.h>
 #include <unlabel/eval/protocols/linear.h>
-#include <unlabel/eval/targets.h>
+#include <unlabel/eval/report/report.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optim/schedule.h>
@@ -20,30 +20,15 @@
 namespace unlabel::eval {
 namespace {
 
-constexpr std::int64_t kTestBatch = 256;  // rows of features that are classified at once
-
-// Step t takes order[tB, (t+1)B), cut into world_size ranges of ceil(B / world_size); this rank's samples of all steps,
-// in turn.
-struct Share {
+// This rank's samples of an epoch, step after step. Step t takes order[tB, (t+1)B), split into the RankRanges of a full batch B; the last
+// batch may be smaller.
+std::vector<std::int64_t> own_samples(std::int64_t n, std::int64_t batch, const data::Permutation& order,
+                                      const RankRange& range) {
   std::vector<std::int64_t> samples;
-  std::int64_t batch;  // this rank's samples of a full step
-};
-
-std::int64_t share_begin(std::int64_t count, std::int64_t each, int rank) { return std::min(count, each * rank); }
-
-Share share_of_epoch(std::int64_t n, std::int64_t batch, std::uint64_t seed, std::int64_t epoch,
-                     const ssl::Group& group) {
-  const data::Permutation order(n, seed, epoch);
-  const auto each = (batch + group.world_size() - 1) / group.world_size();
-  Share share;
-  share.batch = share_begin(batch, each, group.rank() + 1) - share_begin(batch, each, group.rank());
-  for (std::int64_t first = 0; first < n; first += batch) {
-    const auto count = std::min(batch, n - first);
-    const auto end = share_begin(count, each, group.rank() + 1);
-    for (auto i = share_begin(count, each, group.rank()); i < end; ++i)
-      share.samples.push_back(static_cast<std::int64_t>(order(first + i)));
-  }
-  return share;
+  for (std::int64_t first = 0; first < n; first += batch)
+    for (auto i = first + range.begin; i < std::min(n, first + range.end); ++i)
+      samples.push_back(static_cast<std::int64_t>(order(i)));
+  return samples;
 }
 
 bool as_published(const LinearProbeOptions& o) {
@@ -60,8 +45,8 @@ void require_valid(const LinearProbeOptions& o) {
   if (!(o.lr > 0)) throw UsageError("the linear probe's learning rate must be positive, not ", o.lr);
   if (!(o.momentum >= 0 && o.momentum < 1)) throw UsageError("momentum must be in [0, 1), not ", o.momentum);
   if (o.features.broken != "fail")
-    throw UsageError("--features.broken ", o.features.broken,
-                     " goes with --protocol features only: swav trains on every image; mend or remove the broken ones");
+    throw UsageError("the linear probe trains on every image, and features.broken is '", o.features.broken,
+                     "'; repair or remove broken images");
   if (!(o.weight_decay >= 0)) throw UsageError("weight decay must not be negative, and it is ", o.weight_decay);
 }
 
@@ -72,7 +57,6 @@ OptionTable table(LinearProbeOptions& o) {
   t.add("lr", o.lr, "for a batch of 256; scales with the batch");
   t.add("momentum", o.momentum, "of SGD");
   t.add("weight_decay", o.weight_decay, "of the layer's weight and bias");
-  t.add("seed", o.seed, "of the first weights, the order and the augmentation");
   return t;
 }
 
@@ -84,7 +68,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   require_valid(options);
   const auto device = parse_device(options.features.device);
   if (train_view.views() != 1)
-    throw UsageError("the linear probe trains on one view an image, not ", train_view.views());
+    throw UsageError("the linear probe trains on one view per image, not ", train_view.views());
   const auto train_labels = labels_of(*train);
   const auto test_labels = labels_of(*test);
   require_labeled(train_labels, test_labels);
@@ -98,14 +82,11 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   const auto n = train->size();
 
   LinearProbeResult result;
-  result.protocol = as_published(options) ? "swav" : "custom";
+  result.set_sizes(targets);
+  if (as_published(options)) result.protocol = "swav";
   result.epochs = options.epochs;
   result.batch_size = std::min(options.batch_size, n);
   result.lr = options.lr * double(result.batch_size) / 256;
-  result.train_images = n;
-  result.test_images = test_features.size();
-  result.classes = classes;
-  result.unknown = targets.unknown;
 
   auto layer = torch::zeros({classes, dim + 1});  // the weight, and the bias as the last column
   layer.narrow(1, 0, dim).normal_(0, 0.01, at::detail::createCPUGenerator(options.seed));
@@ -120,29 +101,30 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   loading.seed = options.seed;
   data::Loader loader(train, train_view, loading, options.features.decode);
   const auto steps = (n + result.batch_size - 1) / result.batch_size;
+  const RankRange range(result.batch_size, group);
   const ssl::Schedule rate(/*cosine to 0*/ {}, result.lr, /*steps_per_epoch=*/1, options.epochs);
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     LinearProbeEpoch report;
     report.epoch = epoch;
     report.lr = rate(epoch);
     static_cast<torch::optim::SGDOptions&>(sgd.param_groups()[0].options()).lr(report.lr);
-    const auto share = share_of_epoch(n, result.batch_size, options.seed, epoch, group);
-    if (!share.samples.empty()) loader.start(share.samples, share.batch, epoch);
-    const auto each = (result.batch_size + group.world_size() - 1) / group.world_size();
+    const auto samples = own_samples(n, result.batch_size, data::Permutation(n, options.seed, epoch), range);
+    if (!samples.empty()) loader.start(samples, range.end - range.begin, epoch);
 
     for (std::int64_t step = 0; step < steps; ++step) {
       const auto count = std::min(result.batch_size, n - step * result.batch_size);
-      const auto mine = share_begin(count, each, group.rank() + 1) - share_begin(count, each, group.rank());
-      // Gradient, then loss, right answers, and 1 from a rank that has failed.
+      const auto own = std::min(count, range.end) - std::min(count, range.begin);
+      // The gradient, then the loss, the number of right predictions, and 1 from a rank that has failed.
       auto sums = torch::zeros({layer.numel() + 3}, torch::TensorOptions(device));
       std::exception_ptr failure;
       try {
-        if (mine > 0) {
+        if (own > 0) {
           const auto batch = loader.next();
-          UNLABEL_INVARIANT(batch && static_cast<std::int64_t>(batch->indices.size()) == mine);
+          UNLABEL_INVARIANT(batch && static_cast<std::int64_t>(batch->indices.size()) == own);
           if (!batch->replacements.empty()) {
             const auto& broken = batch->replacements.front();
-            throw Error("cannot measure on a broken image: ", broken.name, ": ", broken.reason, "; mend or remove it");
+            throw Error("cannot measure on a broken image: ", broken.name, ": ", broken.reason,
+                        "; repair or remove it");
           }
           const auto images = data::collate(*batch);
           const auto features =
@@ -178,20 +160,13 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
       throw Error("the linear probe diverged in epoch ", epoch + 1, " of ", options.epochs,
                   ": its loss is not finite; lower --swav.lr from ", options.lr);
     const torch::NoGradGuard no_grad;
-    TopKCounts hits;
-    for (std::int64_t row = 0; row < result.test_images; row += kTestBatch) {
-      const auto rows = std::min(kTestBatch, result.test_images - row);
-      hits += count_top_k(logits_of(test_features.values.narrow(0, row, rows).to(device)),
-                          targets.test.narrow(0, row, rows).to(device));
-    }
-    report.accuracy = double(hits.top1) / double(result.test_images);
-    if (classes > 5) report.accuracy_top5 = double(hits.top5) / double(result.test_images);
-    if (epoch == 0 || report.accuracy > result.accuracy) {
-      result.accuracy = report.accuracy;
-      result.accuracy_top5 = report.accuracy_top5;
-      result.best_epoch = epoch;
-      result.tied = hits.tied;
-    }
+    auto measured = result;
+    measured.set_counts(count_top_k(test_features.values, targets.test,
+                                    [&](const at::Tensor& rows) { return logits_of(rows.to(device)); }));
+    measured.best_epoch = epoch;
+    report.accuracy = measured.accuracy;
+    report.accuracy_top5 = measured.accuracy_top5;
+    if (epoch == 0 || measured.accuracy > result.accuracy) result = measured;
     result.last_accuracy = report.accuracy;
     result.last_accuracy_top5 = report.accuracy_top5;
     result.last_loss = report.loss;
@@ -201,7 +176,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   result.class_labels = targets.class_labels;
   result.weight = final_layer.narrow(1, 0, dim).contiguous();
   result.bias = final_layer.select(1, dim).contiguous();
-  result.decoded = of_all_ranks(loader.decoded(), group);
+  result.decoded = all_reduce(loader.decoded(), group);
   result.decoded += test_features.decoded;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
@@ -209,7 +184,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
 
 augment::MultiCrop linear_train_view(const augment::MultiCrop& test_view) {
   if (test_view.views() != 1)
-    throw UsageError("a test view is one view an image, and this pipeline makes ", test_view.views());
+    throw UsageError("a test view is one view per image, and this pipeline makes ", test_view.views());
   const auto shape = test_view.shape(0);
   augment::RandomResizedCrop crop;
   crop.size = {shape.height, shape.width};
@@ -218,6 +193,40 @@ augment::MultiCrop linear_train_view(const augment::MultiCrop& test_view) {
     if (!std::holds_alternative<augment::Resize>(step) && !std::holds_alternative<augment::CenterCrop>(step))
       steps.push_back(step);
   return augment::MultiCrop({{1, augment::Pipeline(std::move(steps))}});
+}
+
+Report report(const LinearProbeResult& result) {
+  auto report = classification_report("linear_accuracy", "linear",
+                                      concat("best epoch, ", result.best_epoch + 1, " of ", result.epochs,
+                                             "; last epoch ", percent(result.last_accuracy)),
+                                      result);
+  report.json["epochs"] = result.epochs;
+  report.json["batch_size"] = result.batch_size;
+  report.json["lr"] = result.lr;
+  report.json["best_epoch"] = result.best_epoch;
+  report.json["last_value"] = result.last_accuracy;
+  report.json["last_top5"] = or_null(result.last_accuracy_top5);
+  if (auto warning = augment::range_warning(result.decoded); !warning.empty())
+    report.warnings.push_back(std::move(warning));
+  return report;
+}
+
+ProtocolSpec linear_probe_protocol() {
+  ProtocolSpec spec{"linear", "swav",
+                    "SGD on augmented images for 100 epochs, best epoch (Caron et al. 2020, arXiv:2006.09882)", "swav"};
+  spec.options = AnyOptions(LinearProbeOptions());
+  spec.check = [](const AnyOptions& given) { require_valid(given.get<LinearProbeOptions>()); };
+  spec.run_on_images = [](const AnyOptions& given, const ProtocolImages& images, const ProtocolContext& context) {
+    auto options = given.get<LinearProbeOptions>();
+    options.seed = context.seed;
+    options.features = context.features;
+    const auto on_epoch = [&](const LinearProbeEpoch& epoch) {
+      context.progress(concat("epoch ", epoch.epoch + 1, "  loss ", epoch.loss, "  test ", percent(epoch.accuracy)));
+    };
+    return report(linear_probe(images.encoder, images.train, images.test, linear_train_view(images.view), images.view,
+                               options, context.group, on_epoch));
+  };
+  return spec;
 }
 
 }  // namespace unlabel::eval

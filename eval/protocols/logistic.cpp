@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/eval/encode.h>
 #include <unlabel/eval/protocols/logistic.h>
-#include <unlabel/eval/targets.h>
+#include <unlabel/eval/report/report.h>
 #include <unlabel/ssl/group.h>
 
 #include <c10/core/GradMode.h>
@@ -134,8 +134,7 @@ OptionTable table(LogisticOptions& o) {
   OptionTable t;
   t.add("l2", o.l2, "weight of the L2 penalty beside the mean loss");
   t.add("max_iterations", o.max_iterations, "of L-BFGS");
-  t.add("tolerance", o.tolerance, "converged when a step could not lower the objective by more, to second order");
-  t.add("device", o.device, "cpu, cuda or cuda:N");
+  t.add("tolerance", o.tolerance, "stops when a step is expected to lower the objective by less than this");
   return t;
 }
 
@@ -150,7 +149,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto started = std::chrono::steady_clock::now();
   require_valid(options);
   const auto device = parse_device(options.device);
-  require_labeled(train, test);
+  require_valid(train, test);
 
   const torch::NoGradGuard no_grad;
   const auto targets = make_targets(train, test);
@@ -159,7 +158,7 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto classes = targets.classes();
   const auto penalty = options.l2;
 
-  // In float64, a block of rows at a time: all of them at once would double what the features take.
+  // In float64, a block of rows at a time: a float64 copy of all features would take twice their memory.
   auto mean = torch::zeros({dim}, torch::kFloat64), variance = torch::zeros({dim}, torch::kFloat64);
   const auto each_block = [&](const auto& visit) {
     for (std::int64_t row = 0; row < n; row += kRowBlock)
@@ -170,12 +169,11 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   auto deviation = variance.sqrt();
   deviation = deviation.where(deviation > 1e-6 * mean.abs() + 1e-30, torch::ones_like(deviation));
 
-  const auto each = (n + group.world_size() - 1) / group.world_size();
-  const auto begin = std::min(n, each * group.rank());
-  const auto count = std::min(n, begin + each) - begin;
+  const RankRange range(n, group);
+  const auto count = range.end - range.begin;
   const auto type = train.values.scalar_type();
-  const auto local = ((train.values.narrow(0, begin, count) - mean.to(type)) / deviation.to(type)).to(device);
-  const auto local_class = targets.train.narrow(0, begin, count).to(device);
+  const auto local = ((train.values.narrow(0, range.begin, count) - mean.to(type)) / deviation.to(type)).to(device);
+  const auto local_class = targets.train.narrow(0, range.begin, count).to(device);
   const auto coordinates = make_coordinates(local, n, classes, penalty, group);
 
   const auto wide = torch::TensorOptions(device).dtype(torch::kFloat64);
@@ -226,10 +224,8 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   result.iterations = minimum.iterations;
   result.converged = minimum.converged;
   result.l2 = options.l2;
-  result.train_images = n;
-  result.test_images = test.size();
-  result.classes = classes;
-  result.unknown = targets.unknown;
+  result.protocol = "features";
+  result.set_sizes(targets);
   result.skipped = train.skipped + test.skipped;
 
   // In standardized features, as fitted: folding the mean into the bias would round.
@@ -238,21 +234,40 @@ LogisticResult logistic_regression(const Features& train, const Features& test, 
   const auto logits_of = [&](const at::Tensor& values) {
     return torch::addmm(bias, (values - mean.to(type)) / deviation.to(type), weight.t());
   };
-  TopKCounts train_hits, test_hits;
-  for (std::int64_t row = 0; row < n; row += kRowBlock) {
-    const auto rows = std::min(kRowBlock, n - row);
-    train_hits += count_top_k(logits_of(train.values.narrow(0, row, rows)), targets.train.narrow(0, row, rows));
-  }
-  for (std::int64_t row = 0; row < result.test_images; row += kRowBlock) {
-    const auto rows = std::min(kRowBlock, result.test_images - row);
-    test_hits += count_top_k(logits_of(test.values.narrow(0, row, rows)), targets.test.narrow(0, row, rows));
-  }
-  result.tied = test_hits.tied;
-  result.train_accuracy = double(train_hits.top1) / double(n);
-  result.accuracy = double(test_hits.top1) / double(result.test_images);
-  if (classes > 5) result.accuracy_top5 = double(test_hits.top5) / double(result.test_images);
+  result.train_accuracy = double(count_top_k(train.values, targets.train, logits_of).top1) / double(n);
+  result.set_counts(count_top_k(test.values, targets.test, logits_of));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
+}
+
+Report report(const LogisticResult& result) {
+  auto report = classification_report("linear_accuracy", "linear",
+                                      concat("logistic regression, l2 ", result.l2, ", ", result.iterations,
+                                             " iterations", result.converged ? "" : ", not converged"),
+                                      result);
+  report.json["l2"] = result.l2;
+  report.json["train_accuracy"] = result.train_accuracy;
+  report.json["loss"] = result.loss;
+  report.json["iterations"] = result.iterations;
+  report.json["converged"] = result.converged;
+  if (!result.converged)
+    report.warnings.push_back(concat("the logistic regression did not converge in ", result.iterations,
+                                     " iterations; give a larger --features.max-iterations"));
+  return report;
+}
+
+ProtocolSpec logistic_protocol() {
+  ProtocolSpec spec{"linear", "features", "logistic regression on features, to convergence; nothing to tune",
+                    "features"};
+  spec.options = AnyOptions(LogisticOptions());
+  spec.check = [](const AnyOptions& given) { require_valid(given.get<LogisticOptions>()); };
+  spec.run_on_features = [](const AnyOptions& given, const Features& train, const Features& test,
+                            const ProtocolContext& context) {
+    auto options = given.get<LogisticOptions>();
+    options.device = context.features.device;
+    return report(logistic_regression(train, test, options, context.group));
+  };
+  return spec;
 }
 
 }  // namespace unlabel::eval

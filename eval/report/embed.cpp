@@ -32,7 +32,7 @@ struct Places {
   bool npy = false;
 };
 
-/// The row of a sample, without what is null.
+/// The line of a sample, without fields that are null.
 std::string row_line(const nlohmann::json& name, const nlohmann::json& label, const nlohmann::json& class_name) {
   nlohmann::ordered_json line;
   line["name"] = name;
@@ -41,7 +41,7 @@ std::string row_line(const nlohmann::json& name, const nlohmann::json& label, co
   return json_line(line) + "\n";
 }
 
-/// Whether the first line of a file is a row as row_line makes it, to the byte and with nothing else in it.
+/// Whether the first line of a file is exactly what row_line makes of its fields.
 bool are_rows(const std::string& path) {
   constexpr std::size_t kLongest = 1 << 16;
   std::string line(kLongest, '\0');
@@ -68,7 +68,7 @@ Places places_of(const std::string& path) {
   const bool embedded = rows && (data::exists(stem + ".npy") || data::exists(stem + ".safetensors"));
   for (const auto& beside : {places.rows, places.labels})
     if (!embedded && (places.npy || beside == places.rows) && data::exists(beside))
-      throw UsageError(beside, " is not of embeddings in ", path,
+      throw UsageError(beside, " does not belong to embeddings in ", path,
                        ", and would be replaced; move it, or choose another name");
   return places;
 }
@@ -120,7 +120,7 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   files.push_back(&names);
   data::commit_all(files);
   std::error_code ignored;
-  if (places.npy && !labeled) fs::remove(places.labels, ignored);  // of the embeddings that were here before
+  if (places.npy && !labeled) fs::remove(places.labels, ignored);  // those of earlier embeddings
   return written;
 }
 

@@ -7,21 +7,21 @@
 
 namespace unlabel::eval {
 
-/// Writes features for use elsewhere, by the suffix of `path`:
+/// Writes features for other programs, in the format that the suffix of `path` names:
 ///
-/// - `NAME.npy`: the features (n x d); beside it `NAME.labels.npy` (n, int64) where there are labels; that of an earlier `NAME.npy` is
-///   removed where there are none
+/// - `NAME.npy`: the features (n x d); beside it `NAME.labels.npy` (n, int64) where there are labels, else that of an earlier `NAME.npy` is
+///   removed
 /// - `NAME.safetensors`: one file with `features`, and `labels` where there are any
 ///
 /// and in both cases `NAME.jsonl`, one object a row in the same order: {"name": "cat/1.jpg", "label": 0, "class":
-/// "cat"} (the last two only where there are labels). All are written before the first takes its place (data::commit_all). Returns the
-/// paths, features first. `dataset` is the one that the features were taken of. Call it on one rank. Throws as require_embedding_output
-/// does.
+/// "cat"} (the last two only where there are labels). All are written before the first is renamed to its name (data::commit_all). Returns
+/// the paths, features first. `dataset` is the one that the features were computed from. To be called on one rank. Throws as
+/// require_embedding_output does.
 std::vector<std::string> write_embeddings(const std::string& path, const Features& features,
                                           const data::Dataset& dataset);
 
-/// The files that write_embeddings writes or removes for `path`. Throws UsageError when it could not: another suffix, a file that cannot be
-/// written, a NAME.jsonl or NAME.labels.npy that is not of embeddings of that name, and would be lost.
+/// The files that write_embeddings writes or removes for `path`. Throws UsageError when it could not: for another suffix, a file that
+/// cannot be written, and a NAME.jsonl or NAME.labels.npy that belongs to no embeddings of that name and would be lost.
 std::vector<std::string> require_embedding_output(const std::string& path);
 
 }  // namespace unlabel::eval

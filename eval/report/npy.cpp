@@ -13,7 +13,7 @@ const char* type_name(at::ScalarType type) {
   if (type == torch::kFloat32) return "<f4";
   if (type == torch::kFloat64) return "<f8";
   if (type == torch::kInt64) return "<i8";
-  throw UsageError("a .npy file is written of float32, float64 or int64, not of ", type);
+  throw UsageError("a .npy file holds float32, float64 or int64, not ", type);
 }
 
 // Magic, version, length of the header, and a Python dictionary padded with spaces to a multiple of 64 bytes.

@@ -19,15 +19,16 @@ nlohmann::json list(const std::vector<data::CheckedFile>& files) {
   return json;
 }
 
-/// Files that are not taken, a line each; of many with one reason the first ones.
+/// Prints a line for each file that is not used; of many with one reason, only the first ones.
 void print_refused(const std::string& json, const std::vector<data::CheckedFile>& files) {
-  constexpr std::int64_t kMost = 20;
+  constexpr std::int64_t kMaxLines = 20;
   std::map<std::string, std::int64_t> counts;
   for (const auto& file : files)
-    if (++counts[file.reason] <= kMost) print_line(json, printable(concat("refused  ", file.path, ": ", file.reason)));
+    if (++counts[file.reason] <= kMaxLines)
+      print_line(json, printable(concat("refused  ", file.path, ": ", file.reason)));
   for (const auto& [reason, count] : counts)
-    if (count > kMost)
-      print_line(json, printable(concat("refused  and ", count - kMost, " more (--json lists all): ", reason)));
+    if (count > kMaxLines)
+      print_line(json, printable(concat("refused  and ", count - kMaxLines, " more (--json lists all): ", reason)));
 }
 
 }  // namespace
@@ -37,21 +38,21 @@ int command_check(const std::vector<std::string>& arguments) {
   data::CheckOptions options;
   options.threads = augment::usable_processors().threads;
   OptionTable fields;
-  fields.add("data", data, "a folder, whose files are all looked at, or " + data::format_prefixes());
-  fields.add("threads", options.threads, "threads that decode");
+  fields.add("data", data, "a folder, all of whose files are checked, or " + data::format_prefixes());
+  fields.add("threads", options.threads, "decoding threads");
   fields.add("json", json, "write the result to this file; -: to stdout");
   fields.section("decode", augment::table(options.decode));
   const CommandSpec spec{
       "unlabel check DATA [options]",
-      "Tells of every file of a data set whether pretrain takes it, and why not (its name, hidden, a folder that is "
-      "left out), and\ndecodes what is taken. Ends with 1 when any of that is broken, or nothing is taken.",
+      "Says for every file of a data set whether pretrain uses it, and why not (its name, hidden, in a folder that is "
+      "left out),\nand decodes those that it uses. Exit code 1 when one of them is broken, or none is used.",
       {"data"},
       "examples:\n"
       "  unlabel check ~/photos"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
-  if (data.empty()) throw UsageError("what is to be checked? unlabel check DATA");
+  if (data.empty()) throw UsageError("no data given: unlabel check DATA");
   require_output("--json", json, {data_folder("DATA", data)});
   Warnings warnings;
   const auto report = data::check_data(data, options);
@@ -63,7 +64,7 @@ int command_check(const std::vector<std::string>& arguments) {
       report.test > 0 ? concat(" (", report.ok - report.test, " to train on, ", report.test, " to test)") : "";
   print_line(json, concat(report.files, report.files == 1 ? " file: " : " files: ", report.ok, " can be used", split,
                           ", ", report.broken.size(), report.broken.size() == 1 ? " is broken, " : " are broken, ",
-                          report.refused.size(), " not taken"));
+                          report.refused.size(), " not used"));
   write_result(json,
                {{"data", data},
                 {"files", report.files},

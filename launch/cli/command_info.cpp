@@ -44,13 +44,15 @@ int command_info(const std::vector<std::string>& arguments) {
   fields.add("checkpoint", path, "a run folder, one of its checkpoints (step-*), or a file of weights (.safetensors)");
   fields.add("tensors", list, "list every tensor");
   fields.add("json", json, "write it as JSON to this file; -: to stdout");
-  const CommandSpec spec{
-      "unlabel info RUN|FILE [options]", "What a run, a checkpoint or a file of weights holds.", {"checkpoint"}, ""};
+  const CommandSpec spec{"unlabel info RUN|FILE [options]",
+                         "Shows the contents of a run, a checkpoint or a file of weights.",
+                         {"checkpoint"},
+                         ""};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
-  if (path.empty()) throw UsageError("what is to be looked at? unlabel info RUN|FILE");
-  require_output("--json", json, {{"what is looked at", path}});
+  if (path.empty()) throw UsageError("no run or file given: unlabel info RUN|FILE");
+  require_output("--json", json, {{"RUN|FILE", path}});
   std::error_code error;
   if (!data::exists(path)) throw UsageError(path, ": there is no such file or folder");
 

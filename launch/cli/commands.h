@@ -6,7 +6,7 @@
 namespace unlabel::launch {
 
 /// The subcommands of `unlabel`, one file each (command_NAME.cpp). They take the arguments after their name, print to
-/// stdout and stderr, and return the exit code; what a user did wrong is thrown as Error.
+/// stdout and stderr, and return the exit code; they throw Error for what a user can correct.
 int command_pretrain(const std::vector<std::string>& arguments);
 int command_knn(const std::vector<std::string>& arguments);
 int command_linear(const std::vector<std::string>& arguments);

@@ -1,6 +1,5 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
-#include <unlabel/eval/report/report.h>
 #include <unlabel/launch/distributed/process_group.h>
 #include <unlabel/launch/pretrain/run.h>
 #include <unlabel/ssl/layers/batch_norm.h>
@@ -186,9 +185,9 @@ LocalStepStats Run::forward_and_backward(const data::Batch& batch, ssl::Step ste
 /// Measures kNN accuracy and adds it to the log line. A failure is a warning and does not end the run.
 void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
   try {
-    const auto knn = (*online_knn_)(method_->encoder(), *group_);
-    line["knn_accuracy"] = knn.accuracy;
-    progress_->say(concat("epoch ", epoch + 1, ": ", eval::describe(knn)));
+    const auto report = (*online_knn_)(method_->encoder(), *group_);
+    line["knn_accuracy"] = report.json.at("value");
+    progress_->say(concat("epoch ", epoch + 1, ": ", report.text));
   } catch (const ssl::LostRankError&) {
     throw;
   } catch (const std::exception& error) {

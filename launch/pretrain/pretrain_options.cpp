@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/formats.h>
 #include <unlabel/data/io/files.h>
+#include <unlabel/eval/protocols.h>
 #include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/distributed/agreement.h>
@@ -63,7 +64,7 @@ OptionTable table(PretrainOptions& o) {
   t.section("health", health);
   OptionTable knn;
   knn.add("every", o.knn.every, "epochs between kNN evaluations on labeled data; 0: none");
-  knn.add("protocol", o.knn.protocol, "dino, instdisc or lightly");
+  knn.add("protocol", o.knn.protocol, "one of " + eval::protocol_list("knn"));
   knn.add("train_images", o.knn.train_images, "use at most N training images");
   knn.add("test_images", o.knn.test_images, "use at most N test images");
   t.section("knn", knn);
@@ -200,7 +201,7 @@ void require_valid(const PretrainOptions& options) {
     eval::OnlineKnnOptions knn;
     knn.train_images = options.knn.train_images;
     knn.test_images = options.knn.test_images;
-    knn.knn.protocol = options.knn.protocol;
+    eval::find_protocol("knn", options.knn.protocol);
     eval::require_valid(knn);
   }
 }

@@ -1,6 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/file_list.h>
 #include <unlabel/data/io/atomic_file.h>
+#include <unlabel/eval/protocols.h>
 #include <unlabel/eval/test_set.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/distributed/agreement.h>
@@ -47,13 +48,13 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
   online.test_images = options.knn.test_images;
-  online.knn.protocol = options.knn.protocol;
-  online.knn.device = online.features.device = device.str();
+  online.features.device = device.str();
   online.features.decode = options.decode;
   online.features.patience = data::patience_of(std::chrono::seconds(options.init_timeout));
   online.features.broken = "skip";  // as in training, a broken image does not end the run
   auto knn = std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
-                                               augment::evaluation_view(make_views(options)), online);
+                                               augment::evaluation_view(make_views(options)),
+                                               eval::find_protocol("knn", options.knn.protocol), online);
   for (const auto& warning : knn->warnings()) warnings.add("kNN while training: " + warning);
   return knn;
 }

@@ -10,7 +10,7 @@
 #                      DataLoader, and trains lightly's SwAV and BYOL with it
 #   ssl                a program that makes an encoder
 #   readme             the C++ of README.md
-#   new_method         the method of docs/new_method.md: pretrains, goes on, is measured
+#   extending          the program of docs/extending.md, which adds to each list: pretrains with its method, resumes, is measured
 #   contracts          a method that learns from text and an agent with a loop of its own: trained, killed, resumed, on two ranks
 #   missing_component  find_package says what is wrong with a component that is not there
 set -euo pipefail
@@ -37,6 +37,11 @@ build() { # PREFIX PROJECT [cmake options]
 extract() { # LANGUAGE PAGE FILE
   sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/{/^\`\`\`/!p}" "$2" >"$3"
   [[ -s $3 ]] || fail "$2 has no $1"
+}
+
+# Writes the blocks of a page that begin with a comment of a file's name (`// main.cpp`) to these files.
+extract_files() { # PAGE FOLDER
+  awk -v folder="$2" '/^```(cpp|cmake)$/ { getline; file = folder "/" $2; print >file; next } /^```$/ { file = "" } file { print >file }' "$1"
 }
 
 case $case_ in
@@ -124,18 +129,20 @@ add_executable(program main.cpp)'
     "$work/build/program" "$work/photos" | tee "$work/output"
     grep -qE '^step 1: loss [0-9.]+$' "$work/output" || fail "the program did not print the loss of two steps"
     ;;
-  new_method)
-    mkdir "$work/project"
-    extract cpp "$source/docs/new_method.md" "$work/project/simsiam.cpp"
-    extract cmake "$source/docs/new_method.md" "$work/project/CMakeLists.txt"
-    build "$prefix" "$work/project"
-    for class in train/a train/b test/a test/b; do
-      mkdir -p "$work/photos/${class%/*}"
-      python3 "$here/readme/photos.py" "$work/photos/$class"
+  extending)
+    mkdir "$work/project" "$work/photos"
+    extract_files "$source/docs/extending.md" "$work/project"
+    build "$prefix" "$work/project" -DCMAKE_UNITY_BUILD=ON
+    for split in train test; do
+      mkdir "$work/photos/$split"
+      for class in a b; do
+        python3 "$here/readme/photos.py" "$work/photos/$split/$class"
+        for ((i = 0; i < 64; ++i)); do echo "$split/$class/$i.png,$class"; done
+      done >"$work/photos/$split.csv"
     done
-    simsiam() { "$work/build/simsiam" "$@" 2>&1 | tee "$work/output"; }
+    mine() { "$work/build/mine" "$@" 2>&1 | tee "$work/output"; }
     pretrain() { # OUT, more options
-      simsiam pretrain simsiam --data "$work/photos/train" --epochs 2 --encoder.width 4 --simsiam.hidden-dim 8 --out "$work/$1" "${@:2}"
+      mine pretrain simsiam --data "csv:$work/photos" --epochs 2 --encoder.width 4 --simsiam.hidden-dim 8 --out "$work/$1" "${@:2}"
     }
     pretrain run --simsiam.dim 32 --max-steps 3
     grep -q -- '--optimizer.lr' "$work/output" || fail "the plan does not tell the learning rate"
@@ -154,12 +161,33 @@ add_executable(program main.cpp)'
     done
     wait
     [[ $(wc -l <"$work/two/metrics.jsonl") == 8 ]] || fail "two ranks did not end: $(cat "$work"/rank?)"
-    simsiam pretrain simsiam --data "$work/photos/train" --explain
+    mine pretrain simsiam --data "csv:$work/photos" --explain
     grep -q '^--optimizer.lr  *0.0037' "$work/output" || fail "--explain does not show the rate"
-    simsiam knn --checkpoint "$work/run" --data "$work/photos" --k 3
+    mine knn --checkpoint "$work/run" --data "csv:$work/photos" --k 3
     grep -q 'kNN' "$work/output" || fail "no kNN accuracy"
-    simsiam pretrain --help >/dev/null
-    grep -q 'simsiam.hidden-dim  *hidden layer of the predictor' "$work/output" || fail "--help does not know its options"
+    # Its encoder trains, and is recognized without metadata; its protocol measures it.
+    pretrain mixed --encoder.arch conv_mixer --max-steps 2
+    mine linear --checkpoint "$work/mixed" --data "csv:$work/photos" --protocol class_means
+    grep -qE 'linear [0-9.]+ % \(class_means: cosine similarity; 128 train, 128 test, 2 classes\)' "$work/output" || fail "its protocol does not report"
+    mine knn --untrained --encoder.arch conv_mixer --encoder.width 4 --data "csv:$work/photos" --k 3
+    grep -q 'untrained conv_mixer' "$work/output" || fail "its encoder is not built by name"
+    # Help and errors read the lists.
+    shows() { # TEXT, the command
+      mine "${@:2}" || true
+      grep -q -- "$1" "$work/output" || fail "'${*:2}' does not say '$1'"
+    }
+    shows 'simsiam.hidden-dim  *hidden layer of the predictor' pretrain --help
+    shows 'method .*moco, simclr, simsiam, swav' pretrain --help
+    shows 'encoder.arch .*vgg16, conv_mixer' pretrain --help
+    shows 'data .*csv:DIR, folder:DIR' pretrain --help
+    shows 'class_means  *nearest class mean' linear --help
+    shows 'hello  *print a greeting' --help
+    shows '^hello$' hello
+    shows "no method 'simsia' (did you mean 'simsiam'" pretrain simsia --data "$work/photos"
+    shows "'conv_mixr' (did you mean 'conv_mixer'" knn --untrained --encoder.arch conv_mixr --data "csv:$work/photos"
+    shows "protocol 'class_mean' (did you mean 'class_means'" linear --protocol class_mean --untrained --data "csv:$work/photos"
+    shows 'csv:DIR' knn --untrained --data cvs:
+    shows "'helo' (did you mean 'hello'" helo
     ;;
   contracts)
     build "$prefix" "$here/contracts"

@@ -1,6 +1,8 @@
 #include <unlabel/data/formats.h>
+#include <unlabel/eval/protocols.h>
 #include <unlabel/eval/protocols/knn.h>
 #include <unlabel/eval/protocols/linear.h>
+#include <unlabel/eval/protocols/logistic.h>
 #include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/ssl/group.h>
 
@@ -94,10 +96,12 @@ const auto by_linear_probe = [](auto train, auto test, const FeatureOptions& opt
 };
 const auto while_training = [](auto train, auto test, const FeatureOptions& options) {
   testing::FieldsEncoder encoder;
+  auto protocol = find_protocol("knn", "dino");
+  protocol.options.fields().set_text("k", "5");
   OnlineKnnOptions online;
-  online.knn.k = 5;
   online.features = options;
-  return OnlineKnn(train, test, testing::eval_view(), online)(encoder, *ssl::single_process()).accuracy;
+  const OnlineKnn knn(train, test, testing::eval_view(), protocol, online);
+  return knn(encoder, *ssl::single_process()).json["value"].get<double>();
 };
 
 INSTANTIATE_TEST_SUITE_P(Protocols, Decoding,

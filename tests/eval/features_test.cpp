@@ -1,7 +1,9 @@
 #include <unlabel/data/formats.h>
 #include <unlabel/eval/features.h>
+#include <unlabel/eval/protocols.h>
 #include <unlabel/eval/protocols/knn.h>
 #include <unlabel/eval/protocols/linear.h>
+#include <unlabel/eval/protocols/logistic.h>
 #include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/ssl/group.h>
 
@@ -66,7 +68,7 @@ TEST_F(FeaturesOfImages, GoTheWholeWayFromFilesToFigures) {
 
 TEST_F(FeaturesOfImages, AreTheEncodersInEvalMode) {
   const auto encoder = small_encoder();
-  const auto features = extract_features(*encoder, train_, {0, 7}, eval_view(), {}, one_);
+  const auto features = extract_features(*encoder, train_, eval_view(), {}, one_, {0, 7});
   EXPECT_TRUE(torch::equal(features.indices, torch::tensor({0, 7}, torch::kInt64)));
   auto images = torch::empty({2, 3, 16, 16});
   augment::ImageSource source;
@@ -101,16 +103,16 @@ TEST_F(FeaturesOfImages, LeaveModesAndRandomStateAlone) {
   OnlineKnnOptions options;
   options.train_images = 20;
   options.test_images = 6;
-  const OnlineKnn online(train_, test_, eval_view(), options);
+  const OnlineKnn online(train_, test_, eval_view(), find_protocol("knn", "dino"), options);
   const auto result = online(*encoder, one_);
-  EXPECT_EQ(result.train_images, 20);
-  EXPECT_EQ(result.test_images, 6);
+  EXPECT_EQ(result.json["counts"]["train"], 20);
+  EXPECT_EQ(result.json["counts"]["test"], 6);
   EXPECT_TRUE(torch::equal(torch::rand({3}), expected));
   EXPECT_TRUE(torch::equal(encoder->buffers().front(), buffers_before));
   for (const auto& module : encoder->modules()) after.push_back(module->is_training());
   EXPECT_EQ(before, after);
   EXPECT_TRUE(encoder->is_training());
-  EXPECT_EQ(online(*encoder, one_).accuracy, result.accuracy);
+  EXPECT_EQ(online(*encoder, one_).json["value"], result.json["value"]);
 }
 
 TEST_F(FeaturesOfImages, OfSeveralRanksEqualThoseOfOne) {
@@ -120,8 +122,8 @@ TEST_F(FeaturesOfImages, OfSeveralRanksEqualThoseOfOne) {
   for (const int world : {2, 3}) {
     for (const std::int64_t samples : {39, 2}) {
       ssl::testing::run_ranks(world, [&](std::shared_ptr<const ssl::Group> group) {
-        const auto features = extract_features(*encoders[group->rank()], train_, choose_samples(samples, samples),
-                                               eval_view(), batches_of(8), *group);
+        const auto features = extract_features(*encoders[group->rank()], train_, eval_view(), batches_of(8), *group,
+                                               choose_samples(samples, samples));
         EXPECT_EQ(features.size(), samples);
         EXPECT_TRUE(torch::allclose(features.values, one.values.narrow(0, 0, samples), 1e-5, 1e-6));
         EXPECT_TRUE(torch::equal(features.labels, one.labels.narrow(0, 0, samples)));
@@ -200,7 +202,9 @@ TEST_F(FeaturesOfImages, OfUnlabelledFoldersAreRefusedByMeasures) {
   EXPECT_EQ(features.size(), 4);
   EXPECT_NE(refusal([&] { knn(features, features, {}, one_); }).find("4 of 4 training images have no label"),
             std::string::npos);
-  EXPECT_NE(refusal([&] { OnlineKnn(dataset, test_, eval_view()); }).find("have no label"), std::string::npos);
+  EXPECT_NE(
+      refusal([&] { OnlineKnn(dataset, test_, eval_view(), find_protocol("knn", "dino")); }).find("have no label"),
+      std::string::npos);
   EXPECT_NE(refusal([&] {
               linear_probe(*small_encoder(), train_, dataset, linear_train_view(eval_view()), eval_view(), {}, one_);
             }).find("4 of 4 test images have no label"),

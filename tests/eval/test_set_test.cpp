@@ -1,5 +1,6 @@
 #include <unlabel/data/formats.h>
 #include <unlabel/data/image/shards.h>
+#include <unlabel/eval/protocols.h>
 #include <unlabel/eval/protocols/online_knn.h>
 #include <unlabel/eval/test_set.h>
 
@@ -89,7 +90,7 @@ TEST_F(TestSet, SharedImagesAreFoundWhateverTheyAreCalled) {
   EXPECT_EQ(found.shared, 2);
   EXPECT_EQ(found.sentence(),
             "2 of 21 test images that were compared are training images too (dog/renamed.png is cat/7.png of the "
-            "training images): the figure says little of other images");
+            "training images): the result says little about other images");
 }
 
 TEST_F(TestSet, AFewAreLookedForInManyImages) {
@@ -185,15 +186,19 @@ TEST_F(TestSet, WhatIsMeasuredWhileTrainingIsKnownBefore) {
   write("more", {"cat", "horse"}, 2, 200);
   write("one", {"dog"}, 2, 300);
   EXPECT_EQ(
-      refusal([&] { OnlineKnn(open("train"), open("numbers"), testing::eval_view()); }),
-      "none of the test classes 1, 2 is among the training classes cat, dog; classes are matched by name: name the "
-      "folders of the test images as those of the training images");
-  EXPECT_EQ(OnlineKnn(open("train"), open("more"), testing::eval_view()).warnings(),
+      refusal([&] { OnlineKnn(open("train"), open("numbers"), testing::eval_view(), find_protocol("knn", "dino")); }),
+      "none of the test classes 1, 2 is among the training classes cat, dog; classes are matched by name: give the "
+      "folders "
+      "of test images the names of the training folders");
+  EXPECT_EQ(OnlineKnn(open("train"), open("more"), testing::eval_view(), find_protocol("knn", "dino")).warnings(),
             std::vector<std::string>{
-                "2 of 4 test images are of classes that no training image is of (horse) and count as wrong"});
-  EXPECT_TRUE(OnlineKnn(open("train"), open("one"), testing::eval_view()).warnings().empty());
+                "2 of 4 test images belong to classes without training images (horse) and count as wrong"});
+  EXPECT_TRUE(
+      OnlineKnn(open("train"), open("one"), testing::eval_view(), find_protocol("knn", "dino")).warnings().empty());
   folder_.write_image("plain/1.png");
-  EXPECT_NE(refusal([&] { OnlineKnn(open("train"), open("plain"), testing::eval_view()); }).find(folder_ / "plain"),
+  EXPECT_NE(refusal([&] {
+              OnlineKnn(open("train"), open("plain"), testing::eval_view(), find_protocol("knn", "dino"));
+            }).find(folder_ / "plain"),
             std::string::npos)
       << "the folder is named";
 }

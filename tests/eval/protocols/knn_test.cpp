@@ -1,5 +1,5 @@
+#include <unlabel/eval/protocols.h>
 #include <unlabel/eval/protocols/knn.h>
-#include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
 #include "eval/support.h"
@@ -36,21 +36,19 @@ TEST(Knn, AgreesWithThePublishedArithmetic) {
 
 TEST(Knn, NamedProtocolsAreThePublishedOnes) {
   const auto train = blobs(300, 8, 3, 1), test = blobs(10, 8, 3, 2);
-  const auto run = [&](const std::string& protocol) {
-    KnnOptions options;
-    options.protocol = protocol;
-    return knn(train, test, options, *ssl::single_process());
+  const auto run = [&](const std::string& name, const std::string& k = "null") {
+    auto protocol = find_protocol("knn", name);
+    protocol.options.fields().set_text("k", k);
+    return protocol.run_on_features(protocol.options, train, test, {.group = *ssl::single_process()}).json;
   };
-  EXPECT_EQ(run("dino").k, 20);
-  EXPECT_EQ(run("dino").temperature, 0.07);
-  EXPECT_EQ(run("instdisc").k, 200);
-  EXPECT_EQ(run("instdisc").temperature, 0.07);
-  EXPECT_EQ(run("lightly").k, 200);
-  EXPECT_EQ(run("lightly").temperature, 0.1);
-  EXPECT_EQ(run("dino").protocol, "dino");
-  KnnOptions changed;
-  changed.k = 5;
-  EXPECT_EQ(knn(train, test, changed, *ssl::single_process()).protocol, "custom");
+  EXPECT_EQ(run("dino")["k"], 20);
+  EXPECT_EQ(run("dino")["temperature"], 0.07);
+  EXPECT_EQ(run("instdisc")["k"], 200);
+  EXPECT_EQ(run("instdisc")["temperature"], 0.07);
+  EXPECT_EQ(run("lightly")["k"], 200);
+  EXPECT_EQ(run("lightly")["temperature"], 0.1);
+  EXPECT_EQ(run("dino")["protocol"], "dino");
+  EXPECT_EQ(run("dino", "5")["protocol"], "custom");
   EXPECT_NE(refusal([&] { run("dinno"); }).find("did you mean 'dino'?"), std::string::npos);
 }
 
@@ -59,7 +57,6 @@ TEST(Knn, LowersKToTheTrainingSetAndSaysSo) {
   const auto result = knn(train, test, {}, *ssl::single_process());
   EXPECT_EQ(result.k, 7);
   EXPECT_EQ(result.k_asked, 20);
-  EXPECT_EQ(result.protocol, "dino");
   EXPECT_EQ(result.train_images, 7);
   EXPECT_EQ(result.test_images, 10);
 }
@@ -105,7 +102,7 @@ TEST(Knn, BreaksTiesByOrderAndBySmallerLabel) {
   EXPECT_DOUBLE_EQ(knn(pair, two, options, *ssl::single_process()).accuracy, 1);
 }
 
-TEST(Knn, BlocksDoNotChangeTheNeighbours) {
+TEST(Knn, BlocksDoNotChangeTheNeighbors) {
   // More rows than one block of keys or of queries, with every key twice.
   const auto once = torch::randint(-3, 4, {9000, 6}, at::detail::createCPUGenerator(3), torch::kFloat32) + 0.5;
   const auto keys = torch::cat({once, once});
@@ -217,7 +214,7 @@ TEST(Knn, ClassesThatDoNotMeetAreRefusedAndOthersTold) {
         knn(train, make_features(values, labels, {"1", "2", "3"}), {}, *ssl::single_process());
       }),
       "none of the test classes 1, 2, 3 is among the training classes cat, dog, ship; classes are matched by name: "
-      "name the folders of the test images as those of the training images");
+      "give the folders of test images the names of the training folders");
   // Training images of all classes named, but not of those that are tested.
   const auto named = make_features(values.narrow(0, 0, 1), labels.narrow(0, 0, 1), {"cat", "dog", "ship"});
   EXPECT_NE(refusal([&] {
@@ -270,9 +267,10 @@ TEST(Knn, RefusesWhatItCannotMeasure) {
   const auto& one = *ssl::single_process();
   auto unlabeled = train;
   unlabeled.labels = torch::full({20}, -1, torch::kInt64);
-  EXPECT_EQ(refusal([&] { knn(unlabeled, test, {}, one); }),
-            "20 of 20 training images have no label, and this measure needs one for each: use a folder with one folder "
-            "a class");
+  EXPECT_EQ(
+      refusal([&] { knn(unlabeled, test, {}, one); }),
+      "20 of 20 training images have no label, and this measurement needs a label for each: use a folder with one "
+      "sub-folder per class");
   EXPECT_NE(refusal([&] { knn(train, blobs(5, 3, 2, 2), {}, one); }).find("test features 3"), std::string::npos);
   EXPECT_NE(refusal([&] {
               knn(train, make_features(torch::empty({0, 4}), torch::empty({0}, torch::kInt64)), {}, one);

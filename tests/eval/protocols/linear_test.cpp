@@ -1,7 +1,7 @@
 #include <unlabel/data/formats.h>
 #include <unlabel/data/sampler.h>
+#include <unlabel/eval/labels.h>
 #include <unlabel/eval/protocols/linear.h>
-#include <unlabel/eval/targets.h>
 #include <unlabel/ssl/group.h>
 
 #include "eval/images.h"

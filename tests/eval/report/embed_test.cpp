@@ -1,7 +1,9 @@
 #include <unlabel/data/formats.h>
+#include <unlabel/eval/protocols/knn.h>
+#include <unlabel/eval/protocols/linear.h>
+#include <unlabel/eval/protocols/logistic.h>
 #include <unlabel/eval/report/embed.h>
 #include <unlabel/eval/report/npy.h>
-#include <unlabel/eval/report/report.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/weights/safetensors.h>
 
@@ -120,7 +122,7 @@ TEST(Embed, ReplacesOnlyWhatEmbeddingsLeft) {
     EXPECT_NE(refusal([&] { write(name); }).find(folder / beside + " " + why), std::string::npos) << name;
     EXPECT_EQ(contents(folder / beside), before);
   };
-  const std::string foreign = "is not of embeddings in ";
+  const std::string foreign = "does not belong to embeddings in ";
 
   // Files of somebody else, alone or beside features of theirs.
   folder.write("a.jsonl", std::string_view("{\"step\": 1}\n"));
@@ -152,7 +154,7 @@ TEST(Report, ResultsAsJsonAndInWords) {
   knn.train_images = 7;
   knn.test_images = 4;
   knn.classes = 2;
-  const auto json = to_json(knn);
+  const auto [json, text, warnings] = report(knn);
   EXPECT_EQ(json["metric"], "knn_accuracy");
   EXPECT_EQ(json["value"], 0.5);
   EXPECT_TRUE(json["top5"].is_null());
@@ -160,35 +162,35 @@ TEST(Report, ResultsAsJsonAndInWords) {
   EXPECT_EQ(json["counts"],
             (nlohmann::json{{"train", 7}, {"test", 4}, {"classes", 2}, {"skipped", 0}, {"unknown", 0}, {"tied", 0}}));
   EXPECT_TRUE(json["seconds"].is_number());
-  EXPECT_EQ(describe(knn),
+  EXPECT_EQ(text,
             "kNN 50.00 % (dino: k 7 of 20, as there are no more training images, T 0.07; 7 train, 4 test, 2 classes)");
 
-  EXPECT_EQ(doubts(knn), std::vector<std::string>{"k is 7 and not 20, as there are no more training images"});
+  EXPECT_EQ(warnings, std::vector<std::string>{"k is 7 and not 20, as there are no more training images"});
   knn.unknown = {{"horse"}, 3};
   knn.tied = 4;
   knn.skipped = 2;
-  EXPECT_EQ(doubts(knn).size(), 4u);
-  EXPECT_EQ(doubts(knn)[0],
-            "3 of 4 test images are of classes that no training image is of (horse) and count as wrong");
-  EXPECT_EQ(to_json(knn)["unknown_classes"], nlohmann::json::array({"horse"}));
-  EXPECT_NE(describe(knn).find("4 test (3 of classes that training lacks), 2 classes; 4 of equal scores"),
+  EXPECT_EQ(report(knn).warnings.size(), 4u);
+  EXPECT_EQ(report(knn).warnings[0],
+            "3 of 4 test images belong to classes without training images (horse) and count as wrong");
+  EXPECT_EQ(report(knn).json["unknown_classes"], nlohmann::json::array({"horse"}));
+  EXPECT_NE(report(knn).text.find("4 test (3 of classes without training images), 2 classes; 4 tied"),
             std::string::npos);
 
   LogisticResult logistic;
   logistic.converged = false;
   logistic.classes = 1;
-  EXPECT_EQ(doubts(logistic).size(), 2u);
-  EXPECT_EQ(to_json(logistic)["converged"], false);
-  EXPECT_NE(describe(logistic).find("not converged"), std::string::npos);
+  EXPECT_EQ(report(logistic).warnings.size(), 2u);
+  EXPECT_EQ(report(logistic).json["converged"], false);
+  EXPECT_NE(report(logistic).text.find("not converged"), std::string::npos);
   LinearProbeResult probe;
   probe.accuracy = 0.9;
   probe.last_accuracy = 0.8;
   probe.best_epoch = 2;
   probe.epochs = 5;
   probe.protocol = "swav";
-  EXPECT_EQ(to_json(probe)["last_value"], 0.8);
-  EXPECT_EQ(to_json(probe)["best_epoch"], 2);
-  EXPECT_NE(describe(probe).find("best epoch, 3 of 5; last epoch 80.00 %"), std::string::npos);
+  EXPECT_EQ(report(probe).json["last_value"], 0.8);
+  EXPECT_EQ(report(probe).json["best_epoch"], 2);
+  EXPECT_NE(report(probe).text.find("best epoch, 3 of 5; last epoch 80.00 %"), std::string::npos);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ TEST(CiCheck, ListsWhatIsBrokenAndEndsWithOne) {
   make_images(folder / "images", 12, 10, 2);
   auto outcome = unlabel({"check", folder / "images", "--json", folder / "check.json"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_EQ(outcome.out, "12 files: 12 can be used, 0 are broken, 0 not taken\n");
+  EXPECT_EQ(outcome.out, "12 files: 12 can be used, 0 are broken, 0 not used\n");
   std::filesystem::resize_file(folder / "images/class1/00003.png", 70);
   outcome = unlabel({"check", folder / "images", "--json", "-"});
   EXPECT_EQ(outcome.exit_code, 1);
@@ -45,7 +45,7 @@ TEST(CiPack, PackedImagesTrainAndMeasure) {
   const std::string data = "shards:" + (folder / "packed");
   outcome = unlabel({"check", data});
   EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_EQ(outcome.out, "60 files: 60 can be used (40 to train on, 20 to test), 0 are broken, 0 not taken\n");
+  EXPECT_EQ(outcome.out, "60 files: 60 can be used (40 to train on, 20 to test), 0 are broken, 0 not used\n");
   outcome = unlabel({"pretrain", "swav", "--data", data, "--out", folder / "run", "--epochs", "2", "--batch-size", "20",
                      "--encoder.width", "4", "--threads", "1"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;

@@ -103,7 +103,7 @@ TEST_F(CiEvaluation, LinearByBothProtocols) {
   const auto skipping =
       unlabel({"linear", "--checkpoint", run_, "--data", data(), "--protocol", "swav", "--features.broken", "skip"});
   EXPECT_EQ(skipping.exit_code, 2);
-  EXPECT_NE(skipping.err.find("mend or remove"), std::string::npos) << skipping.err;
+  EXPECT_NE(skipping.err.find("repair or remove"), std::string::npos) << skipping.err;
 }
 
 TEST_F(CiEvaluation, TwoRanksMeasureWhatOneDoes) {
@@ -149,8 +149,8 @@ TEST_F(CiEvaluation, WhatFailsOnOneRankAloneIsToldOnAll) {
   const auto nowhere = knn + Arguments{"--json", *folder_ / "nowhere/x.json"};
   expect({nowhere, nowhere}, "there is no folder");  // only rank 0 would write there
   expect({knn, {"knn", "--checkpoint", *folder_ / "nowhere", "--data", data()}},
-         "rank 1: --checkpoint " + *folder_ / "nowhere" + ": no such file or run folder");
-  expect({knn, {"knn", "--checkpoint", run_}}, "rank 1: where are the training images?");
+         "rank 1: --checkpoint " + *folder_ / "nowhere" + ": there is no such file or run folder");
+  expect({knn, {"knn", "--checkpoint", run_}}, "rank 1: no training images: give --data");
   const Arguments pretrain{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"};
   expect({pretrain, pretrain + Arguments{"--recipe", *folder_ / "nowhere.json"}},
          "rank 1: cannot read " + *folder_ / "nowhere.json");
@@ -224,7 +224,7 @@ TEST_F(CiEvaluation, DoubtsStandBesideTheFigure) {
   const auto outcome = unlabel({"knn", "--checkpoint", run_, "--train", data() + "/train", "--test", *folder_ / "more",
                                 "--json", *folder_ / "doubtful.json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_NE(outcome.out.find("60 test (20 of classes that training lacks)"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("60 test (20 of classes without training images)"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("; 60 of 60 compared test images are training images"), std::string::npos) << outcome.out;
   const auto result = nlohmann::json::parse(read_bytes(*folder_ / "doubtful.json"));
   EXPECT_EQ(result.at("counts").at("unknown"), 20);

@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/launch/cli/evaluation.h>
+#include <unlabel/launch/cli/eval_common.h>
 #include <unlabel/launch/pretrain/run_record.h>
 #include <unlabel/ssl/weights/weights.h>
 
@@ -197,7 +197,7 @@ TEST_F(Subjects, WhatMakesAFigureDoubtfulIsToldBefore) {
   std::vector<std::string> said;
   sets({"--train", folder_ / "train", "--test", folder_ / "more"}, &said);
   EXPECT_EQ(said, (std::vector<std::string>{
-                      "2 of 6 test images are of classes that no training image is of (horse) and count as wrong"}));
+                      "2 of 6 test images belong to classes without training images (horse) and count as wrong"}));
   const auto one = sets({"--train", folder_ / "train", "--test", folder_ / "one"}, &said);
   EXPECT_EQ(one.test->label(0), 1);
   EXPECT_TRUE(said.empty());
