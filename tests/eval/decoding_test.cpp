@@ -97,7 +97,7 @@ const auto by_linear_probe = [](auto train, auto test, const FeatureOptions& opt
 const auto while_training = [](auto train, auto test, const FeatureOptions& options) {
   testing::FieldsEncoder encoder;
   auto protocol = find_protocol("knn", "dino");
-  protocol.options.fields().set_text("k", "5");
+  protocol.options.fields().from_json({{"k", 5}}, "test");
   OnlineKnnOptions online;
   online.features = options;
   const OnlineKnn knn(train, test, testing::eval_view(), protocol, online);

@@ -36,9 +36,9 @@ TEST(Knn, AgreesWithThePublishedArithmetic) {
 
 TEST(Knn, NamedProtocolsAreThePublishedOnes) {
   const auto train = blobs(300, 8, 3, 1), test = blobs(10, 8, 3, 2);
-  const auto run = [&](const std::string& name, const std::string& k = "null") {
+  const auto run = [&](const std::string& name, const nlohmann::json& k = nullptr) {
     auto protocol = find_protocol("knn", name);
-    protocol.options.fields().set_text("k", k);
+    protocol.options.fields().from_json({{"k", k}}, "test");
     return protocol.run_on_features(protocol.options, train, test, {.group = *ssl::single_process()}).json;
   };
   EXPECT_EQ(run("dino")["k"], 20);
@@ -48,7 +48,7 @@ TEST(Knn, NamedProtocolsAreThePublishedOnes) {
   EXPECT_EQ(run("lightly")["k"], 200);
   EXPECT_EQ(run("lightly")["temperature"], 0.1);
   EXPECT_EQ(run("dino")["protocol"], "dino");
-  EXPECT_EQ(run("dino", "5")["protocol"], "custom");
+  EXPECT_EQ(run("dino", 5)["protocol"], "custom");
   EXPECT_NE(refusal([&] { run("dinno"); }).find("did you mean 'dino'?"), std::string::npos);
 }
 

@@ -149,7 +149,7 @@ TEST_F(CiEvaluation, WhatFailsOnOneRankAloneIsToldOnAll) {
   const auto nowhere = knn + Arguments{"--json", *folder_ / "nowhere/x.json"};
   expect({nowhere, nowhere}, "there is no folder");  // only rank 0 would write there
   expect({knn, {"knn", "--checkpoint", *folder_ / "nowhere", "--data", data()}},
-         "rank 1: --checkpoint " + *folder_ / "nowhere" + ": there is no such file or run folder");
+         "rank 1: --checkpoint " + *folder_ / "nowhere" + ": no such file or run folder");
   expect({knn, {"knn", "--checkpoint", run_}}, "rank 1: no training images: give --data");
   const Arguments pretrain{"pretrain", "swav", "--data", data(), "--out", *folder_ / "never"};
   expect({pretrain, pretrain + Arguments{"--recipe", *folder_ / "nowhere.json"}},
