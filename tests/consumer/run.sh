@@ -168,7 +168,7 @@ add_executable(program main.cpp)'
     # Its encoder trains, and is recognized without metadata; its protocol measures it.
     pretrain mixed --encoder.arch conv_mixer --max-steps 2
     mine linear --checkpoint "$work/mixed" --data "csv:$work/photos" --protocol class_means
-    grep -qE 'linear [0-9.]+ % \(class_means: cosine similarity; 128 train, 128 test, 2 classes\)' "$work/output" || fail "its protocol does not report"
+    grep -qE 'linear [0-9.]+ % \(class_means: cosine similarity; 128 train, 128 test, 2 classes' "$work/output" || fail "its protocol does not report"
     mine knn --untrained --encoder.arch conv_mixer --encoder.width 4 --data "csv:$work/photos" --k 3
     grep -q 'untrained conv_mixer' "$work/output" || fail "its encoder is not built by name"
     # Help and errors read the lists.
@@ -186,7 +186,7 @@ add_executable(program main.cpp)'
     shows "no method 'simsia' (did you mean 'simsiam'" pretrain simsia --data "$work/photos"
     shows "'conv_mixr' (did you mean 'conv_mixer'" knn --untrained --encoder.arch conv_mixr --data "csv:$work/photos"
     shows "protocol 'class_mean' (did you mean 'class_means'" linear --protocol class_mean --untrained --data "csv:$work/photos"
-    shows 'csv:DIR' knn --untrained --data cvs:
+    shows 'shards:, csv:, folder:' knn --untrained --data cvs:
     shows "'helo' (did you mean 'hello'" helo
     ;;
   contracts)

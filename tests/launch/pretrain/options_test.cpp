@@ -210,7 +210,8 @@ TEST_F(CiPretrainOptions, NamesTheLayerOfAWrongValue) {
   const std::string step = run + "/checkpoints/step-00000001";
   fs::create_directories(step);
   std::ofstream(step + "/manifest.json") << "{}";
-  std::ofstream(step + "/training.json") << R"({"iteration": 1, "options": {"swav": {"epsilon": "small"}}})";
+  std::ofstream(step + "/training.json") << R"({"iteration": 1, "options": {"swav": {"epsilon": "small"}},
+      "data": {"description": "64 images", "images": 64, "fingerprint": "0"}})";
   EXPECT_NE(message({"--swav.epsilon", "small"}).find(R"(--swav.epsilon: 'swav.epsilon' takes number, not "small")"),
             std::string::npos);
   EXPECT_NE(message({"--recipe", recipe}).find("recipe " + recipe + R"(: 'swav.epsilon' takes number, not "small")"),
