@@ -1,3 +1,4 @@
+#include <unlabel/augment/list_name.h>
 #include <unlabel/data/formats.h>
 #include <unlabel/data/image/cifar10.h>
 #include <unlabel/data/image/folder_splits.h>
@@ -49,9 +50,7 @@ std::string images_below(const std::string& directory, const FolderContents& con
 const std::vector<Format>& formats() { return list(); }
 
 void add_format(Format format) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (format.name.empty() || !std::ranges::all_of(format.name, fits))
-    throw UsageError("a data format cannot be called '", format.name, "': use small letters and digits");
+  require_list_name("a data format", format.name, /*underscores=*/false);
   if (find(format.name)) throw UsageError("there is a data format '", format.name, "' already");
   if (!format.open || !format.has)
     throw UsageError("the data format '", format.name,

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/list_name.h>
 #include <unlabel/eval/protocols.h>
 #include <unlabel/eval/protocols/knn.h>
 #include <unlabel/eval/protocols/linear.h>
@@ -32,10 +33,7 @@ std::vector<std::string> names_of_command(const std::string& command) {
 const std::vector<ProtocolSpec>& protocols() { return list(); }
 
 void add_protocol(ProtocolSpec protocol) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
-  if (protocol.name.empty() || !std::ranges::all_of(protocol.name, fits))
-    throw UsageError("a protocol cannot be called '", protocol.name,
-                     "': use lower-case letters, digits and underscores");
+  require_list_name("a protocol", protocol.name);
   const auto names = names_of_command(protocol.command);
   if (names.empty())
     throw UsageError("protocol '", protocol.name, "': no command '", protocol.command, "' has protocols");

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/list_name.h>
 #include <unlabel/ssl/methods.h>
 #include <unlabel/ssl/methods/byol.h>
 #include <unlabel/ssl/methods/deepcluster.h>
@@ -34,9 +35,7 @@ std::vector<MethodSpec>& list() {
 const std::vector<MethodSpec>& methods() { return list(); }
 
 void add_method(MethodSpec method) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
-  if (method.name.empty() || !std::ranges::all_of(method.name, fits))
-    throw UsageError("a method cannot be called '", method.name, "': use small letters, digits and underscores");
+  require_list_name("a method", method.name);
   // Keep the list sorted by name.
   const auto place = std::ranges::lower_bound(list(), method.name, {}, &MethodSpec::name);
   if (place != list().end() && place->name == method.name)

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/list_name.h>
 #include <unlabel/ssl/models/convnet.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/models/resnet.h>
@@ -50,9 +51,7 @@ std::vector<std::string> names() {
 const std::vector<EncoderSpec>& encoders() { return mutable_encoders(); }
 
 void add_encoder(EncoderSpec encoder) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
-  if (encoder.name.empty() || !std::ranges::all_of(encoder.name, fits))
-    throw UsageError("an encoder cannot be called '", encoder.name, "': use small letters, digits and underscores");
+  require_list_name("an encoder", encoder.name);
   if (find(encoder.name)) throw UsageError("there is an encoder '", encoder.name, "' already");
   if (!encoder.make) throw UsageError("the encoder '", encoder.name, "' has no function that makes it");
   mutable_encoders().push_back(std::move(encoder));
