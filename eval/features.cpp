@@ -96,7 +96,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   // Ranks meet at each pause: one that has finished would otherwise wait for a slower one longer than the time limit of a collective.
   do {
     ssl::run_on_all_ranks(group, encode_until_pause);
-  } while (ssl::any_rank(group, row < own_rows));
+  } while (ssl::all_reduce_any(group, row < own_rows));
   features.decoded = all_reduce(loader->decoded(), group);
 
   features.values = gather_rows(values, rows, group, device);

@@ -52,7 +52,7 @@ void run_on_all_ranks(const Group& ranks, const std::function<void()>& action) {
     return;
   }
   // One small all-reduce if all went well; texts are gathered only after a failure.
-  if (!any_rank(group, mine != nullptr)) return;
+  if (!all_reduce_any(group, mine != nullptr)) return;
   const auto outcomes = gather_texts(group, outcome);
   const auto first = std::ranges::find_if(outcomes, [](const std::string& text) { return text[0] != kFine; });
   const auto rank = first - outcomes.begin();
@@ -70,12 +70,12 @@ void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, 
   }
   auto done = std::async(std::launch::async, action);
   // Ends when the action has ended on all ranks. A rank whose action has ended waits in the collective for the others.
-  while (any_rank(group, done.wait_for(pause) != std::future_status::ready)) {
+  while (all_reduce_any(group, done.wait_for(pause) != std::future_status::ready)) {
   }
   run_on_all_ranks(group, [&] { done.get(); });
 }
 
-bool any_rank(const Group& ranks, bool here) {
+bool all_reduce_any(const Group& ranks, bool here) {
   const Group& group = ranks.cpu_group();
   auto any = torch::tensor({here ? 1 : 0}, torch::TensorOptions(torch::kInt32).device(group.device()));
   group.all_reduce_max(any);

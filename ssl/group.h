@@ -69,7 +69,7 @@ void run_on_all_ranks(const Group& group, const std::function<void()>& action);
 void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action);
 
 /// True on all ranks if `here` is true on any. Collective: every rank must call it.
-bool any_rank(const Group& group, bool here);
+bool all_reduce_any(const Group& group, bool here);
 
 /// The texts of all ranks, in rank order, on every rank. Collective: every rank must call it.
 std::vector<std::string> gather_texts(const Group& group, const std::string& text);

@@ -50,7 +50,7 @@ Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* sk
   std::string reasons;
   for (const auto& [step, folder] : list_checkpoints(path)) {
     Checkpoint checkpoint;
-    const auto reason = damage([&] {
+    const auto reason = find_damage([&] {
       checkpoint = read_one(folder, check);
       if (checkpoint.iteration != step)
         throw Error(folder, " is damaged: its training.json belongs to step ", checkpoint.iteration);

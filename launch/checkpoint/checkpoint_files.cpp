@@ -150,10 +150,10 @@ void remove_checkpoint(const std::string& folder, const std::string& name) {
   fs::remove_all(error ? fs::path(folder) / name : going, error);
 }
 
-/// Whether an intact checkpoint of this step exists. Throws for errors that do not mean damage (see damage()).
+/// Whether an intact checkpoint of this step exists. Throws for errors that do not mean damage (see find_damage()).
 bool is_whole(const fs::path& folder, std::int64_t step) {
   bool whole = false;
-  damage([&] { whole = verify_checkpoint(folder.string()).at("iteration") == step; });
+  find_damage([&] { whole = verify_checkpoint(folder.string()).at("iteration") == step; });
   return whole;
 }
 
@@ -259,7 +259,7 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
     const auto place = (fs::path(path) / kTraining).string();
     std::optional<nlohmann::json> options;
     // Damage is not reported here but by read_checkpoint, when the run resumes.
-    damage([&] {
+    find_damage([&] {
       const auto training = parse_training(text_of(place), place);
       check_training(training, place);
       options = training.at("options");
@@ -269,7 +269,7 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
   return std::nullopt;
 }
 
-std::string damage(const std::function<void()>& read) {
+std::string find_damage(const std::function<void()>& read) {
   try {
     read();
     return {};

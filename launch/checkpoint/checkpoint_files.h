@@ -84,7 +84,7 @@ nlohmann::json verify_checkpoint(const std::string& path);
 
 /// Calls `read`, which reads parts of a checkpoint, and returns the message of the Error that it throws; empty when it throws none.
 /// UnreadableCheckpoint, IoError and UsageError (limits of the process: too many open files) do not mean damage and are rethrown.
-std::string damage(const std::function<void()>& read);
+std::string find_damage(const std::function<void()>& read);
 
 /// The path of the file with the tensors of the checkpoint at `path`.
 std::string state_file(const std::string& path);

@@ -50,7 +50,7 @@ void validate(const ResolvedOptions& resolved, int world_size) {
 /// What --precision auto comes to on this rank's device.
 void show_native_precision(ResolvedOptions& resolved, at::Device device) {
   if (resolved.options.precision != "auto") return;
-  const auto native = native_precision(facts_of(device));
+  const auto native = native_precision(device_facts(device));
   resolved.options.precision = native.precision;
   std::erase_if(resolved.choices, [](const auto& choice) { return choice.setting == "precision"; });
   resolved.choices.push_back({"precision", native.precision, "auto: " + native.reason});

@@ -124,7 +124,7 @@ ssl::LoadedEncoder load(const std::string& path, const ssl::EncoderOptions& opti
   ssl::LoadedEncoder loaded;
   loaded.options = trained.encoder;
   loaded.encoder = ssl::make_encoder(loaded.options);
-  loaded.report = fill_encoder(*loaded.encoder, loaded.options, checkpoint, checkpoints, /*partial=*/false);
+  loaded.report = load_encoder_weights(*loaded.encoder, loaded.options, checkpoint, checkpoints, /*partial=*/false);
   loaded.metadata = encoder_metadata(trained);
   from = concat(checkpoints, " at step ", checkpoint.iteration);
   return loaded;
@@ -256,12 +256,12 @@ MeasuredSets open_sets(const EvaluationOptions& options, const ssl::Group& group
   eval::require_labeled(train_labels, test_labels);
   const auto unknown = eval::make_targets(train_labels, test_labels).unknown;
   if (unknown.images > 0) warnings.add(eval::unknown_classes(unknown, sets.test->size()));
-  run_on_first_rank(group, options.timeout, [&] { sets.shared = eval::find_shared_images(*sets.train, *sets.test); });
+  run_on_rank0(group, options.timeout, [&] { sets.shared = eval::find_shared_images(*sets.train, *sets.test); });
   if (const auto doubt = sets.shared.sentence(); !doubt.empty()) warnings.add(doubt);
   return sets;
 }
 
-void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const EvaluatedModel& model) {
+void require_same_settings(const ssl::Group& group, const OptionTable& settings, const EvaluatedModel& model) {
   if (group.world_size() == 1) return;
   auto json = settings.to_json();
   // These may differ: where each machine reads and writes, and how fast it is.
@@ -278,8 +278,8 @@ void agree_on_settings(const ssl::Group& group, const OptionTable& settings, con
       weights.add(name);
       weights.add(std::string_view(static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()));
     }
-  agree_on(group, {{"other settings", json, "start all ranks with the same command"},
-                   {"other weights", weights.value(), "give all machines the same file of weights"}});
+  require_equal_on_all_ranks(group, {{"other settings", json, "start all ranks with the same command"},
+                                     {"other weights", weights.value(), "give all machines the same file of weights"}});
 }
 
 std::shared_ptr<const data::Dataset> open_split(const EvaluationOptions& options, data::Split split,
@@ -319,7 +319,7 @@ Evaluation start_evaluation(const std::string& command, EvaluationOptions& optio
     if (group->rank() == 0) require_outputs();
     model = load_model(options, line, device);
   });
-  agree_on_settings(*group, fields, model);
+  require_same_settings(*group, fields, model);
   const bool printed = group->rank() == 0;
   return {options, device, std::move(group), Warnings(printed), std::move(model)};
 }

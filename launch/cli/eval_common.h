@@ -70,7 +70,7 @@ void resolve_size(EvaluatedModel& model, const data::Dataset& images, const Eval
                   const ssl::Group& group);
 
 /// Throws MismatchError (93) on every rank when ranks have other settings or other weights.
-void agree_on_settings(const ssl::Group& group, const OptionTable& settings, const EvaluatedModel& model);
+void require_same_settings(const ssl::Group& group, const OptionTable& settings, const EvaluatedModel& model);
 
 /// The training and the test images of a measurement.
 struct MeasuredSets {

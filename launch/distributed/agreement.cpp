@@ -23,13 +23,13 @@ std::string differences(const nlohmann::json& expected, const nlohmann::json& gi
   return text;
 }
 
-Agreement same_program() {
+SharedValue same_program() {
   return {"another version of the program", program_version(), "run the same program on all machines"};
 }
 
-void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements) {
+void require_equal_on_all_ranks(const ssl::Group& group, const std::vector<SharedValue>& values) {
   auto mine = nlohmann::json::array();
-  for (const auto& [what, value, advice] : agreements) mine.push_back({{"what", what}, {"value", value}});
+  for (const auto& [what, value, advice] : values) mine.push_back({{"what", what}, {"value", value}});
   std::vector<nlohmann::json> by_rank;
   for (const auto& text : ssl::gather_texts(group, mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)))
     by_rank.push_back(nlohmann::json::parse(text));
@@ -44,7 +44,7 @@ void agree_on(const ssl::Group& group, const std::vector<Agreement>& agreements)
       if (other[i].at("value") == first[i].at("value")) continue;
       throw MismatchError("rank ", rank, " has ", first[i].at("what").get<std::string>(),
                           " than rank 0: ", differences(first[i].at("value"), other[i].at("value")), "; ",
-                          i < agreements.size() ? agreements[i].advice : "");
+                          i < values.size() ? values[i].advice : "");
     }
 }
 

@@ -26,7 +26,8 @@ std::string program_version() { return concat("unlabel ", UNLABEL_VERSION, ", Li
 std::shared_ptr<const ssl::Group> rendezvous(const Environment& environment, c10::Device device,
                                              const ConnectOptions& options, const std::string& command) {
   auto group = connect(environment, device, options);
-  agree_on(*group, {same_program(), {"another command", command, "start all ranks with the same one"}});
+  require_equal_on_all_ranks(*group,
+                             {same_program(), {"another command", command, "start all ranks with the same one"}});
   return group;
 }
 

@@ -15,10 +15,11 @@ std::chrono::milliseconds heartbeat(int timeout_seconds);
 
 /// Runs `action` on rank 0 while the other ranks wait. Collective: all ranks must call it. The action may take longer than
 /// `timeout_seconds`, because rank 0 signals every heartbeat() that it is still working. If it throws, all ranks throw.
-void run_on_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action);
+void run_on_rank0(const ssl::Group& group, int timeout_seconds, const std::function<void()>& action);
 
 /// Calls `read` on rank 0, in the same way, and returns its result on all ranks.
-std::string of_first_rank(const ssl::Group& group, int timeout_seconds, const std::function<std::string()>& read);
+std::string broadcast_from_rank0(const ssl::Group& group, int timeout_seconds,
+                                 const std::function<std::string()>& read);
 
 /// Opens a data set on all ranks; collective. Rank 0 lists the files; the others receive its list and check a sample of the files
 /// (data::open_indexed), so that a shared disk is listed only once. IDX and CIFAR-10 files are read completely, by every rank.

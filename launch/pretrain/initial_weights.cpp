@@ -54,11 +54,11 @@ std::string contradiction(const nlohmann::json& asked, const ssl::EncoderOptions
   return "";
 }
 
-ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder, const ssl::EncoderOptions& options,
-                           bool partial) {
+ssl::LoadReport load_initial_weights(const std::string& path, ssl::Encoder& encoder, const ssl::EncoderOptions& options,
+                                     bool partial) {
   const auto place = find_weights(path, "--init");
   if (place.file.empty())
-    return fill_encoder(encoder, options, read_checkpoint(place.checkpoints), place.checkpoints, partial);
+    return load_encoder_weights(encoder, options, read_checkpoint(place.checkpoints), place.checkpoints, partial);
   ssl::LoadOptions loading;
   loading.partial = partial;
   loading.model = ssl::model_name(options);
@@ -66,8 +66,8 @@ ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder, const
   return ssl::load_state(encoder, ssl::read_weights(place.file).tensors, loading);
 }
 
-ssl::LoadReport fill_encoder(ssl::Encoder& encoder, const ssl::EncoderOptions& options, const Checkpoint& checkpoint,
-                             const std::string& source, bool partial) {
+ssl::LoadReport load_encoder_weights(ssl::Encoder& encoder, const ssl::EncoderOptions& options,
+                                     const Checkpoint& checkpoint, const std::string& source, bool partial) {
   ssl::LoadOptions loading;
   loading.partial = partial;
   loading.model = ssl::model_name(options);

@@ -24,11 +24,11 @@ nlohmann::json settings_of_weights(const ssl::EncoderOptions& encoder);
 std::string contradiction(const nlohmann::json& asked, const ssl::EncoderOptions& weights, const std::string& path);
 
 /// Loads the weights at `path` into an encoder. Unless `partial`, they must contain all of its tensors. Throws as ssl::load_state does.
-ssl::LoadReport start_from(const std::string& path, ssl::Encoder& encoder, const ssl::EncoderOptions& options,
-                           bool partial);
+ssl::LoadReport load_initial_weights(const std::string& path, ssl::Encoder& encoder, const ssl::EncoderOptions& options,
+                                     bool partial);
 
 /// The same with the weights in a checkpoint that was read from `source`.
-ssl::LoadReport fill_encoder(ssl::Encoder& encoder, const ssl::EncoderOptions& options, const Checkpoint& checkpoint,
-                             const std::string& source, bool partial);
+ssl::LoadReport load_encoder_weights(ssl::Encoder& encoder, const ssl::EncoderOptions& options,
+                                     const Checkpoint& checkpoint, const std::string& source, bool partial);
 
 }  // namespace unlabel::launch

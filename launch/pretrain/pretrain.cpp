@@ -25,7 +25,7 @@ namespace {
 struct StopRequested {};
 
 /// Thrown on all ranks when training cannot continue although the weights are valid: a checkpoint is to be written first.
-struct AgreedEnd {
+struct EndedOnAllRanks {
   std::exception_ptr cause;  ///< null: the cause is the monitor's failure()
 };
 
@@ -64,8 +64,8 @@ void add(std::vector<std::pair<std::string, at::Tensor>>& means,
   }
 }
 
-/// The next batch; nullopt at the end of the loader's pass. If reading fails on any rank, all ranks throw AgreedEnd, or StopRequested when
-/// a signal came meanwhile.
+/// The next batch; nullopt at the end of the loader's pass. If reading fails on any rank, all ranks throw EndedOnAllRanks, or StopRequested
+/// when a signal came meanwhile.
 std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group& group) {
   std::optional<data::HostBatch> batch;
   try {
@@ -82,8 +82,8 @@ std::optional<data::HostBatch> next_batch(data::Loader& loader, const ssl::Group
     throw;
   } catch (const Error&) {
     // The loader also gives up retrying when a signal comes: then this is a stop and not a failure.
-    if (ssl::any_rank(group, StopSignal::requested())) throw StopRequested();
-    throw AgreedEnd{std::current_exception()};
+    if (ssl::all_reduce_any(group, StopSignal::requested())) throw StopRequested();
+    throw EndedOnAllRanks{std::current_exception()};
   }
   return batch;
 }
@@ -99,7 +99,7 @@ PretrainResult Run::train() {
   try {
     for (auto epoch = iteration_ / steps_per_epoch_; iteration_ < last_ && !stop_requested(); ++epoch)
       train_epoch(epoch);
-  } catch (const AgreedEnd& end) {
+  } catch (const EndedOnAllRanks& end) {
     save_before_the_end();
     if (end.cause) std::rethrow_exception(end.cause);
     throw MismatchError(monitor_->failure());
@@ -248,7 +248,7 @@ void Run::read_samples(std::int64_t epoch, const data::SampleTransform& transfor
   for (;;) {
     const auto batch = next_batch(loader, *group_);
     if (!batch) return;
-    if (ssl::any_rank(*group_, StopSignal::requested())) throw StopRequested();
+    if (ssl::all_reduce_any(*group_, StopSignal::requested())) throw StopRequested();
     ssl::set_dropout_key(*method_, {options_.seed, ssl::round_outside_of_steps(epoch, passed++), 0, group_->rank(),
                                     group_->world_size()});
     const auto all = micro_batch(copier(*batch), 0, static_cast<std::int64_t>(batch->indices.size()),
@@ -278,7 +278,7 @@ void Run::train_epoch(std::int64_t epoch) {
       stopped_between_steps_ = true;
       save();
       return;
-    } catch (const AgreedEnd&) {
+    } catch (const EndedOnAllRanks&) {
       guard_->restore_buffers();
       throw;
     }
@@ -297,7 +297,7 @@ void Run::train_epoch(std::int64_t epoch) {
       monitor_->flush();
       stopped_between_steps_ = true;
       save();
-      if (!monitor_->failure().empty()) throw AgreedEnd();
+      if (!monitor_->failure().empty()) throw EndedOnAllRanks();
       return;
     }
     UNLABEL_INVARIANT(batch);
@@ -318,12 +318,12 @@ void Run::train_epoch(std::int64_t epoch) {
     // add() evaluates the previous step. Whether to stop or save is therefore known one step late, except at the end of an epoch.
     monitor_->add(std::move(made));
     if (iteration_ == end) monitor_->flush();
-    if (!monitor_->failure().empty()) throw AgreedEnd();
+    if (!monitor_->failure().empty()) throw EndedOnAllRanks();
     const auto every = options_.checkpoint.every.steps;
     if (iteration_ == last_ || stop_requested() || monitor_->save_due() || (every > 0 && iteration_ % every == 0)) {
       monitor_->flush();
       save();
-      if (!monitor_->failure().empty()) throw AgreedEnd();
+      if (!monitor_->failure().empty()) throw EndedOnAllRanks();
     }
     if (is_rank0_)
       if (const auto failure = writer_->failure(); !failure.empty())

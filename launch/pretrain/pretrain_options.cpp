@@ -259,7 +259,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
     if (seconds < 1) throw UsageError(option, " must be at least 1 second, not ", seconds);
   resolved.group = rendezvous(asked);
   const auto& group = *resolved.group;
-  const auto began = of_first_rank(group, asked.init_timeout, [&] {
+  const auto began = broadcast_from_rank0(group, asked.init_timeout, [&] {
     const auto saved = out.empty() ? std::nullopt : checkpoint_options(out + "/checkpoints");
     return saved ? saved->dump() : "";
   });
@@ -296,10 +296,10 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   });
 
   // What ranks do together depends on these. The weights' place may differ, and that of the recipe.
-  agree_on(group,
-           {{"other settings",
-             {{"--recipe", planned ? "not given" : "given"}, {"--init", asked.init.empty() ? "not given" : "given"}},
-             kSameCommand}});
+  require_equal_on_all_ranks(
+      group, {{"other settings",
+               {{"--recipe", planned ? "not given" : "given"}, {"--init", asked.init.empty() ? "not given" : "given"}},
+               kSameCommand}});
 
   resolved.dataset = open_on_all_ranks(asked.data, data::Split::kTrain, group, asked.init_timeout);
   const auto samples = resolved.dataset->size();
@@ -347,7 +347,7 @@ ResolvedOptions resolve_options(const CommandLine& line, Purpose purpose, const 
   // The rest, before anything is made of it that one rank could refuse alone.
   auto shared = config_json(options);
   for (const char* own : {"data", "out", "init", "recipe", "device", "threads"}) shared.erase(own);
-  agree_on(group, {{"other settings", shared, kSameCommand}});
+  require_equal_on_all_ranks(group, {{"other settings", shared, kSameCommand}});
   std::ranges::move(resolved.dataset->notes(), std::back_inserter(resolved.warnings));
   auto judged = table(options).to_json();
   if (goes_on) judged["init"] = out;  // its own weights

@@ -142,7 +142,7 @@ class Run {
   /// A signal came during a pass over the data before an epoch, or while a read was being retried.
   bool stopped_between_steps_ = false;
   std::string unsaved_;  ///< rank 0: why the checkpoint of the last step could not be written; empty: it was
-  bool ending_ = false;  ///< training cannot continue (AgreedEnd), and the state is being saved
+  bool ending_ = false;  ///< training cannot continue (EndedOnAllRanks), and the state is being saved
   std::chrono::steady_clock::time_point saved_at_;  ///< time of the last checkpoint
 };
 

@@ -26,7 +26,7 @@ std::string move_aside_if_stale(const std::string& path, const ssl::Encoder& enc
   const auto same = [&] {
     std::map<std::string, at::Tensor> there;
     // A file that cannot be parsed is not this encoder's.
-    const auto broken = damage([&] {
+    const auto broken = find_damage([&] {
       const auto file = ssl::read_safetensors(path);
       there.insert(file.tensors.begin(), file.tensors.end());
     });
@@ -57,7 +57,7 @@ bool Run::save_interval_elapsed() const {
 
 /// Waits on all ranks until rank 0 writes no checkpoint; the all-reduce at each heartbeat keeps the others from timing out.
 void Run::wait_for_writer() {
-  while (ssl::any_rank(*group_, is_rank0_ && !writer_->wait_for(heartbeat_))) {
+  while (ssl::all_reduce_any(*group_, is_rank0_ && !writer_->wait_for(heartbeat_))) {
   }
 }
 

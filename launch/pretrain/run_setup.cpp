@@ -43,7 +43,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                       train->class_names());
   for (const auto& note : test->notes()) warnings.add(note);
   eval::SharedImages shared;
-  run_on_first_rank(group, options.init_timeout, [&] { shared = eval::find_shared_images(*train, *test); });
+  run_on_rank0(group, options.init_timeout, [&] { shared = eval::find_shared_images(*train, *test); });
   if (const auto doubt = shared.sentence(); !doubt.empty()) warnings.add("kNN while training: " + doubt);
   eval::OnlineKnnOptions online;
   online.train_images = options.knn.train_images;
@@ -186,7 +186,7 @@ void Run::make_method() {
   if (!options_.init.empty() && !newest_) {
     init_report_.emplace();
     ssl::run_on_all_ranks(*group_, [&] {
-      *init_report_ = start_from(options_.init, method->encoder(), options_.encoder, options_.init_partial);
+      *init_report_ = load_initial_weights(options_.init, method->encoder(), options_.encoder, options_.init_partial);
     });
   }
   // Frozen modules (a teacher) are not part of checkpoints, so all ranks and all resumes are checked to have the same ones.
@@ -202,7 +202,7 @@ void Run::make_method() {
     ssl::freeze(*module);
     module->eval();
   }
-  agree_on(*group_, {{"other frozen weights", frozen_checksum_, "give all machines the same files"}});
+  require_equal_on_all_ranks(*group_, {{"other frozen weights", frozen_checksum_, "give all machines the same files"}});
   place(*method);
   ssl::set_batch_norm_group(*method, group_->subgroup(sync_bn_ranks_));
   method->train();

@@ -63,7 +63,7 @@ double time_convolution(at::ScalarType type, c10::Device device) {
 
 }  // namespace
 
-DeviceFacts facts_of(c10::Device device) {
+DeviceFacts device_facts(c10::Device device) {
   DeviceFacts facts;
   facts.gpu = device.is_cuda();
   if (facts.gpu) {
@@ -121,7 +121,7 @@ PrecisionChoice agreed_precision(const std::vector<PrecisionVote>& by_rank) {
 std::string resolve_precision(const ssl::Group& group, c10::Device device, std::string& precision) {
   // Ranks with an explicit precision take part, too: the gathering is collective, and the others adopt their choice.
   const bool open = precision == "auto";
-  const auto own = open ? native_precision(facts_of(device)) : PrecisionChoice{precision, ""};
+  const auto own = open ? native_precision(device_facts(device)) : PrecisionChoice{precision, ""};
   std::vector<PrecisionVote> by_rank;
   for (const auto& text : ssl::gather_texts(
            group, nlohmann::json{{"open", open}, {"precision", own.precision}, {"reason", own.reason}}.dump())) {
@@ -143,7 +143,7 @@ double slowdown_of(const std::string& precision, c10::Device device) {
 std::string slow_precision_warning(const std::string& precision, c10::Device device) {
   if (precision != "bf16" && precision != "fp16") return "";
   if (precision == "fp16" && device.is_cuda()) return "";
-  const auto native = native_precision(facts_of(device));
+  const auto native = native_precision(device_facts(device));
   if (precision == native.precision) return "";
   const double factor = slowdown_of(precision, device);
   if (factor < 1.1) return "";

@@ -23,7 +23,7 @@ struct DeviceFacts {
   bool library_bf16 = false;  ///< CPU: the result of LibTorch's own check, which asks oneDNN
   std::string isa_limit{};    ///< CPU: ONEDNN_MAX_CPU_ISA, the instruction sets that oneDNN may use; empty: all
 };
-DeviceFacts facts_of(c10::Device device);
+DeviceFacts device_facts(c10::Device device);
 
 /// The precision that `--precision auto` selects.
 struct PrecisionChoice {

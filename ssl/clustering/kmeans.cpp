@@ -275,8 +275,8 @@ std::int64_t split_empty(at::Tensor& centroids, const at::Tensor& counts, std::i
 void check(const KmeansOptions& options) {
   if (options.clusters < 1) throw UsageError("k-means makes at least 1 cluster, not ", options.clusters);
   if (options.iterations < 0) throw UsageError("k-means cannot make ", options.iterations, " iterations");
-  if (options.empty != "split" && options.empty != "keep")
-    throw UsageError("empty clusters: '", options.empty, "' is not known: use split or keep");
+  if (options.empty_action != "split" && options.empty_action != "keep")
+    throw UsageError("empty clusters: '", options.empty_action, "' is not known: use split or keep");
 }
 
 }  // namespace
@@ -303,14 +303,14 @@ KmeansResult kmeans(const at::Tensor& points, const KmeansOptions& options, cons
     const auto empty = now.counts == 0;
     if (iteration == options.iterations) {
       result.assignments = now.clusters;
-      result.empty = empty.sum().item<std::int64_t>();
+      result.empty_clusters = empty.sum().item<std::int64_t>();
       break;
     }
     // Update, in float64; an empty cluster keeps its centroid, until it is split.
     auto updated = now.sums.div_(now.counts.clamp_min(1).unsqueeze(1));
     updated = at::where(empty.unsqueeze(1), centroids.to(torch::kFloat64), updated);
-    if (options.empty == "split" && partition.total > k)
-      result.split += split_empty(updated, now.counts, partition.total, options.seed, iteration);
+    if (options.empty_action == "split" && partition.total > k)
+      result.splits += split_empty(updated, now.counts, partition.total, options.seed, iteration);
     if (options.spherical) updated.div_(updated.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12));
     centroids = updated.to(centroids.scalar_type());
   }

@@ -15,7 +15,7 @@ struct KmeansOptions {
   int iterations = 20;           ///< updates of the centroids
   bool spherical =
       false;  ///< points and centroids have length 1; the nearest centroid is the one with the largest dot product
-  std::string empty =
+  std::string empty_action =
       "split";  ///< a cluster without points: split (it gets half of a large one, as in faiss) or keep (it keeps its centroid)
   std::uint64_t seed = 0;  ///< of the random choice of the first centroids and of the clusters to split
   bool broadcast_from_rank0 =
@@ -27,8 +27,8 @@ struct KmeansResult {
   at::Tensor assignments;  ///< n, int64: the cluster of each of this rank's points under these centroids
   std::vector<double>
       objective;  ///< iterations + 1 values: the mean over all points of |x - c|^2 (spherical: 1 - x . c) at each assignment
-  std::int64_t empty = 0;  ///< clusters without a point in the last assignment
-  std::int64_t split = 0;  ///< number of splits, summed over the iterations
+  std::int64_t empty_clusters = 0;  ///< clusters without a point in the last assignment
+  std::int64_t splits = 0;          ///< number of splits, summed over the iterations
 };
 
 /// k-means (Lloyd 1982) over the points of all ranks; every point is used (faiss subsamples by default). Each iteration makes

@@ -79,7 +79,7 @@ struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> 
     const auto x = input.contiguous(input.suggest_memory_format());
     const auto [mean, s, count] = gather_statistics(x, *layer);
     context->save_for_backward({x, weight, mean, s});
-    context->saved_data["group"] = wrap(layer->group);
+    context->saved_data["group"] = group_to_ivalue(layer->group);
     context->saved_data["count"] = count;
     if (x.is_cuda()) return at::batch_norm_elemt(x, weight, bias, mean, s, layer->options.eps);
     const auto scale = weight * s;
@@ -93,7 +93,7 @@ struct SynchronizedBatchNorm : torch::autograd::Function<SynchronizedBatchNorm> 
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &mean = saved[2], &s = saved[3];
     const double count = context->saved_data["count"].toDouble();
-    const auto group = unwrap(context->saved_data["group"]);
+    const auto group = group_from_ivalue(context->saved_data["group"]);
     const auto dy = gradients[0].contiguous(x.suggest_memory_format());
 
     if (x.is_cuda()) {

@@ -15,7 +15,7 @@ double cosine_momentum(double base, std::int64_t k, std::int64_t total) {
   return 1 - (1 - base) * (1 + std::cos(std::numbers::pi * done)) / 2;
 }
 
-void move_towards(torch::nn::Module& target, const torch::nn::Module& online, double momentum) {
+void update_ema(torch::nn::Module& target, const torch::nn::Module& online, double momentum) {
   // lerp(target, online, w) = target + w (online - target).
   const torch::NoGradGuard no_grad;
   const auto to = target.parameters(), from = online.parameters();

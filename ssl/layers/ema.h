@@ -14,7 +14,7 @@ double cosine_momentum(double base, std::int64_t k, std::int64_t total);
 
 /// Exponential moving average of the parameters: target <- momentum * target + (1 - momentum) * online. Buffers are not changed. Both
 /// modules must have the same architecture. Momentum 0 copies.
-void move_towards(torch::nn::Module& target, const torch::nn::Module& online, double momentum);
+void update_ema(torch::nn::Module& target, const torch::nn::Module& online, double momentum);
 
 /// Sets requires_grad to false for all parameters, for networks that no gradient trains: momentum targets and teachers.
 void freeze(torch::nn::Module& module);

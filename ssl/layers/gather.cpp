@@ -24,14 +24,14 @@ struct GroupCapsule : torch::CustomClassHolder {
 struct Gather : torch::autograd::Function<Gather> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& rows,
                             const std::shared_ptr<const Group>& group) {
-    context->saved_data["group"] = wrap(group);
+    context->saved_data["group"] = group_to_ivalue(group);
     context->saved_data["rows"] = rows.size(0);
     return group->all_gather(rows.contiguous());
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     if (at::GradMode::is_enabled()) throw Error("a gather over several ranks has no second derivatives");
-    const auto group = unwrap(context->saved_data["group"]);
+    const auto group = group_from_ivalue(context->saved_data["group"]);
     const auto rows = context->saved_data["rows"].toInt();
     // Sum the gradients of all gathered rows over ranks, then keep those of this rank's rows.
     auto sum = gradients[0].clone(at::MemoryFormat::Contiguous);
@@ -42,11 +42,11 @@ struct Gather : torch::autograd::Function<Gather> {
 
 }  // namespace
 
-c10::IValue wrap(std::shared_ptr<const Group> group) {
+c10::IValue group_to_ivalue(std::shared_ptr<const Group> group) {
   return c10::IValue::make_capsule(c10::make_intrusive<GroupCapsule>(std::move(group)));
 }
 
-std::shared_ptr<const Group> unwrap(const c10::IValue& value) {
+std::shared_ptr<const Group> group_from_ivalue(const c10::IValue& value) {
   return static_cast<const GroupCapsule&>(*value.toCapsule()).group;
 }
 

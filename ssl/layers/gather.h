@@ -12,8 +12,8 @@ struct IValue;
 namespace unlabel::ssl {
 
 /// Wraps a group as an IValue, which AutogradContext::saved_data can hold until backward; and the reverse.
-c10::IValue wrap(std::shared_ptr<const Group> group);
-std::shared_ptr<const Group> unwrap(const c10::IValue& value);
+c10::IValue group_to_ivalue(std::shared_ptr<const Group> group);
+std::shared_ptr<const Group> group_from_ivalue(const c10::IValue& value);
 
 /// A differentiable Group::all_gather: n x ... on each rank becomes (n * world_size) x ... on all, in rank order.
 ///

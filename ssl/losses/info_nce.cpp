@@ -5,12 +5,12 @@
 
 namespace unlabel::ssl {
 
-Contrast info_nce(const at::Tensor& similarity, const at::Tensor& positives, double temperature) {
-  Contrast contrast;
-  contrast.loss = at::cross_entropy_loss(similarity / temperature, positives);
+InfoNceResult info_nce(const at::Tensor& similarity, const at::Tensor& positives, double temperature) {
+  InfoNceResult result;
+  result.loss = at::cross_entropy_loss(similarity / temperature, positives);
   const torch::NoGradGuard no_grad;
-  contrast.accuracy = (similarity.argmax(1) == positives).to(similarity.scalar_type()).mean();
-  return contrast;
+  result.accuracy = (similarity.argmax(1) == positives).to(similarity.scalar_type()).mean();
+  return result;
 }
 
 }  // namespace unlabel::ssl

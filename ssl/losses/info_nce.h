@@ -5,7 +5,7 @@
 namespace unlabel::ssl {
 
 /// The InfoNCE loss of n queries, and how many of them are solved.
-struct Contrast {
+struct InfoNceResult {
   at::Tensor loss;      ///< scalar: the mean over the queries
   at::Tensor accuracy;  ///< detached scalar: the share of queries whose positive is the most similar key
 };
@@ -17,6 +17,6 @@ struct Contrast {
 ///
 /// `similarity` s: n x m, float32 or float64; -inf excludes a key from the sum. `positives` p: n, int64, the column of each query's
 /// positive key. `temperature` T > 0. When all similarities are equal, the loss is ln m.
-Contrast info_nce(const at::Tensor& similarity, const at::Tensor& positives, double temperature);
+InfoNceResult info_nce(const at::Tensor& similarity, const at::Tensor& positives, double temperature);
 
 }  // namespace unlabel::ssl

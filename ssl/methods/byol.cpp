@@ -102,8 +102,8 @@ void Byol::after_step(const Step& step) {
 }
 
 void Byol::move_target(double momentum) {
-  move_towards(*target_backbone_, *backbone_, momentum);
-  move_towards(*target_projector_, *projector_, momentum);
+  update_ema(*target_backbone_, *backbone_, momentum);
+  update_ema(*target_projector_, *projector_, momentum);
 }
 
 // The limits were measured: docs/results.md.

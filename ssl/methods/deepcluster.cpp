@@ -134,7 +134,7 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
   KmeansOptions options;
   options.clusters = options_.clusters;
   options.iterations = options_.kmeans_iterations;
-  options.empty = options_.empty;
+  options.empty_action = options_.empty;
   options.seed = clustering_seed(context_.seed, epoch.epoch);
   const auto found = kmeans(points, options, *group_);
 
@@ -146,7 +146,7 @@ Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
 
   const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
   Diagnostics diagnostics{{"kmeans_objective", value(found.objective.back())},
-                          {"clusters_split", value(static_cast<double>(found.split))}};
+                          {"clusters_split", value(static_cast<double>(found.splits))}};
   add_mutual_information(diagnostics, before[0].item<std::int64_t>() >= 0 ? before : at::Tensor(), clusters_, epoch);
   return diagnostics;
 }

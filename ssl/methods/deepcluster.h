@@ -16,7 +16,8 @@ struct DeepClusterOptions {
   std::int64_t clusters = 10000;  ///< K
   std::int64_t pca_dim = 256;     ///< dimensions of the features after PCA whitening
   int kmeans_iterations = 20;     ///< updates of the centroids in each clustering
-  std::string empty = "split";    ///< KmeansOptions::empty: split (as in faiss), or keep, with which training collapses
+  std::string empty =
+      "split";  ///< KmeansOptions::empty_action: split (as in faiss), or keep, with which training collapses
   std::string sampling = "paper";  ///< paper: the same number of samples from each cluster; as_released: see below
   double top_layer_lr = 0.05;      ///< constant learning rate of the top layer
 };

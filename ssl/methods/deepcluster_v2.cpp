@@ -191,7 +191,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     options.clusters = options_.prototypes[h];
     options.iterations = options_.kmeans_iterations;
     options.spherical = true;
-    options.empty = "keep";
+    options.empty_action = "keep";
     options.seed = clustering_seed(context_.seed, epoch.epoch * static_cast<std::int64_t>(heads_.size()) + head);
     const auto points = bank_[head % options_.crops_for_assign];
     at::Tensor first;
@@ -205,7 +205,7 @@ Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
     clusters_[head].index_put_({samples.index_select(0, taken)},
                                group_->all_gather(found.assignments).index_select(0, taken));
     if (h == 0) objective = found.objective.back();
-    empty += static_cast<double>(found.empty);
+    empty += static_cast<double>(found.empty_clusters);
   }
   const auto value = [](double number) { return torch::tensor(number, torch::kFloat64); };
   Diagnostics diagnostics{{"kmeans_objective", value(objective)}, {"empty_clusters", value(empty)}};

@@ -139,8 +139,8 @@ void Moco::before_step(const Step& step) {
 void Moco::after_step(const Step&) { move_key_network(options_.momentum); }
 
 void Moco::move_key_network(double momentum) {
-  move_towards(*key_backbone_, *backbone_, momentum);
-  move_towards(*key_projector_, *projector_, momentum);
+  update_ema(*key_backbone_, *backbone_, momentum);
+  update_ema(*key_projector_, *projector_, momentum);
   // Running statistics are copied from the query network. The released code updates the key network's own; training uses neither.
   const torch::NoGradGuard no_grad;
   const auto to = key_backbone_->buffers(), from = backbone_->buffers();

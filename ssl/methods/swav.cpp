@@ -104,7 +104,7 @@ bool Swav::queue_may_be_full(const Step& step) const {
 }
 
 /// Assignments of the first A crops (A x n x K) from their scores and, if the queue is full, those of the queue; then fills the queue.
-at::Tensor Swav::assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step) {
+at::Tensor Swav::assign_and_enqueue(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step) {
   const torch::NoGradGuard no_grad;
   const std::int64_t samples = scores.size(1);
   at::Tensor all = scores;
@@ -133,9 +133,9 @@ Loss Swav::loss(const Batch& batch, const Step& step) {
   const at::Tensor scores = score(z);
   // Targets: this micro-batch's part of the assignments of the whole batch, if before_micro_steps made them, else its own.
   UNLABEL_INVARIANT(!assignments_.defined() || assignments_.size(1) == samples * step.micro_steps);
-  const at::Tensor q = assignments_.defined()
-                           ? assignments_.narrow(1, step.micro_step * samples, samples)
-                           : assign(z.detach().narrow(0, 0, targets), scores.detach().narrow(0, 0, targets), step);
+  const at::Tensor q = assignments_.defined() ? assignments_.narrow(1, step.micro_step * samples, samples)
+                                              : assign_and_enqueue(z.detach().narrow(0, 0, targets),
+                                                                   scores.detach().narrow(0, 0, targets), step);
   if (step.micro_step + 1 == step.micro_steps) assignments_.reset();
 
   // Eq. 6. The sum over v != i is the sum over all crops minus the term of i, so one sum is computed for all targets.
@@ -192,7 +192,7 @@ void Swav::before_micro_steps(const std::function<Batch(int)>& micro_batch, cons
     parts.push_back(embed(micro_batch(i).views()).narrow(0, 0, options_.crops_for_assign));
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto whole = at::cat(parts, 1);
-  assignments_ = assign(whole, score(whole), step);
+  assignments_ = assign_and_enqueue(whole, score(whole), step);
 }
 
 std::string Swav::accumulation_note(std::int64_t samples) const {

@@ -84,7 +84,7 @@ struct Swav : Method {
   at::Tensor embed(const std::vector<at::Tensor>& crops);
   at::Tensor score(const at::Tensor& embeddings);
   bool queue_may_be_full(const Step& step) const;
-  at::Tensor assign(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
+  at::Tensor assign_and_enqueue(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
 
   SwavOptions options_;
   std::int64_t global_batch_;

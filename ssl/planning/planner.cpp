@@ -228,7 +228,7 @@ std::pair<std::int64_t, std::string> PlanBuilder::clusters() const {
 }
 
 Plan PlanBuilder::take() {
-  choose<std::string>("precision", "auto", "bf16 where the device multiplies it by itself, else float32");
+  choose<std::string>("precision", "auto", "bf16 where the device has instructions for it, else float32");
   return std::move(plan_);
 }
 

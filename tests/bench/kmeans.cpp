@@ -58,7 +58,7 @@ int main(int count, char** values) {
                                  {"cpu_seconds", cpu_seconds},
                                  {"threads", at::get_num_threads()},
                                  {"objective", result.objective},
-                                 {"split", result.split}};
+                                 {"split", result.splits}};
     std::puts(summary.dump().c_str());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kmeans: %s\n", exception_text(error).c_str());

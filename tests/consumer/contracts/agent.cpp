@@ -39,7 +39,7 @@ struct Agent : ssl::Trainable {
     q = register_module("q", torch::nn::Linear(kPlaces, 2));
     target = register_module("target", torch::nn::Linear(kPlaces, 2));
     ssl::freeze(*target);
-    ssl::move_towards(*target, *q, 0);
+    ssl::update_ema(*target, *q, 0);
     place = register_buffer("places", torch::full({group->world_size()}, kPlaces / 2, torch::kInt64));
     filled = register_buffer("filled", torch::zeros({}, torch::kInt64));
     replay = torch::zeros({kCapacity, kColumns}, torch::kInt64);  // this rank's
@@ -79,7 +79,7 @@ struct Agent : ssl::Trainable {
     return torch::mse_loss(value, wanted);
   }
 
-  void after_step(const ssl::Step&) override { ssl::move_towards(*target, *q, 0.9); }
+  void after_step(const ssl::Step&) override { ssl::update_ema(*target, *q, 0.9); }
 
   std::vector<std::pair<std::string, at::Tensor>> per_sample_state() override {
     return {{"replay", group->all_gather(replay)}};

@@ -221,7 +221,7 @@ TEST_F(Subjects, RanksAgreeOnSettingsAndWeights) {
       auto fields = table(options);
       fields.from_json({{"features.batch_size", first ? 256 : batch}}, "test");
       messages[static_cast<std::size_t>(group->rank())] =
-          refusal<MismatchError>([&] { agree_on_settings(*group, fields, first ? one : second); });
+          refusal<MismatchError>([&] { require_same_settings(*group, fields, first ? one : second); });
     });
     EXPECT_EQ(messages[0], messages[1]) << "every rank is told the same";
     return messages[0];

@@ -11,11 +11,11 @@ namespace {
 using nlohmann::json;
 
 /// What each of two ranks is told when they hold these values; empty: nothing.
-std::vector<std::string> told(const std::vector<Agreement>& first, const std::vector<Agreement>& second) {
+std::vector<std::string> told(const std::vector<SharedValue>& first, const std::vector<SharedValue>& second) {
   std::vector<std::string> messages(2);
   ssl::testing::run_ranks(2, [&](std::shared_ptr<const ssl::Group> group) {
     try {
-      agree_on(*group, group->rank() == 0 ? first : second);
+      require_equal_on_all_ranks(*group, group->rank() == 0 ? first : second);
     } catch (const MismatchError& error) {
       messages[static_cast<std::size_t>(group->rank())] = error.what();
     }
@@ -24,14 +24,14 @@ std::vector<std::string> told(const std::vector<Agreement>& first, const std::ve
 }
 
 TEST(Agreement, EqualRanksGoOn) {
-  const std::vector<Agreement> all{same_program(), {"other settings", {{"k", 20}, {"list", json::array()}}, "x"}};
+  const std::vector<SharedValue> all{same_program(), {"other settings", {{"k", 20}, {"list", json::array()}}, "x"}};
   EXPECT_EQ(told(all, all), (std::vector<std::string>{"", ""}));
-  EXPECT_NO_THROW(agree_on(*ssl::single_process(), all));
+  EXPECT_NO_THROW(require_equal_on_all_ranks(*ssl::single_process(), all));
 }
 
 TEST(Agreement, EveryRankIsToldBothValues) {
   const auto settings = [](json value) {
-    return std::vector<Agreement>{{"other settings", std::move(value), "mend it"}};
+    return std::vector<SharedValue>{{"other settings", std::move(value), "mend it"}};
   };
   const auto expect = [&](const json& first, const json& second, const std::string& difference) {
     const auto message = "rank 1 has other settings than rank 0: " + difference + "; mend it";
@@ -53,7 +53,7 @@ TEST(Agreement, TheFirstDifferenceIsTold) {
   EXPECT_EQ(messages[0], "rank 1 has other weights than rank 0: 4 and not 3; b");
   // Other commands have other things to agree on: fewer, more, or of other names.
   const std::string other = "rank 1 runs another command than rank 0; start all ranks with the same one";
-  const std::vector<Agreement> two{{"program", "1", "a"}, {"other weights", 3, "b"}}, one{{"program", "1", "a"}},
+  const std::vector<SharedValue> two{{"program", "1", "a"}, {"other weights", 3, "b"}}, one{{"program", "1", "a"}},
       data{{"program", "1", "a"}, {"other data", 3, "b"}};
   EXPECT_EQ(told(two, one), (std::vector<std::string>{other, other}));
   EXPECT_EQ(told(one, two), (std::vector<std::string>{other, other}));

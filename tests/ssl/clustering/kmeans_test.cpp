@@ -43,7 +43,7 @@ TEST(Kmeans, IsLloydsOnThePlaneAndOnTheSphere) {
   for (const auto& expected : golden()["cases"]) {
     const bool spherical = expected["spherical"];
     const auto p = spherical ? l2_normalize(x) : x;
-    KmeansOptions options{.clusters = golden()["k"], .iterations = 6, .spherical = spherical, .empty = "keep"};
+    KmeansOptions options{.clusters = golden()["k"], .iterations = 6, .spherical = spherical, .empty_action = "keep"};
     const auto result = kmeans(p, options, *single_process(), p.narrow(0, 5, options.clusters));
     ASSERT_EQ(result.objective.size(), 7u);
     for (int i = 0; i < 7; ++i) EXPECT_NEAR(result.objective[i], expected["objective"][i].get<double>(), 1e-5) << i;
@@ -51,7 +51,7 @@ TEST(Kmeans, IsLloydsOnThePlaneAndOnTheSphere) {
     EXPECT_TRUE(result.assignments.equal(assignments)) << spherical;
     const auto centroids = torch::tensor(expected["centroids"].get<std::vector<double>>(), torch::kDouble);
     EXPECT_LT(largest(result.centroids.flatten().to(torch::kDouble) - centroids), 1e-5);
-    EXPECT_EQ(result.empty, 0);
+    EXPECT_EQ(result.empty_clusters, 0);
   }
 }
 
@@ -124,15 +124,15 @@ TEST(Kmeans, SplitsWhatIsEmptyOrKeepsIt) {
   const auto places = 10 * points(10, 4);
   const auto x = places.repeat({100, 1}) + 0.01 * points(1000, 4);
   const auto first = at::cat({x.narrow(0, 0, 2), torch::full({8, 4}, 1e4)});
-  KmeansOptions options{.clusters = 10, .iterations = 10, .empty = "keep"};
+  KmeansOptions options{.clusters = 10, .iterations = 10, .empty_action = "keep"};
   const auto kept = kmeans(x, options, *single_process(), first);
-  EXPECT_EQ(kept.empty, 8);
-  EXPECT_EQ(kept.split, 0);
+  EXPECT_EQ(kept.empty_clusters, 8);
+  EXPECT_EQ(kept.splits, 0);
   EXPECT_TRUE(kept.centroids[5].equal(first[5]));
-  options.empty = "split";
+  options.empty_action = "split";
   const auto split = kmeans(x, options, *single_process(), first);
-  EXPECT_EQ(split.empty, 0);
-  EXPECT_GT(split.split, 7);
+  EXPECT_EQ(split.empty_clusters, 0);
+  EXPECT_GT(split.splits, 7);
   EXPECT_LT(split.objective.back(), 0.5 * kept.objective.back());
   testing::run_ranks(2, [&](std::shared_ptr<const Group> group) {
     EXPECT_LT(largest(kmeans(share(x, *group), options, *group, first).centroids - split.centroids), 1e-4);
@@ -156,7 +156,7 @@ TEST(Kmeans, RefusesWhatCannotBe) {
   const auto x = points(6, 3);
   EXPECT_THROW(kmeans(x, {.clusters = 7}, *single_process()), UsageError);
   EXPECT_THROW(kmeans(x, {.clusters = 0}, *single_process()), UsageError);
-  EXPECT_THROW(kmeans(x, {.clusters = 2, .empty = "drop"}, *single_process()), UsageError);
+  EXPECT_THROW(kmeans(x, {.clusters = 2, .empty_action = "drop"}, *single_process()), UsageError);
   const auto each = kmeans(x, {.clusters = 6, .iterations = 3}, *single_process());
   EXPECT_NEAR(each.objective.back(), 0, 1e-6);
 }
