@@ -176,7 +176,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   result.class_labels = targets.class_labels;
   result.weight = final_layer.narrow(1, 0, dim).contiguous();
   result.bias = final_layer.select(1, dim).contiguous();
-  result.decoded = all_reduce(loader.decoded(), group);
+  result.decoded = all_reduce(loader.decode_report(), group);
   result.decoded += test_features.decoded;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;

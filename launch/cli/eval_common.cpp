@@ -302,7 +302,7 @@ eval::FeatureOptions feature_options(const EvaluatedModel& model, const Evaluati
   auto features = options.features;
   features.device = device.str();
   features.decode = model.decode;
-  features.patience = data::patience_of(std::chrono::seconds(options.timeout));
+  features.retry_time = data::retry_time(std::chrono::seconds(options.timeout));
   return features;
 }
 

@@ -150,7 +150,7 @@ void DeepClusterV2::write_bank_rows(std::int64_t first_row, const at::Tensor& em
 }
 
 /// Fills the banks by one pass over the data in training mode, in the order of the first epoch.
-void DeepClusterV2::fill_banks(const Epoch& epoch) {
+void DeepClusterV2::fill_banks(const EpochContext& epoch) {
   const torch::NoGradGuard no_grad;
   const data::Sampler sampler(context_.images, context_.global_batch, context_.seed, group_->rank(),
                               group_->world_size());
@@ -170,14 +170,14 @@ void DeepClusterV2::fill_banks(const Epoch& epoch) {
   UNLABEL_INVARIANT(row == bank_samples_.size(0));
 }
 
-Diagnostics DeepClusterV2::before_epoch(const Epoch& epoch) {
+Diagnostics DeepClusterV2::before_epoch(const EpochContext& epoch) {
   move_data_state();
   if (epoch.epoch == 0) fill_banks(epoch);
   return cluster(epoch);
 }
 
 /// Clusters the banks of all ranks: sets the prototypes of each head, and the cluster of each sample that is in a bank.
-Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
+Diagnostics DeepClusterV2::cluster(const EpochContext& epoch) {
   const torch::NoGradGuard no_grad;
   const auto before = epoch.epoch > 0 ? clusters_[0].clone() : at::Tensor();
   const auto samples = group_->all_gather(bank_samples_);

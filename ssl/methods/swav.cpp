@@ -131,7 +131,7 @@ Loss Swav::loss(const Batch& batch, const Step& step) {
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto type = z.scalar_type();
   const at::Tensor scores = score(z);
-  // Targets: this micro-batch's part of the assignments of the whole batch, if before_micro_steps made them, else its own.
+  // Targets: this micro-batch's part of the assignments of the whole batch, if before_micro_batches made them, else its own.
   UNLABEL_INVARIANT(!assignments_.defined() || assignments_.size(1) == samples * step.micro_steps);
   const at::Tensor q = assignments_.defined() ? assignments_.narrow(1, step.micro_step * samples, samples)
                                               : assign_and_enqueue(z.detach().narrow(0, 0, targets),
@@ -182,7 +182,7 @@ void Swav::before_step(const Step&) {
   weight.copy_(l2_normalize(weight));
 }
 
-void Swav::before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step& step) {
+void Swav::before_micro_batches(const std::function<Batch(int)>& micro_batch, const Step& step) {
   if (!options_.whole_batch_sinkhorn) return;
   const torch::NoGradGuard no_grad;
   const RunningStatisticsGuard unchanged(*this);  // loss() updates running statistics with the same micro-batches
