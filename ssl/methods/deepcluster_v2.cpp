@@ -21,14 +21,14 @@ OptionTable table(DeepClusterV2Options& options) {
   OptionTable t;
   t.add("prototypes", options.prototypes, "number of clusters K of each head (paper: [3000,3000,3000])");
   t.add("crops_for_assign", options.crops_for_assign,
-        "number of crops, the first and global ones, whose embeddings are clustered; each has a memory bank");
+        "the embeddings of the first N crops, which must be global, are clustered; each crop has a memory bank");
   t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
   t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of the projection head; 0: a single linear layer");
   t.add("kmeans_iterations", options.kmeans_iterations, "k-means iterations of each clustering (released code: 10)");
   t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
         "steps at the start of the run in which the prototypes are not trained by gradient (released code: 300000, "
-        "longer than the run)");
+        "more than its runs have)");
   t.add("as_released", options.as_released,
         "choose the first centroids among the embeddings of rank 0, as the released code does, instead of all ranks");
   return t;

@@ -14,7 +14,7 @@ namespace unlabel::ssl {
 OptionTable table(SwavOptions& options) {
   OptionTable t;
   t.add("crops_for_assign", options.crops_for_assign,
-        "number of crops, the first and global ones, whose assignments are the targets");
+        "the assignments of the first N crops, which must be global, are the targets");
   t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("epsilon", options.epsilon,
         "weight of the entropy in Sinkhorn; a smaller one gives assignments closer to one-hot (paper: 0.05)");
