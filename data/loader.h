@@ -58,7 +58,7 @@ struct LoaderOptions {
   std::uint64_t seed = 0;  ///< of the transform's random numbers
   int threads = 2;         ///< decoding threads; 0: decode in next()
   int prefetch = 2;        ///< batches that are finished or being filled ahead of the consumer; bounds the memory
-  Allocate allocate;       ///< memory of arrays; by default plain memory. For a device: pinned_memory (device_copy.h)
+  Allocate allocate;       ///< memory of arrays; by default plain memory. For a device: pinned_memory (collate.h)
   /// How long the loader retries while files of a batch cannot be read because of an IoError (see the function retry_time).
   std::chrono::milliseconds retry_time{60'000};
   std::function<bool()>

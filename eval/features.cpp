@@ -1,16 +1,16 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/collate.h>
-#include <unlabel/data/loader.h>
 #include <unlabel/data/sampler.h>
-#include <unlabel/eval/encode.h>
 #include <unlabel/eval/features.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/models/encoder.h>
+#include <unlabel/ssl/optim/autocast.h>
 
+#include <c10/core/GradMode.h>
+#include <torch/cuda.h>
 #include <torch/types.h>
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
 #include <functional>
 #include <numeric>
@@ -101,9 +101,11 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
 
   features.values = gather_rows(values, rows, group, device);
   usable = gather_rows(usable, rows, group, device);
-  static_cast<Labels&>(features) = labels_of(*dataset);
+  std::vector<std::int64_t> labels;
+  for (const auto sample : samples) labels.push_back(dataset->label(sample));
+  static_cast<Labels&>(features) = {torch::tensor(labels, torch::kInt64), dataset->class_names(),
+                                    dataset->description()};
   features.indices = torch::tensor(samples, torch::kInt64);
-  features.labels = features.labels.index_select(0, features.indices);
   features.skipped = rows - usable.sum().item<std::int64_t>();
   if (features.skipped > 0) {
     const auto kept = usable.nonzero().flatten();
@@ -192,6 +194,31 @@ void require_valid(const Features& train, const Features& test) {
   if (train.dim() != test.dim())
     throw UsageError("training features have ", train.dim(), " dimensions and test features ", test.dim(),
                      ": compute both with the same encoder and view");
+}
+
+at::Tensor encode(ssl::Encoder& encoder, const at::Tensor& images, const std::string& precision,
+                  const std::string& device) {
+  const torch::NoGradGuard no_grad;
+  const auto target = parse_device(device);
+  const ssl::Autocast autocast(target.type(), ssl::autocast_type(precision));
+  const auto parameters = encoder.parameters();
+  const auto weights = parameters.empty() ? images.scalar_type() : parameters.front().scalar_type();
+  const auto input = images.to(target, weights).contiguous(at::MemoryFormat::ChannelsLast);
+  return encoder.encode({{{"images", input}}, {}}).pooled.to(torch::kFloat32).contiguous();
+}
+
+at::Device parse_device(const std::string& name) {
+  std::optional<at::Device> device;
+  try {
+    device.emplace(name);
+  } catch (const c10::Error&) {
+  }
+  if (!device || !(device->is_cpu() || device->is_cuda()))
+    throw UsageError("device '", name, "' is not known: use cpu, cuda or cuda:N");
+  if (device->is_cuda() && (!torch::cuda::is_available() || device->index() >= int(torch::cuda::device_count())))
+    throw UsageError("device '", name, "' is not available: LibTorch finds ", torch::cuda::device_count(),
+                     " CUDA devices; use --device cpu");
+  return *device;
 }
 
 }  // namespace unlabel::eval

@@ -14,9 +14,7 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <string>
 #include <utility>
-#include <vector>
 
 namespace unlabel::launch {
 

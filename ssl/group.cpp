@@ -1,4 +1,3 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/ssl/group.h>
 

@@ -12,7 +12,6 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <utility>
 
 namespace unlabel::ssl {
 

@@ -15,10 +15,6 @@
 #include <unlabel/augment/fused/color-inl.h>
 #include <unlabel/augment/fused/resize-inl.h>
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 HWY_BEFORE_NAMESPACE();
 namespace unlabel::augment::HWY_NAMESPACE {
 namespace {

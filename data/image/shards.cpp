@@ -35,22 +35,6 @@ constexpr int kMaxClasses = 1'000'000;
 constexpr std::size_t kMaxThreads = 8;
 constexpr const char* kLook = "; unlabel check lists them";
 
-/// Reads within a file. Throws Error: that it has become shorter, or why it cannot be read.
-void read_at(int descriptor, const std::string& name, std::uint64_t offset, char* out, std::size_t size) {
-  while (size > 0) {
-    const auto count = ::pread(descriptor, out, size, static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      const int error = errno;  // concat may change it
-      throw_system_error(concat("cannot read ", name), error);
-    }
-    if (count == 0) throw Error("cannot read ", name, ": the archive has changed, and become shorter");
-    out += count;
-    offset += static_cast<std::uint64_t>(count);
-    size -= static_cast<std::size_t>(count);
-  }
-}
-
 /// A name's part before and after the first dot of its last component.
 std::pair<std::string_view, std::string_view> key_and_extension(std::string_view name) {
   const auto slash = name.rfind('/');
@@ -243,7 +227,7 @@ ScannedArchive scan(const std::string& folder, const std::string& name, std::uin
   ScannedArchive scanned;
   scanned.size = file.size;
   const TarRead read = [&](std::uint64_t offset, char* out, std::size_t count) {
-    read_at(file.fd.get(), path, offset, out, count);
+    read_at(file.fd, offset, out, count, path);
   };
   SampleGrouper grouper(name, number, scanned);
   Fingerprint checksum;
@@ -385,7 +369,7 @@ class Shards final : public Dataset {
       throw Error("cannot read ", name(index), ": ", sample.size, " bytes, more than the ", kMaxFileBytes, " allowed");
     const auto file = open_file(folder_fd_.get(), archive.c_str(), archive);
     out.bytes.resize(std::min(sample.size, bytes));
-    read_at(file.fd.get(), archive, sample.offset, reinterpret_cast<char*>(out.bytes.data()), out.bytes.size());
+    read_at(file.fd, sample.offset, out.bytes.data(), out.bytes.size(), archive);
   }
 
   std::optional<std::uint64_t> stored_bytes(std::int64_t index) const override { return at(index).size; }
@@ -404,7 +388,7 @@ class Shards final : public Dataset {
         named_archive_ = sample.archive;
       }
       const TarRead read = [&](std::uint64_t offset, char* out, std::size_t count) {
-        read_at(named_.fd.get(), archive, offset, out, count);
+        read_at(named_.fd, offset, out, count, archive);
       };
       if (const auto name = tar_name_at(archive, named_.size, read, sample.header); !name.empty())
         return concat(archive, ":", name);

@@ -80,6 +80,20 @@ OpenFile open_file(int folder, const char* path, std::string_view name) {
   return file;
 }
 
+void read_at(const FileDescriptor& file, std::uint64_t offset, void* out, std::size_t size, std::string_view name) {
+  for (std::size_t done = 0; done < size;) {
+    const auto count =
+        pread(file.get(), static_cast<char*>(out) + done, size - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      const int error = errno;  // concat may change it
+      throw_system_error(concat("cannot read ", name), error);
+    }
+    if (count == 0) throw Error("cannot read ", name, ": it has changed, and become shorter");
+    done += static_cast<std::size_t>(count);
+  }
+}
+
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,
                std::uint64_t most) {
   const auto file = open_file(folder, path, name);
@@ -87,16 +101,7 @@ void read_file(int folder, const char* path, std::string_view name, std::uint64_
   if (file.size > limit)
     throw Error("cannot read ", name, ": ", file.size, " bytes, more than the ", limit, " allowed");
   out.resize(std::min(file.size, most));
-  for (std::size_t done = 0; done < out.size();) {
-    const auto count = read(file.fd.get(), out.data() + done, out.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      const int error = errno;  // concat may change it
-      throw_system_error(concat("cannot read ", name), error);
-    }
-    if (count == 0) throw Error("cannot read ", name, ": it ends after ", done, " of ", out.size(), " bytes");
-    done += static_cast<std::size_t>(count);
-  }
+  read_at(file.fd, 0, out.data(), out.size(), name);
 }
 
 std::vector<std::string> read_lines(const std::string& path, std::uint64_t limit) {

@@ -70,6 +70,10 @@ struct OpenFile {
 };
 OpenFile open_file(int folder, const char* path, std::string_view name);
 
+/// Reads `size` bytes of an open regular file from `offset` on. Throws Error when the file has become shorter, and as throw_system_error
+/// does.
+void read_at(const FileDescriptor& file, std::uint64_t offset, void* out, std::size_t size, std::string_view name);
+
 /// Reads a whole file, or its first `most` bytes, into `out`, reusing its memory. Throws as open_file does, and Error for
 /// an empty file, one that shrinks while it is read, and one larger than `limit` bytes.
 void read_file(int folder, const char* path, std::string_view name, std::uint64_t limit, std::vector<std::uint8_t>& out,

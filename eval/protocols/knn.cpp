@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/eval/encode.h>
+#include <unlabel/eval/features.h>
 #include <unlabel/eval/protocols/knn.h>
 #include <unlabel/eval/report/report.h>
 #include <unlabel/ssl/group.h>

@@ -2,7 +2,7 @@
 #include <unlabel/data/collate.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/data/sampler.h>
-#include <unlabel/eval/encode.h>
+#include <unlabel/eval/features.h>
 #include <unlabel/eval/protocols/linear.h>
 #include <unlabel/eval/report/report.h>
 #include <unlabel/ssl/group.h>

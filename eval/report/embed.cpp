@@ -5,7 +5,6 @@
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/eval/report/embed.h>
-#include <unlabel/eval/report/npy.h>
 #include <unlabel/ssl/weights/safetensors.h>
 
 #include <fcntl.h>
@@ -17,8 +16,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <optional>
-#include <string>
-#include <vector>
 
 namespace unlabel::eval {
 
@@ -122,6 +119,41 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   std::error_code ignored;
   if (places.npy && !labeled) fs::remove(places.labels, ignored);  // those of earlier embeddings
   return written;
+}
+namespace {
+
+const char* type_name(at::ScalarType type) {
+  if (type == torch::kFloat32) return "<f4";
+  if (type == torch::kFloat64) return "<f8";
+  if (type == torch::kInt64) return "<i8";
+  throw UsageError("a .npy file holds float32, float64 or int64, not ", type);
+}
+
+// Magic, version, length of the header, and a Python dictionary padded with spaces to a multiple of 64 bytes.
+std::string header(const at::Tensor& tensor) {
+  auto text = concat("{'descr': '", type_name(tensor.scalar_type()), "', 'fortran_order': False, 'shape': (");
+  for (const auto size : tensor.sizes()) text += std::to_string(size) + ", ";
+  text += "), }";
+  text.append((64 - (10 + text.size() + 1) % 64) % 64, ' ');
+  text += '\n';
+  std::string result("\x93NUMPY\x01\x00", 8);
+  result += static_cast<char>(text.size() & 0xff);
+  result += static_cast<char>(text.size() >> 8);
+  return result + text;
+}
+
+}  // namespace
+
+void write_npy(const std::string& path, const at::Tensor& tensor) {
+  data::AtomicFile file(path);
+  write_npy(file, tensor);
+  file.commit();
+}
+
+void write_npy(data::AtomicFile& file, const at::Tensor& tensor) {
+  const auto data = tensor.detach().cpu().contiguous();
+  file.write(header(data));
+  file.write(data.const_data_ptr(), data.nbytes());
 }
 
 }  // namespace unlabel::eval

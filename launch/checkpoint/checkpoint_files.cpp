@@ -1,4 +1,3 @@
-#include <unlabel/augment/error.h>
 #include <unlabel/augment/exception_text.h>
 #include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
@@ -19,7 +18,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <limits>
-#include <string_view>
 
 namespace unlabel::launch {
 

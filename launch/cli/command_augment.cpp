@@ -22,13 +22,11 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
-#include <exception>
 #include <filesystem>
+#include <future>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <string_view>
-#include <thread>
 
 namespace unlabel::launch {
 
@@ -247,32 +245,23 @@ double thread_cpu_milliseconds() {
 Milliseconds measure(const std::vector<ImageSource>& photos, const MultiCrop& crops, const DecodeOptions& decode,
                      int threads, std::uint64_t first, std::uint64_t count) {
   std::atomic<std::uint64_t> next = 0;
-  std::vector<std::exception_ptr> failures(threads);
-  std::vector<double> cpu(threads);
   const auto start = std::chrono::steady_clock::now();
-  {
-    std::vector<std::jthread> workers;
-    workers.reserve(threads);
-    for (int t = 0; t < threads; ++t)
-      workers.emplace_back([&, t] {
-        try {
-          std::vector<std::vector<float>> views;
-          std::vector<float*> places;
-          places.reserve(crops.views());
-          for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
-          for (std::uint64_t i = next++; i < count; i = next++)
-            crops(photos[(first + i) % photos.size()], {0, 0, first + i, 0}, places, decode);
-          cpu[t] = thread_cpu_milliseconds();  // the thread began with none
-        } catch (...) {
-          failures[t] = std::current_exception();
-        }
-      });
-  }
-  for (const auto& failure : failures)
-    if (failure) std::rethrow_exception(failure);
+  std::vector<std::future<double>> workers;
+  for (int t = 0; t < threads; ++t)
+    workers.push_back(std::async(std::launch::async, [&] {
+      std::vector<std::vector<float>> views;
+      std::vector<float*> places;
+      places.reserve(crops.views());
+      for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
+      for (std::uint64_t i = next++; i < count; i = next++)
+        crops(photos[(first + i) % photos.size()], {0, 0, first + i, 0}, places, decode);
+      return thread_cpu_milliseconds();  // the thread began with none
+    }));
+  double cpu = 0;
+  for (auto& worker : workers) cpu += worker.get();
   const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
   const auto images = static_cast<double>(count);
-  return {std::accumulate(cpu.begin(), cpu.end(), 0.0) / images, elapsed.count() * threads / images};
+  return {cpu / images, elapsed.count() * threads / images};
 }
 
 double median(std::vector<double> values) {

@@ -11,7 +11,6 @@
 #include <unlabel/launch/pretrain/initial_weights.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
 #include <unlabel/launch/pretrain/run_record.h>
-#include <unlabel/launch/run/command_output.h>
 #include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/weights/weights.h>
 

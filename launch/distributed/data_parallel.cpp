@@ -1,7 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/distributed/data_parallel.h>
 #include <unlabel/launch/distributed/process_group.h>
-#include <unlabel/ssl/group.h>
 
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>

@@ -1,7 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/distributed/main_setup.h>
-#include <unlabel/launch/distributed/process_group.h>
 
 #include <ATen/Parallel.h>
 #include <c10/util/Logging.h>

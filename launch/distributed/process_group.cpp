@@ -2,7 +2,6 @@
 #include <unlabel/augment/processors.h>
 #include <unlabel/launch/distributed/backends.h>
 #include <unlabel/launch/distributed/process_group.h>
-#include <unlabel/ssl/group.h>
 
 #include <c10/util/Logging.h>
 #include <sched.h>
@@ -14,7 +13,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <vector>

@@ -2,12 +2,8 @@
 #include <unlabel/data/formats.h>
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/distributed/shared_data.h>
-#include <unlabel/ssl/group.h>
 
 #include <torch/types.h>
-
-#include <chrono>
-#include <functional>
 
 namespace unlabel::launch {
 

@@ -2,7 +2,6 @@
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/io/files.h>
-#include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/pretrain/initial_weights.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
 

@@ -9,7 +9,6 @@
 #include <unlabel/launch/pretrain/initial_weights.h>
 #include <unlabel/launch/pretrain/pretrain_options.h>
 #include <unlabel/launch/training/precision.h>
-#include <unlabel/ssl/group.h>
 #include <unlabel/ssl/planning/plan_builder.h>
 #include <unlabel/ssl/planning/recipe.h>
 
@@ -175,31 +174,25 @@ void refuse_other_methods(const CommandLine& line, const std::string& method) {
 /// Throws UsageError for values that no run can have, whatever its data.
 void require_valid(const PretrainOptions& options) {
   require_precision(options.precision);
-  const auto positive = [](const char* name, std::int64_t value) {
-    if (value < 1) throw UsageError("--", name, " must be at least 1, not ", value);
+  const auto at_least = [](std::int64_t least, const char* name, std::int64_t value) {
+    if (value < least) throw UsageError("--", name, " must be at least ", least, ", not ", value);
   };
-  positive("epochs", options.epochs);
-  positive("batch-size", options.batch_size);
-  positive("checkpoint.keep", options.checkpoint.keep);
-  if (options.batch_norm_images < 0)
-    throw UsageError("--batch-norm-images must be 0 (the whole batch) or a number of images, not ",
-                     options.batch_norm_images);
+  at_least(1, "epochs", options.epochs);
+  at_least(1, "batch-size", options.batch_size);
+  at_least(1, "checkpoint.keep", options.checkpoint.keep);
+  at_least(0, "checkpoint.keep-every", options.checkpoint.keep_every);
+  at_least(0, "health.nonfinite-budget", options.health.nonfinite_budget);
+  at_least(0, "batch-norm-images", options.batch_norm_images);
+  at_least(0, "micro-batch", options.micro_batch);
+  at_least(0, "max-steps", options.max_steps.value_or(0));
+  at_least(-1, "threads", options.threads);
   std::error_code ignored;
   if (std::filesystem::equivalent(options.out, options.data, ignored))
     throw UsageError("--out ", options.out, " is the folder of the images: give the run a folder of its own");
-  if (options.threads < -1)
-    throw UsageError("--threads must be -1 (from the number of cores) or more, and is ", options.threads);
   const auto channels = make_views(options).shape(0).channels;
   if (options.encoder.in_channels != channels)
     throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
                      " channels");
-  if (options.max_steps && *options.max_steps < 0)
-    throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
-  if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
-  if (options.checkpoint.keep_every < 0)
-    throw UsageError("--checkpoint.keep-every must not be negative, and is ", options.checkpoint.keep_every);
-  if (options.health.nonfinite_budget < 0)
-    throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
   if (const auto budget = options.health.broken_budget; budget && !(*budget > 0 && *budget <= 1))
     throw UsageError("--health.broken-budget must be a share above 0 and up to 1, and is ", *budget);
   if (options.knn.every > 0) {

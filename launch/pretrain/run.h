@@ -1,7 +1,7 @@
 #pragma once
 
 #include <unlabel/augment/transforms/multi_crop.h>
-#include <unlabel/data/device_copy.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/data/loader.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/eval/protocols/online_knn.h>
@@ -16,7 +16,6 @@
 #include <unlabel/launch/run/run_folder.h>
 #include <unlabel/launch/run/run_log.h>
 #include <unlabel/launch/run/stop_signal.h>
-#include <unlabel/launch/run/throughput.h>
 #include <unlabel/launch/training/precision.h>
 #include <unlabel/launch/training/step_guard.h>
 #include <unlabel/launch/training/training_state.h>

@@ -5,16 +5,16 @@
 #include <unlabel/eval/test_set.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/distributed/agreement.h>
-#include <unlabel/launch/distributed/arithmetic.h>
 #include <unlabel/launch/distributed/main_setup.h>
 #include <unlabel/launch/distributed/process_group.h>
 #include <unlabel/launch/distributed/shared_data.h>
 #include <unlabel/launch/pretrain/initial_weights.h>
 #include <unlabel/launch/pretrain/run.h>
+#include <unlabel/launch/pretrain/run_record.h>
 #include <unlabel/launch/run/command_output.h>
 #include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/layers/ema.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/optimizer.h>
 
 #include <ATen/Parallel.h>

@@ -231,33 +231,23 @@ void unshare(const std::string& path) {
 
 JsonLines::JsonLines(std::string path) : path_(std::move(path)) {
   unshare(path_);
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-  if (descriptor_ < 0) throw_system_error(concat("cannot write ", path_), errno);
-}
-
-JsonLines::~JsonLines() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  file_ = data::FileDescriptor(
+      ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+  if (file_.get() < 0) throw_system_error(concat("cannot write ", path_), errno);
 }
 
 bool JsonLines::append(const nlohmann::json& object) {
-  return data::append_atomically(descriptor_, json_line(object) + "\n");
+  return data::append_atomically(file_.get(), json_line(object) + "\n");
 }
 
-void JsonLines::flush() { ::fsync(descriptor_); }
+void JsonLines::flush() { ::fsync(file_.get()); }
 
 namespace {
 
 /// Reads `size` bytes of a file from offset `begin`.
 std::string read_part(const data::OpenFile& file, const std::string& path, std::int64_t begin, std::int64_t size) {
   std::string part(static_cast<std::size_t>(size), '\0');
-  for (std::size_t done = 0; done < part.size();) {
-    const auto count = ::pread(file.fd.get(), part.data() + done, part.size() - done,
-                               static_cast<off_t>(begin) + static_cast<off_t>(done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw_system_error(concat("cannot read ", path), errno);
-    if (count == 0) throw Error("cannot read ", path, ": it became shorter");
-    done += static_cast<std::size_t>(count);
-  }
+  data::read_at(file.fd, static_cast<std::uint64_t>(begin), part.data(), part.size(), path);
   return part;
 }
 

@@ -65,9 +65,6 @@ class JsonLines {
  public:
   /// Opens the file for appending. Throws Error when that fails or the path is not a regular file.
   explicit JsonLines(std::string path);
-  ~JsonLines();
-  JsonLines(const JsonLines&) = delete;
-  JsonLines& operator=(const JsonLines&) = delete;
 
   /// Appends one line. Returns false when the write fails (disk full); then no part of the line is in the file.
   bool append(const nlohmann::json& object);
@@ -84,7 +81,7 @@ class JsonLines {
 
  private:
   std::string path_;
-  int descriptor_ = -1;
+  data::FileDescriptor file_;
 };
 
 }  // namespace unlabel::launch

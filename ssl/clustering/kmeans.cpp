@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/random.h>
-#include <unlabel/data/device_copy.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/clustering/kmeans.h>
 

@@ -7,8 +7,6 @@
 
 #include <ostream>
 #include <tuple>
-#include <utility>
-#include <vector>
 
 namespace unlabel::ssl {
 namespace {

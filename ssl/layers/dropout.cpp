@@ -1,5 +1,5 @@
 #include <unlabel/augment/random.h>
-#include <unlabel/data/device_copy.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/ssl/layers/dropout.h>
 
 #include <ATen/CPUGeneratorImpl.h>

@@ -1,7 +1,7 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/augment/random.h>
 #include <unlabel/augment/transforms/presets.h>
-#include <unlabel/data/device_copy.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/clustering/clusterings.h>
 #include <unlabel/ssl/clustering/kmeans.h>

@@ -1,13 +1,12 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/device_copy.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/clustering/clusterings.h>
-#include <unlabel/ssl/clustering/kmeans.h>
 #include <unlabel/ssl/layers/gather.h>
 #include <unlabel/ssl/layers/l2_normalize.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/methods/deepcluster_v2.h>
-#include <unlabel/ssl/models/forward_multi_crop.h>
+#include <unlabel/ssl/models/encoder.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>

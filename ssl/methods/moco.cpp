@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/data/device_copy.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/layers/ema.h>
 #include <unlabel/ssl/layers/l2_normalize.h>

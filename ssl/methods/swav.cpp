@@ -2,7 +2,7 @@
 #include <unlabel/ssl/layers/l2_normalize.h>
 #include <unlabel/ssl/method_checks.h>
 #include <unlabel/ssl/methods/swav.h>
-#include <unlabel/ssl/models/forward_multi_crop.h>
+#include <unlabel/ssl/models/encoder.h>
 
 #include <c10/core/GradMode.h>
 #include <torch/types.h>

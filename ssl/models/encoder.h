@@ -99,4 +99,9 @@ std::shared_ptr<Encoder> make_encoder(const EncoderOptions& options);
 /// The same for a method that learns from images. Also throws UsageError for an architecture that takes another input.
 std::shared_ptr<ImageEncoder> make_image_encoder(const EncoderOptions& options);
 
+/// The features of several crops of n samples: `crops` are n x C x H x W each, the result is (crops * n) x feature_dim(), crop by crop.
+/// Consecutive crops of equal size share one forward pass, so BatchNorm statistics are taken over crops of one size, as in the released
+/// code of SwAV and DeepCluster-v2.
+at::Tensor forward_multi_crop(ImageEncoder& encoder, const std::vector<at::Tensor>& crops);
+
 }  // namespace unlabel::ssl

@@ -9,7 +9,6 @@
 #include <cmath>
 #include <map>
 #include <set>
-#include <utility>
 
 namespace unlabel::ssl {
 

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/system_error.h>
 #include <unlabel/data/io/atomic_file.h>
+#include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>
 #include <unlabel/ssl/weights/safetensors.h>
 #include <unlabel/ssl/weights/safetensors_header.h>
@@ -8,12 +8,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <tuple>
 
 namespace unlabel::ssl {
@@ -36,42 +33,6 @@ at::ScalarType scalar_type(SafetensorsType type) {
   return at::kFloat;
 }
 
-// An open file, closed at the end of its scope.
-class File {
- public:
-  File(std::string path, int flags)
-      : path_(std::move(path)), descriptor_(::open(path_.c_str(), flags | O_CLOEXEC, 0666)) {}
-  ~File() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  bool is_open() const { return descriptor_ >= 0; }
-
-  std::uint64_t regular_size() const {
-    struct stat status {};
-    if (::fstat(descriptor_, &status) != 0) throw_system_error(concat("cannot read ", path_), errno);
-    if (!S_ISREG(status.st_mode)) throw Error(path_, ": not a regular file");
-    return static_cast<std::uint64_t>(status.st_size);
-  }
-
-  void read(char* to, std::uint64_t size) {
-    while (size > 0) {
-      const auto got = ::read(descriptor_, to, std::min<std::uint64_t>(size, 1 << 30));
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) throw_system_error(concat("cannot read ", path_), errno);
-      if (got == 0) throw Error(path_, ": the file became shorter while it was read");
-      to += got;
-      size -= static_cast<std::uint64_t>(got);
-    }
-  }
-
- private:
-  std::string path_;
-  int descriptor_;
-};
-
 // A bool with another value than 0 or 1 is undefined behavior in C++.
 void check_booleans(const at::Tensor& tensor, const std::string& name, const std::string& path) {
   const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
@@ -81,16 +42,19 @@ void check_booleans(const at::Tensor& tensor, const std::string& name, const std
 }
 
 TensorFile read(const std::string& path, bool with_data) {
-  // O_NONBLOCK: opening a named pipe must not wait for a writer.
-  File file(path, O_RDONLY | O_NONBLOCK);
-  if (!file.is_open()) throw_system_error(concat("cannot open ", path), errno);
+  const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
+  std::uint64_t place = 0;
+  const auto take = [&](void* to, std::uint64_t bytes) {
+    data::read_at(file.fd, place, to, bytes, path);
+    place += bytes;
+  };
   // Length of the header, the header, then the tensors one after another, in the order of the data section.
-  const auto size = file.regular_size();
   char prefix[kSafetensorsPrefix];
-  file.read(prefix, std::min(size, kSafetensorsPrefix));
-  const auto length = safetensors_header_length({prefix, std::min(size, kSafetensorsPrefix)}, size, path);
+  const auto size = file.size, first = std::min(size, kSafetensorsPrefix);
+  take(prefix, first);
+  const auto length = safetensors_header_length({prefix, first}, size, path);
   std::string json(length, '\0');
-  file.read(json.data(), length);
+  take(json.data(), length);
   auto header = parse_safetensors_header(json, size - kSafetensorsPrefix - length, path);
 
   // Without data, tensors are on device `meta`, which allocates no memory.
@@ -100,7 +64,7 @@ TensorFile read(const std::string& path, bool with_data) {
     const auto options = at::TensorOptions().dtype(scalar_type(entry.type)).device(with_data ? at::kCPU : at::kMeta);
     auto tensor = at::empty(entry.shape, options);
     if (with_data) {
-      file.read(static_cast<char*>(tensor.data_ptr()), entry.end - entry.begin);
+      take(tensor.data_ptr(), entry.end - entry.begin);
       if (entry.type == SafetensorsType::kBool) check_booleans(tensor, entry.name, path);
     }
     result.tensors.emplace_back(entry.name, std::move(tensor));

@@ -13,7 +13,6 @@
 #include <array>
 #include <cctype>
 #include <filesystem>
-#include <map>
 #include <set>
 #include <unordered_map>
 

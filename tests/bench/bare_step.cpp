@@ -5,7 +5,6 @@
 #include <unlabel/launch/training/precision.h>
 #include <unlabel/ssl/methods/swav.h>
 #include <unlabel/ssl/optim/autocast.h>
-#include <unlabel/ssl/optim/cast.h>
 #include <unlabel/ssl/optim/optimizer.h>
 
 #include <torch/types.h>

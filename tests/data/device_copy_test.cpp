@@ -1,6 +1,5 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/data/collate.h>
-#include <unlabel/data/device_copy.h>
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>

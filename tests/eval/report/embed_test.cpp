@@ -3,7 +3,6 @@
 #include <unlabel/eval/protocols/linear.h>
 #include <unlabel/eval/protocols/logistic.h>
 #include <unlabel/eval/report/embed.h>
-#include <unlabel/eval/report/npy.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/weights/safetensors.h>
 

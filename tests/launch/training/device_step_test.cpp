@@ -1,5 +1,5 @@
 #include <unlabel/augment/transforms/presets.h>
-#include <unlabel/data/device_copy.h>
+#include <unlabel/data/collate.h>
 #include <unlabel/launch/cli/commands.h>
 #include <unlabel/launch/training/precision.h>
 #include <unlabel/launch/training/step_guard.h>

@@ -1,6 +1,5 @@
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
 #include <unlabel/launch/distributed/data_parallel.h>
-#include <unlabel/launch/pretrain/broken_images.h>
 #include <unlabel/launch/pretrain/training_monitor.h>
 #include <unlabel/launch/training/precision.h>
 #include <unlabel/launch/training/step_guard.h>

@@ -2,7 +2,7 @@
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/ssl/layers/ema.h>
 #include <unlabel/ssl/methods/byol.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/optimizer.h>
 #include <unlabel/ssl/optim/schedule.h>
 

@@ -4,7 +4,7 @@
 #include <unlabel/ssl/losses/info_nce.h>
 #include <unlabel/ssl/methods/moco.h>
 #include <unlabel/ssl/methods/simclr.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/optimizer.h>
 #include <unlabel/ssl/optim/schedule.h>
 

@@ -2,7 +2,7 @@
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/sampler.h>
 #include <unlabel/ssl/methods/deepcluster_v2.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/optimizer.h>
 #include <unlabel/ssl/optim/schedule.h>
 

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/methods/swav.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/optim/optimizer.h>
 
 #include "refusal.h"

@@ -2,7 +2,7 @@
 #include <unlabel/ssl/layers/dropout.h>
 #include <unlabel/ssl/models/convnet.h>
 #include <unlabel/ssl/models/sobel.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/weights/weights.h>
 
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 #include <unlabel/ssl/layers/batch_norm.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/models/resnet.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/weights/weights.h>
 
 #include "refusal.h"

@@ -1,6 +1,6 @@
 #include <unlabel/augment/error.h>
 #include <unlabel/ssl/layers/batch_norm.h>
-#include <unlabel/ssl/optim/cast.h>
+#include <unlabel/ssl/optim/autocast.h>
 #include <unlabel/ssl/weights/weights.h>
 
 #include "refusal.h"
