@@ -1,4 +1,4 @@
-#include <unlabel/augment/json_line.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/augment/options.h>
 
 #include <algorithm>

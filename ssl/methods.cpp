@@ -7,7 +7,7 @@
 #include <unlabel/ssl/methods/moco.h>
 #include <unlabel/ssl/methods/simclr.h>
 #include <unlabel/ssl/methods/swav.h>
-#include <unlabel/ssl/planning/plans.h>
+#include <unlabel/ssl/planning/plan_builder.h>
 
 #include <c10/util/Exception.h>
 

@@ -1,7 +1,7 @@
 #include <unlabel/augment/fused/fused_view.h>
 #include <unlabel/augment/fused/view_kernel.h>
-#include <unlabel/augment/overloaded.h>
 #include <unlabel/augment/scratch.h>
+#include <unlabel/augment/transforms/transform.h>
 
 namespace unlabel::augment {
 

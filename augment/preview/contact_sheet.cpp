@@ -1,7 +1,7 @@
 #include <unlabel/augment/codec/channels.h>
-#include <unlabel/augment/overloaded.h>
 #include <unlabel/augment/preview/contact_sheet.h>
 #include <unlabel/augment/transforms/presets.h>
+#include <unlabel/augment/transforms/transform.h>
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>

@@ -101,4 +101,13 @@ ImageInfo info_after(const Transform& transform, ImageInfo info, const std::stri
 /// Applies the transform with parameters that passed `check`.
 void apply(const Transform& transform, const TransformParams& params, WorkImage& work);
 
+/// Several lambdas as one visitor: `std::visit(Overloaded{[](const A&) {...}, [](const B&) {...}}, variant)`.
+template <class... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+// C++20 needs no guide; clang 14, whose clang-tidy reads this, does.
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
+
 }  // namespace unlabel::augment

@@ -1,7 +1,7 @@
 #include <unlabel/augment/codec/encode.h>
 #include <unlabel/augment/codec/image_files.h>
 #include <unlabel/augment/codec/image_header.h>
-#include <unlabel/augment/json_line.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/augment/processors.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/image/contents.h>

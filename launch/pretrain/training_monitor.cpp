@@ -1,5 +1,5 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/json_line.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
 #include <unlabel/launch/pretrain/training_monitor.h>
 #include <unlabel/launch/run/command_output.h>

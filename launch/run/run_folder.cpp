@@ -1,5 +1,4 @@
 #include <unlabel/augment/error.h>
-#include <unlabel/augment/json_line.h>
 #include <unlabel/augment/json_text.h>
 #include <unlabel/augment/system_error.h>
 #include <unlabel/data/io/atomic_file.h>

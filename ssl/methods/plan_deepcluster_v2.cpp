@@ -1,4 +1,4 @@
-#include <unlabel/ssl/planning/plans.h>
+#include <unlabel/ssl/planning/plan_builder.h>
 
 namespace unlabel::ssl {
 

@@ -4,7 +4,7 @@
 #include <unlabel/augment/options.h>
 #include <unlabel/augment/transforms/multi_crop.h>
 #include <unlabel/augment/transforms/presets.h>
-#include <unlabel/ssl/planning/plans.h>
+#include <unlabel/ssl/planning/plan_builder.h>
 
 #include <cstddef>
 #include <cstdint>
