@@ -26,7 +26,7 @@ class MultiCrop {
   MultiCrop() = default;
   explicit MultiCrop(std::vector<Group> groups, bool exact = false);
 
-  /// {"views": [{"count": 2, "pipeline": [...]}, ...], "exact": false}. Throws UsageError that names the step at fault.
+  /// {"views": [{"count": 2, "pipeline": [...]}, ...], "exact": false}. Throws UsageError that names the transform at fault.
   static MultiCrop from_json(const nlohmann::json& json);
   nlohmann::json to_json() const;
 
@@ -40,12 +40,12 @@ class MultiCrop {
   OutputShape shape(int view) const { return pipeline(view).output_shape(); }
 
   /// Decodes `source` and writes every view as float32 CHW: `out[v]` has room for `shape(v).size()` floats. `key.view`
-  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns the warnings of decoding. Throws Error when it cannot be
-  /// decoded; `out` is then undefined.
+  /// is ignored: view v is drawn with key {seed, epoch, sample, v}. Returns the warnings of decoding. Throws Error when the image
+  /// cannot be decoded; `out` is then undefined.
   DecodeReport operator()(const ImageSource& source, const ViewKey& key, std::span<float* const> out,
                           const DecodeOptions& decode = {}) const;
 
-  /// One view with given parameters (Pipeline::params_to_json): the same floats again.
+  /// One view with given parameters (Pipeline::make_params): bit-equal to the view that was made with them.
   DecodeReport replay(const ImageSource& source, int view, std::span<const TransformParams> params, float* out,
                       const DecodeOptions& decode = {}) const;
 

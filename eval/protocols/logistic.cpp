@@ -257,8 +257,10 @@ Report report(const LogisticResult& result) {
 }
 
 ProtocolSpec logistic_protocol() {
-  ProtocolSpec spec{"linear", "features", "logistic regression on features, to convergence; nothing to tune",
-                    "features"};
+  ProtocolSpec spec{
+      "linear", "features",
+      "logistic regression on features, to convergence; options: --features.l2, .max-iterations, .tolerance",
+      "features"};
   spec.options = AnyOptions(LogisticOptions());
   spec.check = [](const AnyOptions& given) { require_valid(given.get<LogisticOptions>()); };
   spec.run_on_features = [](const AnyOptions& given, const Features& train, const Features& test,

@@ -60,7 +60,9 @@ OptionTable table(ViewOptions& o) {
         "or what "
         "preview --json wrote; transforms (\"op\"): " +
             joined(augment::transform_names(), ", "));
-  t.add("preset", o.preset, joined(augment::preset_names(), ", "));
+  t.add("preset", o.preset,
+        joined(augment::preset_names(), ", ") +
+            "; byol_view1 and byol_view2: byol's two kinds of views; eval: that of evaluation");
   t.add("seed", o.seed, "with --epoch and --sample, decides the random numbers: those that a run with this seed uses");
   t.add("epoch", o.epoch, "epoch of that run, from 0");
   t.add("sample", o.sample, "index of the image in that run's data set, from 0");

@@ -38,17 +38,20 @@ int command_check(const std::vector<std::string>& arguments) {
   data::CheckOptions options;
   options.threads = augment::usable_processors().threads;
   OptionTable fields;
-  fields.add("data", data, "a folder, all of whose files are checked, or " + data::format_prefixes());
+  fields.add("data", data,
+             "a folder, all of whose files are checked, or with the format named: " + data::format_prefixes());
   fields.add("threads", options.threads, "decoding threads");
   fields.add("json", json, "write the result to this file; -: to stdout");
   fields.section("decode", augment::table(options.decode));
-  const CommandSpec spec{
-      "unlabel check DATA [options]",
-      "Says for every file of a data set whether pretrain uses it, and why not (its name, hidden, in a folder that is "
-      "left out),\nand decodes those that it uses. Exit code 1 when one of them is broken, or none is used.",
-      {"data"},
-      "examples:\n"
-      "  unlabel check ~/photos"};
+  const CommandSpec spec{"unlabel check DATA [options]",
+                         "Says for every file of a data set whether pretrain uses it, and if not, why: its name is not "
+                         "that of an image, it "
+                         "is hidden,\nor its folder is ignored. Decodes the files that are used. Exit code 1 when one "
+                         "of them is broken, or "
+                         "none is used.",
+                         {"data"},
+                         "examples:\n"
+                         "  unlabel check ~/photos"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);

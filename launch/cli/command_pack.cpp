@@ -22,7 +22,8 @@ int command_pack(const std::vector<std::string>& arguments) {
   std::int64_t megabytes = 1000;
   data::PackOptions options;
   OptionTable fields;
-  fields.add("data", data, "images: a folder (class folders or not), or " + data::format_prefixes());
+  fields.add("data", data,
+             "images: a folder, whose format is recognized, or with the format named: " + data::format_prefixes());
   fields.add("out", out, "the folder for the archives; it must be empty, or not exist");
   fields.add("shard_megabytes", megabytes, "size of an archive, in millions of bytes");
   fields.add("shuffle", options.shuffle, "write images in random order, for readers that read archives sequentially");

@@ -56,18 +56,19 @@ void show_native_precision(ResolvedOptions& resolved, at::Device device) {
   resolved.choices.push_back({"precision", native.precision, "auto: " + native.reason});
 }
 
-/// The names of `method`'s recipes, or of all methods', in lines of a screen's width.
+/// The names of the method's recipes, in lines of a screen's width; empty when there are none.
 std::string recipe_lines(const std::string& method) {
-  std::string text, line = "Recipes:";
+  std::string text, line = "Recipes for " + method + ":";
+  const auto indent = line.size();
   for (const auto& name : ssl::recipe_names()) {
-    if (!method.empty() && ssl::find_recipe(name).at("method") != method) continue;
+    if (ssl::find_recipe(name).at("method") != method) continue;
     if (line.size() + name.size() > 118) {
       text += line + "\n";
-      line = "        ";
+      line = std::string(indent, ' ');
     }
     line += " " + name;
   }
-  return line == "Recipes:" ? "" : text + line + "\n";
+  return line.size() == indent ? "" : text + line + "\n";
 }
 
 }  // namespace
@@ -80,30 +81,35 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   options.add("explain", only_explain,
               "print each setting, where it comes from and why, beside the paper's value, and exit");
   options.add("json", json, "write a summary of the run to this file; -: to stdout");
-  CommandSpec spec{"unlabel pretrain METHOD --data DIR --out RUN [options]",
-                   "",
-                   {"method"},
-                   "examples:\n"
-                   "  unlabel pretrain swav --data ~/photos --out runs/first\n"
-                   "  unlabel pretrain swav --data ~/imagenet --recipe swav_200ep --out runs/swav\n"
-                   "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data ~/imagenet --out runs/swav",
-                   {}};
+  CommandSpec spec{"unlabel pretrain METHOD --data DIR --out RUN [options]", "", {"method"}, "", {}};
   auto line = parse_command_line(arguments, options, spec);
   if (line.help) {
     // With a method, only what is of use to it.
     const auto names = ssl::method_names();
     auto method = line.get("method");
     if (std::ranges::find(names, method) == names.end()) method.clear();
-    if (!method.empty())
-      std::ranges::copy_if(names, std::back_inserter(spec.left_out), [&](const auto& name) { return name != method; });
+    std::string recipes;
+    for (const auto& name : names) {
+      if (method.empty() || name == method)
+        recipes += recipe_lines(name);
+      else
+        spec.left_out.push_back(name);
+    }
     spec.summary = concat(
-        "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
-        "are planned\nfrom the number and the size of the images, and shown; they replace the defaults in brackets.\n",
-        recipe_lines(method),
+        "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, epochs, "
+        "batch "
+        "size,\nprecision, encoder, method, optimizer, schedule and views are planned from the number and the size of "
+        "the "
+        "images, and shown;\nplanned values replace the defaults in brackets.\n",
+        recipes,
         "Running the same command again resumes the run. Started by torchrun --no-python, all ranks train together;\n"
         "--batch-size counts the images of all ranks.\n",
         method.empty() ? "`unlabel pretrain METHOD --help` shows only the options for METHOD."
                        : concat("Only options for ", method, " are shown; `unlabel pretrain --help` has all methods."));
+    const auto example = concat("unlabel pretrain ", method.empty() ? "swav" : method, " --data ");
+    spec.more = concat("examples:\n  ", example, "~/photos --out runs/first\n  ", example,
+                       "~/imagenet --epochs 200 --out runs/second\n  torchrun --no-python --nproc-per-node 8 ", example,
+                       "~/imagenet --out runs/third");
     print_help(line, options, spec);
     return 0;
   }

@@ -144,9 +144,10 @@ OptionTable table(EvaluationOptions& o) {
   t.add("untrained", o.untrained,
         "measure random weights instead; the architecture is the checkpoint's, or without one that of --encoder");
   t.add("pixels", o.pixels, "measure the pixels themselves instead, minus the mean of the training images");
-  t.add("data", o.data, "images: a folder with train and test (or val) inside, or " + data::format_prefixes());
-  t.add("train", o.train, "the training images, instead of those in --data");
-  t.add("test", o.test, "the test images, instead of those in --data");
+  t.add("data", o.data,
+        "images: a folder with train and test (or val) inside, or with the format named: " + data::format_prefixes());
+  t.add("train", o.train, "folder of the training images, instead of those in --data");
+  t.add("test", o.test, "folder of the test images, instead of those in --data");
   t.add("size", o.size, "side of the encoder's input images; default: the checkpoint's");
   t.add("mean", o.mean, "mean of the normalization, for each channel; default: the checkpoint's");
   t.add("std", o.std, "standard deviation of the normalization, for each channel; default: the checkpoint's");

@@ -24,7 +24,8 @@ namespace unlabel::launch {
 OptionTable table(PretrainOptions& o) {
   OptionTable t;
   t.add("method", o.method, concat("how to learn: ", ssl::method_list()));
-  t.add("data", o.data, "images: a folder, with or without class folders, or " + data::format_prefixes());
+  t.add("data", o.data,
+        "images: a folder, whose format is recognized, or with the format named: " + data::format_prefixes());
   t.add("out", o.out, "run folder; running the same command again resumes the run");
   t.add("recipe", o.recipe,
         "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; default: planned from the data");

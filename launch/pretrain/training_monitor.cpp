@@ -80,7 +80,7 @@ void TrainingMonitor::write_line(const PendingStep& pending, const StepStats& st
   line.update({{"step", iteration}, {"epoch", pending.step.epoch}, {"loss", stats.loss}, {"lr", pending.lr}});
   for (const auto& [name, value] : pending.epoch_diagnostics) line[name] = value;
   for (const auto& [name, value] : stats.diagnostics) line[name] = value;
-  if (!stats.finite) line["left_out"] = true;
+  if (!stats.finite) line["skipped"] = true;
   context_.progress.update(iteration + 1, stats.loss, pending.line.value("images_per_second", 0.0),
                            pending.line.value("data_wait", 0.0));
 

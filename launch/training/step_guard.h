@@ -28,7 +28,8 @@ class StepGuard {
   /// Restores the buffers to their state at before_forward(), when a step ends by an exception, before update().
   void restore_buffers();
 
-  /// Calls `update` and keeps its changes if `finite`, a bool scalar on the device, is true; else restores the state before the step.
+  /// If `finite`, a bool scalar on the device, is true, calls `update`. If it is false, everything is as at before_forward() afterwards:
+  /// buffers are restored, and `update` is not called, or when deferred called and undone.
   void update(const at::Tensor& finite, const std::function<void()>& update);
 
  private:

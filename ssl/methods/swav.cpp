@@ -29,8 +29,9 @@ OptionTable table(SwavOptions& options) {
   t.add("whole_batch_sinkhorn", options.whole_batch_sinkhorn,
         "with --micro-batch: run Sinkhorn on the whole batch, which takes a second forward pass, instead of on each "
         "micro-batch separately");
-  t.add("queue_length", options.queue_length,
-        "embeddings of earlier batches that are included in Sinkhorn, over all ranks; 0: none");
+  t.add(
+      "queue_length", options.queue_length,
+      "embeddings of earlier batches, of each global crop and over all ranks, that are included in Sinkhorn; 0: none");
   t.add("queue_start_epoch", options.queue_start_epoch, "epoch, from 0, at which the queue begins to fill");
   return t;
 }
