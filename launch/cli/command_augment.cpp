@@ -313,16 +313,14 @@ int bench(const std::vector<std::string>& arguments) {
   fields.add("seconds", seconds, "duration of each measurement");
   fields.add("images", most, "the number of images of the folder that are used, at most; they are held in memory");
   fields.append(table(options));
-  const CommandSpec spec{"unlabel augment bench FOLDER [options]",
-                         "Measures how many images a second become views, and the time that each operation adds to "
-                         "those before it (about 0 "
-                         "for cheap ones).\nMilliseconds are CPU time, which other processes on the machine hardly "
-                         "change; the wall time of "
-                         "a thread is shown, too.\nEach figure is the median of 15 rounds; within a round, all "
-                         "operations are timed on the "
-                         "same images.",
-                         {"folder"},
-                         "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
+  const CommandSpec spec{
+      "unlabel augment bench FOLDER [options]",
+      "Measures how many images a second become views, and the time that each operation adds to those before it\n"
+      "(about 0 for cheap ones). Milliseconds are CPU time, which other processes on the machine\n"
+      "hardly change; the wall time of a thread is shown, too. Each figure is the median of 15\n"
+      "rounds; within a round, all operations are timed on the same images.",
+      {"folder"},
+      "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   take_run(line, fields);
