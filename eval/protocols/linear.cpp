@@ -212,10 +212,10 @@ Report report(const LinearProbeResult& result) {
 }
 
 ProtocolSpec linear_probe_protocol() {
-  ProtocolSpec spec{"linear", "swav",
-                    "SGD on augmented images for 100 epochs; test accuracy of the best epoch (Caron et al. 2020,\n     "
-                    "       arXiv:2006.09882); options: --swav.*",
-                    "swav"};
+  ProtocolSpec spec{
+      "linear", "swav",
+      "SGD on augmented images for 100 epochs, test accuracy of the best one (arXiv:2006.09882); options: --swav.*",
+      "swav"};
   spec.options = AnyOptions(LinearProbeOptions());
   spec.check = [](const AnyOptions& given) { require_valid(given.get<LinearProbeOptions>()); };
   spec.run_on_images = [](const AnyOptions& given, const ProtocolImages& images, const ProtocolContext& context) {

@@ -43,15 +43,14 @@ int command_check(const std::vector<std::string>& arguments) {
   fields.add("threads", options.threads, "decoding threads");
   fields.add("json", json, "write the result to this file; -: to stdout");
   fields.section("decode", augment::table(options.decode));
-  const CommandSpec spec{"unlabel check DATA [options]",
-                         "Says for every file of a data set whether pretrain uses it, and if not, why: its name is not "
-                         "that of an image, it "
-                         "is hidden,\nor its folder is ignored. Decodes the files that are used. Exit code 1 when one "
-                         "of them is broken, or "
-                         "none is used.",
-                         {"data"},
-                         "examples:\n"
-                         "  unlabel check ~/photos"};
+  const CommandSpec spec{
+      "unlabel check DATA [options]",
+      "Says for every file of a data set whether pretrain uses it, and if not, why: its name is not that of an image,\n"
+      "it is hidden, or its folder is ignored. Decodes the files that are used. Exit code 1 when one of them is\n"
+      "broken, or none is used.",
+      {"data"},
+      "examples:\n"
+      "  unlabel check ~/photos"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);
