@@ -3,6 +3,7 @@
 #include <unlabel/data/sampler.h>
 #include <unlabel/eval/features.h>
 #include <unlabel/ssl/group.h>
+#include <unlabel/ssl/layers/eval_mode.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optim/autocast.h>
 
@@ -158,7 +159,7 @@ OptionTable table(FeatureOptions& o) {
 Features extract_features(ssl::Encoder& encoder, std::shared_ptr<const data::Dataset> dataset,
                           const augment::MultiCrop& view, const FeatureOptions& options, const ssl::Group& group,
                           std::vector<std::int64_t> samples) {
-  const EvalModeGuard eval_mode(encoder);
+  const ssl::EvalModeGuard eval_mode(encoder);
   return collect(std::move(dataset), std::move(samples), view, options, group, encoder.feature_dim(),
                  [&](const at::Tensor& images) { return encode(encoder, images, options.precision, options.device); });
 }

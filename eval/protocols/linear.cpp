@@ -6,6 +6,7 @@
 #include <unlabel/eval/protocols/linear.h>
 #include <unlabel/eval/report/report.h>
 #include <unlabel/ssl/group.h>
+#include <unlabel/ssl/layers/eval_mode.h>
 #include <unlabel/ssl/models/encoder.h>
 #include <unlabel/ssl/optim/schedule.h>
 
@@ -73,7 +74,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   const auto test_labels = labels_of(*test);
   require_labeled(train_labels, test_labels);
   const auto targets = make_targets(train_labels, test_labels);
-  const EvalModeGuard eval_mode(encoder);
+  const ssl::EvalModeGuard eval_mode(encoder);
 
   // Frozen encoder, fixed view: the test features never change.
   const auto test_features = extract_features(encoder, test, test_view, options.features, group);

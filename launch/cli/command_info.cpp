@@ -43,7 +43,7 @@ int command_info(const std::vector<std::string>& arguments) {
   OptionTable fields;
   fields.add("checkpoint", path, "a run folder, one of its checkpoints (step-*), or a file of weights (.safetensors)");
   fields.add("tensors", list, "list every tensor");
-  fields.add("json", json, "write it as JSON to this file; -: to stdout");
+  fields.add("json", json, "write the contents as JSON to this file; -: to stdout");
   const CommandSpec spec{"unlabel info RUN|FILE [options]",
                          "Shows the contents of a run, a checkpoint or a file of weights.",
                          {"checkpoint"},
