@@ -50,32 +50,24 @@ OptionTable table(PretrainOptions& o) {
         "seconds that ranks wait for each other in set-up, saves, passes over the data and kNN evaluations");
   t.add("batch_norm_images", o.batch_norm_images,
         "images that share batch statistics, over as many ranks as needed; 0: the whole batch; 1: per rank");
-  OptionTable checkpoint;
-  checkpoint.add("every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
-  checkpoint.add("keep", o.checkpoint.keep, "keep the N newest checkpoints");
-  checkpoint.add("keep_every", o.checkpoint.keep_every,
-                 "keep every checkpoint whose step is a multiple of N, forever; 0: none");
-  t.section("checkpoint", checkpoint);
-  OptionTable health;
-  health.add("nonfinite_budget", o.health.nonfinite_budget,
-             "skipped steps (loss or gradients not finite) tolerated in any 100");
-  health.add("broken_budget", o.health.broken_budget,
-             "fraction of broken images that ends the run; fewer are replaced (default: 0.01, but at least 10 images)");
-  t.section("health", health);
-  OptionTable knn;
-  knn.add("every", o.knn.every, "epochs between kNN evaluations on labeled data; 0: none");
-  knn.add("protocol", o.knn.protocol, "one of " + eval::protocol_list("knn"));
-  knn.add("train_images", o.knn.train_images, "use at most N training images");
-  knn.add("test_images", o.knn.test_images, "use at most N test images");
-  t.section("knn", knn);
+  t.add("checkpoint.every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
+  t.add("checkpoint.keep", o.checkpoint.keep, "keep the N newest checkpoints");
+  t.add("checkpoint.keep_every", o.checkpoint.keep_every,
+        "keep every checkpoint whose step is a multiple of N, forever; 0: none");
+  t.add("health.nonfinite_budget", o.health.nonfinite_budget,
+        "skipped steps (loss or gradients not finite) tolerated in any 100");
+  t.add("health.broken_budget", o.health.broken_budget,
+        "fraction of broken images that ends the run; fewer are replaced (default: 0.01, but at least 10 images)");
+  t.add("knn.every", o.knn.every, "epochs between kNN evaluations on labeled data; 0: none");
+  t.add("knn.protocol", o.knn.protocol, "one of " + eval::protocol_list("knn"));
+  t.add("knn.train_images", o.knn.train_images, "use at most N training images");
+  t.add("knn.test_images", o.knn.test_images, "use at most N test images");
   t.section("encoder", ssl::table(o.encoder));
   t.append(ssl::table(o.methods));
   t.section("optimizer", ssl::table(o.optimizer));
   t.section("schedule", ssl::table(o.schedule));
   t.section("decode", augment::table(o.decode));
-  OptionTable preset;
-  preset.add("preset", o.augment_preset, "swav, simclr, byol, deepcluster, deepcluster_v2");
-  t.section("augment", preset);
+  t.add("augment.preset", o.augment_preset, "swav, simclr, byol, deepcluster, deepcluster_v2");
   t.section("augment", augment::table(o.augment));
   return t;
 }
