@@ -92,21 +92,17 @@ EventFile::EventFile(const std::string& folder, std::int64_t first_step) {
   const std::string path =
       concat(folder, "/events.out.tfevents.", std::chrono::duration_cast<std::chrono::seconds>(now).count(), ".", host,
              ".", ::getpid(), ".", first_step);
-  descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+  file_ = data::FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
   // A file begins with the version of the format; the session start makes TensorBoard discard older events from this step on.
   const bool good =
-      descriptor_ >= 0 && data::append_atomically(descriptor_, record(event(0, text(kFileVersion, "brain.Event:2")))) &&
-      data::append_atomically(descriptor_,
+      file_.get() >= 0 && data::append_atomically(file_.get(), record(event(0, text(kFileVersion, "brain.Event:2")))) &&
+      data::append_atomically(file_.get(),
                               record(event(first_step, text(kSessionLog, integer(kSessionStatus, kSessionStart)))));
-  if (good) return;
-  const int reason = errno;
-  if (descriptor_ >= 0) ::close(descriptor_);
-  throw_system_error(concat("cannot write ", path), reason);
+  const int reason = errno;  // concat may change it
+  if (!good) throw_system_error(concat("cannot write ", path), reason);
 }
 
-EventFile::~EventFile() { ::close(descriptor_); }
-
-void EventFile::flush() { ::fsync(descriptor_); }
+void EventFile::flush() { ::fsync(file_.get()); }
 
 bool EventFile::append(std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars) {
   std::string summary;
@@ -115,7 +111,7 @@ bool EventFile::append(std::int64_t step, const std::vector<std::pair<std::strin
     one.append(tag(kSimpleValue, kFixed32)).append(little_endian(static_cast<float>(value)));
     summary.append(text(kValue, one));
   }
-  return data::append_atomically(descriptor_, record(event(step, text(kSummary, summary))));
+  return data::append_atomically(file_.get(), record(event(step, text(kSummary, summary))));
 }
 
 }  // namespace unlabel::launch

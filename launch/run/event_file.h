@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unlabel/data/io/files.h>
+
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -14,9 +16,6 @@ class EventFile {
   /// Creates a new `events.out.tfevents.*` in `folder`. It begins with a session start at `first_step`, by which TensorBoard discards the
   /// events of older files from that step on (of a run that resumes from a checkpoint). Throws Error when the file cannot be created.
   EventFile(const std::string& folder, std::int64_t first_step);
-  ~EventFile();
-  EventFile(const EventFile&) = delete;
-  EventFile& operator=(const EventFile&) = delete;
 
   /// Appends named scalars of one step. Returns false when they cannot be written (disk full); then none of them is in the file.
   bool append(std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars);
@@ -25,7 +24,7 @@ class EventFile {
   void flush();
 
  private:
-  int descriptor_ = -1;
+  data::FileDescriptor file_;
 };
 
 /// CRC-32C (Castagnoli), as in RFC 3720, appendix B.4.
