@@ -68,7 +68,7 @@ class Run {
 
   // pretrain.cpp
   void train_epoch(std::int64_t epoch);
-  PendingStep make_step(data::HostBatch batch, const ssl::Step& step);
+  PendingStep make_step(const ssl::Step& step);
   LocalStepStats forward_and_backward(const data::Batch& batch, ssl::Step step);
   void read_samples(std::int64_t epoch, const data::SampleTransform& transform,
                     const std::vector<std::int64_t>& samples, std::int64_t batch_size, std::int64_t& passed,
