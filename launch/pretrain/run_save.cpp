@@ -17,37 +17,6 @@
 
 namespace unlabel::launch {
 
-namespace {
-
-/// If the file at `path` exists and its weights differ from `encoder` (they are of a later step whose checkpoint is damaged, or a user's),
-/// renames it to encoder-N.safetensors, with the first free N from 1, and returns the new path; else returns an empty string.
-std::string move_aside_if_stale(const std::string& path, const ssl::Encoder& encoder) {
-  if (!data::exists(path)) return {};
-  const auto same = [&] {
-    std::map<std::string, at::Tensor> there;
-    // A file that cannot be parsed is not this encoder's.
-    const auto broken = find_damage([&] {
-      const auto file = ssl::read_safetensors(path);
-      there.insert(file.tensors.begin(), file.tensors.end());
-    });
-    if (!broken.empty()) return false;
-    const auto mine = ssl::state_of(encoder);
-    return there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
-             const auto found = there.find(item.first);
-             return found != there.end() && found->second.equal(item.second.detach().cpu());
-           });
-  };
-  if (same()) return {};
-  const auto folder = std::filesystem::path(path).parent_path();
-  std::filesystem::path aside;
-  for (int number = 1; aside.empty() || data::exists(aside.string()); ++number)
-    aside = folder / concat("encoder-", number, ".safetensors");
-  std::filesystem::rename(path, aside);
-  return aside.string();
-}
-
-}  // namespace
-
 /// Whether --checkpoint.every is in minutes and they have passed since the last checkpoint.
 bool Run::save_interval_elapsed() const {
   const std::chrono::duration<double, std::ratio<60>> since = std::chrono::steady_clock::now() - saved_at_;
@@ -123,12 +92,28 @@ void Run::save_before_the_end() {
   }
 }
 
-/// Renames an encoder.safetensors that does not have the current weights, and returns a warning with its new name; else an empty string.
+/// If encoder.safetensors exists and its weights are not the current ones (they are of a later step whose checkpoint is damaged, or a
+/// user's), renames it to encoder-N.safetensors, with the first free N from 1, and returns a warning; else returns an empty string.
 std::string Run::move_stale_encoder() const {
-  const auto aside = move_aside_if_stale(folder_->file("encoder.safetensors"), method_->encoder());
-  return aside.empty()
-             ? ""
-             : concat("encoder.safetensors has other weights than step ", iteration_, ": it is kept as ", aside);
+  const auto path = folder_->file("encoder.safetensors");
+  if (!data::exists(path)) return "";
+  std::map<std::string, at::Tensor> there;  // empty for a file that cannot be parsed, which is not this encoder's
+  find_damage([&] {
+    const auto file = ssl::read_safetensors(path);
+    there.insert(file.tensors.begin(), file.tensors.end());
+  });
+  const auto mine = ssl::state_of(method_->encoder());
+  const bool same = there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
+                      const auto found = there.find(item.first);
+                      return found != there.end() && found->second.equal(item.second.detach().cpu());
+                    });
+  if (same) return "";
+  const auto folder = std::filesystem::path(path).parent_path();
+  std::filesystem::path aside;
+  for (int number = 1; aside.empty() || data::exists(aside.string()); ++number)
+    aside = folder / concat("encoder-", number, ".safetensors");
+  std::filesystem::rename(path, aside);
+  return concat("encoder.safetensors has other weights than step ", iteration_, ": it is kept as ", aside.string());
 }
 
 /// The loss in the last line of metrics.jsonl; NaN when there is none.
