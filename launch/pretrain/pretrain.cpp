@@ -211,7 +211,9 @@ PendingStep Run::make_step(const ssl::Step& step) {
   LocalStepStats stats = forward_and_backward(on_device, step);
   if (scaler_->enabled()) stats.diagnostics.emplace_back("loss_scale", scaler_->factor().reshape({}).clone());
   stats.stop = StopSignal::requested();
-  stats.save = is_rank0_ && save_interval_elapsed();
+  const std::chrono::duration<double, std::ratio<60>> since_save = std::chrono::steady_clock::now() - saved_at_;
+  const auto minutes = options_.checkpoint.every.minutes;
+  stats.save = is_rank0_ && minutes > 0 && since_save.count() > minutes;
   stats.replaced = static_cast<std::int64_t>(batch->replacements.size());
 
   // All ranks decide together whether this update is applied. Results are read one step later (TrainingMonitor), so that the host does not

@@ -78,13 +78,11 @@ class Run {
   bool stop_requested() const { return monitor_->stop() || stopped_between_steps_; }
 
   // run_save.cpp
-  bool save_interval_elapsed() const;
   void wait_for_writer();
   void require_folder();
   void save();
   void save_before_the_end();
   std::string move_stale_encoder() const;
-  double logged_loss() const;
   void write_encoder(const PretrainResult& result, bool had_finished, double& loss);
 
   const ResolvedOptions& resolved_;

@@ -17,13 +17,6 @@
 
 namespace unlabel::launch {
 
-/// Whether --checkpoint.every is in minutes and they have passed since the last checkpoint.
-bool Run::save_interval_elapsed() const {
-  const std::chrono::duration<double, std::ratio<60>> since = std::chrono::steady_clock::now() - saved_at_;
-  const double minutes = options_.checkpoint.every.minutes;
-  return minutes > 0 && since.count() > minutes;
-}
-
 /// Waits on all ranks until rank 0 writes no checkpoint; the all-reduce at each heartbeat keeps the others from timing out.
 void Run::wait_for_writer() {
   while (ssl::all_reduce_any(*group_, is_rank0_ && !writer_->wait_for(heartbeat_))) {
@@ -116,20 +109,16 @@ std::string Run::move_stale_encoder() const {
   return concat("encoder.safetensors has other weights than step ", iteration_, ": it is kept as ", aside.string());
 }
 
-/// The loss in the last line of metrics.jsonl; NaN when there is none.
-double Run::logged_loss() const {
-  const auto line = JsonLines::last(folder_->file("metrics.jsonl"));
-  const auto loss = line.is_object() ? line.value("loss", nlohmann::json()) : nlohmann::json();
-  return loss.is_number() ? loss.get<double>() : std::nan("");
-}
-
 /// The last action of a run: writes encoder.safetensors, then reports when the last step has no checkpoint. If the run had finished
-/// before this program started (`had_finished`), sets `loss` to the logged one.
+/// before this program started (`had_finished`), sets `loss` to that in the last line of metrics.jsonl;
+/// NaN when there is none.
 void Run::write_encoder(const PretrainResult& result, bool had_finished, double& loss) {
   ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
     if (!is_rank0_) return;
     if (had_finished) {
-      loss = logged_loss();
+      const auto line = JsonLines::last(folder_->file("metrics.jsonl"));
+      const auto logged = line.is_object() ? line.value("loss", nlohmann::json()) : nlohmann::json();
+      loss = logged.is_number() ? logged.get<double>() : std::nan("");
       if (const auto kept = move_stale_encoder(); !kept.empty()) progress_->warn(kept);
     } else {
       require_folder();
