@@ -2,6 +2,7 @@
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
+#include <unlabel/launch/distributed/shared_data.h>
 #include <unlabel/launch/pretrain/run.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/weights/safetensors.h>
@@ -110,11 +111,10 @@ std::string Run::move_stale_encoder() const {
 }
 
 /// The last action of a run: writes encoder.safetensors, then reports when the last step has no checkpoint. If the run had finished
-/// before this program started (`had_finished`), sets `loss` to that in the last line of metrics.jsonl;
-/// NaN when there is none.
+/// before this program started (`had_finished`), sets `loss` to that in the last line of metrics.jsonl, NaN
+/// when there is none.
 void Run::write_encoder(const PretrainResult& result, bool had_finished, double& loss) {
-  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
-    if (!is_rank0_) return;
+  run_on_rank0(*group_, options_.init_timeout, [&] {
     if (had_finished) {
       const auto line = JsonLines::last(folder_->file("metrics.jsonl"));
       const auto logged = line.is_object() ? line.value("loss", nlohmann::json()) : nlohmann::json();
