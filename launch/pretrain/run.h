@@ -110,7 +110,6 @@ class Run {
   std::optional<Precision> precision_;
   bool channels_last_ = false;
   Warnings early_warnings_{/*printed=*/false};  ///< collected during setup; log_start() prints them
-  std::uint64_t fingerprint_ = 0;               ///< of the data set
   std::optional<std::int64_t> newest_;          ///< iteration of the newest checkpoint; nullopt: there is none
   std::unique_ptr<eval::OnlineKnn> online_knn_;
   int sync_bn_ranks_ = 1;                       ///< number of ranks that share batch statistics

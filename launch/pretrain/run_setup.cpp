@@ -130,7 +130,6 @@ void Run::set_up() {
   precision_note_ = resolve_precision(*group_, device_, options_.precision);
   precision_.emplace(options_.precision);
   channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.encoder.width < kNarrowestChannelsLast);
-  fingerprint_ = dataset_->fingerprint();  // takes a moment for a million files
   newest_ = newest_on_all_ranks();
   online_knn_ = make_online_knn(options_, dataset_, device_, *group_, early_warnings_);
 
@@ -140,8 +139,8 @@ void Run::set_up() {
   scaler_.emplace(precision_->scales_loss(), device_);
   guard_.emplace(*method_, *optimizer_, /*deferred=*/!device_.is_cpu());
   state_.emplace(TrainingState{*method_, *optimizer_, *scaler_});
-  record_.emplace(RunRecord{options_, *dataset_, *transform_, fingerprint_, frozen_checksum_, group_->world_size(),
-                            gather_arithmetic(*group_)});
+  record_.emplace(RunRecord{options_, *dataset_, *transform_, dataset_->fingerprint(), frozen_checksum_,
+                            group_->world_size(), gather_arithmetic(*group_)});
 
   // 5. The run folder, which rank 0 locks.
   open_folder();
