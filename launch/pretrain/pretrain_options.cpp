@@ -162,12 +162,10 @@ void refuse_other_methods(const CommandLine& line, const std::string& method) {
 /// Throws UsageError for values that no run can have, whatever its data.
 void require_valid(const PretrainOptions& options) {
   require_precision(options.precision);
-  const auto positive = [](const char* name, std::int64_t value) {
+  for (const auto& [name, value] : {std::pair("epochs", options.epochs),
+                                    {"batch-size", options.batch_size},
+                                    {"checkpoint.keep", options.checkpoint.keep}})
     if (value < 1) throw UsageError("--", name, " must be at least 1, not ", value);
-  };
-  positive("epochs", options.epochs);
-  positive("batch-size", options.batch_size);
-  positive("checkpoint.keep", options.checkpoint.keep);
   if (options.batch_norm_images < 0)
     throw UsageError("--batch-norm-images must be 0 (the whole batch) or a number of images, not ",
                      options.batch_norm_images);
@@ -180,13 +178,11 @@ void require_valid(const PretrainOptions& options) {
   if (options.encoder.in_channels != channels)
     throw UsageError("--encoder.in-channels ", options.encoder.in_channels, " does not fit views of ", channels,
                      " channels");
-  if (options.max_steps && *options.max_steps < 0)
-    throw UsageError("--max-steps must not be negative, and is ", *options.max_steps);
-  if (options.micro_batch < 0) throw UsageError("--micro-batch must not be negative, and is ", options.micro_batch);
-  if (options.checkpoint.keep_every < 0)
-    throw UsageError("--checkpoint.keep-every must not be negative, and is ", options.checkpoint.keep_every);
-  if (options.health.nonfinite_budget < 0)
-    throw UsageError("--health.nonfinite-budget must not be negative, and is ", options.health.nonfinite_budget);
+  for (const auto& [name, value] : {std::pair("max-steps", options.max_steps.value_or(0)),
+                                    {"micro-batch", options.micro_batch},
+                                    {"checkpoint.keep-every", options.checkpoint.keep_every},
+                                    {"health.nonfinite-budget", options.health.nonfinite_budget}})
+    if (value < 0) throw UsageError("--", name, " must not be negative, and is ", value);
   if (const auto budget = options.health.broken_budget; budget && !(*budget > 0 && *budget <= 1))
     throw UsageError("--health.broken-budget must be a share above 0 and up to 1, and is ", *budget);
   if (options.knn.every > 0) {
