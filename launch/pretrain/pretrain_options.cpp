@@ -375,14 +375,9 @@ augment::MultiCrop make_views(const PretrainOptions& options) {
   return augment::preset(options.augment_preset, options.augment);
 }
 
-bool learns_from_images(const PretrainOptions& options) {
-  const auto found = std::ranges::find(ssl::methods(), options.method, &ssl::MethodSpec::name);
-  return found == ssl::methods().end() || !found->transform;
-}
-
 std::shared_ptr<const data::SampleTransform> make_transform(const PretrainOptions& options) {
-  if (!learns_from_images(options))
-    return ssl::find_method(options.method).transform(options.methods.of_method.at(options.method));
+  const auto& own = ssl::find_method(options.method).transform;
+  if (own) return own(options.methods.of_method.at(options.method));
   return std::make_shared<data::ImageViews>(make_views(options), options.decode);
 }
 

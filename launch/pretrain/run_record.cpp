@@ -3,6 +3,7 @@
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/pretrain/run_record.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -83,7 +84,9 @@ void RunRecord::require_same(const nlohmann::json& training, const std::string& 
 
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
   std::map<std::string, std::string> metadata{{"method", options.method}};
-  if (!learns_from_images(options)) return metadata;
+  // A method that this program does not have is assumed to learn from images.
+  const auto method = std::ranges::find(ssl::methods(), options.method, &ssl::MethodSpec::name);
+  if (method != ssl::methods().end() && method->transform) return metadata;
   const auto views = make_views(options);
   metadata["size"] = std::to_string(views.shape(0).width);
   auto decode = options.decode;
