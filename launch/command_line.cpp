@@ -102,29 +102,24 @@ bool print_help(const CommandLine& line, const OptionTable& table, const Command
 
 std::string help_text(const OptionTable& table, const CommandSpec& spec) {
   std::string text = "usage: " + spec.usage + "\n\n" + spec.summary + "\n";
-  std::vector<std::pair<std::string, std::vector<const OptionTable::Field*>>> sections;
+  std::vector<std::pair<std::string, std::string>> sections;  // their names and lines
   for (const auto& field : table.fields()) {
     const auto dot = field.name.find('.');
     const std::string section = dot == std::string::npos ? "" : field.name.substr(0, dot);
     if (std::ranges::find(spec.left_out, section) != spec.left_out.end()) continue;
-    auto found =
-        std::find_if(sections.begin(), sections.end(), [&](const auto& item) { return item.first == section; });
-    if (found == sections.end()) found = sections.insert(sections.end(), {section, {}});
-    found->second.push_back(&field);
+    auto found = std::ranges::find(sections, section, &std::pair<std::string, std::string>::first);
+    if (found == sections.end()) found = sections.insert(sections.end(), {section, ""});
+    auto line = "  --" + with_dashes(field.name);
+    if (line.size() < 34) line.resize(34, ' ');
+    line += " " + field.help;
+    if (std::ranges::find(spec.positionals, field.name) != spec.positionals.end()) line += "; or the first argument";
+    const bool list = field.kind == detail::OptionKind::kList || field.kind == detail::OptionKind::kTextList;
+    line += concat(" (", field.type, list ? ", with commas)" : ")");
+    if (const auto value = written(field.get()); !value.empty()) line += concat(" [", value, "]");
+    found->second += line + "\n";
   }
-  for (const auto& [section, fields] : sections) {
-    text += "\n" + (section.empty() ? std::string("options") : section) + ":\n";
-    for (const auto* field : fields) {
-      std::string left = "  --" + with_dashes(field->name);
-      if (left.size() < 34) left.resize(34, ' ');
-      text += concat(left, " ", field->help);
-      if (std::ranges::find(spec.positionals, field->name) != spec.positionals.end()) text += "; or the first argument";
-      const bool list = field->kind == detail::OptionKind::kList || field->kind == detail::OptionKind::kTextList;
-      text += concat(" (", field->type, list ? ", with commas)" : ")");
-      if (const auto value = written(field->get()); !value.empty()) text += concat(" [", value, "]");
-      text += "\n";
-    }
-  }
+  for (const auto& [section, lines] : sections)
+    text += concat("\n", section.empty() ? "options" : section, ":\n", lines);
   text += "\n  --help                           this text\n";
   if (!spec.more.empty()) text += "\n" + spec.more + "\n";
   return text;

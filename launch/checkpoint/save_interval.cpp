@@ -2,13 +2,11 @@
 #include <unlabel/launch/checkpoint/save_interval.h>
 
 #include <cmath>
-#include <limits>
 
 namespace unlabel::launch {
 
 std::optional<SaveInterval> read_save_interval(const nlohmann::json& json) {
-  if (json.is_number_integer()) {
-    if (json.is_number_unsigned() && json.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) return {};
+  if (detail::OptionType<std::int64_t>::accepts(json)) {
     const auto steps = json.get<std::int64_t>();
     return steps < 0 ? std::nullopt : std::optional(SaveInterval{steps, 0});
   }

@@ -6,6 +6,7 @@
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/data/io/atomic_file.h>
 #include <unlabel/data/io/files.h>
+#include <unlabel/data/io/parallel_for.h>
 #include <unlabel/data/io/retry.h>
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
 #include <unlabel/launch/cli/commands.h>
@@ -16,14 +17,12 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
-#include <future>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -236,31 +235,20 @@ struct Milliseconds {
   double cpu = 0, wall = 0;
 };
 
-/// CPU time of the calling thread, in milliseconds.
-double thread_cpu_milliseconds() {
-  std::timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
-}
-
 /// Mean time per image over `count` images from `first` on, which the threads share.
 Milliseconds measure(const std::vector<ImageSource>& photos, const MultiCrop& crops, const DecodeOptions& decode,
                      int threads, std::uint64_t first, std::uint64_t count) {
-  std::atomic<std::uint64_t> next = 0;
   const auto start = std::chrono::steady_clock::now();
-  std::vector<std::future<double>> workers;
-  for (int t = 0; t < threads; ++t)
-    workers.push_back(std::async(std::launch::async, [&] {
-      std::vector<std::vector<float>> views;
-      std::vector<float*> places;
-      places.reserve(crops.views());
-      for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
-      for (std::uint64_t i = next++; i < count; i = next++)
-        crops(photos[(first + i) % photos.size()], {0, 0, first + i, 0}, places, decode);
-      return thread_cpu_milliseconds();  // the thread began with none
-    }));
-  double cpu = 0;
-  for (auto& worker : workers) cpu += worker.get();
+  const std::clock_t cpu_start = std::clock();  // CPU time of all threads: no others than these work meanwhile
+  data::parallel_for(count, threads, [&] {
+    std::vector<std::vector<float>> views;
+    std::vector<float*> places;
+    for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
+    return [&, views = std::move(views), places = std::move(places)](std::size_t i) {
+      crops(photos[(first + i) % photos.size()], {0, 0, first + i, 0}, places, decode);
+    };
+  });
+  const double cpu = 1e3 * static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
   const auto images = static_cast<double>(count);
   return {cpu / images, elapsed.count() * threads / images};

@@ -199,11 +199,7 @@ EvaluatedModel load_model(const EvaluationOptions& options, const CommandLine& l
   }
 
   const Metadata metadata(loaded.metadata, from);
-  if (options.size) {
-    model.size = *options.size;
-  } else if (const auto size = metadata.size()) {
-    model.size = *size;
-  }
+  model.size = options.size ? *options.size : metadata.size().value_or(0);
   if (options.size && (model.size < 1 || model.size > kLargestSize))
     throw UsageError("--size must be from 1 to ", kLargestSize, ", and is ", model.size);
   if (model.encoder) {

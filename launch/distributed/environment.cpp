@@ -60,6 +60,10 @@ void read_place_on_machine(const GetVariable& variable, Environment& environment
                      *environment.local_world_size, "; local ranks start at 0");
 }
 
+int share_of(int processors, const Environment& environment) {
+  return std::max(1, processors / environment.local_world_size.value_or(environment.world_size));
+}
+
 }  // namespace
 
 Environment read_environment(const GetVariable& variable) {
@@ -107,19 +111,8 @@ Environment read_environment(const GetVariable& variable) {
 
 std::optional<std::string> environment_variable(const std::string& name) {
   const char* value = std::getenv(name.c_str());
-  if (!value) return std::nullopt;
-  return value;
+  return value ? std::optional<std::string>(value) : std::nullopt;
 }
-
-Environment read_environment() { return read_environment(environment_variable); }
-
-namespace {
-
-int share_of(int processors, const Environment& environment) {
-  return std::max(1, processors / environment.local_world_size.value_or(environment.world_size));
-}
-
-}  // namespace
 
 int default_threads(const Environment& environment, const augment::Processors& usable, bool processors_compute) {
   return std::min(share_of(processors_compute ? usable.cores : usable.threads, environment), 16);

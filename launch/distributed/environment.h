@@ -29,15 +29,12 @@ using GetVariable = std::function<std::optional<std::string>(const std::string&)
 /// An environment variable of this process; nullopt when it is unset.
 std::optional<std::string> environment_variable(const std::string& name);
 
-/// Reads RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as set by torchrun (with TORCHELASTIC_USE_AGENT_STORE) or by hand. If
-/// neither RANK nor WORLD_SIZE is set, this is a single process.
+/// Reads RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, as set by torchrun (with TORCHELASTIC_USE_AGENT_STORE) or by hand, by
+/// default from the environment of this process. If neither RANK nor WORLD_SIZE is set, this is a single process.
 /// Without LOCAL_RANK or LOCAL_WORLD_SIZE, uses the equivalent variables of Slurm (SLURM_LOCALID, SLURM_STEP_TASKS_PER_NODE), Open MPI,
 /// MPICH, Intel MPI, MVAPICH or PALS, but only if that launcher's global rank equals RANK; otherwise they stay unknown.
 /// Throws UsageError that names what is missing or wrong when the variables are incomplete or contradictory.
-Environment read_environment(const GetVariable& variable);
-
-/// The same from the environment of this process.
-Environment read_environment();
+Environment read_environment(const GetVariable& variable = environment_variable);
 
 // The functions below divide the machine's cores by local_world_size; while that is unknown, by world_size.
 

@@ -4,6 +4,7 @@
 #include <unlabel/launch/distributed/process_group.h>
 
 #include <c10/util/Logging.h>
+#include <c10/util/ScopeExit.h>
 #include <sched.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -139,22 +140,6 @@ class ProcessGroup : public ssl::Group {
   std::shared_ptr<const ssl::Group> cpu_group_;  ///< with NCCL: the same ranks over Gloo; null otherwise
 };
 
-/// When a connection fails, c10d logs stack frames, although the Error thrown here says the same in one line. While an object of this class
-/// exists only fatal messages are logged, unless TORCH_CPP_LOG_LEVEL is set.
-class QuietAttempt {
- public:
-  QuietAttempt() {
-    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatalOnly;
-  }
-  ~QuietAttempt() { FLAGS_caffe2_log_level = before_; }
-  QuietAttempt(const QuietAttempt&) = delete;
-  QuietAttempt& operator=(const QuietAttempt&) = delete;
-
- private:
-  static constexpr int kFatalOnly = 3;
-  const int before_ = FLAGS_caffe2_log_level;
-};
-
 c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, std::chrono::milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(environment.master_port);
@@ -163,7 +148,11 @@ c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, std::
   options.waitWorkers = false;
   options.timeout = timeout;
   const std::string place = concat(environment.master_address, ":", environment.master_port);
-  const QuietAttempt quiet;
+  // When a connection fails, c10d logs stack frames, although the Error thrown here says the same in one line: only fatal messages are
+  // logged meanwhile, unless TORCH_CPP_LOG_LEVEL is set.
+  constexpr int kFatalOnly = 3;
+  const auto restore = c10::make_scope_exit([before = FLAGS_caffe2_log_level] { FLAGS_caffe2_log_level = before; });
+  if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = kFatalOnly;
   try {
     return c10::make_intrusive<c10d::TCPStore>(environment.master_address, options);
   } catch (const std::exception& error) {
@@ -244,33 +233,24 @@ std::shared_ptr<const ssl::Group> connect(const Environment& environment, c10::D
     throw UsageError("--timeout must be at least 1 second, not ", options.timeout_seconds);
   const auto backend = choose_backend(options.backend, device);
   if (environment.world_size == 1) return ssl::single_process();
-  const auto make_joined = [&](c10::Device place, const std::string& transport) {
-    auto joined = std::make_shared<RendezvousContext>();
-    joined->environment = environment;
-    joined->device = place;
-    joined->backend = transport;
-    joined->timeout = std::chrono::seconds(options.timeout_seconds);
-    return joined;
-  };
-  const auto joined = make_joined(device, backend);
-  joined->store = open_store(environment, joined->timeout);
+  const std::chrono::milliseconds timeout = std::chrono::seconds(options.timeout_seconds);
+  auto store = open_store(environment, timeout);
   // torchrun keeps its store when it restarts the ranks, so each attempt uses its own key prefix.
   if (environment.agent_store)
-    joined->store = c10::make_intrusive<c10d::PrefixStore>(concat("attempt/", environment.attempt), joined->store);
-  wait_for_all(*joined->store, environment, joined->timeout);
-  const auto world = [&](const auto& of, const char* name) {
+    store = c10::make_intrusive<c10d::PrefixStore>(concat("attempt/", environment.attempt), store);
+  wait_for_all(*store, environment, timeout);
+  const auto make_world = [&](const char* name, c10::Device place, const std::string& transport,
+                              std::shared_ptr<const ssl::Group> cpu_group) {
+    const auto joined =
+        std::make_shared<RendezvousContext>(RendezvousContext{environment, place, transport, timeout, store});
     Pointer pointer;
-    run("rendezvous", [&] { pointer = make_process_group(*of, name, environment.rank, environment.world_size); });
-    return pointer;
+    run("rendezvous", [&] { pointer = make_process_group(*joined, name, environment.rank, environment.world_size); });
+    return std::make_shared<ProcessGroup>(joined, std::move(pointer), 0, std::move(cpu_group));
   };
   // Data of the host (texts, numbers) is exchanged over Gloo, which needs no copies to the GPU.
   std::shared_ptr<const ssl::Group> cpu_group;
-  if (backend == "nccl" && gloo::available()) {
-    const auto on_host = make_joined(c10::kCPU, "gloo");
-    on_host->store = joined->store;
-    cpu_group = std::make_shared<ProcessGroup>(on_host, world(on_host, "host"), 0);
-  }
-  return std::make_shared<ProcessGroup>(joined, world(joined, "world"), 0, std::move(cpu_group));
+  if (backend == "nccl" && gloo::available()) cpu_group = make_world("host", c10::kCPU, "gloo", nullptr);
+  return make_world("world", device, backend, std::move(cpu_group));
 }
 
 int ranks_on_these_cores(const ssl::Group& group) {

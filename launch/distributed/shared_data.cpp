@@ -9,24 +9,17 @@ namespace unlabel::launch {
 
 namespace {
 
-/// Rank 0's number, on all ranks.
-std::int64_t broadcast_from_rank0(const ssl::Group& group, std::int64_t number) {
-  const auto& host = group.cpu_group();
-  auto tensor = torch::tensor({number}, torch::TensorOptions(torch::kInt64).device(host.device()));
-  host.broadcast(tensor);
-  return tensor.item<std::int64_t>();
-}
-
 /// Rank 0's text, on all ranks: first its size, then its bytes.
 std::string broadcast_from_rank0(const ssl::Group& group, const std::string& text) {
   const auto& host = group.cpu_group();
-  const auto size = broadcast_from_rank0(group, static_cast<std::int64_t>(text.size()));
-  auto bytes = torch::zeros({size}, torch::TensorOptions(torch::kUInt8));
+  auto size = torch::tensor({static_cast<std::int64_t>(text.size())}).to(host.device());
+  host.broadcast(size);
+  auto bytes = torch::zeros({size.item<std::int64_t>()}, torch::TensorOptions(torch::kUInt8));
   if (group.rank() == 0) std::copy(text.begin(), text.end(), bytes.data_ptr<std::uint8_t>());
   bytes = bytes.to(host.device());
-  if (size > 0) host.broadcast(bytes);
+  if (bytes.numel() > 0) host.broadcast(bytes);
   bytes = bytes.cpu();
-  return {reinterpret_cast<const char*>(bytes.data_ptr<std::uint8_t>()), static_cast<std::size_t>(size)};
+  return {reinterpret_cast<const char*>(bytes.data_ptr<std::uint8_t>()), static_cast<std::size_t>(bytes.numel())};
 }
 
 }  // namespace
@@ -81,9 +74,8 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(const std::string& spec, 
 }
 
 int median_short_side_on_all_ranks(const data::Dataset& dataset, const ssl::Group& group, int timeout_seconds) {
-  int side = 0;
-  run_on_rank0(group, timeout_seconds, [&] { side = data::sample_image_sizes(dataset).median_short_side; });
-  return static_cast<int>(broadcast_from_rank0(group, side));
+  return std::stoi(broadcast_from_rank0(
+      group, timeout_seconds, [&] { return std::to_string(data::sample_image_sizes(dataset).median_short_side); }));
 }
 
 }  // namespace unlabel::launch

@@ -58,21 +58,15 @@ ssl::LoadReport load_initial_weights(const std::string& path, ssl::Encoder& enco
   const auto place = find_weights(path, "--init");
   if (place.file.empty())
     return load_encoder_weights(encoder, options, read_checkpoint(place.checkpoints), place.checkpoints, partial);
-  ssl::LoadOptions loading;
-  loading.partial = partial;
-  loading.model = ssl::model_name(options);
-  loading.source = place.file;
-  return ssl::load_state(encoder, ssl::read_weights(place.file).tensors, loading);
+  return ssl::load_state(encoder, ssl::read_weights(place.file).tensors,
+                         {.partial = partial, .source = place.file, .model = ssl::model_name(options)});
 }
 
 ssl::LoadReport load_encoder_weights(ssl::Encoder& encoder, const ssl::EncoderOptions& options,
                                      const Checkpoint& checkpoint, const std::string& source, bool partial) {
-  ssl::LoadOptions loading;
-  loading.partial = partial;
-  loading.model = ssl::model_name(options);
-  loading.source = source;
-  loading.prefix = "method.backbone.";
-  return ssl::load_state(encoder, checkpoint.tensors, loading);
+  const auto model = ssl::model_name(options);
+  return ssl::load_state(encoder, checkpoint.tensors,
+                         {.prefix = "method.backbone.", .partial = partial, .source = source, .model = model});
 }
 
 }  // namespace unlabel::launch

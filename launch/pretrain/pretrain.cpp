@@ -29,12 +29,6 @@ struct EndedOnAllRanks {
   std::exception_ptr cause;  ///< null: the cause is the monitor's failure()
 };
 
-/// While the returned object lives, ranks wait for each other for at most --timeout, as in a step; otherwise for --init-timeout.
-auto limit_step(const ssl::Group& group, const PretrainOptions& options) {
-  set_timeout(group, std::chrono::seconds(options.timeout));
-  return c10::make_scope_exit([&] { set_timeout(group, std::chrono::seconds(options.init_timeout)); });
-}
-
 /// Rows [first, first + size) of a batch. Floating-point tensors are converted to `type`, and images (4 dimensions) to channels_last on
 /// request.
 data::Batch micro_batch(const data::Batch& batch, std::int64_t first, std::int64_t size, at::ScalarType type,
@@ -202,18 +196,25 @@ void Run::measure_knn(std::int64_t epoch, nlohmann::json& line) {
 #endif
 }
 
-PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
-  const auto limit = limit_step(*group_, options_);
+/// Reads the next batch and trains on it. Throws StopRequested and EndedOnAllRanks as next_batch() does, before anything changes.
+PendingStep Run::make_step(const ssl::Step& step) {
+  // In a step, ranks wait for each other for at most --timeout, otherwise for --init-timeout.
+  set_timeout(*group_, std::chrono::seconds(options_.timeout));
+  const auto restore = c10::make_scope_exit([&] { set_timeout(*group_, std::chrono::seconds(options_.init_timeout)); });
+  auto batch = next_batch(*loader_, *group_);
+  UNLABEL_INVARIANT(batch);
   // On a GPU this copy overlaps with the computation of the previous step.
-  const auto on_device = (*copier_)(batch);
+  const auto on_device = (*copier_)(*batch);
   guard_->before_forward();
   method_->before_step(step);
   optimizer_->zero_grad();
   LocalStepStats stats = forward_and_backward(on_device, step);
   if (scaler_->enabled()) stats.diagnostics.emplace_back("loss_scale", scaler_->factor().reshape({}).clone());
   stats.stop = StopSignal::requested();
-  stats.save = is_rank0_ && save_interval_elapsed();
-  stats.replaced = static_cast<std::int64_t>(batch.replacements.size());
+  const std::chrono::duration<double, std::ratio<60>> since_save = std::chrono::steady_clock::now() - saved_at_;
+  const auto minutes = options_.checkpoint.every.minutes;
+  stats.save = is_rank0_ && minutes > 0 && since_save.count() > minutes;
+  stats.replaced = static_cast<std::int64_t>(batch->replacements.size());
 
   // All ranks decide together whether this update is applied. Results are read one step later (TrainingMonitor), so that the host does not
   // wait for a GPU here.
@@ -229,7 +230,7 @@ PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
     after.update_applied = finite;
     method_->after_step(after);
   });
-  return {step, lr, std::move(exchange), std::move(batch.indices), std::move(batch.replacements)};
+  return {step, lr, std::move(exchange), std::move(batch->indices), std::move(batch->replacements)};
 }
 
 /// Reads samples outside of training steps, for methods that need a pass over the data before an epoch (EpochContext::read). All ranks must
@@ -289,11 +290,11 @@ void Run::train_epoch(std::int64_t epoch) {
   if (auto own = method_->order(about)) order.set_order(std::move(*own));
   ssl::run_on_all_ranks(*group_, [&] { loader_->start(order, epoch, iteration_ - begin, end - begin); });
 
+  const int micro_steps = static_cast<int>(sampler_->local_batch() / micro_batch_);
   while (iteration_ < end && !stop_requested()) {
-    std::optional<data::HostBatch> batch;
+    std::optional<PendingStep> made;
     try {
-      const auto limit = limit_step(*group_, options_);
-      batch = next_batch(*loader_, *group_);
+      made.emplace(make_step({iteration_, epoch, total_, steps_per_epoch_, 0, micro_steps}));
     } catch (const StopRequested&) {
       monitor_->flush();
       stopped_between_steps_ = true;
@@ -301,23 +302,20 @@ void Run::train_epoch(std::int64_t epoch) {
       if (!monitor_->failure().empty()) throw EndedOnAllRanks();
       return;
     }
-    UNLABEL_INVARIANT(batch);
-    // One step, and what its log line needs.
-    const int micro_steps = static_cast<int>(sampler_->local_batch() / micro_batch_);
-    auto made = make_step(std::move(*batch), {iteration_, epoch, total_, steps_per_epoch_, 0, micro_steps});
     ++iteration_;
     throughput_->step(loader_->seconds_waited());
     warn_of_level_range(/*at_end=*/iteration_ == last_);
-    made.line["images_per_second"] = throughput_->recent();
-    made.line["data_wait"] = throughput_->recent_data_wait();
-    made.epoch_diagnostics = std::exchange(stats, {});
+    // What the step's log line has besides its statistics.
+    made->line["images_per_second"] = throughput_->recent();
+    made->line["data_wait"] = throughput_->recent_data_wait();
+    made->epoch_diagnostics = std::exchange(stats, {});
 
     if (iteration_ % steps_per_epoch_ == 0 && online_knn_ && (epoch + 1) % options_.knn.every == 0) {
-      measure_knn(epoch, made.line);
+      measure_knn(epoch, made->line);
       throughput_->resume(loader_->seconds_waited());
     }
     // add() evaluates the previous step. Whether to stop or save is therefore known one step late, except at the end of an epoch.
-    monitor_->add(std::move(made));
+    monitor_->add(std::move(*made));
     if (iteration_ == end) monitor_->flush();
     if (!monitor_->failure().empty()) throw EndedOnAllRanks();
     const auto every = options_.checkpoint.every.steps;

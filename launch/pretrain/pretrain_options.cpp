@@ -50,37 +50,27 @@ OptionTable table(PretrainOptions& o) {
         "seconds that ranks wait for each other in set-up, saves, passes over the data and kNN evaluations");
   t.add("batch_norm_images", o.batch_norm_images,
         "images over which batch statistics are taken, on as many ranks as that needs; 0: all images of a forward pass "
-        "on all "
-        "ranks; 1: those of each rank separately");
-  OptionTable checkpoint;
-  checkpoint.add("every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
-  checkpoint.add("keep", o.checkpoint.keep, "keep the N newest checkpoints");
-  checkpoint.add("keep_every", o.checkpoint.keep_every,
-                 "keep every checkpoint whose step is a multiple of N, forever; 0: none");
-  t.section("checkpoint", checkpoint);
-  OptionTable health;
-  health.add("nonfinite_budget", o.health.nonfinite_budget,
-             "how many of the last 100 steps may be skipped (loss or gradients not finite) before the run ends");
-  health.add(
-      "broken_budget", o.health.broken_budget,
-      "the run ends when this fraction of the data set is broken; fewer are replaced by other images (default: 0.01, "
-      "but at least 10 images, or a quarter of fewer than 40)");
-  t.section("health", health);
-  OptionTable knn;
-  knn.add("every", o.knn.every,
-          "epochs between kNN evaluations on the labeled images in train and test of --data; 0: none");
-  knn.add("protocol", o.knn.protocol, "one of " + eval::protocol_list("knn"));
-  knn.add("train_images", o.knn.train_images, "use at most N training images");
-  knn.add("test_images", o.knn.test_images, "use at most N test images");
-  t.section("knn", knn);
+        "on all ranks; 1: those of each rank separately");
+  t.add("checkpoint.every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
+  t.add("checkpoint.keep", o.checkpoint.keep, "keep the N newest checkpoints");
+  t.add("checkpoint.keep_every", o.checkpoint.keep_every,
+        "keep every checkpoint whose step is a multiple of N, forever; 0: none");
+  t.add("health.nonfinite_budget", o.health.nonfinite_budget,
+        "how many of the last 100 steps may be skipped (loss or gradients not finite) before the run ends");
+  t.add("health.broken_budget", o.health.broken_budget,
+        "the run ends when this fraction of the data set is broken; fewer are replaced by other images (default: 0.01, "
+        "but at least 10 images, or a quarter of fewer than 40)");
+  t.add("knn.every", o.knn.every,
+        "epochs between kNN evaluations on the labeled images in train and test of --data; 0: none");
+  t.add("knn.protocol", o.knn.protocol, "one of " + eval::protocol_list("knn"));
+  t.add("knn.train_images", o.knn.train_images, "use at most N training images");
+  t.add("knn.test_images", o.knn.test_images, "use at most N test images");
   t.section("encoder", ssl::table(o.encoder));
   t.append(ssl::table(o.methods));
   t.section("optimizer", ssl::table(o.optimizer));
   t.section("schedule", ssl::table(o.schedule));
   t.section("decode", augment::table(o.decode));
-  OptionTable preset;
-  preset.add("preset", o.augment_preset, "swav, simclr, byol, deepcluster, deepcluster_v2");
-  t.section("augment", preset);
+  t.add("augment.preset", o.augment_preset, "swav, simclr, byol, deepcluster, deepcluster_v2");
   t.section("augment", augment::table(o.augment));
   return t;
 }
@@ -386,14 +376,9 @@ augment::MultiCrop make_views(const PretrainOptions& options) {
   return augment::preset(options.augment_preset, options.augment);
 }
 
-bool learns_from_images(const PretrainOptions& options) {
-  const auto found = std::ranges::find(ssl::methods(), options.method, &ssl::MethodSpec::name);
-  return found == ssl::methods().end() || !found->transform;
-}
-
 std::shared_ptr<const data::SampleTransform> make_transform(const PretrainOptions& options) {
-  if (!learns_from_images(options))
-    return ssl::find_method(options.method).transform(options.methods.of_method.at(options.method));
+  const auto& own = ssl::find_method(options.method).transform;
+  if (own) return own(options.methods.of_method.at(options.method));
   return std::make_shared<data::ImageViews>(make_views(options), options.decode);
 }
 

@@ -132,9 +132,6 @@ std::int64_t micro_batch_size(const PretrainOptions& options, const data::Sample
 /// The views that these options make of each image.
 augment::MultiCrop make_views(const PretrainOptions& options);
 
-/// Whether the method learns from images; a method that this program does not have is assumed to.
-bool learns_from_images(const PretrainOptions& options);
-
 /// What the run makes of each sample: the method's own transform, or views of images.
 std::shared_ptr<const data::SampleTransform> make_transform(const PretrainOptions& options);
 

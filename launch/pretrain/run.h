@@ -67,7 +67,7 @@ class Run {
 
   // pretrain.cpp
   void train_epoch(std::int64_t epoch);
-  PendingStep make_step(data::HostBatch batch, const ssl::Step& step);
+  PendingStep make_step(const ssl::Step& step);
   LocalStepStats forward_and_backward(const data::Batch& batch, ssl::Step step);
   void read_samples(std::int64_t epoch, const data::SampleTransform& transform,
                     const std::vector<std::int64_t>& samples, std::int64_t batch_size, std::int64_t& passed,
@@ -77,13 +77,11 @@ class Run {
   bool stop_requested() const { return monitor_->stop() || stopped_between_steps_; }
 
   // run_save.cpp
-  bool save_interval_elapsed() const;
   void wait_for_writer();
   void require_folder();
   void save();
   void save_before_the_end();
   std::string move_stale_encoder() const;
-  double logged_loss() const;
   void write_encoder(const PretrainResult& result, bool had_finished, double& loss);
 
   const ResolvedOptions& resolved_;
@@ -111,7 +109,6 @@ class Run {
   std::optional<Precision> precision_;
   bool channels_last_ = false;
   Warnings early_warnings_{/*printed=*/false};  ///< collected during setup; log_start() prints them
-  std::uint64_t fingerprint_ = 0;               ///< of the data set
   std::optional<std::int64_t> newest_;          ///< iteration of the newest checkpoint; nullopt: there is none
   std::unique_ptr<eval::OnlineKnn> online_knn_;
   int sync_bn_ranks_ = 1;                       ///< number of ranks that share batch statistics

@@ -19,19 +19,17 @@ namespace unlabel::launch {
 namespace {
 
 /// The settings that differ, except those that may change when a run resumes, as a list for a message.
-std::string differences(const nlohmann::json& before, const PretrainOptions& now) {
-  PretrainOptions then = now;
-  auto then_table = table(then);
+std::string differences(const nlohmann::json& before, PretrainOptions now) {
+  const auto fields = table(now);
+  nlohmann::json saved;
   try {
-    then_table.from_json(before, "the checkpoint");
+    saved = fields.flatten(before, "the checkpoint");
   } catch (const UsageError& error) {
     return error.what();
   }
-  PretrainOptions copy = now;
-  const auto now_table = table(copy);
   std::string text;
-  for (const auto& field : now_table.fields()) {
-    const auto old_value = then_table.find(field.name)->get(), new_value = field.get();
+  for (const auto& field : fields.fields()) {
+    const auto new_value = field.get(), old_value = saved.value(field.name, new_value);
     if (is_runtime_option(field.name) || old_value == new_value) continue;
     text += concat(text.empty() ? "" : ", ", field.name, " was ", old_value.dump(), " and is ", new_value.dump());
   }
@@ -93,7 +91,9 @@ void RunRecord::require_same(const nlohmann::json& training, const std::string& 
 
 std::map<std::string, std::string> encoder_metadata(const PretrainOptions& options) {
   std::map<std::string, std::string> metadata{{"method", options.method}};
-  if (!learns_from_images(options)) return metadata;
+  // A method that this program does not have is assumed to learn from images.
+  const auto method = std::ranges::find(ssl::methods(), options.method, &ssl::MethodSpec::name);
+  if (method != ssl::methods().end() && method->transform) return metadata;
   const auto views = make_views(options);
   metadata["size"] = std::to_string(views.shape(0).width);
   auto decode = options.decode;

@@ -2,6 +2,7 @@
 #include <unlabel/data/io/files.h>
 #include <unlabel/launch/checkpoint/checkpoint.h>
 #include <unlabel/launch/checkpoint/checkpoint_files.h>
+#include <unlabel/launch/distributed/shared_data.h>
 #include <unlabel/launch/pretrain/run.h>
 #include <unlabel/ssl/group.h>
 #include <unlabel/ssl/weights/safetensors.h>
@@ -16,44 +17,6 @@
 #include <utility>
 
 namespace unlabel::launch {
-
-namespace {
-
-/// If the file at `path` exists and its weights differ from `encoder` (they are of a later step whose checkpoint is damaged, or a user's),
-/// renames it to encoder-N.safetensors, with the first free N from 1, and returns the new path; else returns an empty string.
-std::string move_aside_if_stale(const std::string& path, const ssl::Encoder& encoder) {
-  if (!data::exists(path)) return {};
-  const auto same = [&] {
-    std::map<std::string, at::Tensor> there;
-    // A file that cannot be parsed is not this encoder's.
-    const auto broken = find_damage([&] {
-      const auto file = ssl::read_safetensors(path);
-      there.insert(file.tensors.begin(), file.tensors.end());
-    });
-    if (!broken.empty()) return false;
-    const auto mine = ssl::state_of(encoder);
-    return there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
-             const auto found = there.find(item.first);
-             return found != there.end() && found->second.equal(item.second.detach().cpu());
-           });
-  };
-  if (same()) return {};
-  const auto folder = std::filesystem::path(path).parent_path();
-  std::filesystem::path aside;
-  for (int number = 1; aside.empty() || data::exists(aside.string()); ++number)
-    aside = folder / concat("encoder-", number, ".safetensors");
-  std::filesystem::rename(path, aside);
-  return aside.string();
-}
-
-}  // namespace
-
-/// Whether --checkpoint.every is in minutes and they have passed since the last checkpoint.
-bool Run::save_interval_elapsed() const {
-  const std::chrono::duration<double, std::ratio<60>> since = std::chrono::steady_clock::now() - saved_at_;
-  const double minutes = options_.checkpoint.every.minutes;
-  return minutes > 0 && since.count() > minutes;
-}
 
 /// Waits on all ranks until rank 0 writes no checkpoint; the all-reduce at each heartbeat keeps the others from timing out.
 void Run::wait_for_writer() {
@@ -123,28 +86,39 @@ void Run::save_before_the_end() {
   }
 }
 
-/// Renames an encoder.safetensors that does not have the current weights, and returns a warning with its new name; else an empty string.
+/// If encoder.safetensors exists and its weights are not the current ones (they are of a later step whose checkpoint is damaged, or a
+/// user's), renames it to encoder-N.safetensors, with the first free N from 1, and returns a warning; else returns an empty string.
 std::string Run::move_stale_encoder() const {
-  const auto aside = move_aside_if_stale(folder_->file("encoder.safetensors"), method_->encoder());
-  return aside.empty()
-             ? ""
-             : concat("encoder.safetensors has other weights than step ", iteration_, ": it is kept as ", aside);
-}
-
-/// The loss in the last line of metrics.jsonl; NaN when there is none.
-double Run::logged_loss() const {
-  const auto line = JsonLines::last(folder_->file("metrics.jsonl"));
-  const auto loss = line.is_object() ? line.value("loss", nlohmann::json()) : nlohmann::json();
-  return loss.is_number() ? loss.get<double>() : std::nan("");
+  const auto path = folder_->file("encoder.safetensors");
+  if (!data::exists(path)) return "";
+  std::map<std::string, at::Tensor> there;  // empty for a file that cannot be parsed, which is not this encoder's
+  find_damage([&] {
+    const auto file = ssl::read_safetensors(path);
+    there.insert(file.tensors.begin(), file.tensors.end());
+  });
+  const auto mine = ssl::state_of(method_->encoder());
+  const bool same = there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
+                      const auto found = there.find(item.first);
+                      return found != there.end() && found->second.equal(item.second.detach().cpu());
+                    });
+  if (same) return "";
+  const auto folder = std::filesystem::path(path).parent_path();
+  std::filesystem::path aside;
+  for (int number = 1; aside.empty() || data::exists(aside.string()); ++number)
+    aside = folder / concat("encoder-", number, ".safetensors");
+  std::filesystem::rename(path, aside);
+  return concat("encoder.safetensors has other weights than step ", iteration_, ": it is kept as ", aside.string());
 }
 
 /// The last action of a run: writes encoder.safetensors, then reports when the last step has no checkpoint. If the run had finished
-/// before this program started (`had_finished`), sets `loss` to the logged one.
+/// before this program started (`had_finished`), sets `loss` to that in the last line of metrics.jsonl, NaN
+/// when there is none.
 void Run::write_encoder(const PretrainResult& result, bool had_finished, double& loss) {
-  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
-    if (!is_rank0_) return;
+  run_on_rank0(*group_, options_.init_timeout, [&] {
     if (had_finished) {
-      loss = logged_loss();
+      const auto line = JsonLines::last(folder_->file("metrics.jsonl"));
+      const auto logged = line.is_object() ? line.value("loss", nlohmann::json()) : nlohmann::json();
+      loss = logged.is_number() ? logged.get<double>() : std::nan("");
       if (const auto kept = move_stale_encoder(); !kept.empty()) progress_->warn(kept);
     } else {
       require_folder();

@@ -19,8 +19,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -66,6 +66,12 @@ int sync_bn_ranks(std::int64_t images, std::int64_t rank_images, int world_size)
   int ranks = 1;
   while (ranks < world_size && (world_size % ranks != 0 || ranks * rank_images < images)) ++ranks;
   return ranks;
+}
+
+/// Whether all ranks have the same number. Collective: all ranks must call it.
+bool is_equal_on_all_ranks(const ssl::Group& group, std::int64_t number) {
+  const auto all = ssl::gather_texts(group, std::to_string(number));
+  return std::ranges::count(all, all.front()) == group.world_size();
 }
 
 /// Throws Error and not MismatchError, because a restart may succeed: a network file system shows new files with a delay.
@@ -124,7 +130,6 @@ void Run::set_up() {
   precision_note_ = resolve_precision(*group_, device_, options_.precision);
   precision_.emplace(options_.precision);
   channels_last_ = options_.channels_last && !(device_.is_cpu() && options_.encoder.width < kNarrowestChannelsLast);
-  fingerprint_ = dataset_->fingerprint();  // takes a moment for a million files
   newest_ = newest_on_all_ranks();
   online_knn_ = make_online_knn(options_, dataset_, device_, *group_, early_warnings_);
 
@@ -134,8 +139,8 @@ void Run::set_up() {
   scaler_.emplace(precision_->scales_loss(), device_);
   guard_.emplace(*method_, *optimizer_, /*deferred=*/!device_.is_cpu());
   state_.emplace(TrainingState{*method_, *optimizer_, *scaler_});
-  record_.emplace(RunRecord{options_, *dataset_, *transform_, fingerprint_, frozen_checksum_, group_->world_size(),
-                            gather_arithmetic(*group_)});
+  record_.emplace(RunRecord{options_, *dataset_, *transform_, dataset_->fingerprint(), frozen_checksum_,
+                            group_->world_size(), gather_arithmetic(*group_)});
 
   // 5. The run folder, which rank 0 locks.
   open_folder();
@@ -160,19 +165,14 @@ void Run::set_up() {
 /// The newest checkpoint's iteration. Throws Error unless every rank sees the same one: otherwise ranks would train from different weights,
 /// or wait for each other for ever.
 std::optional<std::int64_t> Run::newest_on_all_ranks() const {
-  std::optional<std::int64_t> newest;
-  ssl::run_on_all_ranks(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
-  // On a network file system the contents of a folder may be some seconds old.
-  const auto all_see_it = [&] {
-    const auto seen = ssl::gather_texts(*group_, std::to_string(newest.value_or(-1)));
-    return std::set<std::string>(seen.begin(), seen.end()).size() == 1;
-  };
-  for (int attempt = 0; attempt < kFolderAttempts && !all_see_it(); ++attempt) {
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+  for (int attempt = 0;; ++attempt) {
+    std::optional<std::int64_t> newest;
     ssl::run_on_all_ranks(*group_, [&] { newest = newest_checkpoint(checkpoints_); });
+    if (is_equal_on_all_ranks(*group_, newest.value_or(-1))) return newest;
+    if (attempt == kFolderAttempts) refuse_different_checkpoints(checkpoints_);
+    // On a network file system the contents of a folder may be some seconds old.
+    std::this_thread::sleep_for(std::chrono::seconds(1));
   }
-  if (!all_see_it()) refuse_different_checkpoints(checkpoints_);
-  return newest;
 }
 
 /// Constructs the method, loads the weights of --init, and converts everything to the device and the precision.
@@ -212,8 +212,7 @@ void Run::make_method() {
 
 /// Creates and locks the run folder, on rank 0.
 void Run::open_folder() {
-  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
-    if (!is_rank0_) return;
+  run_on_rank0(*group_, options_.init_timeout, [&] {
     // Space for the checkpoints to be kept and one more that is being written, minus those that already exist.
     const auto there = static_cast<std::int64_t>(list_checkpoints(checkpoints_).size());
     const auto missing = std::max<std::int64_t>(1, options_.checkpoint.keep + 1 - there);
@@ -236,8 +235,7 @@ void Run::resume() {
     resumed_.world_size = checkpoint.training.value("world_size", group_->world_size());
   });
   // Damage or a delayed network file system can lead ranks to different checkpoints.
-  const auto starts = ssl::gather_texts(*group_, std::to_string(iteration_));
-  if (std::set<std::string>(starts.begin(), starts.end()).size() > 1) refuse_different_checkpoints(checkpoints_);
+  if (!is_equal_on_all_ranks(*group_, iteration_)) refuse_different_checkpoints(checkpoints_);
   ssl::run_on_all_ranks(*group_, [&] {
     if (is_rank0_ && !resumed_.skipped.empty()) quarantine_damaged(checkpoints_, iteration_);
   });
@@ -246,8 +244,7 @@ void Run::resume() {
 
 /// Writes config.json, and opens the log and the checkpoint writer, on rank 0.
 void Run::open_log() {
-  ssl::run_long_on_all_ranks(*group_, heartbeat_, [&] {
-    if (!is_rank0_) return;
+  run_on_rank0(*group_, options_.init_timeout, [&] {
     const std::string config = folder_->file("config.json");
     if (iteration_ < last_ || !std::filesystem::exists(config))
       data::write_file(config, json_text(config_json(options_)));

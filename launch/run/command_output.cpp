@@ -48,6 +48,14 @@ bool is_read_from(const std::string& path, const std::string& folder) {
   return !error && !below.empty() && *below.begin() != "..";
 }
 
+/// errno of the first failed write to stdout, 0 before: later writes may succeed, or fail for another reason.
+int stdout_error = 0;
+
+void put(const std::string& text) {
+  const bool done = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+  if (!done && stdout_error == 0) stdout_error = errno;
+}
+
 }  // namespace
 
 NamedFile data_folder(const std::string& option, const std::string& spec) {
@@ -97,28 +105,13 @@ std::vector<std::string> Warnings::sentences() const {
   return all;
 }
 
-namespace {
-
-/// errno of the first failed write to stdout, 0 before: later writes may succeed, or fail for another reason.
-int stdout_error = 0;
-
-bool put(const std::string& text) {
-  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return true;
-  if (stdout_error == 0) stdout_error = errno;
-  return false;
-}
-
-}  // namespace
-
 void write_result(const std::string& place, nlohmann::json result, const std::vector<std::string>& warnings) {
   if (place.empty()) return;
   result["warnings"] = warnings;
-  const auto text = json_text(result);
-  if (place != "-") {
-    data::write_file(place, text);
-    return;
-  }
-  put(text);
+  if (place == "-")
+    put(json_text(result));
+  else
+    data::write_file(place, json_text(result));
 }
 
 void print_line(const std::string& json_place, const std::string& line) {

@@ -70,8 +70,6 @@ RunFolder::RunFolder(std::string path, std::int64_t bytes_needed, bool has_check
   if (warning_.empty()) remove_temporaries();
 }
 
-RunFolder::~RunFolder() = default;  // .lock is not deleted: that would race with another run that is locking it
-
 void RunFolder::refuse_place(int error) const {
   const auto text = concat("--out ", path_, ": cannot write there");
   if (fault_kind(error) == FaultKind::kOutside) throw_system_error(text, error);
@@ -228,11 +226,11 @@ void unshare(const std::string& path) {
 
 }  // namespace
 
-JsonLines::JsonLines(std::string path) : path_(std::move(path)) {
-  unshare(path_);
-  file_ = data::FileDescriptor(
-      ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
-  if (file_.get() < 0) throw_system_error(concat("cannot write ", path_), errno);
+JsonLines::JsonLines(const std::string& path) {
+  unshare(path);
+  constexpr int kHow = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  file_ = data::FileDescriptor(::open(path.c_str(), kHow, 0666));
+  if (file_.get() < 0) throw_system_error(concat("cannot write ", path), errno);
 }
 
 bool JsonLines::append(const nlohmann::json& object) {

@@ -27,9 +27,6 @@ class RunFolder {
   /// - another process has locked the folder (the message names it);
   /// - the folder contains files of the names above that no run wrote.
   RunFolder(std::string path, std::int64_t bytes_needed, bool has_checkpoint = false);
-  ~RunFolder();
-  RunFolder(const RunFolder&) = delete;
-  RunFolder& operator=(const RunFolder&) = delete;
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
@@ -48,6 +45,7 @@ class RunFolder {
   void remove_temporaries() const;
 
   std::string path_, warning_;
+  /// Of .lock, which is never deleted: that would race with another run that is locking it.
   data::FileDescriptor lock_;
   bool made_lock_ = false;  ///< this process created the file .lock
   bool new_lock_ = false;   ///< .lock was empty or missing: no run used this folder before
@@ -64,7 +62,7 @@ nlohmann::json read_run_json(const std::string& path);
 class JsonLines {
  public:
   /// Opens the file for appending. Throws Error when that fails or the path is not a regular file.
-  explicit JsonLines(std::string path);
+  explicit JsonLines(const std::string& path);
 
   /// Appends one line. Returns false when the write fails (disk full); then no part of the line is in the file.
   bool append(const nlohmann::json& object);
@@ -80,7 +78,6 @@ class JsonLines {
   static nlohmann::json last(const std::string& path);
 
  private:
-  std::string path_;
   data::FileDescriptor file_;
 };
 
