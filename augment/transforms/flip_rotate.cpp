@@ -32,11 +32,7 @@ void check_amounts(const char* step, const AffineParams& params) {
 
 // ---- RandomHorizontalFlip ----
 
-OptionTable table(RandomHorizontalFlip& o) {
-  OptionTable t;
-  t.add("p", o.p, "probability");
-  return t;
-}
+OptionTable table(RandomHorizontalFlip& o) { return {{"p", o.p, "probability"}}; }
 
 void validate(const RandomHorizontalFlip& o, const std::string& where) { check_probability(o.p, where); }
 
@@ -49,20 +45,16 @@ void apply(const RandomHorizontalFlip&, const ApplyParams& params, WorkImage& wo
 // ---- RandomRotation ----
 
 OptionTable table(AffineParams& d) {
-  OptionTable t;
-  t.add("angle", d.angle, "degrees");
-  t.add("translate", d.translate, "pixels to the right and down");
-  t.add("scale", d.scale, "factor");
-  t.add("shear", d.shear, "degrees");
-  return t;
+  return {{"angle", d.angle, "degrees"},
+          {"translate", d.translate, "pixels to the right and down"},
+          {"scale", d.scale, "factor"},
+          {"shear", d.shear, "degrees"}};
 }
 
 OptionTable table(RandomRotation& o) {
-  OptionTable t;
-  t.add("degrees", o.degrees, "counter-clockwise");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"degrees", o.degrees, "counter-clockwise"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 void validate(const RandomRotation& o, const std::string& where) {
@@ -94,14 +86,12 @@ void apply(const RandomRotation& o, const AffineParams& params, WorkImage& work)
 // ---- RandomAffine ----
 
 OptionTable table(RandomAffine& o) {
-  OptionTable t;
-  t.add("degrees", o.degrees, "clockwise");
-  t.add("translate", o.translate, "greatest fraction of the width and of the height");
-  t.add("scale", o.scale, "factor of the size");
-  t.add("shear", o.shear, "degrees, along the rows");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"degrees", o.degrees, "clockwise"},
+          {"translate", o.translate, "greatest fraction of the width and of the height"},
+          {"scale", o.scale, "factor of the size"},
+          {"shear", o.shear, "degrees, along the rows"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 void validate(const RandomAffine& o, const std::string& where) {

@@ -273,28 +273,21 @@ void apply_operations(const PolicyParams& params, Sampling sampling, double fill
 }  // namespace
 
 OptionTable table(RandAugment& o) {
-  OptionTable t;
-  t.add("num_ops", o.num_ops, "number of operations");
-  t.add("magnitude", o.magnitude, "their strength, 0 to num_magnitude_bins - 1");
-  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"num_ops", o.num_ops, "number of operations"},
+          {"magnitude", o.magnitude, "their strength, 0 to num_magnitude_bins - 1"},
+          {"num_magnitude_bins", o.num_magnitude_bins, "steps of the strength"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 OptionTable table(TrivialAugmentWide& o) {
-  OptionTable t;
-  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"num_magnitude_bins", o.num_magnitude_bins, "steps of the strength"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 OptionTable table(PolicyParams& d) {
-  OptionTable t;
-  t.add("operations", d.operations, "one after the other");
-  t.add("magnitudes", d.magnitudes, "of each");
-  return t;
+  return {{"operations", d.operations, "one after the other"}, {"magnitudes", d.magnitudes, "of each"}};
 }
 
 void validate(const RandAugment& o, const std::string& where) {

@@ -132,23 +132,22 @@ constexpr Preset kPresets[] = {
 }  // namespace
 
 OptionTable table(PresetOptions& o) {
-  OptionTable t;
-  t.add("global_size", o.global_size, "side of the global crops in pixels");
-  t.add("global_count", o.global_count, "number of global crops (of preset byol: of each of its two kinds)");
-  t.add("global_scale", o.global_scale, "area of a global crop, as a fraction of the image's");
-  t.add("local_size", o.local_size, "side of the local crops in pixels");
-  t.add("local_count", o.local_count, "number of local crops; 0: none");
-  t.add("local_scale", o.local_scale, "area of a local crop, as a fraction of the image's");
-  t.add("mean", o.mean, "mean of the normalization, for each channel");
-  t.add("std", o.std, "standard deviation of the normalization, for each channel");
-  t.add("jitter", o.jitter, "factor of the strength of the color jitter; 0: none");
-  t.add("blur", o.blur, "Gaussian blur");
-  t.add("interpolation", o.interpolation, "of resized crops");
-  t.add("crop_family", o.crop_family,
-        "definition of the random crops: torchvision's (ten draws, antialiased), or that of BYOL's released code (one "
-        "draw, not antialiased, in floats; the default of preset byol)");
-  t.add("exact", o.exact, "views bit-equal to torchvision's of PIL images; slower");
-  return t;
+  return {
+      {"global_size", o.global_size, "side of the global crops in pixels"},
+      {"global_count", o.global_count, "number of global crops (of preset byol: of each of its two kinds)"},
+      {"global_scale", o.global_scale, "area of a global crop, as a fraction of the image's"},
+      {"local_size", o.local_size, "side of the local crops in pixels"},
+      {"local_count", o.local_count, "number of local crops; 0: none"},
+      {"local_scale", o.local_scale, "area of a local crop, as a fraction of the image's"},
+      {"mean", o.mean, "mean of the normalization, for each channel"},
+      {"std", o.std, "standard deviation of the normalization, for each channel"},
+      {"jitter", o.jitter, "factor of the strength of the color jitter; 0: none"},
+      {"blur", o.blur, "Gaussian blur"},
+      {"interpolation", o.interpolation, "of resized crops"},
+      {"crop_family", o.crop_family,
+       "definition of the random crops: torchvision's (ten draws, antialiased), or that of BYOL's released code (one "
+       "draw, not antialiased, in floats; the default of preset byol)"},
+      {"exact", o.exact, "views bit-equal to torchvision's of PIL images; slower"}};
 }
 
 const std::vector<std::string>& preset_names() {
