@@ -209,15 +209,8 @@ std::vector<std::string> FolderWalk::notes() const {
 ContentFormat content_format(int folder, const char* path) {
   constexpr std::uint64_t kStart = 256;  // a DICOM's mark comes after 128 bytes
   std::vector<std::uint8_t> bytes;
-  try {
-    retry([&] { read_file(folder, path, path, std::numeric_limits<std::uint64_t>::max(), bytes, kStart); });
-  } catch (const UsageError&) {
-    throw;
-  } catch (const IoError&) {
-    throw;
-  } catch (const Error&) {
-    return {};
-  }
+  constexpr auto kAnySize = std::numeric_limits<std::uint64_t>::max();
+  if (broken_reason([&] { retry([&] { read_file(folder, path, path, kAnySize, bytes, kStart); }); })) return {};
   const auto format = augment::image_format(bytes);
   if (format == augment::ImageFormat::kBmp || format == augment::ImageFormat::kPnm)  // "BM" and "P6" may begin a text
     return {};

@@ -312,16 +312,10 @@ class Shards final : public Dataset {
         std::min({names.size(), static_cast<std::size_t>(augment::usable_processors().threads), kMaxThreads});
     parallel_for(names.size(), threads, [&] {
       return [&](std::size_t i) {
-        try {
-          found[i] = retry([&] { return scan(folder_, names[i], static_cast<std::uint32_t>(i)); });
-        } catch (const UsageError&) {
-          throw;
-        } catch (const IoError&) {
-          throw;
-        } catch (const Error& error) {
-          if (!findings) throw UsageError(error.what());
-          reasons[i] = error.what();
-        }
+        const auto damaged = broken_reason(
+            [&] { found[i] = retry([&] { return scan(folder_, names[i], static_cast<std::uint32_t>(i)); }); });
+        if (damaged && !findings) throw UsageError(*damaged);
+        reasons[i] = damaged.value_or("");
       };
     });
     for (std::size_t i = 0; i < names.size(); ++i)
