@@ -21,7 +21,6 @@ OptionTable table(GaussianBlur& o) {
 OptionTable table(BlurParams& d) { return {{"apply", d.apply, "whether it is applied"}, {"sigma", d.sigma, "pixels"}}; }
 
 void validate(const GaussianBlur& o, const std::string& where) {
-  check_probability(o.p, where);
   check_range("sigma", o.sigma, 0, kMaxSigma, where);
   if (o.kernel_size != 0 && (o.kernel_size < 1 || o.kernel_size > 511 || o.kernel_size % 2 == 0))
     throw UsageError(where, ": kernel_size must be odd and at most 511, or 0, not ", o.kernel_size);

@@ -29,7 +29,6 @@ OptionTable table(JitterParams& d) {
 }
 
 void validate(const ColorJitter& o, const std::string& where) {
-  check_probability(o.p, where);
   for (const auto& [field, value, greatest] : {std::tuple{"brightness", o.brightness, 100.0},
                                                {"contrast", o.contrast, 100.0},
                                                {"saturation", o.saturation, 100.0},
@@ -98,13 +97,7 @@ void apply(const ColorJitter& o, const JitterParams& params, WorkImage& work) {
 
 OptionTable table(RandomGrayscale& o) { return {{"p", o.p, "probability"}}; }
 
-void validate(const RandomGrayscale& o, const std::string& where) { check_probability(o.p, where); }
-
 ApplyParams make_params(const RandomGrayscale& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
-
-ImageInfo info_after(const RandomGrayscale&, ImageInfo info, const std::string& where) {
-  return require_rgb(info, where);
-}
 
 void apply(const RandomGrayscale&, const ApplyParams& params, WorkImage& work) {
   if (params.apply) work.change(grayscale);
@@ -129,16 +122,11 @@ OptionTable table(RandomSolarize& o) {
 }
 
 void validate(const RandomSolarize& o, const std::string& where) {
-  check_probability(o.p, where);
   if (!(o.threshold >= 0 && o.threshold <= 1))
     throw UsageError(where, ": threshold must be in [0, 1], not ", o.threshold);
 }
 
 ApplyParams make_params(const RandomSolarize& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
-
-ImageInfo info_after(const RandomSolarize&, ImageInfo info, const std::string& where) {
-  return require_rgb(info, where);
-}
 
 void apply(const RandomSolarize& o, const ApplyParams& params, WorkImage& work) {
   if (params.apply) work.change([&](const cv::Mat& in, cv::Mat& out) { solarize(in, o.threshold, out); });

@@ -12,7 +12,6 @@ OptionTable table(RandomErasing& o) {
 }
 
 void validate(const RandomErasing& o, const std::string& where) {
-  check_probability(o.p, where);
   check_range("scale", o.scale, 0, 1, where);
   check_range("ratio", o.ratio, 0, 1000, where);
   if (!(std::abs(o.value) <= 1000)) throw UsageError(where, ": value must be in [-1000, 1000], not ", o.value);

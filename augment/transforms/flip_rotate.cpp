@@ -34,8 +34,6 @@ void check_amounts(const char* step, const AffineParams& params) {
 
 OptionTable table(RandomHorizontalFlip& o) { return {{"p", o.p, "probability"}}; }
 
-void validate(const RandomHorizontalFlip& o, const std::string& where) { check_probability(o.p, where); }
-
 ApplyParams make_params(const RandomHorizontalFlip& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
 
 void apply(const RandomHorizontalFlip&, const ApplyParams& params, WorkImage& work) {
@@ -70,10 +68,6 @@ AffineParams make_params(const RandomRotation& o, cv::Size, Random& random) {
 
 void check(const RandomRotation&, const AffineParams& params, cv::Size) {
   check_amounts(RandomRotation::kName, params);
-}
-
-ImageInfo info_after(const RandomRotation&, ImageInfo info, const std::string& where) {
-  return require_before_normalize(info, where);
 }
 
 void apply(const RandomRotation& o, const AffineParams& params, WorkImage& work) {
@@ -116,10 +110,6 @@ AffineParams make_params(const RandomAffine& o, cv::Size image, Random& random) 
 }
 
 void check(const RandomAffine&, const AffineParams& params, cv::Size) { check_amounts(RandomAffine::kName, params); }
-
-ImageInfo info_after(const RandomAffine&, ImageInfo info, const std::string& where) {
-  return require_before_normalize(info, where);
-}
 
 void apply(const RandomAffine& o, const AffineParams& params, WorkImage& work) {
   const cv::Size size = work.size();

@@ -22,10 +22,6 @@ OptionTable table(CropParams& d) {
 
 // Comparisons test what is allowed, so that NaN is refused.
 
-void check_probability(double p, const std::string& where) {
-  if (!(p >= 0 && p <= 1)) throw UsageError(where, ": p must be in [0, 1], not ", p);
-}
-
 void check_range(const char* field, Range range, double low, double high, const std::string& where) {
   if (!(range.low > low && range.low <= range.high && range.high <= high))
     throw UsageError(where, ": ", field, " must rise within (", low, ", ", high, "], not [", range.low, ", ",

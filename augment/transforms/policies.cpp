@@ -320,14 +320,6 @@ PolicyParams make_params(const TrivialAugmentWide& o, cv::Size image, Random& ra
 void check(const RandAugment&, const PolicyParams& params, cv::Size) { check_operations(params); }
 void check(const TrivialAugmentWide&, const PolicyParams& params, cv::Size) { check_operations(params); }
 
-ImageInfo info_after(const RandAugment&, ImageInfo info, const std::string& where) {
-  return require_bytes(info, where);
-}
-
-ImageInfo info_after(const TrivialAugmentWide&, ImageInfo info, const std::string& where) {
-  return require_bytes(info, where);
-}
-
 void apply(const RandAugment& o, const PolicyParams& params, WorkImage& work) {
   apply_operations(params, o.interpolation, o.fill, work);
 }

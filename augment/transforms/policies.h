@@ -20,6 +20,7 @@ struct PolicyParams {
 struct RandAugment {
   static constexpr const char* kName = "RandAugment";
   using Params = PolicyParams;
+  static constexpr auto kRequires = require_bytes;
   int num_ops = 2;
   int magnitude = 9;
   int num_magnitude_bins = 31;
@@ -30,6 +31,7 @@ struct RandAugment {
 struct TrivialAugmentWide {
   static constexpr const char* kName = "TrivialAugmentWide";
   using Params = PolicyParams;
+  static constexpr auto kRequires = require_bytes;
   int num_magnitude_bins = 31;
   Sampling interpolation = Sampling::kNearest;
   double fill = 0;
@@ -43,8 +45,6 @@ PolicyParams make_params(const RandAugment&, cv::Size image, Random& random);
 PolicyParams make_params(const TrivialAugmentWide&, cv::Size image, Random& random);
 void check(const RandAugment&, const PolicyParams& params, cv::Size image);
 void check(const TrivialAugmentWide&, const PolicyParams& params, cv::Size image);
-ImageInfo info_after(const RandAugment&, ImageInfo info, const std::string& where);
-ImageInfo info_after(const TrivialAugmentWide&, ImageInfo info, const std::string& where);
 void apply(const RandAugment&, const PolicyParams& params, WorkImage& work);
 void apply(const TrivialAugmentWide&, const PolicyParams& params, WorkImage& work);
 

@@ -27,6 +27,7 @@ namespace unlabel::augment {
 // To add a transform: write a pair of files as the others are, include it above, name its struct in the list, and add its source to
 // CMakeLists.txt. It has
 //   - kName, its name in JSON, and Params, the type of its parameters (NoParams when nothing is random);
+//   - `p`, if it has a probability, which is checked to be one, and kRequires, if it works on some images only (parameters.h);
 //   - `table` for its options and, unless they are shared, its parameters;
 //   - `apply`, and those of the functions below that differ from what they do by default: nothing to validate, no parameters, nothing to
 //     check, and an image of the same size, channels and type.
