@@ -13,11 +13,6 @@ void check_closed_range(const char* field, Range range, double low, double high,
                      range.high, "]");
 }
 
-void check_translate(double part, const std::string& where) {
-  if (!(part >= 0 && part <= 1))
-    throw UsageError(where, ": translate is [across, down], each a fraction of the side in [0, 1], not ", part);
-}
-
 /// The parameters that valid options can give, for an image of at most 65,535 pixels a side.
 void check_amounts(const char* step, const AffineParams& params) {
   if (!(std::abs(params.angle) <= 360 && params.scale >= 0.001 && params.scale <= 100 && std::abs(params.shear) <= 89 &&
@@ -92,7 +87,9 @@ void validate(const RandomAffine& o, const std::string& where) {
   check_closed_range("degrees", o.degrees, -360, 360, where);
   check_closed_range("scale", o.scale, 0.001, 100, where);
   check_closed_range("shear", o.shear, -89, 89, where);
-  for (const double part : o.translate) check_translate(part, where);
+  for (const double part : o.translate)
+    if (!(part >= 0 && part <= 1))
+      throw UsageError(where, ": translate is [across, down], each a fraction of the side in [0, 1], not ", part);
   check_fill(o.fill, where);
 }
 

@@ -80,9 +80,6 @@ enum class AutoSpace {
 /// 255, which rounds otherwise.
 double auto_magnitude(AutoSpace space, const std::string& operation, int bin, int bins, cv::Size image);
 
-/// Whether the magnitude goes either way.
-bool auto_is_signed(const std::string& operation);
-
 /// Throws UsageError when there is no such operation, or the magnitude is out of its range.
 void check_auto(const std::string& operation, double magnitude);
 
