@@ -119,6 +119,14 @@ constexpr OptionKind option_kind() {
     return OptionKind::kOther;
 }
 
+/// Null: unset.
+template <class T>
+struct OptionType<std::optional<T>> {
+  static constexpr auto kKind = option_kind<T>();
+  static std::string name() { return OptionType<T>::name(); }
+  static bool accepts(const nlohmann::json& j) { return j.is_null() || OptionType<T>::accepts(j); }
+};
+
 }  // namespace detail
 
 /// Member `key` of `object` as a T. Throws JsonError that begins with `where` when `object` is none, lacks the member, or has another type

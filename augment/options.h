@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace unlabel {
@@ -16,9 +18,8 @@ namespace unlabel {
 /// Every options struct has a free function `OptionTable table(Options&)` that lists its fields once:
 ///
 ///     OptionTable table(SwavOptions& o) {
-///       OptionTable t;
-///       t.add("temperature", o.temperature, "softmax temperature of the student (paper: 0.1)");
-///       t.add("queue_length", o.queue_length, "embeddings kept of past batches, over the whole world; 0: no queue");
+///       OptionTable t{{"temperature", o.temperature, "softmax temperature of the student (paper: 0.1)"},
+///                     {"queue_length", o.queue_length, "embeddings kept of past batches, over the whole world; 0: no queue"}};
 ///       t.section("sinkhorn", table(o.sinkhorn));
 ///       return t;
 ///     }
@@ -30,6 +31,10 @@ namespace unlabel {
 class OptionTable {
  public:
   struct Field {
+    /// `value` must outlive the field.
+    template <class T>
+    Field(std::string name, T& value, std::string help);
+
     std::string name;  ///< dotted from the root of this table: "sinkhorn.epsilon"
     std::string help;  ///< one line
     std::string type;  ///< for help texts: "number", "integer", "text", "yes/no", "list of numbers" ...
@@ -44,8 +49,13 @@ class OptionTable {
     void set(const nlohmann::json& value) const;
   };
 
+  OptionTable() = default;
+  OptionTable(std::initializer_list<Field> fields) : fields_(fields) {}
+
   template <class T>
-  void add(std::string name, T& value, std::string help);
+  void add(std::string name, T& value, std::string help) {
+    fields_.emplace_back(std::move(name), value, std::move(help));
+  }
 
   /// Adds all fields of another table below `name.`.
   void section(const std::string& name, OptionTable table);

@@ -2,6 +2,7 @@
 
 #include <unlabel/augment/error.h>
 
+#include <optional>
 #include <string>
 
 namespace unlabel {
@@ -43,6 +44,22 @@ auto as_usage_error(const std::string& before, const std::string& after, const A
     throw;
   } catch (const Error& error) {
     throw UsageError(before, error.what(), after);
+  }
+}
+
+/// Why a sample or a file that `act` reads and decodes is broken: the message of its Error; nullopt when there was none. UsageError and
+/// IoError, which are no fault of the file, are rethrown.
+template <class Act>
+std::optional<std::string> broken_reason(const Act& act) {
+  try {
+    act();
+    return std::nullopt;
+  } catch (const UsageError&) {
+    throw;
+  } catch (const IoError&) {
+    throw;
+  } catch (const Error& error) {
+    return error.what();
   }
 }
 

@@ -29,19 +29,14 @@ struct Outcome {
 /// disk or a network, not the file) are rethrown. `action` gets a report for the decoder's warnings.
 template <class Action>
 Outcome outcome_of(const Action& action) {
-  try {
-    return retry([&] {
-      Outcome outcome;
+  Outcome outcome;
+  const auto broken = broken_reason([&] {
+    retry([&] {
+      outcome = {};
       action(&outcome.decoded);
-      return outcome;
     });
-  } catch (const UsageError&) {
-    throw;
-  } catch (const IoError&) {
-    throw;
-  } catch (const Error& error) {
-    return {Verdict::kBroken, error.what()};
-  }
+  });
+  return broken ? Outcome{Verdict::kBroken, *broken} : outcome;
 }
 
 /// A file in the folder that is checked.

@@ -1,3 +1,4 @@
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/dataset.h>
 #include <unlabel/data/io/files.h>
 #include <unlabel/data/io/retry.h>
@@ -60,16 +61,11 @@ ImageSizes sample_image_sizes(const Dataset& dataset, int samples) {
   std::string reason;
   for (std::int64_t i = 0; i < count; ++i) {
     const auto index = evenly_spaced(i, count, dataset.size());
-    try {
+    const auto broken = broken_reason([&] {
       const auto size = retry([&] { return size_of(dataset, index, source); });
       short_sides.push_back(std::min(size.width, size.height));
-    } catch (const UsageError&) {
-      throw;
-    } catch (const IoError&) {
-      throw;
-    } catch (const Error& error) {
-      if (reason.empty()) reason = concat(dataset.name(index), ": ", error.what());
-    }
+    });
+    if (broken && reason.empty()) reason = concat(dataset.name(index), ": ", *broken);
   }
   if (short_sides.empty())
     throw Error("none of ", count, " images of ", dataset.description(), " can be read; the first is ", reason);

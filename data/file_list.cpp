@@ -12,35 +12,6 @@ namespace {
 
 constexpr std::size_t kLongestEntry = 1 << 16;
 
-/// gzip to an AtomicFile, in pieces.
-class GzipWriter {
- public:
-  explicit GzipWriter(AtomicFile& file) : file_(file) {
-    // 16: with gzip's frame
-    if (deflateInit2(&stream_, /*level=*/1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-      throw Error("out of memory");
-  }
-  ~GzipWriter() { deflateEnd(&stream_); }
-  GzipWriter(const GzipWriter&) = delete;
-  GzipWriter& operator=(const GzipWriter&) = delete;
-
-  void write(std::string_view bytes, int flush = Z_NO_FLUSH) {
-    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    stream_.avail_in = static_cast<uInt>(bytes.size());
-    do {
-      char out[1 << 14];
-      stream_.next_out = reinterpret_cast<Bytef*>(out);
-      stream_.avail_out = sizeof out;
-      deflate(&stream_, flush);
-      file_.write(out, sizeof out - stream_.avail_out);
-    } while (stream_.avail_out == 0);
-  }
-
- private:
-  AtomicFile& file_;
-  z_stream stream_{};
-};
-
 std::unordered_map<std::string, std::uint64_t> read_file_list(const std::string& path) {
   std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose_r);
   if (!file) throw Error("cannot read ", path);
@@ -85,14 +56,29 @@ struct Change {
 
 void write_file_list(const std::string& path, const Dataset& dataset) {
   AtomicFile file(path);
-  GzipWriter gzip(file);
+  z_stream stream{};
+  // 16: with gzip's frame
+  if (deflateInit2(&stream, /*level=*/1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    throw Error("out of memory");
+  const std::unique_ptr<z_stream, int (*)(z_streamp)> end(&stream, deflateEnd);
+  const auto write = [&](std::string_view bytes, int flush) {
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+    stream.avail_in = static_cast<uInt>(bytes.size());
+    do {
+      char out[1 << 14];
+      stream.next_out = reinterpret_cast<Bytef*>(out);
+      stream.avail_out = sizeof out;
+      deflate(&stream, flush);
+      file.write(out, sizeof out - stream.avail_out);
+    } while (stream.avail_out == 0);
+  };
   std::string entry;
   dataset.for_each_file([&](std::string_view name, std::uint64_t size) {
     entry = std::to_string(size);
     entry.append(" ").append(name).push_back('\0');
-    gzip.write(entry);
+    write(entry, Z_NO_FLUSH);
   });
-  gzip.write("", Z_FINISH);
+  write("", Z_FINISH);
   file.commit();
 }
 

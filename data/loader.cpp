@@ -1,3 +1,4 @@
+#include <unlabel/augment/system_error.h>
 #include <unlabel/data/io/retry.h>
 #include <unlabel/data/loader.h>
 
@@ -218,19 +219,14 @@ struct Loader::Impl {
     const auto attempts = std::min(kMaxBrokenInARow, dataset_->size());
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
       const auto used = (index + attempt) % dataset_->size();
-      try {
+      const auto broken = broken_reason([&] {
         read_patiently(pending, used, scratch.sample);
         (*transform_)(scratch.sample, key, scratch.rows, report);
         batch.labels[row] = dataset_->label(used);
-        if (attempt == 0) return std::nullopt;
-        return Replacement{index, used, dataset_->name(index), std::move(reason)};
-      } catch (const UsageError&) {
-        throw;
-      } catch (const IoError&) {
-        throw;
-      } catch (const Error& error) {
-        if (attempt == 0) reason = error.what();
-      }
+      });
+      if (!broken && attempt == 0) return std::nullopt;
+      if (!broken) return Replacement{index, used, dataset_->name(index), std::move(reason)};
+      if (attempt == 0) reason = *broken;
     }
     throw Error(attempts, " samples in a row cannot be used, from ", dataset_->name(index), " on (", reason,
                 "); look at ", dataset_->description());

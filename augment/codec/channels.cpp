@@ -22,16 +22,4 @@ cv::Mat reversed_channels(const cv::Mat& image) {
   return out;
 }
 
-cv::Mat gray_to_rgb(const cv::Mat& image) {
-  if (image.type() != CV_8UC1)
-    throw UsageError("gray_to_rgb takes CV_8UC1 images, not ", cv::typeToString(image.type()));
-  cv::Mat out(image.size(), CV_8UC3);
-  for (int y = 0; y < image.rows; ++y) {
-    const uchar* in = image.ptr(y);
-    uchar* result = out.ptr(y);
-    for (int x = 0; x < image.cols; ++x, result += 3) result[0] = result[1] = result[2] = in[x];
-  }
-  return out;
-}
-
 }  // namespace unlabel::augment

@@ -70,12 +70,12 @@ cv::Mat decode_webp(Bytes bytes) {
 }  // namespace
 
 OptionTable table(DecodeOptions& o) {
-  OptionTable t;
-  t.add("exif_orientation", o.exif_orientation, "rotate JPEG, PNG and WebP images as their EXIF orientation says");
-  t.add("max_pixels", o.max_pixels, "refuse images with more pixels than this; the header is checked before decoding");
-  t.add("strict", o.strict, "also refuse a JPEG that decodes with warnings");
-  t.add("range", o.range,
-        "for more than 8 bits per channel: the values that become black and white, as 0,4095 for 12 bits stored in 16");
+  OptionTable t{
+      {"exif_orientation", o.exif_orientation, "rotate JPEG, PNG and WebP images as their EXIF orientation says"},
+      {"max_pixels", o.max_pixels, "refuse images with more pixels than this; the header is checked before decoding"},
+      {"strict", o.strict, "also refuse a JPEG that decodes with warnings"},
+      {"range", o.range,
+       "for more than 8 bits per channel: the values that become black and white, as 0,4095 for 12 bits stored in 16"}};
   // low < high is checked here, not at the first image.
   auto& field = t.fields().back();
   field.type = "two numbers, low < high";

@@ -1,4 +1,4 @@
-#include <unlabel/augment/codec/channels.h>
+#include <unlabel/augment/codec/levels.h>
 #include <unlabel/augment/preview/contact_sheet.h>
 #include <unlabel/augment/transforms/presets.h>
 #include <unlabel/augment/transforms/transform.h>
@@ -184,7 +184,7 @@ cv::Mat contact_sheet(const ImageSource& source, const MultiCrop& crops, const V
   for (int v = 0; v < crops.views(); ++v) {
     const cv::Point at(left + v % kColumns * (kTile + kGap), kGap + v / kColumns * row_height);
     cv::Mat picture = fitted(picture_of(crops.pipeline(v), views[v].data()), kTile);
-    if (picture.channels() == 1) picture = gray_to_rgb(picture);
+    if (picture.channels() == 1) picture = to_rgb8(picture, std::nullopt, nullptr);
     const cv::Rect place(at.x, at.y, picture.cols, picture.rows);
     picture.copyTo(sheet(place));
     cv::rectangle(sheet, place, color_of(v), 2);

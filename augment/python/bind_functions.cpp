@@ -140,11 +140,8 @@ void bind_functions(nb::module_& m) {
       "Its area is H W U(scale), width / height is exp U(log ratio), its place uniform; what does not fit is drawn "
       "again, ten times, then the center. 0 < scale <= 1, 0 < ratio <= 1000.");
   m.def(
-      "horizontal_flip",
-      [](const ImageArgument& image) {
-        return apply(image, [](const cv::Mat& in, cv::Mat& out) { horizontal_flip(in, out); });
-      },
-      "image"_a, "Mirrors left and right.");
+      "horizontal_flip", [](const ImageArgument& image) { return apply(image, horizontal_flip); }, "image"_a,
+      "Mirrors left and right.");
   m.def(
       "pad_shift",
       [](const ImageArgument& image, int pad, int x, int y) {
@@ -176,24 +173,19 @@ void bind_functions(nb::module_& m) {
       "grayscale",
       [](const ImageArgument& image) {
         const auto pixels = pixels_of(image);
-        if (pixels.image.channels() == 3)
-          return apply(pixels, [](const cv::Mat& in, cv::Mat& out) { grayscale(in, out); });
+        if (pixels.image.channels() == 3) return apply(pixels, grayscale);
         return apply(pixels, [](const cv::Mat& in, cv::Mat& out) { cv::merge(std::vector<cv::Mat>(3, in), out); });
       },
       "image"_a, ".299 R + .587 G + .114 B, still three channels.");
   m.def(
       "to_gray",
       [](const ImageArgument& image) {
-        const auto pixels = pixels_of(image);
-        cv::Mat gray;
-        unlocked([&] {
-          if (pixels.image.channels() == 3) {
-            to_gray(pixels.image, gray);
-          } else {
-            gray = pixels.image.clone();
-          }
+        auto pixels = pixels_of(image);
+        pixels.channel_axis = false;
+        return apply(pixels, [](const cv::Mat& in, cv::Mat& out) {
+          if (in.channels() == 3) return to_gray(in, out);
+          in.copyTo(out);
         });
-        return array_of(std::move(gray));
       },
       "image"_a, ".299 R + .587 G + .114 B as one channel, [height, width].");
   def_adjustment(

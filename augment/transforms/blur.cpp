@@ -12,23 +12,15 @@ constexpr double kMaxSigma = 64;
 // ---- GaussianBlur ----
 
 OptionTable table(GaussianBlur& o) {
-  OptionTable t;
-  t.add("p", o.p, "probability");
-  t.add("sigma", o.sigma, "standard deviation in pixels");
-  t.add("kernel_size", o.kernel_size, "taps, odd; 0: by sigma");
-  t.add("border", o.border, "pixels beyond the image: reflect or zero");
-  return t;
+  return {{"p", o.p, "probability"},
+          {"sigma", o.sigma, "standard deviation in pixels"},
+          {"kernel_size", o.kernel_size, "taps, odd; 0: by sigma"},
+          {"border", o.border, "pixels beyond the image: reflect or zero"}};
 }
 
-OptionTable table(BlurParams& d) {
-  OptionTable t;
-  t.add("apply", d.apply, "whether it is applied");
-  t.add("sigma", d.sigma, "pixels");
-  return t;
-}
+OptionTable table(BlurParams& d) { return {{"apply", d.apply, "whether it is applied"}, {"sigma", d.sigma, "pixels"}}; }
 
 void validate(const GaussianBlur& o, const std::string& where) {
-  check_probability(o.p, where);
   check_range("sigma", o.sigma, 0, kMaxSigma, where);
   if (o.kernel_size != 0 && (o.kernel_size < 1 || o.kernel_size > 511 || o.kernel_size % 2 == 0))
     throw UsageError(where, ": kernel_size must be odd and at most 511, or 0, not ", o.kernel_size);

@@ -11,29 +11,24 @@ namespace unlabel::augment {
 // ---- ColorJitter ----
 
 OptionTable table(ColorJitter& o) {
-  OptionTable t;
-  t.add("p", o.p, "probability to do anything");
-  t.add("brightness", o.brightness, "greatest change of brightness");
-  t.add("contrast", o.contrast, "greatest change of contrast");
-  t.add("saturation", o.saturation, "greatest change of saturation");
-  t.add("hue", o.hue, "greatest change of hue, in turns (at most 0.5)");
-  t.add("family", o.family, "definition of the operations: torchvision or byol");
-  return t;
+  return {{"p", o.p, "probability to do anything"},
+          {"brightness", o.brightness, "greatest change of brightness"},
+          {"contrast", o.contrast, "greatest change of contrast"},
+          {"saturation", o.saturation, "greatest change of saturation"},
+          {"hue", o.hue, "greatest change of hue, in turns (at most 0.5)"},
+          {"family", o.family, "definition of the operations: torchvision or byol"}};
 }
 
 OptionTable table(JitterParams& d) {
-  OptionTable t;
-  t.add("apply", d.apply, "whether it is applied");
-  t.add("order", d.order, "0 brightness, 1 contrast, 2 saturation, 3 hue");
-  t.add("brightness", d.brightness, "factor; byol: addend");
-  t.add("contrast", d.contrast, "factor");
-  t.add("saturation", d.saturation, "factor");
-  t.add("hue", d.hue, "turns");
-  return t;
+  return {{"apply", d.apply, "whether it is applied"},
+          {"order", d.order, "0 brightness, 1 contrast, 2 saturation, 3 hue"},
+          {"brightness", d.brightness, "factor; byol: addend"},
+          {"contrast", d.contrast, "factor"},
+          {"saturation", d.saturation, "factor"},
+          {"hue", d.hue, "turns"}};
 }
 
 void validate(const ColorJitter& o, const std::string& where) {
-  check_probability(o.p, where);
   for (const auto& [field, value, greatest] : {std::tuple{"brightness", o.brightness, 100.0},
                                                {"contrast", o.contrast, 100.0},
                                                {"saturation", o.saturation, 100.0},
@@ -100,19 +95,9 @@ void apply(const ColorJitter& o, const JitterParams& params, WorkImage& work) {
 
 // ---- RandomGrayscale, Grayscale ----
 
-OptionTable table(RandomGrayscale& o) {
-  OptionTable t;
-  t.add("p", o.p, "probability");
-  return t;
-}
-
-void validate(const RandomGrayscale& o, const std::string& where) { check_probability(o.p, where); }
+OptionTable table(RandomGrayscale& o) { return {{"p", o.p, "probability"}}; }
 
 ApplyParams make_params(const RandomGrayscale& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
-
-ImageInfo info_after(const RandomGrayscale&, ImageInfo info, const std::string& where) {
-  return require_rgb(info, where);
-}
 
 void apply(const RandomGrayscale&, const ApplyParams& params, WorkImage& work) {
   if (params.apply) work.change(grayscale);
@@ -133,23 +118,15 @@ void apply(const Grayscale&, const NoParams&, WorkImage& work) {
 // ---- RandomSolarize ----
 
 OptionTable table(RandomSolarize& o) {
-  OptionTable t;
-  t.add("threshold", o.threshold, "levels above are inverted; a fraction of white");
-  t.add("p", o.p, "probability");
-  return t;
+  return {{"threshold", o.threshold, "levels above are inverted; a fraction of white"}, {"p", o.p, "probability"}};
 }
 
 void validate(const RandomSolarize& o, const std::string& where) {
-  check_probability(o.p, where);
   if (!(o.threshold >= 0 && o.threshold <= 1))
     throw UsageError(where, ": threshold must be in [0, 1], not ", o.threshold);
 }
 
 ApplyParams make_params(const RandomSolarize& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
-
-ImageInfo info_after(const RandomSolarize&, ImageInfo info, const std::string& where) {
-  return require_rgb(info, where);
-}
 
 void apply(const RandomSolarize& o, const ApplyParams& params, WorkImage& work) {
   if (params.apply) work.change([&](const cv::Mat& in, cv::Mat& out) { solarize(in, o.threshold, out); });

@@ -45,12 +45,11 @@ void apply(const ColorJitter&, const JitterParams& params, WorkImage& work);
 struct RandomGrayscale {
   static constexpr const char* kName = "RandomGrayscale";
   using Params = ApplyParams;
+  static constexpr auto kRequires = require_rgb;
   double p = 0.1;
 };
 OptionTable table(RandomGrayscale&);
-void validate(const RandomGrayscale&, const std::string& where);
 ApplyParams make_params(const RandomGrayscale&, cv::Size image, Random& random);
-ImageInfo info_after(const RandomGrayscale&, ImageInfo info, const std::string& where);
 void apply(const RandomGrayscale&, const ApplyParams& params, WorkImage& work);
 
 /// To one channel, always: for encoders that take one.
@@ -66,13 +65,13 @@ void apply(const Grayscale&, const NoParams&, WorkImage& work);
 struct RandomSolarize {
   static constexpr const char* kName = "RandomSolarize";
   using Params = ApplyParams;
+  static constexpr auto kRequires = require_rgb;
   double threshold = 0.5;  ///< fraction of white
   double p = 0.5;
 };
 OptionTable table(RandomSolarize&);
 void validate(const RandomSolarize&, const std::string& where);
 ApplyParams make_params(const RandomSolarize&, cv::Size image, Random& random);
-ImageInfo info_after(const RandomSolarize&, ImageInfo info, const std::string& where);
 void apply(const RandomSolarize&, const ApplyParams& params, WorkImage& work);
 
 }  // namespace unlabel::augment

@@ -35,13 +35,11 @@ void sample(const RandomResizedCrop& options, cv::Size size, WorkImage& work) {
 // ---- RandomResizedCrop ----
 
 OptionTable table(RandomResizedCrop& o) {
-  OptionTable t;
-  t.add("size", o.size, "side of the result in pixels");
-  t.add("scale", o.scale, "area of the box, as a fraction of the image's");
-  t.add("ratio", o.ratio, "width / height of the box");
-  t.add("interpolation", o.interpolation, "bilinear or bicubic, both antialiased unless family is byol");
-  t.add("family", o.family, "definition of the crop: torchvision or byol");
-  return t;
+  return {{"size", o.size, "side of the result in pixels"},
+          {"scale", o.scale, "area of the box, as a fraction of the image's"},
+          {"ratio", o.ratio, "width / height of the box"},
+          {"interpolation", o.interpolation, "bilinear or bicubic, both antialiased unless family is byol"},
+          {"family", o.family, "definition of the crop: torchvision or byol"}};
 }
 
 void validate(const RandomResizedCrop& o, const std::string& where) {
@@ -79,10 +77,8 @@ void apply(const RandomResizedCrop& o, const CropParams& params, WorkImage& work
 // ---- Resize ----
 
 OptionTable table(Resize& o) {
-  OptionTable t;
-  t.add("size", o.size, "the short side, or [height, width]");
-  t.add("interpolation", o.interpolation, "bilinear or bicubic, both antialiased");
-  return t;
+  return {{"size", o.size, "the short side, or [height, width]"},
+          {"interpolation", o.interpolation, "bilinear or bicubic, both antialiased"}};
 }
 
 void validate(const Resize& o, const std::string& where) { check_size(o.size, where); }
@@ -107,11 +103,7 @@ void apply(const Resize& o, const NoParams&, WorkImage& work) {
 
 // ---- CenterCrop ----
 
-OptionTable table(CenterCrop& o) {
-  OptionTable t;
-  t.add("size", o.size, "side of the result in pixels");
-  return t;
-}
+OptionTable table(CenterCrop& o) { return {{"size", o.size, "side of the result in pixels"}}; }
 
 void validate(const CenterCrop& o, const std::string& where) { check_size(o.size, where); }
 
@@ -139,18 +131,9 @@ void apply(const Resize& resize, const CenterCrop& crop, WorkImage& work) {
 
 // ---- RandomShift ----
 
-OptionTable table(RandomShift& o) {
-  OptionTable t;
-  t.add("pad", o.pad, "greatest shift in pixels");
-  return t;
-}
+OptionTable table(RandomShift& o) { return {{"pad", o.pad, "greatest shift in pixels"}}; }
 
-OptionTable table(ShiftParams& d) {
-  OptionTable t;
-  t.add("x", d.x, "pixels");
-  t.add("y", d.y, "pixels");
-  return t;
-}
+OptionTable table(ShiftParams& d) { return {{"x", d.x, "pixels"}, {"y", d.y, "pixels"}}; }
 
 void validate(const RandomShift& o, const std::string& where) {
   if (o.pad < 0 || o.pad > kMaxSize) throw UsageError(where, ": pad must be 0 to ", kMaxSize, " pixels, not ", o.pad);

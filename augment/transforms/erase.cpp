@@ -5,16 +5,13 @@
 namespace unlabel::augment {
 
 OptionTable table(RandomErasing& o) {
-  OptionTable t;
-  t.add("p", o.p, "probability");
-  t.add("scale", o.scale, "area of the box, as a fraction of the image's");
-  t.add("ratio", o.ratio, "height / width of the box");
-  t.add("value", o.value, "a fraction of white; after Normalize the number itself");
-  return t;
+  return {{"p", o.p, "probability"},
+          {"scale", o.scale, "area of the box, as a fraction of the image's"},
+          {"ratio", o.ratio, "height / width of the box"},
+          {"value", o.value, "a fraction of white; after Normalize the number itself"}};
 }
 
 void validate(const RandomErasing& o, const std::string& where) {
-  check_probability(o.p, where);
   check_range("scale", o.scale, 0, 1, where);
   check_range("ratio", o.ratio, 0, 1000, where);
   if (!(std::abs(o.value) <= 1000)) throw UsageError(where, ": value must be in [-1000, 1000], not ", o.value);

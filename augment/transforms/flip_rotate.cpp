@@ -13,11 +13,6 @@ void check_closed_range(const char* field, Range range, double low, double high,
                      range.high, "]");
 }
 
-void check_translate(double part, const std::string& where) {
-  if (!(part >= 0 && part <= 1))
-    throw UsageError(where, ": translate is [across, down], each a fraction of the side in [0, 1], not ", part);
-}
-
 /// The parameters that valid options can give, for an image of at most 65,535 pixels a side.
 void check_amounts(const char* step, const AffineParams& params) {
   if (!(std::abs(params.angle) <= 360 && params.scale >= 0.001 && params.scale <= 100 && std::abs(params.shear) <= 89 &&
@@ -32,13 +27,7 @@ void check_amounts(const char* step, const AffineParams& params) {
 
 // ---- RandomHorizontalFlip ----
 
-OptionTable table(RandomHorizontalFlip& o) {
-  OptionTable t;
-  t.add("p", o.p, "probability");
-  return t;
-}
-
-void validate(const RandomHorizontalFlip& o, const std::string& where) { check_probability(o.p, where); }
+OptionTable table(RandomHorizontalFlip& o) { return {{"p", o.p, "probability"}}; }
 
 ApplyParams make_params(const RandomHorizontalFlip& o, cv::Size, Random& random) { return {random.bernoulli(o.p)}; }
 
@@ -49,20 +38,16 @@ void apply(const RandomHorizontalFlip&, const ApplyParams& params, WorkImage& wo
 // ---- RandomRotation ----
 
 OptionTable table(AffineParams& d) {
-  OptionTable t;
-  t.add("angle", d.angle, "degrees");
-  t.add("translate", d.translate, "pixels to the right and down");
-  t.add("scale", d.scale, "factor");
-  t.add("shear", d.shear, "degrees");
-  return t;
+  return {{"angle", d.angle, "degrees"},
+          {"translate", d.translate, "pixels to the right and down"},
+          {"scale", d.scale, "factor"},
+          {"shear", d.shear, "degrees"}};
 }
 
 OptionTable table(RandomRotation& o) {
-  OptionTable t;
-  t.add("degrees", o.degrees, "counter-clockwise");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"degrees", o.degrees, "counter-clockwise"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 void validate(const RandomRotation& o, const std::string& where) {
@@ -80,10 +65,6 @@ void check(const RandomRotation&, const AffineParams& params, cv::Size) {
   check_amounts(RandomRotation::kName, params);
 }
 
-ImageInfo info_after(const RandomRotation&, ImageInfo info, const std::string& where) {
-  return require_before_normalize(info, where);
-}
-
 void apply(const RandomRotation& o, const AffineParams& params, WorkImage& work) {
   const cv::Size size = work.size();
   work.make(size, [&](const cv::Mat& in, cv::Mat& out) {
@@ -94,21 +75,21 @@ void apply(const RandomRotation& o, const AffineParams& params, WorkImage& work)
 // ---- RandomAffine ----
 
 OptionTable table(RandomAffine& o) {
-  OptionTable t;
-  t.add("degrees", o.degrees, "clockwise");
-  t.add("translate", o.translate, "greatest fraction of the width and of the height");
-  t.add("scale", o.scale, "factor of the size");
-  t.add("shear", o.shear, "degrees, along the rows");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"degrees", o.degrees, "clockwise"},
+          {"translate", o.translate, "greatest fraction of the width and of the height"},
+          {"scale", o.scale, "factor of the size"},
+          {"shear", o.shear, "degrees, along the rows"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 void validate(const RandomAffine& o, const std::string& where) {
   check_closed_range("degrees", o.degrees, -360, 360, where);
   check_closed_range("scale", o.scale, 0.001, 100, where);
   check_closed_range("shear", o.shear, -89, 89, where);
-  for (const double part : o.translate) check_translate(part, where);
+  for (const double part : o.translate)
+    if (!(part >= 0 && part <= 1))
+      throw UsageError(where, ": translate is [across, down], each a fraction of the side in [0, 1], not ", part);
   check_fill(o.fill, where);
 }
 
@@ -126,10 +107,6 @@ AffineParams make_params(const RandomAffine& o, cv::Size image, Random& random) 
 }
 
 void check(const RandomAffine&, const AffineParams& params, cv::Size) { check_amounts(RandomAffine::kName, params); }
-
-ImageInfo info_after(const RandomAffine&, ImageInfo info, const std::string& where) {
-  return require_before_normalize(info, where);
-}
 
 void apply(const RandomAffine& o, const AffineParams& params, WorkImage& work) {
   const cv::Size size = work.size();

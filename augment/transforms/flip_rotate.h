@@ -16,7 +16,6 @@ struct RandomHorizontalFlip {
   double p = 0.5;
 };
 OptionTable table(RandomHorizontalFlip&);
-void validate(const RandomHorizontalFlip&, const std::string& where);
 ApplyParams make_params(const RandomHorizontalFlip&, cv::Size image, Random& random);
 void apply(const RandomHorizontalFlip&, const ApplyParams& params, WorkImage& work);
 
@@ -34,6 +33,7 @@ OptionTable table(AffineParams&);
 struct RandomRotation {
   static constexpr const char* kName = "RandomRotation";
   using Params = AffineParams;
+  static constexpr auto kRequires = require_before_normalize;
   Range degrees{-10, 10};
   Sampling interpolation = Sampling::kNearest;
   double fill = 0;  ///< of pixels from outside the image, a fraction of white
@@ -42,13 +42,13 @@ OptionTable table(RandomRotation&);
 void validate(const RandomRotation&, const std::string& where);
 AffineParams make_params(const RandomRotation&, cv::Size image, Random& random);
 void check(const RandomRotation&, const AffineParams& params, cv::Size image);
-ImageInfo info_after(const RandomRotation&, ImageInfo info, const std::string& where);
 void apply(const RandomRotation&, const AffineParams& params, WorkImage& work);
 
 /// Shears, scales, rotates and translates by random amounts, about the center.
 struct RandomAffine {
   static constexpr const char* kName = "RandomAffine";
   using Params = AffineParams;
+  static constexpr auto kRequires = require_before_normalize;
   Range degrees{-10, 10};
   std::array<double, 2> translate{
       0, 0};  ///< greatest fraction of the width and of the height, in either direction; whole pixels
@@ -61,7 +61,6 @@ OptionTable table(RandomAffine&);
 void validate(const RandomAffine&, const std::string& where);
 AffineParams make_params(const RandomAffine&, cv::Size image, Random& random);
 void check(const RandomAffine&, const AffineParams& params, cv::Size image);
-ImageInfo info_after(const RandomAffine&, ImageInfo info, const std::string& where);
 void apply(const RandomAffine&, const AffineParams& params, WorkImage& work);
 
 }  // namespace unlabel::augment

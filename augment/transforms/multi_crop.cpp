@@ -11,11 +11,6 @@ namespace {
 constexpr int kMaxViews = 1024;
 constexpr int kMaxDepth = 16;
 
-/// "views 2, pipeline step 3 (...): ..."
-[[noreturn]] void rethrow(std::size_t group, const UsageError& error) {
-  throw UsageError("views ", group + 1, ": ", error.what());
-}
-
 /// In memory of the calling thread, valid until its next call.
 const PlanarImage& planes_of(const ImageSource& source, const DecodeOptions& options, DecodeReport& report) {
   thread_local PlanarImage image;
@@ -65,7 +60,7 @@ MultiCrop MultiCrop::from_json(const nlohmann::json& json) {
       group.pipeline = Pipeline::from_json(item["pipeline"]);
       groups.push_back(std::move(group));
     } catch (const UsageError& error) {
-      rethrow(groups.size(), error);
+      throw UsageError("views ", groups.size() + 1, ": ", error.what());  // "views 2: pipeline step 3 (...): ..."
     }
   }
   return MultiCrop(std::move(groups), json.value("exact", false));

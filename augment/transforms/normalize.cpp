@@ -4,12 +4,7 @@
 
 namespace unlabel::augment {
 
-OptionTable table(Normalize& o) {
-  OptionTable t;
-  t.add("mean", o.mean, "one a channel");
-  t.add("std", o.std, "one a channel");
-  return t;
-}
+OptionTable table(Normalize& o) { return {{"mean", o.mean, "one a channel"}, {"std", o.std, "one a channel"}}; }
 
 void validate(const Normalize& o, const std::string& where) {
   if (o.mean.size() != o.std.size() || o.mean.empty() || o.mean.size() > 3)

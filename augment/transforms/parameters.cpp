@@ -13,26 +13,14 @@ void from_json(const nlohmann::json& json, Range& range) { range = {json[0].get<
 
 OptionTable table(NoParams&) { return {}; }
 
-OptionTable table(ApplyParams& d) {
-  OptionTable t;
-  t.add("apply", d.apply, "whether it is applied");
-  return t;
-}
+OptionTable table(ApplyParams& d) { return {{"apply", d.apply, "whether it is applied"}}; }
 
 OptionTable table(CropParams& d) {
-  OptionTable t;
-  t.add("x", d.x, "left column");
-  t.add("y", d.y, "top row");
-  t.add("width", d.width, "columns");
-  t.add("height", d.height, "rows");
-  return t;
+  return {
+      {"x", d.x, "left column"}, {"y", d.y, "top row"}, {"width", d.width, "columns"}, {"height", d.height, "rows"}};
 }
 
 // Comparisons test what is allowed, so that NaN is refused.
-
-void check_probability(double p, const std::string& where) {
-  if (!(p >= 0 && p <= 1)) throw UsageError(where, ": p must be in [0, 1], not ", p);
-}
 
 void check_range(const char* field, Range range, double low, double high, const std::string& where) {
   if (!(range.low > low && range.low <= range.high && range.high <= high))

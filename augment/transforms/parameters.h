@@ -99,12 +99,21 @@ OptionTable table(NoParams&);
 OptionTable table(ApplyParams&);
 OptionTable table(CropParams&);
 
+// ---- Requirements of a transform on the images that it gets ----
+
+// They throw UsageError that begins with `where` and says what to do. Defined beside ImageInfo, in work_image.cpp.
+
+void require_three_channels(const ImageInfo& info, const std::string& where);
+/// Three channels in [0, 1].
+void require_rgb(const ImageInfo& info, const std::string& where);
+/// Three channels of bytes.
+void require_bytes(const ImageInfo& info, const std::string& where);
+/// For a transform that fills with a color.
+void require_before_normalize(const ImageInfo& info, const std::string& where);
+
 // ---- Checks ----
 
 // All throw UsageError. Those of options begin its message with `where` and name the field.
-
-/// p is in [0, 1].
-void check_probability(double p, const std::string& where);
 
 /// low < range.low <= range.high <= high.
 void check_range(const char* field, Range range, double low, double high, const std::string& where);

@@ -41,24 +41,19 @@ void look_up_all(const cv::Mat& image, const Function& function, cv::Mat& out) {
 
 using Histogram = std::array<std::int64_t, 256>;
 
-std::array<Histogram, 3> histograms(const cv::Mat& image) {
-  std::array<Histogram, 3> found{};
-  for (int y = 0; y < image.rows; ++y) {
-    const Byte* in = image.ptr<Byte>(y);
-    for (int x = 0; x < image.cols; ++x, in += 3)
-      for (std::size_t c = 0; c < 3; ++c) ++found[c][in[c]];
-  }
-  return found;
-}
-
 /// One table a channel, made from its histogram.
 template <class Function>
 void look_up_by_histogram(const cv::Mat& image, const Function& make, cv::Mat& out) {
+  std::array<Histogram, 3> histograms{};
+  for (int y = 0; y < image.rows; ++y) {
+    const Byte* in = image.ptr<Byte>(y);
+    for (int x = 0; x < image.cols; ++x, in += 3)
+      for (std::size_t c = 0; c < 3; ++c) ++histograms[c][in[c]];
+  }
   std::array<Table, 3> tables;
-  const auto all = histograms(image);
   for (std::size_t c = 0; c < 3; ++c) {
     for (std::size_t value = 0; value < 256; ++value) tables[c][value] = static_cast<Byte>(value);
-    make(all[c], tables[c]);
+    make(histograms[c], tables[c]);
   }
   look_up(image, tables, out);
 }
@@ -195,8 +190,6 @@ double auto_magnitude(AutoSpace space, const std::string& name, int bin, int bin
   return linspace(0, static_cast<float>(most), bins, bin);
 }
 
-bool auto_is_signed(const std::string& operation) { return find(operation).goes_both_ways; }
-
 void check_auto(const std::string& name, double magnitude) {
   const auto& operation = find(name);
   const bool factor = name == "Brightness" || name == "Color" || name == "Contrast" || name == "Sharpness";
@@ -253,7 +246,7 @@ void add_operation(AutoSpace space, int bin, int bins, cv::Size image, Random& r
   if (bin < 0) bin = static_cast<int>(random.below(static_cast<std::uint32_t>(bins)));
   const double magnitude = auto_magnitude(space, operation, bin, bins, image);
   params.operations.push_back(operation);
-  params.magnitudes.push_back(auto_is_signed(operation) && random.bernoulli(0.5) ? -magnitude : magnitude);
+  params.magnitudes.push_back(find(operation).goes_both_ways && random.bernoulli(0.5) ? -magnitude : magnitude);
 }
 
 void check_operations(const PolicyParams& params) {
@@ -273,28 +266,21 @@ void apply_operations(const PolicyParams& params, Sampling sampling, double fill
 }  // namespace
 
 OptionTable table(RandAugment& o) {
-  OptionTable t;
-  t.add("num_ops", o.num_ops, "number of operations");
-  t.add("magnitude", o.magnitude, "their strength, 0 to num_magnitude_bins - 1");
-  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"num_ops", o.num_ops, "number of operations"},
+          {"magnitude", o.magnitude, "their strength, 0 to num_magnitude_bins - 1"},
+          {"num_magnitude_bins", o.num_magnitude_bins, "steps of the strength"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 OptionTable table(TrivialAugmentWide& o) {
-  OptionTable t;
-  t.add("num_magnitude_bins", o.num_magnitude_bins, "steps of the strength");
-  t.add("interpolation", o.interpolation, "nearest or bilinear");
-  t.add("fill", o.fill, "pixels from outside the image; a fraction of white");
-  return t;
+  return {{"num_magnitude_bins", o.num_magnitude_bins, "steps of the strength"},
+          {"interpolation", o.interpolation, "nearest or bilinear"},
+          {"fill", o.fill, "pixels from outside the image; a fraction of white"}};
 }
 
 OptionTable table(PolicyParams& d) {
-  OptionTable t;
-  t.add("operations", d.operations, "one after the other");
-  t.add("magnitudes", d.magnitudes, "of each");
-  return t;
+  return {{"operations", d.operations, "one after the other"}, {"magnitudes", d.magnitudes, "of each"}};
 }
 
 void validate(const RandAugment& o, const std::string& where) {
@@ -326,14 +312,6 @@ PolicyParams make_params(const TrivialAugmentWide& o, cv::Size image, Random& ra
 
 void check(const RandAugment&, const PolicyParams& params, cv::Size) { check_operations(params); }
 void check(const TrivialAugmentWide&, const PolicyParams& params, cv::Size) { check_operations(params); }
-
-ImageInfo info_after(const RandAugment&, ImageInfo info, const std::string& where) {
-  return require_bytes(info, where);
-}
-
-ImageInfo info_after(const TrivialAugmentWide&, ImageInfo info, const std::string& where) {
-  return require_bytes(info, where);
-}
 
 void apply(const RandAugment& o, const PolicyParams& params, WorkImage& work) {
   apply_operations(params, o.interpolation, o.fill, work);

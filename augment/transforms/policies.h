@@ -20,6 +20,7 @@ struct PolicyParams {
 struct RandAugment {
   static constexpr const char* kName = "RandAugment";
   using Params = PolicyParams;
+  static constexpr auto kRequires = require_bytes;
   int num_ops = 2;
   int magnitude = 9;
   int num_magnitude_bins = 31;
@@ -30,6 +31,7 @@ struct RandAugment {
 struct TrivialAugmentWide {
   static constexpr const char* kName = "TrivialAugmentWide";
   using Params = PolicyParams;
+  static constexpr auto kRequires = require_bytes;
   int num_magnitude_bins = 31;
   Sampling interpolation = Sampling::kNearest;
   double fill = 0;
@@ -43,8 +45,6 @@ PolicyParams make_params(const RandAugment&, cv::Size image, Random& random);
 PolicyParams make_params(const TrivialAugmentWide&, cv::Size image, Random& random);
 void check(const RandAugment&, const PolicyParams& params, cv::Size image);
 void check(const TrivialAugmentWide&, const PolicyParams& params, cv::Size image);
-ImageInfo info_after(const RandAugment&, ImageInfo info, const std::string& where);
-ImageInfo info_after(const TrivialAugmentWide&, ImageInfo info, const std::string& where);
 void apply(const RandAugment&, const PolicyParams& params, WorkImage& work);
 void apply(const TrivialAugmentWide&, const PolicyParams& params, WorkImage& work);
 
@@ -79,9 +79,6 @@ enum class AutoSpace {
 /// torchvision.transforms (v1), whose magnitudes are float32 numbers of torch.linspace; v2 counts Solarize from 1 to 0 and multiplies by
 /// 255, which rounds otherwise.
 double auto_magnitude(AutoSpace space, const std::string& operation, int bin, int bins, cv::Size image);
-
-/// Whether the magnitude goes either way.
-bool auto_is_signed(const std::string& operation);
 
 /// Throws UsageError when there is no such operation, or the magnitude is out of its range.
 void check_auto(const std::string& operation, double magnitude);

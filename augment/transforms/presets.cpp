@@ -132,24 +132,23 @@ constexpr Preset kPresets[] = {
 }  // namespace
 
 OptionTable table(PresetOptions& o) {
-  OptionTable t;
-  t.add("global_size", o.global_size, "side of the global crops in pixels; default: the preset's");
-  t.add("global_count", o.global_count,
-        "number of global crops (preset byol: of each of byol_view1 and byol_view2); default: the preset's");
-  t.add("global_scale", o.global_scale, "area of a global crop, as a fraction of the image's; default: the preset's");
-  t.add("local_size", o.local_size, "side of the local crops in pixels; default: the preset's");
-  t.add("local_count", o.local_count, "number of local crops, 0: none; default: the preset's");
-  t.add("local_scale", o.local_scale, "area of a local crop, as a fraction of the image's; default: the preset's");
-  t.add("mean", o.mean, "mean of the normalization, for each channel; default: the preset's");
-  t.add("std", o.std, "standard deviation of the normalization, for each channel; default: the preset's");
-  t.add("jitter", o.jitter, "factor of the strength of the color jitter; 0: none");
-  t.add("blur", o.blur, "Gaussian blur");
-  t.add("interpolation", o.interpolation, "interpolation of resized crops; default: the preset's");
-  t.add("crop_family", o.crop_family,
-        "definition of the random crops: torchvision's (ten draws, antialiased), or that of BYOL's released code (one "
-        "draw, not antialiased, in floats; the default of preset byol)");
-  t.add("exact", o.exact, "views bit-equal to torchvision's of PIL images; slower");
-  return t;
+  return {
+      {"global_size", o.global_size, "side of the global crops in pixels; default: the preset's"},
+      {"global_count", o.global_count,
+       "number of global crops (preset byol: of each of byol_view1 and byol_view2); default: the preset's"},
+      {"global_scale", o.global_scale, "area of a global crop, as a fraction of the image's; default: the preset's"},
+      {"local_size", o.local_size, "side of the local crops in pixels; default: the preset's"},
+      {"local_count", o.local_count, "number of local crops, 0: none; default: the preset's"},
+      {"local_scale", o.local_scale, "area of a local crop, as a fraction of the image's; default: the preset's"},
+      {"mean", o.mean, "mean of the normalization, for each channel; default: the preset's"},
+      {"std", o.std, "standard deviation of the normalization, for each channel; default: the preset's"},
+      {"jitter", o.jitter, "factor of the strength of the color jitter; 0: none"},
+      {"blur", o.blur, "Gaussian blur"},
+      {"interpolation", o.interpolation, "interpolation of resized crops; default: the preset's"},
+      {"crop_family", o.crop_family,
+       "definition of the random crops: torchvision's (ten draws, antialiased), or that of BYOL's released code (one "
+       "draw, not antialiased, in floats; the default of preset byol)"},
+      {"exact", o.exact, "views bit-equal to torchvision's of PIL images; slower"}};
 }
 
 const std::vector<std::string>& preset_names() {

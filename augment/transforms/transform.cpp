@@ -25,7 +25,8 @@ cv::Size size_after(const Options&, cv::Size image) {
 }
 
 template <class Options>
-ImageInfo info_after(const Options&, ImageInfo info, const std::string&) {
+ImageInfo info_after(const Options&, ImageInfo info, const std::string& where) {
+  if constexpr (requires { Options::kRequires; }) Options::kRequires(info, where);
   return info;
 }
 
@@ -104,7 +105,13 @@ void rename_transforms(nlohmann::json& json) {
 }
 
 void validate(const Transform& transform, const std::string& where) {
-  std::visit([&](const auto& options) { validate(options, where); }, transform);
+  std::visit(
+      [&](const auto& options) {
+        if constexpr (requires { options.p; })  // written so that NaN is refused
+          if (!(options.p >= 0 && options.p <= 1)) throw UsageError(where, ": p must be in [0, 1], not ", options.p);
+        validate(options, where);
+      },
+      transform);
 }
 
 TransformParams make_params(const Transform& transform, cv::Size image, Random& random) {

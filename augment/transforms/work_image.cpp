@@ -11,26 +11,23 @@ thread_local std::vector<float> buffers[2];
 
 }  // namespace
 
-ImageInfo require_three_channels(const ImageInfo& info, const std::string& where) {
+void require_three_channels(const ImageInfo& info, const std::string& where) {
   if (info.channels != 3)
     throw UsageError(where, ": works on three channels, but an earlier step leaves ", info.channels);
-  return info;
 }
 
-ImageInfo require_rgb(const ImageInfo& info, const std::string& where) {
+void require_rgb(const ImageInfo& info, const std::string& where) {
   if (info.normalized) throw UsageError(where, ": works on colors in [0, 1]: move it before Normalize");
-  return require_three_channels(info, where);
+  require_three_channels(info, where);
 }
 
-ImageInfo require_bytes(const ImageInfo& info, const std::string& where) {
+void require_bytes(const ImageInfo& info, const std::string& where) {
   require_rgb(info, where);
   if (info.floats) throw UsageError(where, ": works on whole levels: move it before the first step of BYOL's family");
-  return info;
 }
 
-ImageInfo require_before_normalize(const ImageInfo& info, const std::string& where) {
+void require_before_normalize(const ImageInfo& info, const std::string& where) {
   if (info.normalized) throw UsageError(where, ": fills with a color: move it before Normalize");
-  return info;
 }
 
 WorkImage::~WorkImage() {

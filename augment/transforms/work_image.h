@@ -17,17 +17,6 @@ struct ImageInfo {
   bool floats = false;
 };
 
-// Requirements of a transform on the images that it gets. They return `info`, or throw UsageError that begins with `where` and says what to
-// do.
-
-ImageInfo require_three_channels(const ImageInfo& info, const std::string& where);
-/// Three channels in [0, 1].
-ImageInfo require_rgb(const ImageInfo& info, const std::string& where);
-/// Three channels of bytes.
-ImageInfo require_bytes(const ImageInfo& info, const std::string& where);
-/// For a transform that fills with a color.
-ImageInfo require_before_normalize(const ImageInfo& info, const std::string& where);
-
 /// The image between two steps. Results alternate between two buffers of the thread, which grow as needed and are kept unless huge;
 /// transforms of single pixels write in place, except into the caller's image.
 class WorkImage {

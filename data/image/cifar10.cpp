@@ -132,9 +132,8 @@ class Cifar10 : public Dataset {
     Examples others;
     for (const auto& file : contents.files)
       if (is_like_train_name(file) && !is_train_name(file)) others.add(file);
-    if (others.count > 0)
-      notes_.push_back(concat(others.text("file", "files"), " ", others.verb(),
-                              " left out: batches are named data_batch_1.bin ..."));
+    others.note(notes_, others.text("file", "files"), " ", others.verb(),
+                " left out: batches are named data_batch_1.bin ...");
   }
 
   struct File {

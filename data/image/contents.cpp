@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <map>
 
 namespace unlabel::data {
 
@@ -70,44 +71,24 @@ bool is_of(const Kind& kind, std::string_view name) {
 std::string describe_contents(const std::string& directory) {
   const FolderWalk walk(directory, {.all = true});
   std::vector<Examples> found(kinds().size());
-  Examples images, foreign, unnamed, others, hidden, system, left_out, nowhere, forbidden;
+  std::map<Belongs, Examples> by_belongs;
+  Examples unnamed;
   std::size_t opened = 0;
   for (const auto& entry : walk.entries) {
     const std::string_view path = walk.path(entry);
-    switch (entry.belongs) {
-      case Belongs::kYes:
-        images.add(path);
-        break;
-      case Belongs::kForeignImage:
-        foreign.add(path);
-        break;
-      case Belongs::kHidden:
-        hidden.add(path);
-        break;
-      case Belongs::kSystem:
-        system.add(path);
-        break;
-      case Belongs::kLeftOut:
-        left_out.add(path);
-        break;
-      case Belongs::kNowhere:
-        nowhere.add(path);
-        break;
-      case Belongs::kForbidden:
-        forbidden.add(path);
-        break;
-      case Belongs::kOtherName: {
-        const auto kind =
-            std::ranges::find_if(kinds(), [&](const Kind& k) { return is_of(k, path.substr(path.rfind('/') + 1)); });
-        if (kind != kinds().end())
-          found[static_cast<std::size_t>(kind - kinds().begin())].add(path);
-        else if (unnamed.count == 0 && opened++ < kMostUnnamed &&
-                 !content_format(walk.root_fd.get(), walk.path(entry)).name.empty())
-          unnamed.add(path);
-        else
-          others.add(path);
-      }
+    if (entry.belongs != Belongs::kOtherName) {
+      by_belongs[entry.belongs].add(path);
+      continue;
     }
+    const auto kind =
+        std::ranges::find_if(kinds(), [&](const Kind& k) { return is_of(k, path.substr(path.rfind('/') + 1)); });
+    if (kind != kinds().end())
+      found[static_cast<std::size_t>(kind - kinds().begin())].add(path);
+    else if (unnamed.count == 0 && opened++ < kMostUnnamed &&
+             !content_format(walk.root_fd.get(), walk.path(entry)).name.empty())
+      unnamed.add(path);
+    else
+      by_belongs[Belongs::kOtherName].add(path);
   }
   std::string text;
   const auto tell = [&](const Examples& files, const char* one, const char* several, const char* advice) {
@@ -116,16 +97,16 @@ std::string describe_contents(const std::string& directory) {
     text += concat(begin, files.text(one, several), *advice ? ": " : "", advice);
   };
   for (std::size_t i = 0; i < found.size(); ++i) tell(found[i], kinds()[i].one, kinds()[i].several, kinds()[i].advice);
-  tell(images, "image", "images", "");
-  tell(foreign, "image in a format that is not read", "images in formats that are not read",
+  tell(by_belongs[Belongs::kYes], "image", "images", "");
+  tell(by_belongs[Belongs::kForeignImage], "image in a format that is not read", "images in formats that are not read",
        "convert them to JPEG or PNG");
   tell(unnamed, "image by its content", "images by their content", "name such files .jpg, .png ...");
-  tell(left_out, "file in folders that are left out", "files in folders that are left out", "");
-  tell(nowhere, "link to nowhere", "links to nowhere", "");
-  tell(forbidden, "folder that may not be read", "folders that may not be read", "");
-  tell(hidden, "hidden file", "hidden files", "");
-  tell(system, "file of thumbnails or deleted ones", "files of thumbnails or deleted ones", "");
-  tell(others, "other file", "other files", "");
+  tell(by_belongs[Belongs::kLeftOut], "file in folders that are left out", "files in folders that are left out", "");
+  tell(by_belongs[Belongs::kNowhere], "link to nowhere", "links to nowhere", "");
+  tell(by_belongs[Belongs::kForbidden], "folder that may not be read", "folders that may not be read", "");
+  tell(by_belongs[Belongs::kHidden], "hidden file", "hidden files", "");
+  tell(by_belongs[Belongs::kSystem], "file of thumbnails or deleted ones", "files of thumbnails or deleted ones", "");
+  tell(by_belongs[Belongs::kOtherName], "other file", "other files", "");
   if (text.empty()) text = "it is empty";
   return concat(
       text, ". Taken are folders of images (", augment::image_extension_list(),

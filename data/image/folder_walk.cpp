@@ -180,44 +180,31 @@ void FolderWalk::sort() {
 std::vector<std::string> FolderWalk::notes() const {
   constexpr const char* kLook = "; unlabel check lists them";
   std::vector<std::string> notes;
-  if (foreign_.count > 0)
-    notes.push_back(concat("passed over ", foreign_.verb(), " ",
-                           foreign_.text("file that looks like an image", "files that look like images"),
-                           ", of a format that is not read", kLook));
+  foreign_.note(notes, "passed over ", foreign_.verb(), " ",
+                foreign_.text("file that looks like an image", "files that look like images"),
+                ", of a format that is not read", kLook);
   const auto image = std::ranges::find_if(
       unnamed_, [&](const std::string& name) { return !content_format(root_fd.get(), name.c_str()).name.empty(); });
   if (image != unnamed_.end())
     notes.push_back(concat(others_.text("file", "files"), " without the name of an image ", others_.verb(),
                            " passed over, and ", *image, " is one by its content", kLook));
-  if (nested_left_out_.count > 0)
-    notes.push_back(concat(nested_left_out_.text("folder", "folders"),
-                           " with one for training and one for testing inside: only the former is taken", kLook));
-  if (nested_taken_.count > 0)
-    notes.push_back(concat(nested_taken_.text("folder", "folders"), " named as test images ", nested_taken_.verb(),
-                           " taken all the same, as none for training is beside"));
-  if (nowhere_.count > 0)
-    notes.push_back(concat(nowhere_.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?", kLook));
-  if (packed_.count > 0)
-    notes.push_back(concat(packed_.text("archive", "archives"), " among the images ", packed_.verb(),
-                           " not read: unpack ", packed_.count == 1 ? "it" : "them"));
-  if (system_.count > 0)
-    notes.push_back(concat(system_.text("folder", "folders"), " of thumbnails, deleted files and the like ",
-                           system_.verb(), " passed over"));
+  nested_left_out_.note(notes, nested_left_out_.text("folder", "folders"),
+                        " with one for training and one for testing inside: only the former is taken", kLook);
+  nested_taken_.note(notes, nested_taken_.text("folder", "folders"), " named as test images ", nested_taken_.verb(),
+                     " taken all the same, as none for training is beside");
+  nowhere_.note(notes, nowhere_.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?", kLook);
+  packed_.note(notes, packed_.text("archive", "archives"), " among the images ", packed_.verb(), " not read: unpack ",
+               packed_.count == 1 ? "it" : "them");
+  system_.note(notes, system_.text("folder", "folders"), " of thumbnails, deleted files and the like ", system_.verb(),
+               " passed over");
   return notes;
 }
 
 ContentFormat content_format(int folder, const char* path) {
   constexpr std::uint64_t kStart = 256;  // a DICOM's mark comes after 128 bytes
   std::vector<std::uint8_t> bytes;
-  try {
-    retry([&] { read_file(folder, path, path, std::numeric_limits<std::uint64_t>::max(), bytes, kStart); });
-  } catch (const UsageError&) {
-    throw;
-  } catch (const IoError&) {
-    throw;
-  } catch (const Error&) {
-    return {};
-  }
+  constexpr auto kAnySize = std::numeric_limits<std::uint64_t>::max();
+  if (broken_reason([&] { retry([&] { read_file(folder, path, path, kAnySize, bytes, kStart); }); })) return {};
   const auto format = augment::image_format(bytes);
   if (format == augment::ImageFormat::kBmp || format == augment::ImageFormat::kPnm)  // "BM" and "P6" may begin a text
     return {};

@@ -38,6 +38,14 @@ bool is_of(std::string_view stem, Split split) {
   return stem.ends_with("t10k-") || stem.ends_with("test-");
 }
 
+/// Whether there is a file of images named like that of a split.
+bool names_images(const FolderContents& contents, Split split) {
+  return std::ranges::any_of(contents.files, [&](const auto& name) {
+    const auto parsed = parse(name, "images", '3');
+    return parsed && is_of(parsed->stem, split);
+  });
+}
+
 /// The counts and the bytes of an IDX file of unsigned bytes with `Rank` dimensions.
 template <std::size_t Rank>
 struct IdxFile {
@@ -244,17 +252,9 @@ std::shared_ptr<const Dataset> open_idx(const std::string& directory, Split spli
 }
 
 bool names_idx(const FolderContents& contents) {
-  return std::ranges::any_of(contents.files, [](const auto& name) {
-    const auto parsed = parse(name, "images", '3');
-    return parsed && (is_of(parsed->stem, Split::kTrain) || is_of(parsed->stem, Split::kTest));
-  });
+  return names_images(contents, Split::kTrain) || names_images(contents, Split::kTest);
 }
 
-bool has_idx(const std::string& directory, Split split) {
-  return std::ranges::any_of(list_folder(directory).files, [&](const auto& name) {
-    const auto parsed = parse(name, "images", '3');
-    return parsed && is_of(parsed->stem, split);
-  });
-}
+bool has_idx(const std::string& directory, Split split) { return names_images(list_folder(directory), split); }
 
 }  // namespace unlabel::data

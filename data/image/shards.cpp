@@ -296,16 +296,10 @@ class Shards final : public Dataset {
         std::min({names.size(), static_cast<std::size_t>(augment::usable_processors().threads), kMaxThreads});
     parallel_for(names.size(), threads, [&] {
       return [&](std::size_t i) {
-        try {
-          found[i] = retry([&] { return scan(folder_, names[i], static_cast<std::uint32_t>(i)); });
-        } catch (const UsageError&) {
-          throw;
-        } catch (const IoError&) {
-          throw;
-        } catch (const Error& error) {
-          if (!findings) throw UsageError(error.what());
-          reasons[i] = error.what();
-        }
+        const auto damaged = broken_reason(
+            [&] { found[i] = retry([&] { return scan(folder_, names[i], static_cast<std::uint32_t>(i)); }); });
+        if (damaged && !findings) throw UsageError(*damaged);
+        reasons[i] = damaged.value_or("");
       };
     });
     for (std::size_t i = 0; i < names.size(); ++i)
@@ -455,30 +449,23 @@ class Shards final : public Dataset {
         notes_.push_back(
             concat(others.text("archive", "archives"), " beside ", folder_, " left out of the training images"));
     }
-    if (noted.dotted.count > 0)
-      notes_.push_back(concat(noted.dotted.text("image", "images"),
-                              " taken by the last extension of a name with several dots: their samples have no other"));
-    if (noted.passed_over.count > 0)
-      notes_.push_back(concat("passed over ", noted.passed_over.verb(), " ",
-                              noted.passed_over.text("member that ends like an image", "members that end like images"),
-                              ": another one of the sample is taken, or the format is not read"));
-    if (archives_.nowhere.count > 0)
-      notes_.push_back(concat("beside the archives ", archives_.nowhere.verb(), " ",
-                              archives_.nowhere.text("link to nowhere", "links to nowhere"),
-                              ": is a disk not mounted?"));
-    if (archives_.compressed.count > 0)
-      notes_.push_back(concat(archives_.compressed.text("compressed archive", "compressed archives"), " in ", folder_,
-                              " ", archives_.compressed.verb(), " not read: decompress ",
-                              archives_.compressed.count == 1 ? "it" : "them", " to .tar"));
-    if (links.count > 0)
-      notes_.push_back(concat("left out: ", links.text("link", "links"),
-                              ", symbolic or to a member that does not come before it in the archive", kLook));
-    if (noted.hidden.count > 0)
-      notes_.push_back(concat("passed over ", noted.hidden.verb(), " ", noted.hidden.text("image", "images"),
-                              ", hidden or in a folder of thumbnails and the like"));
-    if (noted.lone_classes.count > 0)
-      notes_.push_back(concat(noted.lone_classes.text("member with a class belongs", "members with a class belong"),
-                              " to no image: names must be equal up to the first dot, and follow each other"));
+    noted.dotted.note(notes_, noted.dotted.text("image", "images"),
+                      " taken by the last extension of a name with several dots: their samples have no other");
+    noted.passed_over.note(notes_, "passed over ", noted.passed_over.verb(), " ",
+                           noted.passed_over.text("member that ends like an image", "members that end like images"),
+                           ": another one of the sample is taken, or the format is not read");
+    archives_.nowhere.note(notes_, "beside the archives ", archives_.nowhere.verb(), " ",
+                           archives_.nowhere.text("link to nowhere", "links to nowhere"), ": is a disk not mounted?");
+    archives_.compressed.note(notes_, archives_.compressed.text("compressed archive", "compressed archives"), " in ",
+                              folder_, " ", archives_.compressed.verb(), " not read: decompress ",
+                              archives_.compressed.count == 1 ? "it" : "them", " to .tar");
+    links.note(notes_, "left out: ", links.text("link", "links"),
+               ", symbolic or to a member that does not come before it in the archive", kLook);
+    noted.hidden.note(notes_, "passed over ", noted.hidden.verb(), " ", noted.hidden.text("image", "images"),
+                      ", hidden or in a folder of thumbnails and the like");
+    noted.lone_classes.note(notes_,
+                            noted.lone_classes.text("member with a class belongs", "members with a class belong"),
+                            " to no image: names must be equal up to the first dot, and follow each other");
   }
 
   Archives archives_;

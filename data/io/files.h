@@ -124,6 +124,11 @@ struct Examples {
   void add(const Examples& more);
   /// "1 file (a/1.heic)", "3 files (a/1.heic ...)", with the word for one and for several.
   std::string text(const char* one, const char* several) const;
+  /// Adds the sentence of these parts to `notes`, when something was counted.
+  template <class... Parts>
+  void note(std::vector<std::string>& notes, const Parts&... parts) const {
+    if (count > 0) notes.push_back(concat(parts...));
+  }
   const char* verb() const { return count == 1 ? "is" : "are"; }
 };
 
