@@ -14,7 +14,6 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
-#include <map>
 #include <utility>
 
 namespace unlabel::launch {
@@ -268,7 +267,7 @@ void Run::train_epoch(std::int64_t epoch) {
         read_samples(epoch, transform, samples, batch_size, passed, visit);
       }};
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
-  std::map<std::string, double> stats;
+  auto stats = nlohmann::json::object();  // from the method, for the log line of the epoch's first step
   throughput_->resume(loader_->seconds_waited());
   // Work of the method before an epoch (a clustering, for example); not when the run resumed within the epoch.
   if (iteration_ == begin) {
@@ -308,7 +307,7 @@ void Run::train_epoch(std::int64_t epoch) {
     // What the step's log line has besides its statistics.
     made->line["images_per_second"] = throughput_->recent();
     made->line["data_wait"] = throughput_->recent_data_wait();
-    made->epoch_diagnostics = std::exchange(stats, {});
+    made->line.update(std::exchange(stats, nlohmann::json::object()));
 
     if (iteration_ % steps_per_epoch_ == 0 && online_knn_ && (epoch + 1) % options_.knn.every == 0) {
       measure_knn(epoch, made->line);

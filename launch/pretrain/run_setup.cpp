@@ -39,8 +39,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
                                                  std::shared_ptr<const data::Dataset> train, at::Device device,
                                                  const ssl::Group& group, Warnings& warnings) {
   if (options.knn.every <= 0) return nullptr;
-  auto test = eval::labeled_by_folder(open_on_all_ranks(options.data, data::Split::kTest, group, options.init_timeout),
-                                      train->class_names());
+  auto test = open_on_all_ranks(options.data, data::Split::kTest, group, options.init_timeout);
   for (const auto& note : test->notes()) warnings.add(note);
   eval::SharedImages shared;
   run_on_rank0(group, options.init_timeout, [&] { shared = eval::find_shared_images(*train, *test); });

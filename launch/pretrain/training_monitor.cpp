@@ -78,7 +78,6 @@ void TrainingMonitor::write_line(const PendingStep& pending, const StepStats& st
   const auto iteration = pending.step.iteration;
   auto line = pending.line;
   line.update({{"step", iteration}, {"epoch", pending.step.epoch}, {"loss", stats.loss}, {"lr", pending.lr}});
-  for (const auto& [name, value] : pending.epoch_diagnostics) line[name] = value;
   for (const auto& [name, value] : stats.diagnostics) line[name] = value;
   if (!stats.finite) line["skipped"] = true;
   context_.progress.update(iteration + 1, stats.loss, pending.line.value("images_per_second", 0.0),

@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -55,11 +54,11 @@ struct PendingStep {
   ssl::Step step;
   double lr = 0;
   StepStatsReduction exchange;
-  std::vector<std::int64_t> indices;                  ///< of this rank's samples
-  std::vector<data::Replacement> replacements;        ///< broken samples of this rank
-  std::map<std::string, double> epoch_diagnostics{};  ///< from Method::before_epoch; only in an epoch's first step
-  nlohmann::json line =
-      nlohmann::json::object();  ///< further fields for its line in metrics.jsonl: images_per_second, data_wait ...
+  std::vector<std::int64_t> indices;            ///< of this rank's samples
+  std::vector<data::Replacement> replacements;  ///< broken samples of this rank
+  /// Further fields for its line in metrics.jsonl: images_per_second, data_wait; in an epoch's first step, diagnostics of
+  /// Method::before_epoch ...
+  nlohmann::json line = nlohmann::json::object();
 };
 
 /// Evaluates each step's statistics: writes the log line, updates the progress, and handles skipped steps, broken samples and collapse.

@@ -72,6 +72,11 @@ class Throughput {
   struct Sum {
     std::int64_t steps = 0;
     double seconds = 0, waited = 0;
+    void add(const Sum& more) {
+      steps += more.steps;
+      seconds += more.seconds;
+      waited += more.waited;
+    }
   };
   double rate(const Sum& sum) const {
     return sum.seconds > 0 ? static_cast<double>(sum.steps * batch_size_) / sum.seconds : 0;

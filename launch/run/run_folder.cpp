@@ -13,7 +13,6 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
-#include <optional>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -248,21 +247,14 @@ std::string read_part(const data::OpenFile& file, const std::string& path, std::
   return part;
 }
 
-/// Opens a file to read; nullopt when it does not exist.
-std::optional<data::OpenFile> open_lines(const std::string& path) {
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0 && errno == ENOENT) return std::nullopt;
-  return data::open_file(AT_FDCWD, path.c_str(), path);
-}
-
 }  // namespace
 
 nlohmann::json JsonLines::last(const std::string& path) {
-  const auto file = open_lines(path);
-  if (!file) return {};
+  if (!data::exists(path)) return {};
+  const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
   constexpr std::int64_t kMost = 1 << 16;
-  const auto size = static_cast<std::int64_t>(file->size), begin = std::max<std::int64_t>(0, size - kMost);
-  std::istringstream text(read_part(*file, path, begin, size - begin));
+  const auto size = static_cast<std::int64_t>(file.size), begin = std::max<std::int64_t>(0, size - kMost);
+  std::istringstream text(read_part(file, path, begin, size - begin));
   nlohmann::json found;
   for (std::string line; std::getline(text, line) && !text.eof();)  // a line without its newline is incomplete
     if (auto object = try_parse_json(line)) found = std::move(*object);
@@ -271,11 +263,11 @@ nlohmann::json JsonLines::last(const std::string& path) {
 
 void JsonLines::cut(const std::string& path, const std::string& key, std::int64_t limit) {
   unshare(path);
-  const auto file = open_lines(path);
-  if (!file) return;
+  if (!data::exists(path)) return;
+  const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
   // Read backwards in pieces, so that the cost depends on what is removed and not on the length of the log.
   constexpr std::int64_t kPiece = 1 << 16;
-  const auto size = static_cast<std::int64_t>(file->size);
+  const auto size = static_cast<std::int64_t>(file.size);
   auto end = size;
   std::string tail;  // the file's bytes from `begin` to `end`
   for (std::int64_t begin = end; end > 0;) {
@@ -284,7 +276,7 @@ void JsonLines::cut(const std::string& path, const std::string& key, std::int64_
     if (before == std::string::npos && begin > 0) {
       const auto piece = std::min(kPiece, begin);
       begin -= piece;
-      tail = read_part(*file, path, begin, piece) + tail;
+      tail = read_part(file, path, begin, piece) + tail;
       continue;
     }
     const std::size_t start = before == std::string::npos ? 0 : before + 1;
