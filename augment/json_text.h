@@ -88,7 +88,7 @@ struct OptionType<std::string> {
 template <class T>
 struct OptionType<std::vector<T>> {
   static constexpr auto kKind = std::is_same_v<T, std::string> ? OptionKind::kTextList : OptionKind::kList;
-  static std::string name() { return "list of " + OptionType<T>::name(); }
+  static std::string name() { return "list of " + OptionType<T>::name() + "s"; }
   static bool accepts(const nlohmann::json& j) {
     if (!j.is_array()) return false;
     for (const auto& item : j)
@@ -100,7 +100,7 @@ struct OptionType<std::vector<T>> {
 template <class T, std::size_t kCount>
 struct OptionType<std::array<T, kCount>> {
   static constexpr auto kKind = OptionKind::kList;
-  static std::string name() { return "list of " + std::to_string(kCount) + " times " + OptionType<T>::name(); }
+  static std::string name() { return std::to_string(kCount) + " " + OptionType<T>::name() + "s"; }
   static bool accepts(const nlohmann::json& j) { return OptionType<std::vector<T>>::accepts(j) && j.size() == kCount; }
 };
 

@@ -23,7 +23,8 @@ class Dataset {
   /// UsageError when that is no fault of the file: an index out of range, too many open files.
   virtual void read(std::int64_t index, augment::ImageSource& out) const = 0;
 
-  /// As read, but where the sample is a file its first `bytes` bytes are enough, for its header. By default read itself.
+  /// The same for reading only the header: if the sample is a file, `out` may have only the file's first `bytes` bytes. The default calls
+  /// read().
   virtual void read_start(std::int64_t index, std::uint64_t bytes, augment::ImageSource& out) const;
 
   /// The size of a sample's file where it is known without reading the file system: in an archive.
@@ -38,7 +39,8 @@ class Dataset {
   /// What to call a sample in messages: the path below the root, or "train-images-idx3-ubyte.gz[12]".
   virtual std::string name(std::int64_t index) const = 0;
 
-  /// Visits the files that the data set is made of, in an order of its own: name and size in bytes. The first visit may look at each file.
+  /// Calls `visit` with the name and the size in bytes of each file that the data set consists of, in a fixed order. The first call may
+  /// ask the file system for the size of every file.
   virtual void for_each_file(const std::function<void(std::string_view, std::uint64_t)>& visit) const = 0;
 
   /// A checksum of the contents, where opening has read them: of CIFAR-10's and IDX's files, and of the names, sizes and classes in
@@ -52,13 +54,13 @@ class Dataset {
   /// The same without the checksum: what checkpoints held before there was one.
   std::uint64_t fingerprint_of_names() const;
 
-  /// What opening left out, included or guessed by names, in sentences: files that look like images and are not read, folders that are
-  /// named as a split. Every command prints them.
+  /// Sentences on what opening ignored, included or guessed from names: files that look like images and cannot be read, folders whose
+  /// names look like a split (`val2017`). Every command prints them.
   virtual std::vector<std::string> notes() const { return {}; }
 
   /// What opening found (names, sizes, offsets in archives), compressed, from which open_indexed opens the same data set in another
   /// process. Empty where the files are read whole anyway.
-  virtual std::string index() const { return {}; }
+  virtual std::string file_index() const { return {}; }
 
   /// One line for the log: "image folder /data/photos/train: 1281167 images, 1000 classes".
   virtual std::string description() const = 0;
@@ -74,14 +76,13 @@ enum class Split {
   kTest,   ///< `test/`, else `val/`, `validation/` and their like; an error when there is none
 };
 
-/// The sizes of a data set's images, in pixels; a side is before any EXIF turn. The short side is the smaller one of an
-/// image.
+/// The sizes of a data set's images in pixels, as stored, before any EXIF rotation. The short side is the smaller of width and height.
 struct ImageSizes {
   int median_short_side = 0;  ///< the lower median
   int min_short_side = 0;
   int max_short_side = 0;
-  int surveyed = 0;  ///< images that were measured
-  int broken = 0;    ///< images that could not be read, and are not among them
+  int surveyed = 0;  ///< images whose size was read
+  int broken = 0;    ///< images whose size could not be read; not counted in `surveyed`
 };
 
 /// Sample `i` of `count` that are evenly spaced over `size`: i * size / count, without overflow.

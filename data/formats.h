@@ -20,7 +20,7 @@ struct Format {
   std::function<bool(const std::string& directory, Split)> has;  ///< whether a split is there
   /// Test images that are named apart (open_test_images); null: the test split.
   std::function<std::shared_ptr<const Dataset>(const std::string& directory)> open_test{};
-  /// From another's Dataset::index(); null: its data sets have none.
+  /// From another's Dataset::file_index(); null: its data sets have none.
   std::function<std::shared_ptr<const Dataset>(const std::string& directory, const std::string& index)> open_indexed{};
 };
 
@@ -67,7 +67,7 @@ DatasetLocation resolve_location(const std::string& spec);
 /// Throws UsageError for a folder that is missing, empty, unreadable or unlike any of them, saying what was looked for and what is there.
 std::shared_ptr<const Dataset> open_dataset(const std::string& spec, Split split);
 
-/// Opens what another process opened at `spec`, by its Dataset::index(), without listing anything; `spec` may name another place here.
+/// Opens what another process opened at `spec`, by its Dataset::file_index(), without listing anything; `spec` may name another place here.
 /// Looks at 16 files, evenly spaced: throws MismatchError that names the first one that is missing or of another size.
 std::shared_ptr<const Dataset> open_indexed(const std::string& spec, const std::string& index);
 

@@ -179,16 +179,16 @@ struct Loader::Impl {
   }
 
   /// After an attempt to read a file of this batch that began at `began` and failed: waits for the next one. False when there is none, as
-  /// it would end after options_.patience if it took as long as the longest before.
+  /// it would end after options_.retry_time if it took as long as the longest before.
   bool wait_out(PendingBatch& pending, int attempt, std::chrono::steady_clock::time_point began) {
-    constexpr std::chrono::milliseconds kSlice{50};  // between two calls of give_up
+    constexpr std::chrono::milliseconds kSlice{50};  // between two calls of stop_retrying
     std::unique_lock lock(mutex_);
     const auto now = std::chrono::steady_clock::now(), again = now + retry_pause(attempt);
     pending.trouble_began = std::min(began, pending.trouble_began.value_or(began));
     pending.longest_read = std::max(pending.longest_read, now - began);
-    if (again + pending.longest_read > *pending.trouble_began + options_.patience) return false;
+    if (again + pending.longest_read > *pending.trouble_began + options_.retry_time) return false;
     while (!stop_ && std::chrono::steady_clock::now() < again) {
-      if (options_.give_up && options_.give_up()) return false;
+      if (options_.stop_retrying && options_.stop_retrying()) return false;
       work_.wait_for(lock, kSlice, [&] { return stop_; });
     }
     return !stop_;
@@ -362,7 +362,7 @@ void Loader::start(std::vector<std::int64_t> indices, std::int64_t batch_size, s
 std::optional<HostBatch> Loader::next() { return impl_->next(); }
 double Loader::seconds_waited() const { return impl_->seconds_waited_; }
 
-augment::DecodeReport Loader::decoded() const {
+augment::DecodeReport Loader::decode_report() const {
   const std::lock_guard lock(impl_->mutex_);
   return impl_->decoded_;
 }

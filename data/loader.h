@@ -17,9 +17,10 @@ namespace unlabel::data {
 
 /// A sample that could not be used, and its replacement.
 struct Replacement {
-  std::int64_t index;        ///< the broken sample
-  std::int64_t replacement;  ///< the sample whose image was used under the broken one's key
-  std::string name;          ///< of the broken sample
+  std::int64_t index;  ///< the broken sample
+  std::int64_t
+      replacement;   ///< the sample that was read instead, and transformed with the random key of the broken one
+  std::string name;  ///< of the broken sample
   std::string reason;
 };
 
@@ -38,17 +39,18 @@ struct HostArray {
 struct HostBatch {
   std::int64_t epoch = 0;
   std::int64_t step = 0;
-  std::vector<std::int64_t> indices;      ///< data set index of each sample, of the broken one where one was replaced
-  std::vector<std::int64_t> labels;       ///< of the samples that are in the batch; -1 where there is none
-  std::vector<HostArray> arrays;          ///< in the order of SampleTransform::arrays
+  std::vector<std::int64_t> indices;  ///< data set index of each row; of a replaced sample, the broken one's
+  std::vector<std::int64_t> labels;   ///< label of each row; of a replaced sample, the replacement's; -1 without labels
+  std::vector<HostArray> arrays;      ///< in the order of SampleTransform::arrays
   std::vector<Replacement> replacements;  ///< broken samples of this batch, in the order of its rows
 };
 
-/// Gives `bytes` bytes of the host's memory, aligned to 64; they go back when the last pointer is dropped, by whatever thread.
+/// Allocates `bytes` bytes of host memory, aligned to 64. They are freed when the last pointer is dropped, by whatever thread.
 using Allocate = std::function<std::shared_ptr<void>(std::size_t bytes)>;
 
-/// How long a rank retries files that cannot be read because of an IoError: less than half of the time limit of its peers.
-inline std::chrono::milliseconds patience_of(std::chrono::seconds peers_wait) {
+/// How long a rank retries files that cannot be read because of an IoError, if the other ranks wait for it for `peers_wait`: 2/5 of that,
+/// so that it can report the error before they give up.
+inline std::chrono::milliseconds retry_time(std::chrono::seconds peers_wait) {
   return std::chrono::milliseconds(400) * peers_wait.count();
 }
 
@@ -57,26 +59,27 @@ struct LoaderOptions {
   int threads = 2;         ///< decoding threads; 0: decode in next()
   int prefetch = 2;        ///< batches that are finished or being filled ahead of the consumer; bounds the memory
   Allocate allocate;       ///< memory of arrays; by default plain memory. For a device: pinned_memory (device_copy.h)
-  /// How long the loader retries while files of a batch cannot be read because of an IoError: less than half of the peers' time limit.
-  std::chrono::milliseconds patience{60'000};
-  std::function<bool()> give_up;  ///< called during retries, on several threads: true ends them
+  /// How long the loader retries while files of a batch cannot be read because of an IoError (see the function retry_time).
+  std::chrono::milliseconds retry_time{60'000};
+  std::function<bool()>
+      stop_retrying;  ///< called between retries, on several threads: if true, next() throws the IoError
 };
 
 /// Reads and transforms samples ahead of training (of images: decodes and augments them). Batches come in order and are bit-equal
-/// whatever the number of threads is: workers take single samples and write their rows straight into the batch.
+/// for any number of threads: workers take single samples and write their rows straight into the batch.
 ///
-/// Memory: at most `prefetch` batches are finished or being filled beside those that the caller holds. The memory of a
-/// batch's arrays goes back to the loader when the last pointer to it is dropped, and is written again; so a copy to a device
-/// that the host does not wait for must hold it until it is done (BatchCopier). It may be held longer than the loader lives.
+/// Memory: at most `prefetch` batches are finished or being filled beside those that the caller holds. When the last pointer to an
+/// array's memory is dropped, the loader reuses that memory for a later batch; so code that copies it to a device asynchronously must keep
+/// the pointer until the copy is done (BatchCopier). The pointer may outlive the loader.
 ///
-/// A sample i that cannot be read or transformed (Error) is replaced by the next usable one of i + 1, i + 2, ... modulo N,
-/// transformed under the key of i, so that every rank and every resume does the same; it is reported in the batch. When 100
-/// in a row (or all of a smaller set) are broken, next() throws Error. UsageError and everything
-/// else that a worker throws is thrown by next() in place of the batch, at every call until the next start().
+/// A sample i that cannot be read or transformed (Error) is replaced by the next usable one of i + 1, i + 2, ... modulo the size of the
+/// data set, transformed with the random key of i, so that every rank and every resumed run does the same; it is reported in the batch.
+/// When 100 in a row (or all of a smaller set) are broken, next() throws Error. UsageError and everything else that a worker throws is
+/// thrown by next() in place of the batch, at every call until the next start().
 ///
-/// A sample that cannot be read this time (IoError: a disk or a network does not answer) is never replaced: it is read again after growing
-/// pauses, at most for LoaderOptions::patience in a batch, and then next() throws the IoError. That time counts from the begin of the
-/// first read that failed, and no read is repeated that would end after it, if it took as long as the longest of those that failed.
+/// A sample that cannot be read at the moment (IoError: a disk or a network does not answer) is never replaced: it is read again after
+/// growing pauses, for at most LoaderOptions::retry_time per batch; then next() throws the IoError. The time counts from the start of the
+/// first read that failed. A read is not repeated if it would end later than that, taking as long as the slowest failed read.
 ///
 /// One thread at a time may call a loader. OpenCV runs large images on threads of its own beside the loader's; a
 /// program that wants none calls cv::setNumThreads(1), which is global and hence not done here.
@@ -85,7 +88,7 @@ class Loader {
   /// Throws UsageError for an empty data set, a transform without arrays, fewer than 0 threads, or a prefetch below 1.
   Loader(std::shared_ptr<const Dataset> dataset, std::shared_ptr<const SampleTransform> transform,
          LoaderOptions options = {});
-  /// Of images: ImageViews(views, decode).
+  /// A loader of images, with the transform ImageViews(views, decode).
   Loader(std::shared_ptr<const Dataset> dataset, augment::MultiCrop views, LoaderOptions options = {},
          augment::DecodeOptions decode = {});
   /// Waits for the samples that are being decoded, not for whole batches.
@@ -108,7 +111,7 @@ class Loader {
   double seconds_waited() const;
 
   /// The decoder's warnings about images since construction; none for other data.
-  augment::DecodeReport decoded() const;
+  augment::DecodeReport decode_report() const;
 
  private:
   struct Impl;

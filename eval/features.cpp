@@ -70,7 +70,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   std::optional<data::Loader> loader;
   std::int64_t row = 0;
   const auto encode_until_pause = [&] {
-    const auto pause = std::chrono::steady_clock::now() + options.patience / 2;
+    const auto pause = std::chrono::steady_clock::now() + options.retry_time / 2;
     while (row < own_rows && std::chrono::steady_clock::now() < pause) {
       const auto batch = loader->next();
       if (!batch) throw Error("the loader ended after ", row, " of ", own_rows, " images");
@@ -97,7 +97,7 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
   do {
     ssl::run_on_all_ranks(group, encode_until_pause);
   } while (ssl::all_reduce_any(group, row < own_rows));
-  features.decoded = all_reduce(loader->decoded(), group);
+  features.decoded = all_reduce(loader->decode_report(), group);
 
   features.values = gather_rows(values, rows, group, device);
   usable = gather_rows(usable, rows, group, device);
@@ -139,7 +139,7 @@ augment::DecodeReport all_reduce(augment::DecodeReport report, const ssl::Group&
 data::LoaderOptions loader_options(const FeatureOptions& options) {
   data::LoaderOptions loading;
   loading.threads = options.threads;
-  loading.patience = options.patience;
+  loading.retry_time = options.retry_time;
   return loading;
 }
 

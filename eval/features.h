@@ -40,7 +40,7 @@ struct FeatureOptions {
   std::string broken = "fail";        ///< an image that cannot be decoded: fail, or skip (left out and counted)
   augment::DecodeOptions decode;      ///< how files become pixels; not in the table
   /// How long reading is retried while files are temporarily unreadable (data::LoaderOptions); not in the table.
-  std::chrono::milliseconds patience = data::LoaderOptions().patience;
+  std::chrono::milliseconds retry_time = data::LoaderOptions().retry_time;
 };
 
 OptionTable table(FeatureOptions& options);

@@ -15,7 +15,7 @@ namespace unlabel::eval {
 
 /// What an evaluation reports.
 struct Report {
-  nlohmann::json json;  ///< {"metric", "value", "protocol", "counts": {...}, "seconds", ...}; fractions of 1
+  nlohmann::json json;  ///< {"metric", "value", "protocol", "counts": {...}, "seconds", ...}; accuracies from 0 to 1
   std::string text;     ///< one line for people: "kNN 81.30 % (dino: k 20, T 0.07; 60000 train, ...)"
   std::vector<std::string> warnings{};  ///< what makes the value doubtful, one sentence each
 };
@@ -29,7 +29,8 @@ struct ProtocolContext {
   std::function<void(const std::string&)> progress = [](const std::string&) {};
 };
 
-/// The data sets, the encoder (in any mode; to be left as it was) and the view of a protocol that reads images itself.
+/// What a protocol that reads images itself runs on: the encoder, in train or eval mode, which must be the same afterwards; the data sets;
+/// and the view.
 struct ProtocolImages {
   ssl::Encoder& encoder;
   std::shared_ptr<const data::Dataset> train, test;
@@ -44,7 +45,7 @@ struct ProtocolSpec {
   std::string name;         ///< as users write it: "dino" of --protocol dino
   std::string description;  ///< one line for help texts: its settings, and the paper
   std::string
-      section;  ///< of its options: "swav" for --swav.epochs; empty: --k. Protocols with one section have one type of options
+      section;  ///< prefix of its options: "swav" for --swav.epochs; empty for --k. Protocols of one section have options of the same type
   AnyOptions options{};
   /// Throws UsageError for options out of range, before anything is read. May be null.
   std::function<void(const AnyOptions&)> check{};

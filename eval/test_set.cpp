@@ -35,7 +35,7 @@ class LabeledByFolder : public data::Dataset {
   }
   std::optional<std::uint64_t> checksum() const override { return inner_->checksum(); }
   std::vector<std::string> notes() const override { return inner_->notes(); }
-  std::string index() const override { return inner_->index(); }
+  std::string file_index() const override { return inner_->file_index(); }
   std::string description() const override {
     return concat(inner_->description(), "; labeled by the folders of the training images");
   }

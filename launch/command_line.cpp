@@ -30,6 +30,17 @@ std::string normalized(const std::string& argument) {
   return with_dashes(argument.substr(0, equals)) + (equals == std::string::npos ? "" : argument.substr(equals));
 }
 
+/// A value as it is written on the command line: yes, 0.3, 3000,3000; empty for null.
+std::string written(const nlohmann::json& value) {
+  if (value.is_null()) return "";
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return value.dump();
+  std::vector<std::string> items;
+  std::ranges::transform(value, std::back_inserter(items), written);
+  return joined(items, ",");
+}
+
 }  // namespace
 
 nlohmann::json in_section(const nlohmann::json& values, const std::string& section) {
@@ -105,11 +116,13 @@ std::string help_text(const OptionTable& table, const CommandSpec& spec) {
     text += "\n" + (section.empty() ? std::string("options") : section) + ":\n";
     for (const auto* field : fields) {
       std::string left = "  --" + with_dashes(field->name);
-      const auto value = field->get();
-      const std::string shown = value.is_null() ? "" : value.is_string() ? value.get<std::string>() : value.dump();
-      const std::string now = shown.empty() ? "" : concat(" [", shown, "]");
       if (left.size() < 34) left.resize(34, ' ');
-      text += left + " " + field->help + " (" + field->type + ")" + now + "\n";
+      text += concat(left, " ", field->help);
+      if (std::ranges::find(spec.positionals, field->name) != spec.positionals.end()) text += "; or the first argument";
+      const bool list = field->kind == detail::OptionKind::kList || field->kind == detail::OptionKind::kTextList;
+      text += concat(" (", field->type, list ? ", with commas)" : ")");
+      if (const auto value = written(field->get()); !value.empty()) text += concat(" [", value, "]");
+      text += "\n";
     }
   }
   text += "\n  --help                           this text\n";

@@ -63,14 +63,15 @@ void run_on_all_ranks(const Group& ranks, const std::function<void()>& action) {
   throw Error(message);
 }
 
-void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action) {
+void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds keepalive,
+                           const std::function<void()>& action) {
   if (group.world_size() == 1) {
     action();
     return;
   }
   auto done = std::async(std::launch::async, action);
   // Ends when the action has ended on all ranks. A rank whose action has ended waits in the collective for the others.
-  while (all_reduce_any(group, done.wait_for(pause) != std::future_status::ready)) {
+  while (all_reduce_any(group, done.wait_for(keepalive) != std::future_status::ready)) {
   }
   run_on_all_ranks(group, [&] { done.get(); });
 }

@@ -65,8 +65,9 @@ std::shared_ptr<const Group> single_process();
 void run_on_all_ranks(const Group& group, const std::function<void()>& action);
 
 /// The same for an action that may take longer than the time limit of collectives, such as a flush to a slow disk. The action runs on a
-/// separate thread; meanwhile all ranks make a collective at least every `pause`, which must be well below the time limit.
-void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds pause, const std::function<void()>& action);
+/// separate thread; meanwhile all ranks make a collective every `keepalive`, which must be well below the time limit.
+void run_long_on_all_ranks(const Group& group, std::chrono::milliseconds keepalive,
+                           const std::function<void()>& action);
 
 /// True on all ranks if `here` is true on any. Collective: every rank must call it.
 bool all_reduce_any(const Group& group, bool here);

@@ -3,7 +3,7 @@
 
 namespace unlabel::ssl {
 
-const data::ImageViews& Epoch::image_views() const {
+const data::ImageViews& EpochContext::image_views() const {
   if (const auto* views = dynamic_cast<const data::ImageViews*>(transform)) return *views;
   throw Error("the samples are not views of images");
 }

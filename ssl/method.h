@@ -38,13 +38,13 @@ struct MethodContext {
   }
 };
 
-/// The start of an epoch, with access to the data set, for methods that then process all samples (clustering).
-struct Epoch {
+/// What a method is given at the start of an epoch: access to the data set, for methods that then process all samples (clustering).
+struct EpochContext {
   std::int64_t epoch = 0;  ///< from 0
   const data::Dataset* dataset = nullptr;
   const data::SampleTransform* transform = nullptr;  ///< that of training; for images see image_views()
-  /// Reads these samples (indices into the data set, this rank's) in this order and transforms them with random keys that no training step
-  /// of this epoch uses. Calls `visit` with batches of at most `batch` samples, on the device of training and in the run's precision.
+  /// Reads these samples (indices into the data set, this rank's) in this order and transforms them with random augmentations that differ
+  /// from those of training. Calls `visit` with batches of at most `batch` samples, on the device of training and in the run's precision.
   /// Collective: every rank calls it with the same number of samples; `visit` may make collectives.
   std::function<void(const data::SampleTransform& transform, const std::vector<std::int64_t>& samples,
                      std::int64_t batch, const std::function<void(const Batch&)>& visit)>
@@ -64,12 +64,12 @@ struct Loss {
 
 /// A self-supervised learning method: its networks, its loss, and the updates around the optimizer step.
 ///
-/// The training loop calls, in each epoch:
+/// An iteration, or step, is one update by the optimizer. The training loop calls, in each epoch:
 ///
 ///     before_epoch, order
 ///     for each iteration:
 ///       before_step
-///       before_micro_steps                   (only if there are several micro-batches)
+///       before_micro_batches                 (only if there are several micro-batches)
 ///       for each micro-batch: loss, backward
 ///       before_update, optimizer, after_step
 ///
@@ -86,15 +86,15 @@ struct Method : Trainable {
   virtual void check_views(const augment::MultiCrop&) const {}
 
   /// Called at the start of an epoch. DeepCluster: clusters all samples. The result is logged with the first step of the epoch.
-  virtual Diagnostics before_epoch(const Epoch&) { return {}; }
+  virtual Diagnostics before_epoch(const EpochContext&) { return {}; }
   virtual void before_step(const Step&) {}  ///< Called before the forward passes. SwAV: normalizes the prototypes.
-  /// SwAV: computes the assignments of the whole batch. `micro_batch(i)` returns this rank's i-th micro-batch, the one that `loss` gets
-  /// later.
-  virtual void before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step&) { (void)micro_batch; }
+  /// Called before the micro-batches of a step if there are several. SwAV with whole_batch_sinkhorn: computes the assignments of the whole
+  /// batch. `micro_batch(i)` returns this rank's i-th micro-batch, the one that `loss` gets later.
+  virtual void before_micro_batches(const std::function<Batch(int)>& micro_batch, const Step&) { (void)micro_batch; }
 
   /// The indices of the samples of this epoch in the order of training, the same on every rank; nullopt: the sampler's random permutation.
   /// Called again when a run resumes.
-  virtual std::optional<std::vector<std::int64_t>> order(const Epoch&) { return std::nullopt; }
+  virtual std::optional<std::vector<std::int64_t>> order(const EpochContext&) { return std::nullopt; }
 
   /// A clause for the log that says how gradient accumulation changes the method, besides batch statistics, if a micro-batch has `samples`
   /// images (over all ranks). Empty: it does not.
@@ -103,8 +103,8 @@ struct Method : Trainable {
     return "";
   }
 
-  /// Limits that show that the method has collapsed, of the method's diagnostics, "loss", "feature_spread" (EmbeddingStats::deviation) and
-  /// "effective_rank" (embedding_stats.h). By default none.
+  /// Limits for logged values: the method's diagnostics, "loss", "feature_spread" and "effective_rank" (embedding_stats.h). A value beyond
+  /// its limit means that the method has collapsed. By default none.
   virtual std::vector<CollapseCheck> collapse_checks() const { return {}; }
 
   /// The network that evaluation and export use.

@@ -75,7 +75,7 @@ OptionTable table(DecodeOptions& o) {
       {"max_pixels", o.max_pixels, "refuse images with more pixels than this; the header is checked before decoding"},
       {"strict", o.strict, "also refuse a JPEG that decodes with warnings"},
       {"range", o.range,
-       "of images with more than 8 bits a sample, the values that become black and white: 0,4095 for 12 bits in 16"}};
+       "for more than 8 bits per channel: the values that become black and white, as 0,4095 for 12 bits stored in 16"}};
   // low < high is checked here, not at the first image.
   auto& field = t.fields().back();
   field.type = "two numbers, low < high";

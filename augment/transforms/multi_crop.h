@@ -12,10 +12,10 @@
 namespace unlabel::augment {
 
 /// Several views of one image, in groups with a pipeline each (Caron et al. 2020, arXiv:2006.09882, section 3.3).
-/// The image is decoded once for all. Views are numbered in the order of the groups; global crops come first.
+/// The image is decoded once for all of them. Views are numbered in the order of the groups; in the presets global crops come first.
 ///
-/// Where every pipeline can be fused (fused_view.h) and the machine has vector instructions, views are made from the image's planes;
-/// with `exact`, by Pipeline::apply, which is bit-equal to torchvision on PIL images where that is possible.
+/// Where every pipeline can be fused (fused_view.h) and the machine has vector instructions, views are made by the fused SIMD code.
+/// Otherwise, or with `exact`, they are made by Pipeline::apply, which is bit-equal to torchvision on PIL images where that is possible.
 class MultiCrop {
  public:
   struct Group {

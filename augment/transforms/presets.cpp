@@ -133,17 +133,18 @@ constexpr Preset kPresets[] = {
 
 OptionTable table(PresetOptions& o) {
   return {
-      {"global_size", o.global_size, "side of the global crops in pixels"},
-      {"global_count", o.global_count, "number of global crops (of preset byol: of each of its two kinds)"},
-      {"global_scale", o.global_scale, "area of a global crop, as a fraction of the image's"},
-      {"local_size", o.local_size, "side of the local crops in pixels"},
-      {"local_count", o.local_count, "number of local crops; 0: none"},
-      {"local_scale", o.local_scale, "area of a local crop, as a fraction of the image's"},
-      {"mean", o.mean, "mean of the normalization, for each channel"},
-      {"std", o.std, "standard deviation of the normalization, for each channel"},
+      {"global_size", o.global_size, "side of the global crops in pixels; default: the preset's"},
+      {"global_count", o.global_count,
+       "number of global crops (preset byol: of each of byol_view1 and byol_view2); default: the preset's"},
+      {"global_scale", o.global_scale, "area of a global crop, as a fraction of the image's; default: the preset's"},
+      {"local_size", o.local_size, "side of the local crops in pixels; default: the preset's"},
+      {"local_count", o.local_count, "number of local crops, 0: none; default: the preset's"},
+      {"local_scale", o.local_scale, "area of a local crop, as a fraction of the image's; default: the preset's"},
+      {"mean", o.mean, "mean of the normalization, for each channel; default: the preset's"},
+      {"std", o.std, "standard deviation of the normalization, for each channel; default: the preset's"},
       {"jitter", o.jitter, "factor of the strength of the color jitter; 0: none"},
       {"blur", o.blur, "Gaussian blur"},
-      {"interpolation", o.interpolation, "of resized crops"},
+      {"interpolation", o.interpolation, "interpolation of resized crops; default: the preset's"},
       {"crop_family", o.crop_family,
        "definition of the random crops: torchvision's (ten draws, antialiased), or that of BYOL's released code (one "
        "draw, not antialiased, in floats; the default of preset byol)"},

@@ -28,9 +28,9 @@ namespace unlabel::augment {
 // CMakeLists.txt. It has
 //   - kName, its name in JSON, and Params, the type of its parameters (NoParams when nothing is random);
 //   - `p`, if it has a probability, which is checked to be one, and kRequires, if it works on some images only (parameters.h);
-//   - `table` for its options and, unless they are shared, its parameters;
-//   - `apply`, and those of the functions below that differ from what they do by default: nothing to validate, no parameters, nothing to
-//     check, and an image of the same size, channels and type.
+//   - `table` for its options, and for Params unless it is one of the structs in parameters.h;
+//   - `apply`, and those of validate, make_params, check, size_after and info_after (all below) whose default does not fit: options
+//     that are always valid, no parameters, parameters that are always valid, and an image of the same size, channels and type.
 
 /// The list of all transforms, which names, JSON, help texts and errors are read from.
 using Transform = std::variant<RandomResizedCrop, Resize, CenterCrop, RandomHorizontalFlip, ColorJitter,
@@ -69,8 +69,8 @@ std::string_view name(const Transform& transform);
 /// The names of all transforms.
 std::vector<std::string> transform_names();
 
-/// {"op": "RandomResizedCrop", "size": 224, ...} with every field. from: missing fields keep their defaults; throws UsageError for an
-/// unknown transform or field, naming the nearest, and for a value out of range. `where` begins the message.
+/// {"op": "RandomResizedCrop", "size": 224, ...} with every field. In transform_from_json, missing fields keep their defaults; throws
+/// UsageError for an unknown transform or field, naming the nearest, and for a value out of range. `where` begins the message.
 nlohmann::json to_json(const Transform& transform);
 Transform transform_from_json(const nlohmann::json& json, const std::string& where);
 
@@ -81,13 +81,13 @@ TransformParams params_from_json(const Transform& transform, const nlohmann::jso
 /// Replaces former names of transforms by the present ones in JSON of an earlier version ("PadShift" is RandomShift), at any depth.
 void rename_transforms(nlohmann::json& json);
 
-/// Throws UsageError that names the field which is out of range.
+/// Checks the options. Throws UsageError that names the field which is out of range.
 void validate(const Transform& transform, const std::string& where);
 
 /// Random parameters for an image of that size.
 TransformParams make_params(const Transform& transform, cv::Size image, Random& random);
 
-/// Throws UsageError when the parameters are those of another transform or out of range (a box that leaves the image).
+/// Checks parameters. Throws UsageError when they are those of another transform or out of range (a box that leaves the image).
 void check(const Transform& transform, const TransformParams& params, cv::Size image);
 
 /// The size of the transformed image, in pixels.
@@ -95,8 +95,8 @@ cv::Size size_after(const Transform& transform, cv::Size image);
 
 // For Pipeline (work_image.h).
 
-/// What is known about the transformed image. Throws UsageError, which begins with `where`, when the transform cannot follow those before
-/// it.
+/// What is known about the transformed image (its size if it is fixed, channels, type), from the same about the image before. Throws
+/// UsageError, which begins with `where`, when the transform cannot take such an image.
 ImageInfo info_after(const Transform& transform, ImageInfo info, const std::string& where);
 
 /// Applies the transform with parameters that passed `check`.

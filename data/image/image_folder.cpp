@@ -120,7 +120,7 @@ class ImageFolder : public Dataset {
 
   std::vector<std::string> notes() const override { return notes_; }
 
-  std::string index() const override {
+  std::string file_index() const override {
     look_up_sizes();
     std::vector<char> paths;  // in their order
     paths.reserve(paths_.size());

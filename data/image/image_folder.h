@@ -37,7 +37,7 @@ std::shared_ptr<const Dataset> open_image_folder(const std::string& directory, c
                                                  const std::vector<std::string>& left_out = {},
                                                  std::vector<std::string> notes = {}, Split split = Split::kTrain);
 
-/// The same from its Dataset::index(), as open_indexed does.
+/// The same from its Dataset::file_index(), as open_indexed does.
 std::shared_ptr<const Dataset> open_indexed_folder(const std::string& directory, const std::string& index);
 
 /// Whether the folder holds an image at any depth; ends at the first one. Throws ForbiddenFolder where none is found and a folder may not

@@ -415,7 +415,7 @@ class Shards final : public Dataset {
   std::vector<std::string> notes() const override { return notes_; }
   void add_note(std::string note) { notes_.push_back(std::move(note)); }
 
-  std::string index() const override {
+  std::string file_index() const override {
     return pack_index({{"below", archives_.below},
                        {"names", joined_texts(archives_.names)},
                        {"classes", joined_texts(class_names_)},

@@ -43,7 +43,7 @@ struct ShardFindings {
 /// Like open_shards, but skips damaged archives and reports them in `findings`. Null when no other archive holds an image.
 std::shared_ptr<const Dataset> open_whole_shards(const std::string& directory, Split split, ShardFindings& findings);
 
-/// The same from its Dataset::index(), as open_indexed does.
+/// The same from its Dataset::file_index(), as open_indexed does.
 std::shared_ptr<const Dataset> open_indexed_shards(const std::string& directory, const std::string& index);
 
 /// Test images that are named apart from the training ones: the test split where there is one, else all archives in the folder itself; not

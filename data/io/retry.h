@@ -10,7 +10,7 @@
 namespace unlabel::data {
 
 /// The default time for retries after an IoError: of reads at start-up, before ranks wait for each other.
-inline constexpr std::chrono::milliseconds kShortPatience{2000};
+inline constexpr std::chrono::milliseconds kShortRetryTime{2000};
 
 /// The pauses between attempts: the n-th (from 0) is 50 ms times 2^n, and 5 s at most.
 inline std::chrono::milliseconds retry_pause(int attempt) {
@@ -18,12 +18,12 @@ inline std::chrono::milliseconds retry_pause(int attempt) {
 }
 
 /// Returns the result of `read`, which is called again, after growing pauses, while it throws IoError (a disk or a network that does not
-/// answer). After `patience` the last IoError is thrown; other exceptions are thrown at once.
+/// answer). After `retry_time` the last IoError is thrown; other exceptions are thrown at once.
 ///
 /// The time counts from the first IoError on, since a read of something large may fail late, and a second attempt is made in any case. A
-/// further one is made only if it would end within `patience`, assuming that it takes as long as the longest before.
+/// further one is made only if it would end within `retry_time`, assuming that it takes as long as the longest before.
 template <class Read>
-auto retry(const Read& read, std::chrono::milliseconds patience = kShortPatience) {
+auto retry(const Read& read, std::chrono::milliseconds retry_time = kShortRetryTime) {
   using Clock = std::chrono::steady_clock;
   Clock::time_point end;
   Clock::duration longest{};
@@ -35,7 +35,7 @@ auto retry(const Read& read, std::chrono::milliseconds patience = kShortPatience
       const auto now = Clock::now();
       longest = std::max(longest, now - began);
       if (attempt == 0)
-        end = now + patience;
+        end = now + retry_time;
       else if (now + retry_pause(attempt) + longest > end)
         throw;
     }

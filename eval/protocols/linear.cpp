@@ -176,7 +176,7 @@ LinearProbeResult linear_probe(ssl::Encoder& encoder, std::shared_ptr<const data
   result.class_labels = targets.class_labels;
   result.weight = final_layer.narrow(1, 0, dim).contiguous();
   result.bias = final_layer.select(1, dim).contiguous();
-  result.decoded = all_reduce(loader.decoded(), group);
+  result.decoded = all_reduce(loader.decode_report(), group);
   result.decoded += test_features.decoded;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;
@@ -212,8 +212,10 @@ Report report(const LinearProbeResult& result) {
 }
 
 ProtocolSpec linear_probe_protocol() {
-  ProtocolSpec spec{"linear", "swav",
-                    "SGD on augmented images for 100 epochs, best epoch (Caron et al. 2020, arXiv:2006.09882)", "swav"};
+  ProtocolSpec spec{
+      "linear", "swav",
+      "SGD on augmented images for 100 epochs; test accuracy of the best epoch (Caron et al. 2020, arXiv:2006.09882)",
+      "swav"};
   spec.options = AnyOptions(LinearProbeOptions());
   spec.check = [](const AnyOptions& given) { require_valid(given.get<LinearProbeOptions>()); };
   spec.run_on_images = [](const AnyOptions& given, const ProtocolImages& images, const ProtocolContext& context) {

@@ -132,8 +132,8 @@ Coordinates make_coordinates(const at::Tensor& local, std::int64_t n, std::int64
 
 OptionTable table(LogisticOptions& o) {
   OptionTable t;
-  t.add("l2", o.l2, "weight of the L2 penalty beside the mean loss");
-  t.add("max_iterations", o.max_iterations, "of L-BFGS");
+  t.add("l2", o.l2, "L in the objective, mean cross-entropy + L / 2 |weights|^2");
+  t.add("max_iterations", o.max_iterations, "limit for the iterations of L-BFGS");
   t.add("tolerance", o.tolerance, "stops when a step is expected to lower the objective by less than this");
   return t;
 }

@@ -12,7 +12,7 @@ namespace unlabel::launch {
 namespace {
 
 /// Reads one step-* folder. Throws Error when it is damaged.
-Checkpoint read_one(const std::string& path, const CheckTraining& check) {
+Checkpoint read_one(const std::string& path, const CheckResumable& check) {
   Checkpoint checkpoint;
   checkpoint.training = verify_checkpoint(path);
   if (check) check(checkpoint.training, path + "/training.json");
@@ -41,7 +41,7 @@ EncoderLocation find_encoder(const std::string& path) {
   return {};
 }
 
-Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped, const CheckTraining& check) {
+Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped, const CheckResumable& check) {
   // Resolve the link `latest` once: a running training may change it between the reads of two files.
   std::error_code unreadable;
   if (is_checkpoint(path)) return read_one(std::filesystem::weakly_canonical(path, unreadable).string(), check);

@@ -41,13 +41,13 @@ EncoderLocation find_encoder(const std::string& path);
 
 /// Throws Error when a run cannot resume from the contents of a training.json: a field is missing or has the wrong type. `where` is the
 /// file's path, for messages.
-using CheckTraining = std::function<void(const nlohmann::json& training, const std::string& where)>;
+using CheckResumable = std::function<void(const nlohmann::json& training, const std::string& where)>;
 
 /// Reads a checkpoint, compares its files with the manifest, and validates training.json by `check` (empty: only `iteration` is required).
 /// `path` is one step-* folder, or a folder of them, of which the newest intact one is read; why newer ones are damaged is appended to
 /// `skipped`. Throws MismatchError when no checkpoint of a folder is intact, Error when the one named by `path` is damaged, and
 /// UnreadableCheckpoint or IoError when a file could not be read for another reason.
 Checkpoint read_checkpoint(const std::string& path, std::vector<std::string>* skipped = nullptr,
-                           const CheckTraining& check = check_training);
+                           const CheckResumable& check = check_resumable);
 
 }  // namespace unlabel::launch

@@ -261,7 +261,7 @@ std::optional<nlohmann::json> checkpoint_options(const std::string& folder) {
     // Damage is not reported here but by read_checkpoint, when the run resumes.
     find_damage([&] {
       const auto training = parse_training(text_of(place), place);
-      check_training(training, place);
+      check_resumable(training, place);
       options = training.at("options");
     });
     if (options) return options;
@@ -284,10 +284,10 @@ std::string find_damage(const std::function<void()>& read) {
   }
 }
 
-void quarantine_damaged(const std::string& folder, std::int64_t resumed) {
+void quarantine_damaged(const std::string& folder, std::int64_t resumed_step) {
   std::error_code ignored;
   for (const auto& [step, path] : list_checkpoints(folder)) {
-    if (step <= resumed) break;
+    if (step <= resumed_step) break;
     const auto aside = fs::path(folder) / ("damaged-" + step_name(step));
     fs::remove_all(aside, ignored);
     fs::rename(path, aside, ignored);
@@ -329,7 +329,7 @@ void add_later_options(nlohmann::json& options) {
     (*augment)["crop_family"] = "torchvision";
 }
 
-void check_training(const nlohmann::json& training, const std::string& where) {
+void check_resumable(const nlohmann::json& training, const std::string& where) {
   using Object = nlohmann::json::object_t;
   using Integers = std::vector<std::int64_t>;
   // Each json_member call throws unless the field has the given type; fields that older versions did not write are optional.

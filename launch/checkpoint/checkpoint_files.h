@@ -18,7 +18,7 @@ namespace unlabel::launch {
 struct CheckpointFiles {
   std::int64_t iteration = 0;  ///< number of iterations done
   std::vector<char> state;     ///< contents of state.safetensors
-  nlohmann::json training;     ///< contents of training.json, to which the file adds `iteration`
+  nlohmann::json training;     ///< contents of training.json; write_checkpoint_files adds the field `iteration`
 };
 
 /// A checkpoint's file exists but could not be read, for example for lack of permission. (For a disk that does not answer it is IoError.)
@@ -44,17 +44,18 @@ void write_checkpoint_files(const std::string& folder, const CheckpointFiles& fi
 /// Removes temporary files that a killed process left in `folder`. No process may be writing there.
 void remove_unfinished_checkpoints(const std::string& folder);
 
-/// The iteration of the newest complete checkpoint in `folder`, or nullopt. Reads no tensors.
+/// The iteration of the newest checkpoint in `folder` that was written completely (it contains a manifest.json), or nullopt. Whether its
+/// files were damaged later is not checked.
 std::optional<std::int64_t> newest_checkpoint(const std::string& folder);
 
-/// The options recorded in training.json of the newest complete checkpoint in `folder`, or of `folder` itself if it is a checkpoint;
-/// nullopt when there is none. Reads no tensors. Throws UnreadableCheckpoint, IoError, and UsageError for limits of the process (open
-/// files, memory).
+/// The options recorded in training.json of the newest checkpoint in `folder` whose training.json is valid, or of `folder` itself if it is
+/// a checkpoint; nullopt when there is none. Reads no tensors. Throws UnreadableCheckpoint, IoError, and UsageError for limits of the
+/// process (open files, memory).
 std::optional<nlohmann::json> checkpoint_options(const std::string& folder);
 
-/// Renames the checkpoints of steps after `resumed` to damaged-step-*. A resumed run skipped them and will write checkpoints of these
-/// steps again; the damaged ones are kept for inspection.
-void quarantine_damaged(const std::string& folder, std::int64_t resumed);
+/// Renames all checkpoints of steps after `resumed_step` to damaged-step-*. The resumed run found them damaged and will write checkpoints
+/// of these steps again; the damaged ones are kept for inspection.
+void quarantine_damaged(const std::string& folder, std::int64_t resumed_step);
 
 /// Iteration and path of the checkpoints in `folder`, newest first, by their names only; empty when the folder does not exist. Throws Error
 /// when the folder cannot be read, and UsageError when it, or a folder above it, is a file.
@@ -71,12 +72,12 @@ nlohmann::json parse_manifest(std::string_view text, const std::string& where);
 /// Parses a training.json: an object with `iteration`, at least 0. Throws Error for any other text.
 nlohmann::json parse_training(std::string_view text, const std::string& where);
 
-/// Adds options that older versions of the program did not have, where the default is not what those versions did: views of `byol` used
-/// torchvision's crop. Called by parse_training.
+/// Adds options that older versions of the program did not have, if those versions did something else than today's default: to views of
+/// `byol`, augment.crop_family torchvision. Called by parse_training.
 void add_later_options(nlohmann::json& options);
 
 /// Throws Error when a pretraining run cannot resume from `training`: a field is missing or has the wrong type.
-void check_training(const nlohmann::json& training, const std::string& where);
+void check_resumable(const nlohmann::json& training, const std::string& where);
 
 /// Compares one checkpoint's files with its manifest and returns its parsed training.json. Throws Error that names the damaged file,
 /// UnreadableCheckpoint, and IoError.

@@ -63,10 +63,11 @@ OptionTable table(ViewOptions& o) {
         "preview --json wrote; transforms (\"op\"): " +
             joined(augment::transform_names(), ", "));
   t.add("preset", o.preset, joined(augment::preset_names(), ", "));
-  t.add("seed", o.seed, "of the run");
-  t.add("epoch", o.epoch, "of the run, from 0");
-  t.add("sample", o.sample, "index in the data set, from 0");
-  t.add("json", o.json, "write the parameters, or the measurements, as JSON to this file; -: to stdout");
+  t.add("seed", o.seed, "with --epoch and --sample, decides the random numbers: those that a run with this seed uses");
+  t.add("epoch", o.epoch, "epoch of that run, from 0");
+  t.add("sample", o.sample, "index of the image in that run's data set, from 0");
+  t.add("json", o.json,
+        "write as JSON to this file (-: to stdout): the parameters of the views; by bench, the measurements");
   t.section("augment", augment::table(o.augment));
   t.section("decode", augment::table(o.decode));
   return t;
@@ -172,7 +173,7 @@ int preview(const std::vector<std::string>& arguments) {
   PreviewArguments look;
   const CommandSpec spec{
       "unlabel augment preview PHOTO --out SHEET.png [options]",
-      "A sheet of an image's views: the crops outlined on it, and each view with its random parameters.",
+      "Draws a sheet with the image, on which the crops are outlined, and its views, each with its random parameters.",
       {"photo"},
       "examples:\n  unlabel augment preview photo.jpg --preset swav --out sheet.png"};
   if (!parse_preview(arguments, look, {}, spec)) return 0;
@@ -318,17 +319,19 @@ int bench(const std::vector<std::string>& arguments) {
   OptionTable fields;
   fields.add("folder", folder, "a folder of images");
   fields.add("threads", threads, "threads that make views");
-  fields.add("seconds", seconds, "for each measurement");
+  fields.add("seconds", seconds, "duration of each measurement");
   fields.add("images", most, "the number of images of the folder that are used, at most; they are held in memory");
   fields.append(table(options));
-  const CommandSpec spec{
-      "unlabel augment bench FOLDER [options]",
-      "How many images of a folder become views in a second, whole and by operation: what each adds "
-      "to those before it, which may be noise around 0. Milliseconds are CPU time, which other processes on the "
-      "machine hardly change; the wall time of a thread is shown, too. Medians of 15 rounds, in each of which all "
-      "use the same images.",
-      {"folder"},
-      "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
+  const CommandSpec spec{"unlabel augment bench FOLDER [options]",
+                         "Measures how many images a second become views, and the time that each operation adds to "
+                         "those before it (about 0 "
+                         "for cheap ones).\nMilliseconds are CPU time, which other processes on the machine hardly "
+                         "change; the wall time of "
+                         "a thread is shown, too.\nEach figure is the median of 15 rounds; within a round, all "
+                         "operations are timed on the "
+                         "same images.",
+                         {"folder"},
+                         "examples:\n  unlabel augment bench ~/photos --preset swav --threads 1"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   take_run(line, fields);

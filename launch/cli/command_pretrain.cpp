@@ -77,15 +77,16 @@ int command_pretrain(const std::vector<std::string>& arguments) {
   std::string json;
   bool only_explain = false;
   auto options = table(defaults);
-  options.add("explain", only_explain, "print the settings beside the paper's, with reasons, and exit");
+  options.add("explain", only_explain,
+              "print each setting, where it comes from and why, beside the paper's value, and exit");
   options.add("json", json, "write a summary of the run to this file; -: to stdout");
   CommandSpec spec{"unlabel pretrain METHOD --data DIR --out RUN [options]",
                    "",
                    {"method"},
                    "examples:\n"
                    "  unlabel pretrain swav --data ~/photos --out runs/first\n"
-                   "  unlabel pretrain swav --data imagenet --recipe swav_200ep --out runs/swav\n"
-                   "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data imagenet --out runs/swav",
+                   "  unlabel pretrain swav --data ~/imagenet --recipe swav_200ep --out runs/swav\n"
+                   "  torchrun --no-python --nproc-per-node 8 unlabel pretrain swav --data ~/imagenet --out runs/swav",
                    {}};
   auto line = parse_command_line(arguments, options, spec);
   if (line.help) {
@@ -97,13 +98,12 @@ int command_pretrain(const std::vector<std::string>& arguments) {
       std::ranges::copy_if(names, std::back_inserter(spec.left_out), [&](const auto& name) { return name != method; });
     spec.summary = concat(
         "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, settings "
-        "are planned\nfrom the number and the size of the images, and shown; the defaults in brackets are then not "
-        "used.\n",
+        "are planned\nfrom the number and the size of the images, and shown; they replace the defaults in brackets.\n",
         recipe_lines(method),
-        "The same command again goes on where it stopped. Under torchrun --no-python it uses all ranks;\n"
-        "--batch-size counts the images of all of them.\n",
-        method.empty() ? "`unlabel pretrain METHOD --help` leaves out what is of other methods."
-                       : concat("Shown is what is of use to ", method, "; `unlabel pretrain --help` has all methods."));
+        "Running the same command again resumes the run. Started by torchrun --no-python, all ranks train together;\n"
+        "--batch-size counts the images of all ranks.\n",
+        method.empty() ? "`unlabel pretrain METHOD --help` shows only the options for METHOD."
+                       : concat("Only options for ", method, " are shown; `unlabel pretrain --help` has all methods."));
     print_help(line, options, spec);
     return 0;
   }

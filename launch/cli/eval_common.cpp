@@ -143,18 +143,18 @@ OptionTable table(EvaluationOptions& o) {
   OptionTable t;
   t.add("checkpoint", o.checkpoint, "the model: a run folder, or a file of weights (.safetensors)");
   t.add("untrained", o.untrained,
-        "take random weights instead (of --encoder.arch, or of the checkpoint's architecture)");
-  t.add("pixels", o.pixels, "take the raw pixels instead, centered");
-  t.add("data", o.data, "labeled images: a folder with train and test (or val) inside, or " + data::format_prefixes());
+        "measure random weights instead; the architecture is the checkpoint's, or without one that of --encoder");
+  t.add("pixels", o.pixels, "measure the pixels themselves instead, minus the mean of the training images");
+  t.add("data", o.data, "images: a folder with train and test (or val) inside, or " + data::format_prefixes());
   t.add("train", o.train, "the training images, instead of those in --data");
   t.add("test", o.test, "the test images, instead of those in --data");
   t.add("size", o.size, "side of the encoder's input images; default: the checkpoint's");
-  t.add("mean", o.mean, "of the normalization, one per channel; default: the checkpoint's");
-  t.add("std", o.std, "of the normalization, one per channel; default: the checkpoint's");
+  t.add("mean", o.mean, "mean of the normalization, for each channel; default: the checkpoint's");
+  t.add("std", o.std, "standard deviation of the normalization, for each channel; default: the checkpoint's");
   t.add("exif_orientation", o.exif_orientation, "the same as --decode.exif-orientation");
-  t.add("seed", o.seed, "of untrained weights and of the protocol");
+  t.add("seed", o.seed, "seed of random weights, and of the training of linear --protocol swav");
   t.add("device", o.device, "auto, cpu, cuda or cuda:N");
-  t.add("backend", o.backend, "between ranks: auto, nccl or gloo");
+  t.add("backend", o.backend, "communication between ranks: auto, nccl or gloo");
   t.add("timeout", o.timeout, "seconds that ranks wait for each other");
   t.add("json", o.json, "write the result to this file; -: to stdout");
   t.section("encoder", ssl::table(o.encoder));
@@ -302,7 +302,7 @@ eval::FeatureOptions feature_options(const EvaluatedModel& model, const Evaluati
   auto features = options.features;
   features.device = device.str();
   features.decode = model.decode;
-  features.patience = data::patience_of(std::chrono::seconds(options.timeout));
+  features.retry_time = data::retry_time(std::chrono::seconds(options.timeout));
   return features;
 }
 

@@ -33,7 +33,7 @@ struct EvaluationOptions {
   std::optional<std::vector<double>> mean, std;  ///< of the normalization
   std::optional<bool> exif_orientation;          ///< another name of decode.exif_orientation
   augment::DecodeOptions decode;                 ///< options that are given override those of the checkpoint's training
-  std::uint64_t seed = 0;                        ///< of untrained weights and of the protocol
+  std::uint64_t seed = 0;                        ///< of random weights, and of protocols that draw random numbers
   std::string device = "auto";
   std::string backend = "auto";
   int timeout = 600;

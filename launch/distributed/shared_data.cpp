@@ -60,7 +60,7 @@ std::shared_ptr<const data::Dataset> open_on_all_ranks(
   std::string index;
   run_on_rank0(group, timeout_seconds, [&] {
     dataset = open();
-    index = dataset->index();
+    index = dataset->file_index();
   });
   // An empty index means that the format has none (IDX, CIFAR-10): then every rank opens the data set itself.
   index = broadcast_from_rank0(group, index);

@@ -154,7 +154,7 @@ LocalStepStats Run::forward_and_backward(const data::Batch& batch, ssl::Step ste
   // A method may need the whole batch before gradients are computed (for example SwAV's assignments over all micro-batches).
   if (step.micro_steps > 1) {
     const ssl::Autocast autocast(device_.type(), precision_->autocast());
-    method_->before_micro_steps(micro_batch_of, step);
+    method_->before_micro_batches(micro_batch_of, step);
   }
   LocalStepStats stats;
   stats.loss = torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(device_));
@@ -176,7 +176,7 @@ LocalStepStats Run::forward_and_backward(const data::Batch& batch, ssl::Step ste
   // For the collapse monitor, now and then: statistics of the embeddings of the whole batch, of all ranks.
   if (!embeddings.empty() && monitor_->wants_embeddings(step.iteration)) {
     const auto spread = ssl::embedding_stats(group_->all_gather(at::cat(embeddings).contiguous()));
-    stats.diagnostics.emplace_back("feature_spread", spread.deviation);
+    stats.diagnostics.emplace_back("feature_spread", spread.feature_spread);
     stats.gram = spread.gram;
   }
   return stats;
@@ -232,15 +232,15 @@ PendingStep Run::make_step(data::HostBatch batch, const ssl::Step& step) {
   return {step, lr, std::move(exchange), std::move(batch.indices), std::move(batch.replacements)};
 }
 
-/// Reads samples outside of training steps, for methods that need a pass over the data before an epoch (Epoch::read). All ranks must read
-/// the same number of batches. `passed` counts this epoch's batches, over several calls.
+/// Reads samples outside of training steps, for methods that need a pass over the data before an epoch (EpochContext::read). All ranks must
+/// read the same number of batches. `passed` counts this epoch's batches, over several calls.
 void Run::read_samples(std::int64_t epoch, const data::SampleTransform& transform,
                        const std::vector<std::int64_t>& samples, std::int64_t batch_size, std::int64_t& passed,
                        const std::function<void(const data::Batch&)>& visit) const {
   // The loader only exists during this call, so it may refer to the caller's transform without owning it.
   const std::shared_ptr<const data::SampleTransform> borrowed(std::shared_ptr<void>(), &transform);
   auto loading = loader_options(options_, environment_, device_);
-  loading.patience = data::patience_of(std::chrono::seconds(options_.init_timeout));
+  loading.retry_time = data::retry_time(std::chrono::seconds(options_.init_timeout));
   data::Loader loader(dataset_, borrowed, loading);
   data::BatchCopier copier(device_);
   // No training epoch has this number, so that the random views differ from those used for training.
@@ -261,10 +261,11 @@ void Run::read_samples(std::int64_t epoch, const data::SampleTransform& transfor
 /// Trains from iteration_ to the end of the epoch, or until the run ends.
 void Run::train_epoch(std::int64_t epoch) {
   std::int64_t passed = 0;
-  const ssl::Epoch about{epoch, dataset_.get(), transform_.get(),
-                         [&](const auto& transform, const auto& samples, std::int64_t batch_size, const auto& visit) {
-                           read_samples(epoch, transform, samples, batch_size, passed, visit);
-                         }};
+  const ssl::EpochContext about{
+      epoch, dataset_.get(), transform_.get(),
+      [&](const auto& transform, const auto& samples, std::int64_t batch_size, const auto& visit) {
+        read_samples(epoch, transform, samples, batch_size, passed, visit);
+      }};
   const auto begin = epoch * steps_per_epoch_, end = std::min(last_, begin + steps_per_epoch_);
   std::map<std::string, double> stats;
   throughput_->resume(loader_->seconds_waited());
@@ -336,7 +337,7 @@ void Run::train_epoch(std::int64_t epoch) {
 void Run::warn_of_level_range(bool at_end) {
   constexpr std::int64_t kEnough = 100;
   if (level_range_checked_) return;
-  const auto decoded = loader_->decoded();
+  const auto decoded = loader_->decode_report();
   if (decoded.deep_images < kEnough && !at_end) return;
   level_range_checked_ = true;
   if (const auto warning = augment::range_warning(decoded); !warning.empty()) progress_->warn(warning);

@@ -26,7 +26,7 @@ OptionTable table(PretrainOptions& o) {
   OptionTable t;
   t.add("method", o.method, concat("how to learn: ", ssl::method_list()));
   t.add("data", o.data, "images: a folder, with or without class folders, or " + data::format_prefixes());
-  t.add("out", o.out, "run folder; the same command continues an interrupted run");
+  t.add("out", o.out, "run folder; running the same command again resumes the run");
   t.add("recipe", o.recipe,
         "settings by name (swav_800ep, cifar10_small ...) or from a JSON file; default: planned from the data");
   t.add("init", o.init,
@@ -34,7 +34,7 @@ OptionTable table(PretrainOptions& o) {
   t.add("init_partial", o.init_partial,
         "load the tensors of --init that fit, and leave the others randomly initialized");
   t.add("epochs", o.epochs, "passes over the data; learning-rate schedules span them");
-  t.add("max_steps", o.max_steps, "stop after N steps; the schedules still span all epochs");
+  t.add("max_steps", o.max_steps, "stop when the run has made N steps in all; the schedules still span all epochs");
   t.add("batch_size", o.batch_size, "images per step, over all ranks");
   t.add("micro_batch", o.micro_batch,
         "images per forward pass on a rank, with gradients accumulated; 0: the rank's share of the batch");
@@ -49,7 +49,9 @@ OptionTable table(PretrainOptions& o) {
   t.add("init_timeout", o.init_timeout,
         "seconds that ranks wait for each other in set-up, saves, passes over the data and kNN evaluations");
   t.add("batch_norm_images", o.batch_norm_images,
-        "images that share batch statistics, over as many ranks as needed; 0: the whole batch; 1: per rank");
+        "images over which batch statistics are taken, on as many ranks as that needs; 0: all images of a forward pass "
+        "on all "
+        "ranks; 1: those of each rank separately");
   OptionTable checkpoint;
   checkpoint.add("every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
   checkpoint.add("keep", o.checkpoint.keep, "keep the N newest checkpoints");
@@ -58,12 +60,15 @@ OptionTable table(PretrainOptions& o) {
   t.section("checkpoint", checkpoint);
   OptionTable health;
   health.add("nonfinite_budget", o.health.nonfinite_budget,
-             "skipped steps (loss or gradients not finite) tolerated in any 100");
-  health.add("broken_budget", o.health.broken_budget,
-             "fraction of broken images that ends the run; fewer are replaced (default: 0.01, but at least 10 images)");
+             "how many of the last 100 steps may be skipped (loss or gradients not finite) before the run ends");
+  health.add(
+      "broken_budget", o.health.broken_budget,
+      "the run ends when this fraction of the data set is broken; fewer are replaced by other images (default: 0.01, "
+      "but at least 10 images, or a quarter of fewer than 40)");
   t.section("health", health);
   OptionTable knn;
-  knn.add("every", o.knn.every, "epochs between kNN evaluations on labeled data; 0: none");
+  knn.add("every", o.knn.every,
+          "epochs between kNN evaluations on the labeled images in train and test of --data; 0: none");
   knn.add("protocol", o.knn.protocol, "one of " + eval::protocol_list("knn"));
   knn.add("train_images", o.knn.train_images, "use at most N training images");
   knn.add("test_images", o.knn.test_images, "use at most N test images");

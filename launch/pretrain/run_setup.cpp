@@ -50,7 +50,7 @@ std::unique_ptr<eval::OnlineKnn> make_online_knn(const PretrainOptions& options,
   online.test_images = options.knn.test_images;
   online.features.device = device.str();
   online.features.decode = options.decode;
-  online.features.patience = data::patience_of(std::chrono::seconds(options.init_timeout));
+  online.features.retry_time = data::retry_time(std::chrono::seconds(options.init_timeout));
   online.features.broken = "skip";  // as in training, a broken image does not end the run
   auto knn = std::make_unique<eval::OnlineKnn>(std::move(train), std::move(test),
                                                augment::evaluation_view(make_views(options)),
@@ -83,8 +83,8 @@ data::LoaderOptions loader_options(const PretrainOptions& options, const Environ
                                          : default_threads(environment, augment::usable_processors(),
                                                            /*processors_compute=*/device.is_cpu());
   loading.allocate = data::pinned_memory(device);
-  loading.patience = data::patience_of(std::chrono::seconds(options.timeout));
-  loading.give_up = StopSignal::requested;
+  loading.retry_time = data::retry_time(std::chrono::seconds(options.timeout));
+  loading.stop_retrying = StopSignal::requested;
   return loading;
 }
 

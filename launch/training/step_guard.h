@@ -9,7 +9,7 @@
 namespace unlabel::launch {
 
 /// Skips a step whose loss or gradients are not finite: afterwards weights, optimizer state and buffers (batch-norm statistics, queues,
-/// target networks) are as before the step. `finite` must be the same on every rank; StepStatsReduction::loss() is.
+/// target networks) are as before the step. `finite` must be the same on every rank, as is at::isfinite of StepStatsReduction::loss().
 ///
 ///     guard.before_forward();
 ///     ... forward, backward ...
@@ -25,7 +25,7 @@ class StepGuard {
   /// Saves the buffers. To be called in each step before anything changes a buffer.
   void before_forward();
 
-  /// Restores the buffers to their state at before_forward().
+  /// Restores the buffers to their state at before_forward(), when a step ends by an exception, before update().
   void restore_buffers();
 
   /// Calls `update` and keeps its changes if `finite`, a bool scalar on the device, is true; else restores the state before the step.

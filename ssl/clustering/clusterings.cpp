@@ -19,7 +19,7 @@ bool are_whole_numbers(const at::Tensor& values, std::int64_t low, std::int64_t 
 }
 
 void add_mutual_information(Diagnostics& diagnostics, const at::Tensor& before, const at::Tensor& clusters,
-                            const Epoch& epoch) {
+                            const EpochContext& epoch) {
   const auto now = clusters.cpu();
   const auto add = [&](const char* name, const at::Tensor& other) {
     diagnostics.emplace_back(name, torch::tensor(normalized_mutual_information(other, now), torch::kFloat64));

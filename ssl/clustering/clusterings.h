@@ -19,6 +19,6 @@ bool are_whole_numbers(const at::Tensor& values, std::int64_t low, std::int64_t 
 /// no cluster) and `before`, the clusters of the previous epoch (`nmi_before`; left out when `before` is undefined), and between `clusters`
 /// and the labels (`nmi_labels`; left out when the data set has no labels).
 void add_mutual_information(Diagnostics& diagnostics, const at::Tensor& before, const at::Tensor& clusters,
-                            const Epoch& epoch);
+                            const EpochContext& epoch);
 
 }  // namespace unlabel::ssl

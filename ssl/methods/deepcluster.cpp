@@ -101,13 +101,13 @@ DeepCluster::Share DeepCluster::share() const {
 }
 
 /// The features of this rank's share of the images, in the order of the data set: count x feature_dim, float32.
-at::Tensor DeepCluster::features(const Epoch& epoch) {
+at::Tensor DeepCluster::features(const EpochContext& epoch) {
   const torch::NoGradGuard no_grad;
   const auto [most, begin, count] = share();
   std::vector<std::int64_t> samples;
   for (std::int64_t i = 0; i < most; ++i)
     samples.push_back(
-        std::min(begin + i, context_.images - 1));  // padded, since Epoch::read needs equally many on all ranks
+        std::min(begin + i, context_.images - 1));  // padded, since EpochContext::read needs equally many on all ranks
   // One allocation into which batches are copied, and no concatenation of batches: on ImageNet the features take 21 GB.
   auto all = torch::empty({most, backbone_->feature_dim()}, top_layer_->weight.options().dtype(torch::kFloat32));
   std::int64_t row = 0;
@@ -124,7 +124,7 @@ at::Tensor DeepCluster::features(const Epoch& epoch) {
   return all.narrow(0, 0, count);
 }
 
-Diagnostics DeepCluster::before_epoch(const Epoch& epoch) {
+Diagnostics DeepCluster::before_epoch(const EpochContext& epoch) {
   const torch::NoGradGuard no_grad;
   const auto before = clusters_;
   // Features, whitened and normalized, then k-means over all ranks.
@@ -169,7 +169,7 @@ void DeepCluster::reset_top_layer(std::int64_t epoch) {
   top_layer_->bias.zero_();
 }
 
-std::optional<std::vector<std::int64_t>> DeepCluster::order(const Epoch& epoch) {
+std::optional<std::vector<std::int64_t>> DeepCluster::order(const EpochContext& epoch) {
   // The samples of each non-empty cluster.
   std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(options_.clusters));
   const auto* cluster = clusters_.const_data_ptr<std::int64_t>();

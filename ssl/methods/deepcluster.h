@@ -55,8 +55,8 @@ struct DeepCluster : Method {
 
   Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
-  Diagnostics before_epoch(const Epoch& epoch) override;
-  std::optional<std::vector<std::int64_t>> order(const Epoch& epoch) override;
+  Diagnostics before_epoch(const EpochContext& epoch) override;
+  std::optional<std::vector<std::int64_t>> order(const EpochContext& epoch) override;
   std::vector<ParameterGroup> parameter_groups() override;
   std::vector<std::pair<std::string, at::Tensor>> per_sample_state() override;
   std::int64_t per_sample_state_bytes() const override;
@@ -67,7 +67,7 @@ struct DeepCluster : Method {
  private:
   struct Share;
   Share share() const;
-  at::Tensor features(const Epoch& epoch);
+  at::Tensor features(const EpochContext& epoch);
   void reset_top_layer(std::int64_t epoch);
   void set_clusters(const at::Tensor& clusters);
 

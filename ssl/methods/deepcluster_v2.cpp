@@ -21,14 +21,14 @@ OptionTable table(DeepClusterV2Options& options) {
   OptionTable t;
   t.add("prototypes", options.prototypes, "number of clusters K of each head (paper: [3000,3000,3000])");
   t.add("crops_for_assign", options.crops_for_assign,
-        "number of crops, the first and global ones, whose embeddings are clustered; each has a memory bank");
+        "the embeddings of the first N crops, which must be global, are clustered; each crop has a memory bank");
   t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
   t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of the projection head; 0: a single linear layer");
   t.add("kmeans_iterations", options.kmeans_iterations, "k-means iterations of each clustering (released code: 10)");
   t.add("freeze_prototypes_iterations", options.freeze_prototypes_iterations,
         "steps at the start of the run in which the prototypes are not trained by gradient (released code: 300000, "
-        "longer than the run)");
+        "more than its runs have)");
   t.add("as_released", options.as_released,
         "choose the first centroids among the embeddings of rank 0, as the released code does, instead of all ranks");
   return t;
@@ -150,7 +150,7 @@ void DeepClusterV2::write_bank_rows(std::int64_t first_row, const at::Tensor& em
 }
 
 /// Fills the banks by one pass over the data in training mode, in the order of the first epoch.
-void DeepClusterV2::fill_banks(const Epoch& epoch) {
+void DeepClusterV2::fill_banks(const EpochContext& epoch) {
   const torch::NoGradGuard no_grad;
   const data::Sampler sampler(context_.images, context_.global_batch, context_.seed, group_->rank(),
                               group_->world_size());
@@ -170,14 +170,14 @@ void DeepClusterV2::fill_banks(const Epoch& epoch) {
   UNLABEL_INVARIANT(row == bank_samples_.size(0));
 }
 
-Diagnostics DeepClusterV2::before_epoch(const Epoch& epoch) {
+Diagnostics DeepClusterV2::before_epoch(const EpochContext& epoch) {
   move_data_state();
   if (epoch.epoch == 0) fill_banks(epoch);
   return cluster(epoch);
 }
 
 /// Clusters the banks of all ranks: sets the prototypes of each head, and the cluster of each sample that is in a bank.
-Diagnostics DeepClusterV2::cluster(const Epoch& epoch) {
+Diagnostics DeepClusterV2::cluster(const EpochContext& epoch) {
   const torch::NoGradGuard no_grad;
   const auto before = epoch.epoch > 0 ? clusters_[0].clone() : at::Tensor();
   const auto samples = group_->all_gather(bank_samples_);

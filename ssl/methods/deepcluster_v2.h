@@ -64,7 +64,7 @@ struct DeepClusterV2 : Method {
   /// Throws UsageError when there are fewer than two crops, or fewer than `crops_for_assign`.
   Loss loss(const Batch& batch, const Step& step) override;
   void check_views(const augment::MultiCrop& views) const override;
-  Diagnostics before_epoch(const Epoch& epoch) override;
+  Diagnostics before_epoch(const EpochContext& epoch) override;
   void before_step(const Step& step) override;
   void before_update(const Step& step) override;
   void after_step(const Step& step) override;
@@ -77,8 +77,8 @@ struct DeepClusterV2 : Method {
  private:
   at::Tensor embed(const std::vector<at::Tensor>& crops);
   void move_data_state();
-  void fill_banks(const Epoch& epoch);
-  Diagnostics cluster(const Epoch& epoch);
+  void fill_banks(const EpochContext& epoch);
+  Diagnostics cluster(const EpochContext& epoch);
   at::Tensor first_centroids(const at::Tensor& points, const KmeansOptions& options) const;
   void write_bank_rows(std::int64_t first_row, const at::Tensor& embeddings, const at::Tensor& samples,
                        const at::Tensor& update_applied);

@@ -14,7 +14,7 @@ namespace unlabel::ssl {
 OptionTable table(SwavOptions& options) {
   OptionTable t;
   t.add("crops_for_assign", options.crops_for_assign,
-        "number of crops, the first and global ones, whose assignments are the targets");
+        "the assignments of the first N crops, which must be global, are the targets");
   t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("epsilon", options.epsilon,
         "weight of the entropy in Sinkhorn; a smaller one gives assignments closer to one-hot (paper: 0.05)");
@@ -131,7 +131,7 @@ Loss Swav::loss(const Batch& batch, const Step& step) {
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto type = z.scalar_type();
   const at::Tensor scores = score(z);
-  // Targets: this micro-batch's part of the assignments of the whole batch, if before_micro_steps made them, else its own.
+  // Targets: this micro-batch's part of the assignments of the whole batch, if before_micro_batches made them, else its own.
   UNLABEL_INVARIANT(!assignments_.defined() || assignments_.size(1) == samples * step.micro_steps);
   const at::Tensor q = assignments_.defined() ? assignments_.narrow(1, step.micro_step * samples, samples)
                                               : assign_and_enqueue(z.detach().narrow(0, 0, targets),
@@ -182,7 +182,7 @@ void Swav::before_step(const Step&) {
   weight.copy_(l2_normalize(weight));
 }
 
-void Swav::before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step& step) {
+void Swav::before_micro_batches(const std::function<Batch(int)>& micro_batch, const Step& step) {
   if (!options_.whole_batch_sinkhorn) return;
   const torch::NoGradGuard no_grad;
   const RunningStatisticsGuard unchanged(*this);  // loss() updates running statistics with the same micro-batches

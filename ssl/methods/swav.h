@@ -23,7 +23,8 @@ struct SwavOptions {
   std::int64_t hidden_dim = 2048;     ///< hidden layer of the projection head; 0: a single linear layer
   std::int64_t freeze_prototypes_iterations = 313;  ///< the prototypes are not trained before this iteration
   bool whole_batch_sinkhorn = false;  ///< with gradient accumulation: one Sinkhorn over all micro-batches of an update
-  std::int64_t queue_length = 0;  ///< queued embeddings of each crop, over all ranks, for small batches; 0: no queue
+  std::int64_t queue_length =
+      0;  ///< embeddings of earlier batches per global crop, counted over all ranks; 0: no queue
   std::int64_t queue_start_epoch = 15;  ///< the queue begins to fill at this epoch, from 0
 };
 OptionTable table(SwavOptions& options);
@@ -35,7 +36,7 @@ OptionTable table(SwavOptions& options);
 /// z_v . c_k with K prototypes, |c_k| = 1. All other crops of the sample have to predict the assignment q_i of a global crop, which
 /// Sinkhorn computes over the batch of all ranks, without gradient ("swapped prediction", eqs. 1, 2 and 6):
 ///
-///     p_v = softmax(z_v . C / temperature)
+///     p_v = softmax over k of z_v . c_k / temperature
 ///     loss = 1/A sum_{i < A}  1/(V - 1) sum_{v != i}  mean over samples of  - sum_k q_ik log p_vk
 ///
 /// - Consecutive crops of equal size share a forward pass of the backbone, so BatchNorm statistics are taken over crops of one size. The
@@ -52,10 +53,11 @@ OptionTable table(SwavOptions& options);
 ///
 /// Names: `backbone.*`, `projection_head.{0,1,3}.*`, `prototypes.weight`, and with a queue `queue.embeddings` and `queue.filled`.
 ///
-/// Diagnostics, over the micro-batch of all ranks (after the average over ranks):
-/// - `assignment_entropy`: mean entropy of q / ln K. 1 means that every sample is assigned to all prototypes equally: collapse.
-/// - `mean_assignment_entropy`: entropy of the mean q / ln K. 1 means that all prototypes are used equally.
-/// - `prototypes_used`: number of prototypes that are the most probable one of some sample.
+/// Diagnostics, over the micro-batch of all ranks:
+/// - `assignment_entropy`: (mean over samples of the entropy of q) / ln K. 1 means that every sample is assigned to all prototypes equally:
+///   collapse.
+/// - `mean_assignment_entropy`: (entropy of the mean of q over samples) / ln K. 1 means that all prototypes are used equally.
+/// - `prototypes_used`: number of prototypes that have the largest q of some sample.
 /// - `queue_full`: 0 or 1; only with a queue.
 ///
 /// The loss of a collapsed run stays at ln K.
@@ -71,7 +73,7 @@ struct Swav : Method {
   void check_views(const augment::MultiCrop& views) const override;
   std::vector<CollapseCheck> collapse_checks() const override;
   void before_step(const Step& step) override;
-  void before_micro_steps(const std::function<Batch(int)>& micro_batch, const Step& step) override;
+  void before_micro_batches(const std::function<Batch(int)>& micro_batch, const Step& step) override;
   std::string accumulation_note(std::int64_t samples) const override;
   void before_update(const Step& step) override;
   Encoder& encoder() override { return *backbone_; }
@@ -83,6 +85,7 @@ struct Swav : Method {
  private:
   at::Tensor embed(const std::vector<at::Tensor>& crops);
   at::Tensor score(const at::Tensor& embeddings);
+  /// False while so few steps were made that the queue cannot be full; then there is no need to ask it.
   bool queue_may_be_full(const Step& step) const;
   at::Tensor assign_and_enqueue(const at::Tensor& embeddings, const at::Tensor& scores, const Step& step);
 
@@ -94,7 +97,7 @@ struct Swav : Method {
   torch::nn::Linear prototypes_{nullptr};
   std::shared_ptr<Queue> queue_;
   at::Tensor
-      assignments_;  ///< whole_batch_sinkhorn: A x samples x K, from before_micro_steps until the last micro-batch used them
+      assignments_;  ///< whole_batch_sinkhorn: A x samples x K, from before_micro_batches until the last micro-batch used them
 };
 
 }  // namespace unlabel::ssl

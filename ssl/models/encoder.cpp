@@ -80,7 +80,7 @@ ImageEncoder& image_encoder(Encoder& encoder) {
 OptionTable table(EncoderOptions& o) {
   OptionTable t;
   t.add("arch", o.arch, "architecture: " + joined(names(), ", "));
-  t.add("width", o.width, "channels of the first stage (64 in the published networks)");
+  t.add("width", o.width, "channels after the first convolution of a ResNet (published: 64)");
   t.add("stem", o.stem,
         "first layers of a ResNet: imagenet (7x7 stride 2 and max pooling) or small (3x3 stride 1, for images up to "
         "about 64 pixels)");

@@ -14,7 +14,7 @@ EmbeddingStats embedding_stats(const at::Tensor& embeddings) {
   const at::Tensor finite = embeddings.detach().to(at::kDouble).nan_to_num(0.0, 0.0, 0.0);
   const at::Tensor z = l2_normalize(finite);
   EmbeddingStats stats;
-  stats.deviation = z.std(0, /*unbiased=*/false).mean() * std::sqrt(static_cast<double>(z.size(1)));
+  stats.feature_spread = z.std(0, /*unbiased=*/false).mean() * std::sqrt(static_cast<double>(z.size(1)));
   stats.gram = z.size(0) < z.size(1) ? z.matmul(z.t()) : z.t().matmul(z);
   return stats;
 }

@@ -8,7 +8,7 @@ namespace unlabel::ssl {
 struct EmbeddingStats {
   /// Scalar, float64: sqrt(d) times the mean over the d dimensions of the standard deviation over samples of z / |z|. 1 if directions are
   /// spread evenly over the sphere, 0 if all are equal (Chen & He 2021, arXiv:2011.10566, section 4.1).
-  at::Tensor deviation;
+  at::Tensor feature_spread;
   /// The smaller of the two Gram matrices of the n x d matrix of z / |z|: m x m with m = min(n, d), float64. The argument of
   /// effective_rank.
   at::Tensor gram;

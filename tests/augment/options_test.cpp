@@ -152,9 +152,9 @@ TEST(OptionTable, SaysHowANumberIsWritten) {
   EXPECT_EQ(refusal([&] { set_text(t, "sinkhorn.epsilon", "0,06"); }),
             "'sinkhorn.epsilon' takes number, not \"0,06\"; write 0.06");
   EXPECT_EQ(refusal([&] { set_text(t, "scale", ".14,1"); }),
-            "'scale' takes list of number, not \".14,1\"; write 0.14,1");
+            "'scale' takes list of numbers, not \".14,1\"; write 0.14,1");
   EXPECT_EQ(refusal([&] { set_text(t, "scale", "-.5, .25"); }),
-            "'scale' takes list of number, not \"-.5, .25\"; write -0.5, 0.25");
+            "'scale' takes list of numbers, not \"-.5, .25\"; write -0.5, 0.25");
   EXPECT_EQ(refusal([&] { set_text(t, "scale", ".1,x"); }).find("write"), std::string::npos);
 }
 

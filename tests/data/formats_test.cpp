@@ -276,7 +276,7 @@ TEST(OpenIndexed, IsTheSameDataSetWithoutAListing) {
   std::filesystem::create_symlink("nowhere", there / "train/b/z.jpg");
   here.write("val/a/1.jpg", "x");
   const auto listed = open_dataset(here.path(), Split::kTrain);
-  const auto index = listed->index();
+  const auto index = listed->file_index();
   EXPECT_LT(index.size(), 2000u);
   there.write("train/a/one more.jpg", "x");  // what is not in the list is not seen
   const auto indexed = open_indexed(there.path(), index);
@@ -295,7 +295,7 @@ TEST(OpenIndexed, IsTheSameDataSetWithoutAListing) {
 TEST(OpenIndexed, NoticesOtherFilesInASample) {
   const TempFolder folder;
   for (int i = 100; i < 200; ++i) folder.write(concat(i, ".jpg"), "x");
-  const auto index = open_dataset(folder.path(), Split::kTrain)->index();
+  const auto index = open_dataset(folder.path(), Split::kTrain)->file_index();
   const auto open = [&] { open_indexed(folder.path(), index); };
   open();
   std::filesystem::remove(folder / "199.jpg");

@@ -425,17 +425,17 @@ TEST(Loader, TellsWhatSixteenBitImagesUse) {
   for (const int threads : {0, 2}) {
     auto options = with_threads(threads);
     Loader loader(std::make_shared<Deep>(6), crops(), options);
-    EXPECT_EQ(loader.decoded().deep_images, 0);
+    EXPECT_EQ(loader.decode_report().deep_images, 0);
     loader.start({0, 1, 2, 3, 4, 5}, 3);
     while (loader.next()) {
     }
-    EXPECT_EQ(loader.decoded().deep_images, 6);
-    EXPECT_EQ(loader.decoded().lowest, 10);
-    EXPECT_EQ(loader.decoded().highest, 4000);
+    EXPECT_EQ(loader.decode_report().deep_images, 6);
+    EXPECT_EQ(loader.decode_report().lowest, 10);
+    EXPECT_EQ(loader.decode_report().highest, 4000);
     Loader ranged(std::make_shared<Deep>(6), crops(), options, {.range = {{0, 4095}}});
     ranged.start({0, 1, 2}, 3);
     EXPECT_TRUE(ranged.next());
-    EXPECT_EQ(ranged.decoded().deep_images, 0);
+    EXPECT_EQ(ranged.decode_report().deep_images, 0);
   }
 }
 
@@ -500,7 +500,7 @@ TEST(Loader, MakesWhateverRowsItsTransformMakes) {
     EXPECT_EQ(row[4], 'i' + random.below(9));
     first.emplace_back(ids, ids + 24);
     EXPECT_EQ(first.back(), first.front()) << threads << " threads";
-    EXPECT_EQ(loader.decoded().deep_images, 0);
+    EXPECT_EQ(loader.decode_report().deep_images, 0);
   }
 }
 

@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto training = parse_training(text, "fuzz");
     if (training.at("iteration").get<std::int64_t>() < 0) std::abort();
     if (parse_training(json_text(training), "again") != training) std::abort();
-    check_training(training, "fuzz");
+    check_resumable(training, "fuzz");
     if (!training.at("options").is_object() || training.at("data").at("fingerprint").get<std::string>().size() > size)
       std::abort();
     if (const auto health = training.value("health", nlohmann::json()); health.is_object())

@@ -204,7 +204,7 @@ TEST(Shards, OpenTheSameFromAnIndex) {
   here.write("train/1.tar", archive_of({{"b.jpg", "two"}, {"b.cls", "1"}, {"c.jpg", "three"}, {"c.cls", "0"}}));
   here.write("classes.txt", std::string_view("c\xe9t\ndog\n"));
   const auto scanned = open_shards(here.path(), Split::kTrain);
-  const auto indexed = open_indexed("shards:" + here.path(), scanned->index());
+  const auto indexed = open_indexed("shards:" + here.path(), scanned->file_index());
   ASSERT_EQ(indexed->size(), 3);
   EXPECT_EQ(indexed->fingerprint(), scanned->fingerprint());
   EXPECT_EQ(indexed->class_names(), scanned->class_names());
@@ -214,7 +214,8 @@ TEST(Shards, OpenTheSameFromAnIndex) {
     EXPECT_EQ(indexed->name(i), scanned->name(i));
   }
   fs::resize_file(here / "train/1.tar", 1000);
-  EXPECT_THROWS_WITH(open_indexed("shards:" + here.path(), scanned->index()), MismatchError, "1.tar has 1000 bytes");
+  EXPECT_THROWS_WITH(open_indexed("shards:" + here.path(), scanned->file_index()), MismatchError,
+                     "1.tar has 1000 bytes");
 }
 
 TEST(Shards, ClassesThatAreNoLineAreRefusedBeforeAnythingIsWritten) {
@@ -335,7 +336,7 @@ TEST(Shards, HardLinksAreTheMembersThatTheyLeadTo) {
   EXPECT_EQ(images->name(0), "0.tar:a.jpg");
   EXPECT_EQ(images->name(1), "0.tar:b.jpg");
   EXPECT_EQ(images->name(2), "0.tar:c.jpg");
-  EXPECT_EQ(open_indexed("shards:" + folder.path(), images->index())->name(1), "0.tar:b.jpg");
+  EXPECT_EQ(open_indexed("shards:" + folder.path(), images->file_index())->name(1), "0.tar:b.jpg");
   ASSERT_EQ(images->notes().size(), 2u);
   EXPECT_NE(images->notes()[1].find("left out: 2 links (0.tar:d.jpg ...)"), std::string::npos) << images->notes()[1];
   const auto report = check_data("shards:" + folder.path());
@@ -357,7 +358,7 @@ TEST(Shards, LongNamesAreWhole) {
     ASSERT_EQ(images->size(), 2);
     EXPECT_EQ(images->name(0), "0.tar:" + stem + "1.jpg") << format;
     EXPECT_EQ(images->name(1), "0.tar:" + stem + "2.jpg") << format;
-    EXPECT_EQ(open_indexed("shards:" + folder.path(), images->index())->name(1), images->name(1));
+    EXPECT_EQ(open_indexed("shards:" + folder.path(), images->file_index())->name(1), images->name(1));
   }
 }
 

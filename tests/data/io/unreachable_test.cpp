@@ -76,11 +76,11 @@ TEST(Unreachable, IsTriedAgainUntilPatienceIsOver) {
                }),
                Error);
   EXPECT_EQ(calls, 1) << "what is no trouble outside is not tried again";
-  EXPECT_LT(2 * patience_of(std::chrono::seconds(600)), std::chrono::seconds(600));
+  EXPECT_LT(2 * retry_time(std::chrono::seconds(600)), std::chrono::seconds(600));
 }
 
 TEST(Unreachable, WhatFailsLateIsTriedAgainToo) {
-  const auto attempts_of = [](Milliseconds each, Milliseconds patience) {
+  const auto attempts_of = [](Milliseconds each, Milliseconds retry_time) {
     int attempts = 0;
     EXPECT_THROW(retry(
                      [&] {
@@ -88,24 +88,24 @@ TEST(Unreachable, WhatFailsLateIsTriedAgainToo) {
                        std::this_thread::sleep_for(each);
                        throw IoError("never");
                      },
-                     patience),
+                     retry_time),
                  IoError);
     return attempts;
   };
   EXPECT_EQ(attempts_of(Milliseconds(60), Milliseconds(20)), 2) << "one more in any case";
-  EXPECT_EQ(attempts_of(Milliseconds(200), Milliseconds(500)), 2) << "a third would end beyond the patience";
+  EXPECT_EQ(attempts_of(Milliseconds(200), Milliseconds(500)), 2) << "a third would end beyond the retry_time";
 }
 
 TEST(Unreachable, ABatchWaitsNoLongerForReadsThatFailLate) {
   const Photos photos;
-  const auto attempts_of = [&](Milliseconds patience) {
+  const auto attempts_of = [&](Milliseconds retry_time) {
     const Faults faults({{.call = "open", .path = ".png", .error = ETIMEDOUT, .delay_milliseconds = 300}});
     LoaderOptions options;
     options.threads = 0;
-    options.patience = patience;
+    options.retry_time = retry_time;
     const auto begin = std::chrono::steady_clock::now();
     EXPECT_THROW(photos.load(options), IoError);
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, patience + Milliseconds(50));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, retry_time + Milliseconds(50));
     return faults.injected();
   };
   EXPECT_EQ(attempts_of(Milliseconds(500)), 1);
@@ -157,7 +157,7 @@ TEST(Unreachable, TroubleThatLastsEndsTheBatch) {
   const Photos photos;
   const Faults faults({{"open", ".png", ETIMEDOUT}});
   LoaderOptions options;
-  options.patience = Milliseconds(400);
+  options.retry_time = Milliseconds(400);
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_THROWS_WITH(photos.load(options), IoError, "timed out");
   // Of the batch, and not of each of its images.
@@ -185,7 +185,7 @@ TEST(Unreachable, AWaitingLoaderEndsWhenItIsToldTo) {
   const Photos photos;
   const Faults faults({{"open", "2.png", EIO}});
   LoaderOptions options;
-  options.patience = std::chrono::hours(1);
+  options.retry_time = std::chrono::hours(1);
   const auto begin = std::chrono::steady_clock::now();
   {
     Loader loader(open_dataset(photos.folder.path(), Split::kTrain), one_view(), options);
@@ -193,7 +193,7 @@ TEST(Unreachable, AWaitingLoaderEndsWhenItIsToldTo) {
     while (faults.injected() == 0) std::this_thread::sleep_for(Milliseconds(1));
   }  // its end
   std::atomic<bool> stop = false;
-  options.give_up = [&] { return stop.load(); };
+  options.stop_retrying = [&] { return stop.load(); };
   std::thread stopper([&] {
     std::this_thread::sleep_for(Milliseconds(200));
     stop = true;

@@ -137,9 +137,9 @@ TEST(RunSetup, ReadingIsTriedAgainForLessThanRanksWaitForEachOther) {
   for (const int timeout : {1, 10, 600}) {
     options.timeout = timeout;
     options.init_timeout = 100 * timeout;
-    const auto patience = loader_options(options, Environment(), at::kCPU).patience;
-    EXPECT_GT(patience, std::chrono::seconds(0));
-    EXPECT_LT(2 * patience, std::chrono::seconds(timeout));
+    const auto retry_time = loader_options(options, Environment(), at::kCPU).retry_time;
+    EXPECT_GT(retry_time, std::chrono::seconds(0));
+    EXPECT_LT(2 * retry_time, std::chrono::seconds(timeout));
   }
 }
 

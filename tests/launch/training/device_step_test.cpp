@@ -125,7 +125,7 @@ std::vector<std::map<std::string, int>> reads_of_steps(const std::string& name, 
     stats.loss = loss.value.detach().to(torch::kFloat64);
     stats.diagnostics = loss.diagnostics;
     const auto spread = ssl::embedding_stats(loss.embeddings);
-    stats.diagnostics.emplace_back("feature_spread", spread.deviation);
+    stats.diagnostics.emplace_back("feature_spread", spread.feature_spread);
     stats.gram = spread.gram;
     StepStatsReduction exchange(*group, stats);
     const auto finite = scaler.unscale(method->parameters()).logical_and(exchange.loss().isfinite());
@@ -163,7 +163,7 @@ struct Watcher : ssl::Method {
   Watcher(const Options&, const ssl::MethodContext& context) : images(context.images) {
     backbone = register_module("backbone", ssl::make_image_encoder(context.encoder));
   }
-  ssl::Diagnostics before_epoch(const ssl::Epoch& epoch) override {
+  ssl::Diagnostics before_epoch(const ssl::EpochContext& epoch) override {
     std::vector<std::int64_t> all;
     for (std::int64_t i = 0; i < images; ++i) all.push_back(i);
     epoch.read(*epoch.transform, all, 8, [&](const data::Batch& views) {

@@ -139,7 +139,7 @@ TEST(StepStatsReduction, TakesEigenvaluesWhenItIsRead) {
   const auto spread = ssl::embedding_stats(torch::randn({32, 5}));
   LocalStepStats stats;
   stats.loss = torch::full({}, 0.5, torch::kFloat64);
-  stats.diagnostics.emplace_back("feature_spread", spread.deviation);
+  stats.diagnostics.emplace_back("feature_spread", spread.feature_spread);
   for (const bool watched : {true, false}) {
     stats.gram = watched ? spread.gram : at::Tensor();
     StepStatsReduction exchange(*ssl::single_process(), stats);

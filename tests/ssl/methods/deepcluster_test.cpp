@@ -59,7 +59,7 @@ struct Training {
     if (options.clusters == golden_options().clusters) testing::set_parameters(*method, golden()["start"]);
   }
 
-  Epoch epoch(std::int64_t number) const {
+  EpochContext epoch(std::int64_t number) const {
     static const data::ImageViews training(augment::preset("deepcluster", {.global_size = 32}));
     return {number, nullptr, &training,
             [](const auto& transform, const auto& samples, std::int64_t size, const auto& visit) {

@@ -68,7 +68,7 @@ struct Training {
     if (options.prototypes == golden_options().prototypes) testing::set_parameters(*method, golden()["start"]);
   }
 
-  Epoch epoch(std::int64_t number) const {
+  EpochContext epoch(std::int64_t number) const {
     static const data::ImageViews training(augment::preset("swav", {.global_size = 32, .local_size = 16}));
     return {
         number, nullptr, &training, [number](const auto&, const auto& samples, std::int64_t size, const auto& visit) {

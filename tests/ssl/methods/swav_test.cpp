@@ -188,7 +188,7 @@ Trace train_in_parts(const std::shared_ptr<const Group>& group, int micro_steps,
     const auto whole = crops(batch, t, group->rank(), group->world_size());
     optimizer.zero_grad();
     swav->before_step(step);
-    if (micro_steps > 1) swav->before_micro_steps([&](int i) { return part(whole, i * size, size); }, step);
+    if (micro_steps > 1) swav->before_micro_batches([&](int i) { return part(whole, i * size, size); }, step);
     auto sum = torch::zeros({}, torch::kDouble);
     for (step.micro_step = 0; step.micro_step < micro_steps; ++step.micro_step) {
       const auto loss = swav->loss(part(whole, step.micro_step * size, size), step).value / micro_steps;
@@ -229,7 +229,7 @@ TEST(Swav, ForgetsAssignmentsOfAStepThatWasNotFinished) {
   const auto swav = golden_swav(options, 6), fresh = golden_swav(options, 6);
   auto parts = step_at(0);
   parts.micro_steps = 2;
-  swav->before_micro_steps([&](int i) { return part(crops(6, 1), 3 * i, 3); }, parts);
+  swav->before_micro_batches([&](int i) { return part(crops(6, 1), 3 * i, 3); }, parts);
   swav->before_step(step_at(0));
   fresh->before_step(step_at(0));
   EXPECT_EQ(swav->loss(crops(6, 0), step_at(0)).value.item<double>(),
@@ -245,7 +245,7 @@ TEST(Swav, LooksAheadWithoutMovingStatistics) {
     const auto views = crops(6, 0);
     auto step = step_at(0);
     step.micro_steps = 2;
-    swav->before_micro_steps([&](int i) { return part(views, 3 * i, 3); }, step);
+    swav->before_micro_batches([&](int i) { return part(views, 3 * i, 3); }, step);
     for (; step.micro_step < 2; ++step.micro_step) swav->loss(part(views, 3 * step.micro_step, 3), step);
     for (const auto& item : swav->named_buffers())
       if (item.key().find("running") != std::string::npos || item.key().find("tracked") != std::string::npos)

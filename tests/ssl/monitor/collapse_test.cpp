@@ -12,7 +12,7 @@
 namespace unlabel::ssl {
 namespace {
 
-double deviation(const at::Tensor& z) { return embedding_stats(z).deviation.item<double>(); }
+double deviation(const at::Tensor& z) { return embedding_stats(z).feature_spread.item<double>(); }
 double rank(const at::Tensor& z) { return effective_rank(embedding_stats(z).gram); }
 
 TEST(EmbeddingStats, CountsTheDirectionsInUse) {
@@ -66,7 +66,7 @@ TEST(EmbeddingStats, IsFiniteForWhatIsNot) {
     EXPECT_TRUE(std::isfinite(rank(z)));
   }
   const auto z = torch::randn({8, 4}).requires_grad_();
-  EXPECT_FALSE(embedding_stats(z).deviation.requires_grad());
+  EXPECT_FALSE(embedding_stats(z).feature_spread.requires_grad());
   EXPECT_FALSE(embedding_stats(z).gram.requires_grad());
 }
 
