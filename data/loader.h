@@ -78,8 +78,9 @@ struct LoaderOptions {
 /// thrown by next() in place of the batch, at every call until the next start().
 ///
 /// A sample that cannot be read at the moment (IoError: a disk or a network does not answer) is never replaced: it is read again after
-/// growing pauses, for at most LoaderOptions::retry_time per batch; then next() throws the IoError. The time counts from the start of the
-/// first read that failed. A read is not repeated if it would end later than that, taking as long as the slowest failed read.
+/// growing pauses, for at most LoaderOptions::retry_time per batch; then next() throws the IoError. This time counts from the start of the
+/// first read that failed. A read is not repeated if it would end after LoaderOptions::retry_time has passed, assuming that it takes as
+/// long as the slowest failed read.
 ///
 /// One thread at a time may call a loader. OpenCV runs large images on threads of its own beside the loader's; a
 /// program that wants none calls cv::setNumThreads(1), which is global and hence not done here.

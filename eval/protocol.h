@@ -29,8 +29,8 @@ struct ProtocolContext {
   std::function<void(const std::string&)> progress = [](const std::string&) {};
 };
 
-/// What a protocol that reads images itself runs on: the encoder, in train or eval mode, which must be the same afterwards; the data sets;
-/// and the view.
+/// What a protocol that reads images itself runs on: the encoder, whose mode (train or eval) and weights it must leave as they are; the
+/// data sets; and the view.
 struct ProtocolImages {
   ssl::Encoder& encoder;
   std::shared_ptr<const data::Dataset> train, test;

@@ -20,7 +20,8 @@
 
 namespace unlabel::ssl {
 
-/// One micro-batch: n samples of this rank, on the device of training, with floating-point tensors in the run's type.
+/// One micro-batch: n samples of this rank, on the device of training. Floating-point tensors are float32, or float64 with --precision
+/// float64; with bf16 and fp16 the loop calls the method under autocast.
 using data::Batch;
 
 /// Settings of the run from which a method is constructed.
@@ -44,8 +45,8 @@ struct EpochContext {
   const data::Dataset* dataset = nullptr;
   const data::SampleTransform* transform = nullptr;  ///< that of training; for images see image_views()
   /// Reads these samples (indices into the data set, this rank's) in this order and transforms them with random augmentations that differ
-  /// from those of training. Calls `visit` with batches of at most `batch` samples, on the device of training and in the run's precision.
-  /// Collective: every rank calls it with the same number of samples; `visit` may make collectives.
+  /// from those of training. Calls `visit` with batches of at most `batch` samples, on the device of training, under autocast as in
+  /// training. Collective: every rank calls it with the same number of samples; `visit` may make collectives.
   std::function<void(const data::SampleTransform& transform, const std::vector<std::int64_t>& samples,
                      std::int64_t batch, const std::function<void(const Batch&)>& visit)>
       read;

@@ -14,13 +14,13 @@ int command_embed(const std::vector<std::string>& arguments) {
   fields.add(
       "out", out,
       "where to write: NAME.npy (labels in NAME.labels.npy) or NAME.safetensors; names and classes go to NAME.jsonl");
-  const CommandSpec spec{"unlabel embed --checkpoint RUN|FILE --data DIR --out FILE [options]",
-                         "Writes the encoder's feature vector of every image of a folder, labeled or not. If the "
-                         "folder has train and test\n"
-                         "inside, of the training images; with --test DIR instead of --data DIR, of the test images.",
-                         {},
-                         "examples:\n"
-                         "  unlabel embed --checkpoint runs/first --data ~/photos --out photos.npy"};
+  const CommandSpec spec{
+      "unlabel embed --checkpoint RUN|FILE --data DIR --out FILE [options]",
+      "Writes the encoder's feature vector of every image of a folder, labeled or not. If the folder has train and\n"
+      "test inside, of the training images; for those of its test images, give the folder as --test instead of --data.",
+      {},
+      "examples:\n"
+      "  unlabel embed --checkpoint runs/first --data ~/photos --out photos.npy"};
   const auto line = parse_command_line(arguments, fields, spec);
   if (print_help(line, fields, spec)) return 0;
   line.apply(fields);

@@ -158,8 +158,9 @@ OptionTable table(EvaluationOptions& o) {
   t.add("timeout", o.timeout, "seconds that ranks wait for each other");
   t.add("json", o.json, "write the result to this file; -: to stdout");
   t.section("encoder", ssl::table(o.encoder));
-  // --help shows no values: the default is the checkpoint's.
-  t.section("decode", augment::table(o.decode));
+  auto decode = augment::table(o.decode);
+  for (auto& field : decode.fields()) field.help += "; default: the checkpoint's";
+  t.section("decode", std::move(decode));
   t.section("features", eval::table(o.features));
   return t;
 }

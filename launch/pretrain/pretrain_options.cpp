@@ -49,8 +49,8 @@ OptionTable table(PretrainOptions& o) {
   t.add("init_timeout", o.init_timeout,
         "seconds that ranks wait for each other in set-up, saves, passes over the data and kNN evaluations");
   t.add("batch_norm_images", o.batch_norm_images,
-        "images over which batch statistics are taken, on as many ranks as that needs; 0: all images of a forward pass "
-        "on all ranks; 1: those of each rank separately");
+        "batch statistics are taken over whole ranks, as many as have N images together in a forward pass; 0: all "
+        "ranks; 1: each rank separately");
   t.add("checkpoint.every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
   t.add("checkpoint.keep", o.checkpoint.keep, "keep the N newest checkpoints");
   t.add("checkpoint.keep_every", o.checkpoint.keep_every,
@@ -58,8 +58,8 @@ OptionTable table(PretrainOptions& o) {
   t.add("health.nonfinite_budget", o.health.nonfinite_budget,
         "how many of the last 100 steps may be skipped (loss or gradients not finite) before the run ends");
   t.add("health.broken_budget", o.health.broken_budget,
-        "the run ends when this fraction of the data set is broken; fewer are replaced by other images (default: 0.01, "
-        "but at least 10 images, or a quarter of fewer than 40)");
+        "the run ends when this fraction of the data set is broken; fewer are replaced by other images; default: 0.01 "
+        "and at least 10 images, or 0.25 of a data set of fewer than 40");
   t.add("knn.every", o.knn.every,
         "epochs between kNN evaluations on the labeled images in train and test of --data; 0: none");
   t.add("knn.protocol", o.knn.protocol, "one of " + eval::protocol_list("knn"));

@@ -9,7 +9,8 @@
 namespace unlabel::launch {
 
 /// Skips a step whose loss or gradients are not finite: afterwards weights, optimizer state and buffers (batch-norm statistics, queues,
-/// target networks) are as before the step. `finite` must be the same on every rank, as is at::isfinite of StepStatsReduction::loss().
+/// target networks) are as before the step. `finite`, whether the loss over all ranks (StepStatsReduction::loss()) and the averaged
+/// gradients are finite, must be the same on every rank.
 ///
 ///     guard.before_forward();
 ///     ... forward, backward ...

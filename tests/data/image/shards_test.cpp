@@ -252,7 +252,7 @@ TEST(Shards, DamageIsNamed) {
   const auto images = open_shards(folder.path(), Split::kTrain);
   fs::resize_file(folder / "0.tar", 2000);
   augment::ImageSource source;
-  EXPECT_THROWS_WITH(images->read(1, source), Error, "the archive has changed");
+  EXPECT_THROWS_WITH(images->read(1, source), Error, "the file has changed");
 }
 
 TEST(Shards, PackedImagesAreTheSame) {

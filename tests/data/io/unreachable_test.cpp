@@ -329,7 +329,7 @@ TEST(Unreachable, ArchivesAndFilesOfManyImagesLikewise) {
     EXPECT_EQ(shards->name(0), "a.tar:byte 512") << "a name is no reason to end";
   }
   std::filesystem::resize_file(folder / "shards/a.tar", 514);
-  EXPECT_THROWS_WITH(shards->read(0, source), Error, "the archive has changed");
+  EXPECT_THROWS_WITH(shards->read(0, source), Error, "the file has changed");
 }
 
 TEST(Unreachable, SettingsToo) {
