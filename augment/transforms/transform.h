@@ -27,7 +27,8 @@ namespace unlabel::augment {
 // To add a transform: write a pair of files as the others are, include it above, name its struct in the list, and add its source to
 // CMakeLists.txt. It has
 //   - kName, its name in JSON, and Params, the type of its parameters (NoParams when nothing is random);
-//   - `p`, if it has a probability, which is checked to be one, and kRequires, if it works on some images only (parameters.h);
+//   - a field `p`, if it has a probability (it is checked to be from 0 to 1), and kRequires, if it works on some images only
+//     (parameters.h);
 //   - `table` for its options, and for Params unless it is one of the structs in parameters.h;
 //   - `apply`, and those of validate, make_params, check, size_after and info_after (all below) whose default does not fit: options
 //     that are always valid, no parameters, parameters that are always valid, and an image of the same size, channels and type.

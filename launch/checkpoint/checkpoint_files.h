@@ -72,8 +72,8 @@ nlohmann::json parse_manifest(std::string_view text, const std::string& where);
 /// Parses a training.json: an object with `iteration`, at least 0. Throws Error for any other text.
 nlohmann::json parse_training(std::string_view text, const std::string& where);
 
-/// Adds options that older versions of the program did not have, if those versions did something else than today's default: to views of
-/// `byol`, augment.crop_family torchvision. Called by parse_training.
+/// Adds options that older versions of the program did not have, if those versions did something else than today's default. At present
+/// this is one: with the preset `byol`, augment.crop_family is set to torchvision, as those versions cropped. Called by parse_training.
 void add_later_options(nlohmann::json& options);
 
 /// Throws Error when a pretraining run cannot resume from `training`: a field is missing or has the wrong type.

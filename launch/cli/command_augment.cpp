@@ -194,7 +194,9 @@ int replay(const std::vector<std::string>& arguments) {
   std::string drawn_file;
   OptionTable more;
   more.add("view", view, "index of the view, from 0");
-  more.add("drawn", drawn_file, "a file that preview --json wrote: its parameters are used, instead of those of a key");
+  more.add("drawn", drawn_file,
+           "a file that preview --json wrote: the view is made with the parameters in it, and not with those of "
+           "--seed, --epoch and --sample");
   const CommandSpec spec{
       "unlabel augment replay PHOTO --view N --out VIEW.png [options]",
       "One view of an image as training saw it, by the run's views and seed, the epoch and the sample's index, or by\n"

@@ -142,8 +142,9 @@ OptionTable table(EvaluationOptions& o) {
   OptionTable t;
   t.add("checkpoint", o.checkpoint, "the model: a run folder, or a file of weights (.safetensors)");
   t.add("untrained", o.untrained,
-        "measure random weights instead; the architecture is the checkpoint's, or without one that of --encoder");
-  t.add("pixels", o.pixels, "measure the pixels themselves instead, minus the mean of the training images");
+        "take random weights instead; the architecture is the checkpoint's, or without one that of --encoder");
+  t.add("pixels", o.pixels,
+        "take the pixels themselves as features instead; knn and linear subtract the mean of the training images");
   t.add("data", o.data,
         "images: a folder with train and test (or val) inside, or with the format named: " + data::format_prefixes());
   t.add("train", o.train, "folder of the training images, instead of those in --data");
