@@ -97,9 +97,8 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     }
     spec.summary = concat(
         "Learns an encoder from images without labels, and writes RUN/encoder.safetensors. Without --recipe, epochs,\n"
-        "batch size, precision, and the options of encoder, METHOD, optimizer, schedule and views are planned from the "
-        "number and\n"
-        "the size of the images, and shown; planned values replace the defaults in brackets.\n",
+        "batch size, precision, and the options of encoder, METHOD, optimizer, schedule and views are planned from\n"
+        "the number and the size of the images, and shown; planned values replace the defaults in brackets.\n",
         recipes,
         "Running the same command again resumes the run. Started by torchrun --no-python, all ranks train together;\n"
         "--batch-size counts the images of all ranks.\n",
