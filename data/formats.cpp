@@ -65,8 +65,7 @@ DatasetLocation parse_location(const std::string& spec) {
   DatasetLocation place{colon == std::string::npos ? nullptr : find(spec.substr(0, colon)), spec};
   auto& directory = place.directory;
   if (place.format) directory = spec.substr(colon + 1);
-  if (directory.empty())
-    throw UsageError("no data set named: '", spec, "'; give a folder, or one of ", format_prefixes());
+  if (directory.empty()) throw UsageError("no data set named: '", spec, "'; give a folder, or ", format_prefixes());
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   // Shells leave a ~ alone that does not begin the word.
   if (const char* home = std::getenv("HOME"); home && *home == '/' && (directory == "~" || directory.starts_with("~/")))

@@ -30,7 +30,7 @@ struct ProtocolContext {
 };
 
 /// What a protocol that reads images itself runs on: the encoder, whose mode (train or eval) and weights it must leave as they are; the
-/// data sets; and the view.
+/// data sets; and the evaluation view, that of test images.
 struct ProtocolImages {
   ssl::Encoder& encoder;
   std::shared_ptr<const data::Dataset> train, test;

@@ -86,7 +86,8 @@ struct Method : Trainable {
   /// (require_views).
   virtual void check_views(const augment::MultiCrop&) const {}
 
-  /// Called at the start of an epoch. DeepCluster: clusters all samples. The result is logged with the first step of the epoch.
+  /// Called at the start of an epoch. DeepCluster: clusters all samples. The result is logged with the first step of the epoch, under
+  /// other names than the fields of every step (step, epoch, loss, lr, images_per_second, data_wait).
   virtual Diagnostics before_epoch(const EpochContext&) { return {}; }
   virtual void before_step(const Step&) {}  ///< Called before the forward passes. SwAV: normalizes the prototypes.
   /// Called before the micro-batches of a step if there are several. SwAV with whole_batch_sinkhorn: computes the assignments of the whole
@@ -94,7 +95,7 @@ struct Method : Trainable {
   virtual void before_micro_batches(const std::function<Batch(int)>& micro_batch, const Step&) { (void)micro_batch; }
 
   /// The indices of the samples of this epoch in the order of training, the same on every rank; nullopt: the sampler's random permutation.
-  /// Called again when a run resumes.
+  /// When a run resumes within an epoch, this is called again, and before_epoch is not: the order must follow from the checkpoint's state.
   virtual std::optional<std::vector<std::int64_t>> order(const EpochContext&) { return std::nullopt; }
 
   /// A clause for the log that says how gradient accumulation changes the method, besides batch statistics, if a micro-batch has `samples`

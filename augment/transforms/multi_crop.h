@@ -15,7 +15,8 @@ namespace unlabel::augment {
 /// The image is decoded once for all of them. Views are numbered in the order of the groups; in the presets global crops come first.
 ///
 /// Where every pipeline can be fused (fused_view.h) and the machine has vector instructions, views are made by the fused SIMD code.
-/// Otherwise, or with `exact`, they are made by Pipeline::apply, which is bit-equal to torchvision on PIL images where that is possible.
+/// Otherwise, or with `exact`, they are made by Pipeline::apply, which is bit-equal to torchvision on 8-bit PIL images, with the exceptions
+/// in docs/augment.md.
 class MultiCrop {
  public:
   struct Group {

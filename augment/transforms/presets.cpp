@@ -147,8 +147,9 @@ OptionTable table(PresetOptions& o) {
       {"interpolation", o.interpolation, "interpolation of resized crops; default: the preset's"},
       {"crop_family", o.crop_family,
        "definition of the random crops: torchvision's (ten draws, antialiased), or that of BYOL's released code (one "
-       "draw, not antialiased, in floats; the default of preset byol)"},
-      {"exact", o.exact, "views bit-equal to torchvision's of PIL images; slower"}};
+       "draw, resized without antialiasing and without rounding to bytes; the default of preset byol)"},
+      {"exact", o.exact,
+       "views bit-equal to torchvision's of 8-bit PIL images, with the exceptions in docs/augment.md; slower"}};
 }
 
 const std::vector<std::string>& preset_names() {

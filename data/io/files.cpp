@@ -89,7 +89,8 @@ void read_at(const FileDescriptor& file, std::uint64_t offset, void* out, std::s
       const int error = errno;  // concat may change it
       throw_system_error(concat("cannot read ", name), error);
     }
-    if (count == 0) throw Error("cannot read ", name, ": the file has changed, and become shorter");
+    if (count == 0)
+      throw Error("cannot read ", name, ": the file has changed, and become shorter: ", done, " of ", size, " bytes");
     done += static_cast<std::size_t>(count);
   }
 }

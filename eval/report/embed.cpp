@@ -119,6 +119,7 @@ std::vector<std::string> write_embeddings(const std::string& path, const Feature
   if (places.npy && !labeled) fs::remove(places.labels, ignored);  // those of earlier embeddings
   return written;
 }
+
 namespace {
 
 const char* type_name(at::ScalarType type) {

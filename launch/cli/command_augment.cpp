@@ -241,7 +241,7 @@ struct Milliseconds {
 Milliseconds measure(const std::vector<ImageSource>& photos, const MultiCrop& crops, const DecodeOptions& decode,
                      int threads, std::uint64_t first, std::uint64_t count) {
   const auto start = std::chrono::steady_clock::now();
-  const std::clock_t cpu_start = std::clock();  // CPU time of all threads: no others than these work meanwhile
+  const std::clock_t cpu_start = std::clock();  // CPU time of the process: these threads, and OpenCV's for large images
   data::parallel_for(count, threads, [&] {
     std::vector<std::vector<float>> views;
     std::vector<float*> places;
@@ -300,7 +300,7 @@ int bench(const std::vector<std::string>& arguments) {
   OptionTable fields;
   fields.add("folder", folder, "a folder of images");
   fields.add("threads", threads, "threads that make views");
-  fields.add("seconds", seconds, "duration of each measurement");
+  fields.add("seconds", seconds, "duration of all 15 rounds of one figure");
   fields.add("images", most, "the number of images of the folder that are used, at most; they are held in memory");
   fields.append(table(options));
   const CommandSpec spec{

@@ -140,15 +140,20 @@ std::vector<NamedFile> files_of(const EvaluationOptions& options) {
 
 OptionTable table(EvaluationOptions& o) {
   OptionTable t;
-  t.add("checkpoint", o.checkpoint, "the model: a run folder, or a file of weights (.safetensors)");
+  t.add("checkpoint", o.checkpoint,
+        "the model: a run folder (its encoder.safetensors, before the end of the run its newest checkpoint), or a file "
+        "of "
+        "weights (.safetensors)");
   t.add("untrained", o.untrained,
         "take random weights instead; the architecture is the checkpoint's, or without one that of --encoder");
   t.add("pixels", o.pixels,
         "take the pixels themselves as features instead; knn and linear subtract the mean of the training images");
   t.add("data", o.data,
         "images: a folder with train and test (or val) inside, or with the format named: " + data::format_prefixes());
-  t.add("train", o.train, "folder of the training images, instead of those in --data");
-  t.add("test", o.test, "folder of the test images, instead of those in --data");
+  t.add("train", o.train,
+        "the training images, instead of those in --data: this folder's train, or without one all of the folder");
+  t.add("test", o.test,
+        "the test images, instead of those in --data: this folder's test or val, or without one all of the folder");
   t.add("size", o.size, "side of the encoder's input images; default: the checkpoint's");
   t.add("mean", o.mean, "mean of the normalization, for each channel; default: the checkpoint's");
   t.add("std", o.std, "standard deviation of the normalization, for each channel; default: the checkpoint's");

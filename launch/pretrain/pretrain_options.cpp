@@ -47,10 +47,12 @@ OptionTable table(PretrainOptions& o) {
   t.add("backend", o.backend, "communication between ranks: auto, nccl or gloo");
   t.add("timeout", o.timeout, "seconds that ranks wait for each other in a training step");
   t.add("init_timeout", o.init_timeout,
-        "seconds that ranks wait for each other in set-up, saves, passes over the data and kNN evaluations");
+        "seconds that ranks wait for each other in set-up, saves, passes over the data before an epoch (clustering) "
+        "and kNN "
+        "evaluations");
   t.add("batch_norm_images", o.batch_norm_images,
-        "batch statistics are taken over whole ranks, as many as have N images together in a forward pass; 0: all "
-        "ranks; 1: each rank separately");
+        "batch statistics are taken over groups of ranks, the smallest that have at least N images in a forward pass; "
+        "0: all ranks; 1: each rank separately");
   t.add("checkpoint.every", o.checkpoint.every, "interval between checkpoints; 0: only at the end");
   t.add("checkpoint.keep", o.checkpoint.keep, "keep the N newest checkpoints");
   t.add("checkpoint.keep_every", o.checkpoint.keep_every,

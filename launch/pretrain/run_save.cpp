@@ -91,13 +91,13 @@ void Run::save_before_the_end() {
 std::string Run::move_stale_encoder() const {
   const auto path = folder_->file("encoder.safetensors");
   if (!data::exists(path)) return "";
-  std::map<std::string, at::Tensor> there;  // empty for a file that cannot be parsed, which is not this encoder's
-  find_damage([&] {
+  std::map<std::string, at::Tensor> there;
+  const auto broken = find_damage([&] {  // a file that cannot be parsed is not this encoder's
     const auto file = ssl::read_safetensors(path);
     there.insert(file.tensors.begin(), file.tensors.end());
   });
   const auto mine = ssl::state_of(method_->encoder());
-  const bool same = there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
+  const bool same = broken.empty() && there.size() == mine.size() && std::ranges::all_of(mine, [&](const auto& item) {
                       const auto found = there.find(item.first);
                       return found != there.end() && found->second.equal(item.second.detach().cpu());
                     });

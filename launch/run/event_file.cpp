@@ -92,12 +92,13 @@ EventFile::EventFile(const std::string& folder, std::int64_t first_step) {
   const std::string path =
       concat(folder, "/events.out.tfevents.", std::chrono::duration_cast<std::chrono::seconds>(now).count(), ".", host,
              ".", ::getpid(), ".", first_step);
-  file_ = data::FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
   // A file begins with the version of the format; the session start makes TensorBoard discard older events from this step on.
-  const auto start = record(event(first_step, text(kSessionLog, integer(kSessionStatus, kSessionStart))));
-  if (file_.get() < 0 ||
-      !data::append_atomically(file_.get(), record(event(0, text(kFileVersion, "brain.Event:2"))) + start))
-    throw_system_error(concat("cannot write ", path), errno);
+  const auto start = record(event(0, text(kFileVersion, "brain.Event:2"))) +
+                     record(event(first_step, text(kSessionLog, integer(kSessionStatus, kSessionStart))));
+  file_ = data::FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (file_.get() >= 0 && data::append_atomically(file_.get(), start)) return;
+  const int reason = errno;  // concat may change it
+  throw_system_error(concat("cannot write ", path), reason);
 }
 
 void EventFile::flush() { ::fsync(file_.get()); }

@@ -18,9 +18,10 @@ namespace unlabel::ssl {
 
 OptionTable table(DeepClusterV2Options& options) {
   OptionTable t;
-  t.add("prototypes", options.prototypes, "number of clusters K of each head (paper: [3000,3000,3000])");
+  t.add("prototypes", options.prototypes,
+        "number of clusters K of each clustering, which has its own layer of prototypes (paper: 3000,3000,3000)");
   t.add("crops_for_assign", options.crops_for_assign,
-        "the embeddings of the first N crops, which must be global, are clustered; each crop has a memory bank");
+        "the embeddings of the first N crops, which must be global, are clustered; each of them has a memory bank");
   t.add("temperature", options.temperature, "softmax temperature of the predictions (paper: 0.1)");
   t.add("projection_dim", options.projection_dim, "dimensions of the embedding");
   t.add("hidden_dim", options.hidden_dim, "width of the hidden layer of the projection head; 0: a single linear layer");

@@ -14,7 +14,7 @@ namespace unlabel::ssl {
 
 /// The defaults are the paper's for ImageNet with a global batch of 4096.
 struct SwavOptions {
-  std::int64_t crops_for_assign = 2;  ///< A: the targets are the assignments of the first A crops, the global ones
+  std::int64_t crops_for_assign = 2;  ///< A: the targets are the assignments of the first A crops, which must be global
   double temperature = 0.1;           ///< of the softmax of the predictions
   double epsilon = 0.05;              ///< SinkhornOptions::epsilon
   int sinkhorn_iterations = 3;        ///< SinkhornOptions::iterations
@@ -24,7 +24,7 @@ struct SwavOptions {
   std::int64_t freeze_prototypes_iterations = 313;  ///< the prototypes are not trained before this iteration
   bool whole_batch_sinkhorn = false;  ///< with gradient accumulation: one Sinkhorn over all micro-batches of an update
   std::int64_t queue_length =
-      0;  ///< embeddings of earlier batches per global crop, counted over all ranks; 0: no queue
+      0;  ///< embeddings of earlier batches for each of the A crops, over all ranks; 0: no queue
   std::int64_t queue_start_epoch = 15;  ///< the queue begins to fill at this epoch, from 0
 };
 OptionTable table(SwavOptions& options);

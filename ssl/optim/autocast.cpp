@@ -32,6 +32,7 @@ Autocast::~Autocast() {
   at::autocast::set_autocast_enabled(device_, enabled_before_);
   at::autocast::set_autocast_dtype(device_, type_before_);
 }
+
 namespace {
 
 // Replaces the data of a tensor, which stays the same object, so that modules and optimizers keep their reference to it.
