@@ -62,9 +62,9 @@ OptionTable table(ViewOptions& o) {
   t.add("preset", o.preset,
         joined(augment::preset_names(), ", ") +
             "; byol_view1 and byol_view2: byol's two kinds of views; eval: that of evaluation");
-  t.add("seed", o.seed, "with --epoch and --sample, decides the random numbers: those that a run with this seed uses");
-  t.add("epoch", o.epoch, "epoch of that run, from 0");
-  t.add("sample", o.sample, "index of the image in that run's data set, from 0");
+  t.add("seed", o.seed, "seed of the run whose views are to be made again (not used by bench)");
+  t.add("epoch", o.epoch, "epoch of that run, from 0 (not used by bench)");
+  t.add("sample", o.sample, "index of the image in that run's data set, from 0 (not used by bench)");
   t.add("json", o.json,
         "write as JSON to this file (-: to stdout): the parameters of the views; by bench, the measurements");
   t.section("augment", augment::table(o.augment));
