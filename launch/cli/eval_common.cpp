@@ -142,8 +142,7 @@ OptionTable table(EvaluationOptions& o) {
   OptionTable t;
   t.add("checkpoint", o.checkpoint,
         "the model: a run folder (its encoder.safetensors, before the end of the run its newest checkpoint), or a file "
-        "of "
-        "weights (.safetensors)");
+        "of weights (.safetensors)");
   t.add("untrained", o.untrained,
         "take random weights instead; the architecture is the checkpoint's, or without one that of --encoder");
   t.add("pixels", o.pixels,
@@ -154,9 +153,14 @@ OptionTable table(EvaluationOptions& o) {
         "the training images, instead of those in --data: this folder's train, or without one all of the folder");
   t.add("test", o.test,
         "the test images, instead of those in --data: this folder's test or val, or without one all of the folder");
-  t.add("size", o.size, "side of the encoder's input images; default: the checkpoint's");
-  t.add("mean", o.mean, "mean of the normalization, for each channel; default: the checkpoint's");
-  t.add("std", o.std, "standard deviation of the normalization, for each channel; default: the checkpoint's");
+  t.add(
+      "size", o.size,
+      "side of the encoder's input images; default: the checkpoint's, without one the images' median short side if it "
+      "is up to 64 pixels, else 224");
+  t.add("mean", o.mean,
+        "mean of the normalization, for each channel; default: the checkpoint's, without one ImageNet's");
+  t.add("std", o.std,
+        "standard deviation of the normalization, for each channel; default: the checkpoint's, without one ImageNet's");
   t.add("exif_orientation", o.exif_orientation, "the same as --decode.exif-orientation");
   t.add("seed", o.seed, "seed of random weights, and of the training of linear --protocol swav");
   t.add("device", o.device, "auto, cpu, cuda or cuda:N");
