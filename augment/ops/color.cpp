@@ -89,13 +89,28 @@ float hue_of(float r, float g, float b, float greatest, float range) {
   return static_cast<float>(turns >= 1.0 ? turns - 1.0 : turns);
 }
 
-/// The channels of a hue in that sixth of the turn, 0 to 5.
 template <class Value>
 void put_sextant(int sextant, Value v, Value p, Value q, Value t, Value* out) {
-  constexpr int kRole[6][3] = {{0, 3, 1}, {2, 0, 1}, {1, 0, 3},
-                               {1, 2, 0}, {3, 1, 0}, {0, 1, 2}};  // of r, g, b in {v, p, q, t}
-  const std::array<Value, 4> values{v, p, q, t};
-  for (int c = 0; c < 3; ++c) out[c] = values[kRole[sextant][c]];
+  switch (sextant) {
+    case 0:
+      out[0] = v, out[1] = t, out[2] = p;
+      break;
+    case 1:
+      out[0] = q, out[1] = v, out[2] = p;
+      break;
+    case 2:
+      out[0] = p, out[1] = v, out[2] = t;
+      break;
+    case 3:
+      out[0] = p, out[1] = q, out[2] = v;
+      break;
+    case 4:
+      out[0] = t, out[1] = p, out[2] = v;
+      break;
+    default:
+      out[0] = v, out[1] = p, out[2] = q;
+      break;
+  }
 }
 
 Byte round_to_byte(double value) { return static_cast<Byte>(std::clamp(static_cast<int>(value + 0.5), 0, 255)); }
