@@ -12,7 +12,7 @@
 #include <unlabel/ssl/planning/recipe.h>
 
 #include <algorithm>
-#include <iterator>
+#include <map>
 
 namespace unlabel::launch {
 
@@ -56,19 +56,21 @@ void show_native_precision(ResolvedOptions& resolved, at::Device device) {
   resolved.choices.push_back({"precision", native.precision, "auto: " + native.reason});
 }
 
-/// The names of the method's recipes, in lines of a screen's width; empty when there are none.
-std::string recipe_lines(const std::string& method) {
-  std::string text, line = "Recipes for " + method + ":";
-  const auto indent = line.size();
+/// The names of each method's recipes, in lines of a screen's width, by method.
+std::map<std::string, std::string> recipe_lines() {
+  std::map<std::string, std::string> texts, lines;
   for (const auto& name : ssl::recipe_names()) {
-    if (ssl::find_recipe(name).at("method") != method) continue;
+    const auto method = ssl::find_recipe(name).at("method").get<std::string>();
+    const auto title = "Recipes for " + method + ":";
+    auto& line = lines.try_emplace(method, title).first->second;
     if (line.size() + name.size() > 118) {
-      text += line + "\n";
-      line = std::string(indent, ' ');
+      texts[method] += line + "\n";
+      line.assign(title.size(), ' ');
     }
     line += " " + name;
   }
-  return line.size() == indent ? "" : text + line + "\n";
+  for (const auto& [method, line] : lines) texts[method] += line + "\n";
+  return texts;
 }
 
 }  // namespace
@@ -89,9 +91,10 @@ int command_pretrain(const std::vector<std::string>& arguments) {
     auto method = line.get("method");
     if (std::ranges::find(names, method) == names.end()) method.clear();
     std::string recipes;
+    auto lines = recipe_lines();
     for (const auto& name : names) {
       if (method.empty() || name == method)
-        recipes += recipe_lines(name);
+        recipes += lines[name];
       else
         spec.left_out.push_back(name);
     }
