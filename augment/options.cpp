@@ -164,7 +164,7 @@ nlohmann::json OptionTable::parse_text(const std::string& name, const std::strin
     std::istringstream items(text);
     for (std::string item; std::getline(items, item, ',');) parsed->push_back(item);
   }
-  const auto value = parsed.value_or(text);
+  auto value = parsed.value_or(text);
   try {
     field->require(value);
     return value;

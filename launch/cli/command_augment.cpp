@@ -245,6 +245,7 @@ Milliseconds measure(const std::vector<ImageSource>& photos, const MultiCrop& cr
   data::parallel_for(count, threads, [&] {
     std::vector<std::vector<float>> views;
     std::vector<float*> places;
+    places.reserve(crops.views());
     for (int v = 0; v < crops.views(); ++v) places.push_back(views.emplace_back(crops.shape(v).size()).data());
     return [&, views = std::move(views), places = std::move(places)](std::size_t i) {
       crops(photos[(first + i) % photos.size()], {0, 0, first + i, 0}, places, decode);
