@@ -32,6 +32,7 @@ void apply(const GaussianBlur&, const BlurParams& params, WorkImage& work);
 struct Sobel {
   static constexpr const char* kName = "Sobel";
   using Params = NoParams;
+  static constexpr auto kRequires = require_three_channels;
 };
 OptionTable table(Sobel&);
 ImageInfo info_after(const Sobel&, ImageInfo info, const std::string& where);

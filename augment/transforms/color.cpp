@@ -63,8 +63,7 @@ void check(const ColorJitter& o, const JitterParams& params, cv::Size) {
   if (!(std::abs(params.hue) <= 0.5)) throw UsageError("the hue ", params.hue, " of a ColorJitter is out of range");
 }
 
-ImageInfo info_after(const ColorJitter& o, ImageInfo info, const std::string& where) {
-  require_rgb(info, where);
+ImageInfo info_after(const ColorJitter& o, ImageInfo info, const std::string&) {
   info.floats = info.floats || o.family == Family::kByol;
   return info;
 }
@@ -105,8 +104,7 @@ void apply(const RandomGrayscale&, const ApplyParams& params, WorkImage& work) {
 
 OptionTable table(Grayscale&) { return {}; }
 
-ImageInfo info_after(const Grayscale&, ImageInfo info, const std::string& where) {
-  require_rgb(info, where);
+ImageInfo info_after(const Grayscale&, ImageInfo info, const std::string&) {
   info.channels = 1;
   return info;
 }

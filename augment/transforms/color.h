@@ -26,6 +26,7 @@ struct JitterParams {
 struct ColorJitter {
   static constexpr const char* kName = "ColorJitter";
   using Params = JitterParams;
+  static constexpr auto kRequires = require_rgb;
   double p = 1;  ///< probability to do anything
   double brightness = 0;
   double contrast = 0;
@@ -56,6 +57,7 @@ void apply(const RandomGrayscale&, const ApplyParams& params, WorkImage& work);
 struct Grayscale {
   static constexpr const char* kName = "Grayscale";
   using Params = NoParams;
+  static constexpr auto kRequires = require_rgb;
 };
 OptionTable table(Grayscale&);
 ImageInfo info_after(const Grayscale&, ImageInfo info, const std::string& where);

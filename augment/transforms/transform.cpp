@@ -25,8 +25,7 @@ cv::Size size_after(const Options&, cv::Size image) {
 }
 
 template <class Options>
-ImageInfo info_after(const Options&, ImageInfo info, const std::string& where) {
-  if constexpr (requires { Options::kRequires; }) Options::kRequires(info, where);
+ImageInfo info_after(const Options&, ImageInfo info, const std::string&) {
   return info;
 }
 
@@ -134,7 +133,12 @@ cv::Size size_after(const Transform& transform, cv::Size image) {
 }
 
 ImageInfo info_after(const Transform& transform, ImageInfo info, const std::string& where) {
-  return std::visit([&](const auto& options) { return info_after(options, info, where); }, transform);
+  return std::visit(
+      [&]<class Options>(const Options& options) {
+        if constexpr (requires { Options::kRequires; }) Options::kRequires(info, where);
+        return info_after(options, info, where);
+      },
+      transform);
 }
 
 void apply(const Transform& transform, const TransformParams& params, WorkImage& work) {

@@ -28,7 +28,7 @@ namespace unlabel::augment {
 // CMakeLists.txt. It has
 //   - kName, its name in JSON, and Params, the type of its parameters (NoParams when nothing is random);
 //   - a field `p`, if it has a probability (it is checked to be from 0 to 1), and kRequires, if it works on some images only
-//     (parameters.h; the default info_after checks it);
+//     (parameters.h);
 //   - `table` for its options, and for Params unless it is one of the structs in parameters.h;
 //   - `apply`, and those of validate, make_params, check, size_after and info_after (all below) whose default does not fit: options
 //     that are always valid, no parameters, parameters that are always valid, and an image of the same size, channels and type.
