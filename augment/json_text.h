@@ -129,6 +129,12 @@ struct OptionType<std::optional<T>> {
 
 }  // namespace detail
 
+/// JSON on one line, without an end. Bytes that are no UTF-8 (names of files may have them) are replaced: dump() throws.
+template <class Json>
+std::string json_line(const Json& json) {
+  return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
 /// Member `key` of `object` as a T. Throws JsonError that begins with `where` when `object` is none, lacks the member, or has another type
 /// there: "runs/a/training.json is damaged: 'images' is no integer but "x"".
 template <class T>
@@ -137,14 +143,8 @@ T json_member(const nlohmann::json& object, const std::string& key, const std::s
   const auto& value = object.at(key);
   if (!detail::OptionType<T>::accepts(value))
     throw JsonError(where, " is damaged: '", key, "' is no ", detail::OptionType<T>::name(), " but ",
-                    shortened(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+                    shortened(json_line(value)));
   return value.get<T>();
-}
-
-/// JSON on one line, without an end. Bytes that are no UTF-8 (names of files may have them) are replaced: dump() throws.
-template <class Json>
-std::string json_line(const Json& json) {
-  return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 
 }  // namespace unlabel

@@ -1,4 +1,5 @@
 #include <unlabel/augment/error.h>
+#include <unlabel/augment/json_text.h>
 #include <unlabel/launch/distributed/agreement.h>
 #include <unlabel/launch/distributed/main_setup.h>
 
@@ -31,8 +32,7 @@ void require_equal_on_all_ranks(const ssl::Group& group, const std::vector<Share
   auto mine = nlohmann::json::array();
   for (const auto& [what, value, advice] : values) mine.push_back({{"what", what}, {"value", value}});
   std::vector<nlohmann::json> by_rank;
-  for (const auto& text : ssl::gather_texts(group, mine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)))
-    by_rank.push_back(nlohmann::json::parse(text));
+  for (const auto& text : ssl::gather_texts(group, json_line(mine))) by_rank.push_back(nlohmann::json::parse(text));
   const auto& first = by_rank.front();
   // A rank that runs another command may compare more, fewer or other values: hence one more index than rank 0 has values.
   for (std::size_t i = 0; i <= first.size(); ++i)
