@@ -102,11 +102,8 @@ Features collect(std::shared_ptr<const data::Dataset> dataset, std::vector<std::
 
   features.values = gather_rows(values, rows, group, device);
   usable = gather_rows(usable, rows, group, device);
-  std::vector<std::int64_t> labels;
-  for (const auto sample : samples) labels.push_back(dataset->label(sample));
-  static_cast<Labels&>(features) = {torch::tensor(labels, torch::kInt64), dataset->class_names(),
-                                    dataset->description()};
   features.indices = torch::tensor(samples, torch::kInt64);
+  static_cast<Labels&>(features) = labels_of(*dataset, features.indices);
   features.skipped = rows - usable.sum().item<std::int64_t>();
   if (features.skipped > 0) {
     const auto kept = usable.nonzero().flatten();

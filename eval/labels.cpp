@@ -42,10 +42,12 @@ at::Tensor match_labels(const Labels& test, const std::vector<std::string>& trai
 
 }  // namespace
 
-Labels labels_of(const data::Dataset& dataset) {
-  std::vector<std::int64_t> labels;
-  for (std::int64_t i = 0; i < dataset.size(); ++i) labels.push_back(dataset.label(i));
-  return {torch::tensor(labels, torch::kInt64), dataset.class_names(), dataset.description()};
+Labels labels_of(const data::Dataset& dataset, const at::Tensor& samples) {
+  // The number of each sample is replaced by its label.
+  const auto labels = samples.defined() ? samples.clone() : torch::arange(dataset.size(), torch::kInt64);
+  auto* label = labels.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < labels.size(0); ++i) label[i] = dataset.label(label[i]);
+  return {labels, dataset.class_names(), dataset.description()};
 }
 
 void require_labeled(const Labels& train, const Labels& test) {

@@ -25,8 +25,8 @@ struct Labels {
   std::int64_t size() const { return labels.defined() ? labels.size(0) : 0; }
 };
 
-/// The labels of all samples of a data set; reads no image.
-Labels labels_of(const data::Dataset& dataset);
+/// The labels of all samples of a data set, or of `samples` (n, int64) if these are given; reads no image.
+Labels labels_of(const data::Dataset& dataset, const at::Tensor& samples = {});
 
 /// Throws UsageError unless both sets have images, all of them labeled.
 void require_labeled(const Labels& train, const Labels& test);
