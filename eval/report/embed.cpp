@@ -40,11 +40,9 @@ std::string row_line(const nlohmann::json& name, const nlohmann::json& label, co
 /// Whether the first line of a file is exactly what row_line makes of its fields.
 bool are_rows(const std::string& path) {
   constexpr std::size_t kLongest = 1 << 16;
-  std::string line(kLongest, '\0');
   const auto file = data::open_file(AT_FDCWD, path.c_str(), path);
-  const auto count = ::pread(file.fd.get(), line.data(), line.size(), 0);
-  if (count < 0) throw_system_error(concat("cannot read ", path), errno);
-  line.resize(static_cast<std::size_t>(count));
+  std::string line(std::min<std::uint64_t>(file.size, kLongest), '\0');
+  data::read_at(file.fd, 0, line.data(), line.size(), path);
   line.resize(std::min(line.size(), line.find('\n') + 1));  // npos + 1 is 0
   const auto row = try_parse_json(line);
   return row && row->is_object() && row->value("name", nlohmann::json()).is_string() &&
