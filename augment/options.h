@@ -39,6 +39,7 @@ class OptionTable {
     std::string help;  ///< one line
     std::string type;  ///< for help texts: "number", "integer", "text", "yes/no", "list of numbers" ...
     detail::OptionKind kind = detail::OptionKind::kOther;
+    bool default_shown = true;  ///< false: without the option another value holds than the field's, which `help` tells
     std::function<nlohmann::json()> get;
     std::function<bool(const nlohmann::json&)> accepts;
     std::function<void(const nlohmann::json&)> assign;  ///< of what it accepts

@@ -115,8 +115,8 @@ std::string help_text(const OptionTable& table, const CommandSpec& spec) {
     if (std::ranges::find(spec.positionals, field.name) != spec.positionals.end()) line += "; or the first argument";
     const bool list = field.kind == detail::OptionKind::kList || field.kind == detail::OptionKind::kTextList;
     line += concat(" (", field.type, list ? ", with commas)" : ")");
-    const bool told = field.help.find("default:") != std::string::npos;  // another default than the field's value
-    if (const auto value = written(field.get()); !value.empty() && !told) line += concat(" [", value, "]");
+    if (const auto value = written(field.get()); field.default_shown && !value.empty())
+      line += concat(" [", value, "]");
     found->second += line + "\n";
   }
   for (const auto& [section, lines] : sections)

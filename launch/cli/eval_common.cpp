@@ -169,7 +169,10 @@ OptionTable table(EvaluationOptions& o) {
   t.add("json", o.json, "write the result to this file; -: to stdout");
   t.section("encoder", ssl::table(o.encoder));
   auto decode = augment::table(o.decode);
-  for (auto& field : decode.fields()) field.help += "; default: the checkpoint's";
+  for (auto& field : decode.fields()) {
+    field.help += "; default: the checkpoint's";
+    field.default_shown = false;
+  }
   t.section("decode", std::move(decode));
   t.section("features", eval::table(o.features));
   return t;
