@@ -50,8 +50,7 @@ std::string usage() {
   return text +
          "\n"
          "Each takes --help. Exit codes: 0 done; 2 wrong options or arguments; 75 stopped by a signal, with a "
-         "checkpoint "
-         "saved;\n93 a restart would fail, too; 1 any other error.\n";
+         "checkpoint saved;\n93 a restart would fail, too; 1 any other error.\n";
 }
 
 /// Throws UsageError for the `name` of a section of options that `taken` has already.

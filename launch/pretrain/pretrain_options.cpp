@@ -48,8 +48,7 @@ OptionTable table(PretrainOptions& o) {
   t.add("timeout", o.timeout, "seconds that ranks wait for each other in a training step");
   t.add("init_timeout", o.init_timeout,
         "seconds that ranks wait for each other in set-up, saves, passes over the data before an epoch (clustering) "
-        "and kNN "
-        "evaluations");
+        "and kNN evaluations");
   t.add("batch_norm_images", o.batch_norm_images,
         "batch statistics are taken over groups of ranks, the smallest that have at least N images in a forward pass; "
         "0: all ranks; 1: each rank separately");
