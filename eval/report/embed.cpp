@@ -9,10 +9,8 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <torch/types.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <optional>
 

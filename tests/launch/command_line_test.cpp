@@ -70,6 +70,10 @@ TEST(CommandLine, HelpNamesEveryField) {
        {"usage: unlabel pretrain METHOD", "--batch-size", "[256]", "swav:", "--swav.temperature", "--help"})
     EXPECT_NE(text.find(part), std::string::npos) << part;
 
+  auto told = table(options);
+  for (auto& field : told.fields()) field.default_shown = false;
+  EXPECT_EQ(help_text(told, kSpec).find("[256]"), std::string::npos);
+
   auto without = kSpec;
   without.left_out = {"swav"};
   const auto shorter = help_text(table(options), without);
